@@ -1,0 +1,62 @@
+"""What a projection costs: parameters and multiplications.
+
+I inputs, O outputs, R rank. Sparsity and density of a model are always over
+the kernels of the original dense projections.
+"""
+
+#: In place of a number of tokens: P · Q is never formed, whatever the batch.
+NEVER = None
+
+# P · Q is one more product to schedule and its gradient writes two more matrices, so the
+# crossover lies above the formula's: measured forward and backward on two cores, see
+# docs/performance.md.
+_MERGE_OVERHEAD = 1.2
+
+
+def dense_parameters(inputs, outputs):
+    """Returns `I * O`, the kernel of a dense projection."""
+    return inputs * outputs
+
+
+def unit_parameters(inputs, outputs):
+    """Returns `I + O`, the parameters of one rank."""
+    return inputs + outputs
+
+
+def factorized_parameters(inputs, outputs, rank):
+    """Returns `R * (I + O)`, the two factors."""
+    return rank * (inputs + outputs)
+
+
+def break_even_rank(inputs, outputs):
+    """Returns `I * O / (I + O)`, the rank at which two factors are as large as the kernel."""
+    return inputs * outputs / (inputs + outputs) if inputs and outputs else 0.0
+
+
+def stored_densely(inputs, outputs, rank):
+    """Returns whether a projection of this rank is stored as a kernel: above break-even."""
+    return factorized_parameters(inputs, outputs, rank) > dense_parameters(inputs, outputs)
+
+
+def stored_parameters(inputs, outputs, rank):
+    """Returns the kernel parameters that removal stores, `min(I * O, R * (I + O))`."""
+    return min(dense_parameters(inputs, outputs), factorized_parameters(inputs, outputs, rank))
+
+
+def multiplications(inputs, outputs, rank=None):
+    """Returns the multiplications per token, of factors or, with rank None, of a kernel."""
+    if rank is None:
+        return dense_parameters(inputs, outputs)
+    return factorized_parameters(inputs, outputs, rank)
+
+
+def merge_above_tokens(inputs, outputs, rank):
+    """Returns the number of tokens above which `x · (P · Q)` is cheaper than `(x · P) · Q`.
+
+    For T tokens the first costs `R I O + T I O` multiplications, the second
+    `T R (I + O)`. Below the break-even rank the second always wins: `NEVER`.
+    """
+    saved = factorized_parameters(inputs, outputs, rank) - dense_parameters(inputs, outputs)
+    if saved <= 0:
+        return NEVER
+    return int(_MERGE_OVERHEAD * rank * inputs * outputs / saved)

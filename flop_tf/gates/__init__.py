@@ -1,0 +1,61 @@
+"""The gate family: one file a method, found by name.
+
+A new gate is a subclass of `Gate` in a file of its own, registered with
+`keras.saving.register_keras_serializable("flop_tf")` and imported here.
+"""
+
+from flop_tf.backend import keras
+from flop_tf.gates.base import Gate
+from flop_tf.gates.hard_concrete import HardConcrete
+
+#: Gates by the name that flags and configs use.
+GATES = {"hard_concrete": HardConcrete}
+
+
+def get(identifier, **defaults):
+    """Returns a gate for None, a gate, a name of `GATES` or a serialized gate.
+
+    Args:
+      identifier: what to look up; None, a gate or a serialized gate stand for themselves.
+      **defaults: arguments of the gate where only a name is given.
+
+    Raises:
+      ValueError: if the identifier is none of these.
+    """
+    if identifier is None or isinstance(identifier, Gate):
+        return identifier
+    if isinstance(identifier, str) and identifier in GATES:
+        return GATES[identifier](**defaults)
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    raise ValueError(
+        "Argument `gate` must be None, a Gate, a serialized gate or one of "
+        f"{sorted(GATES)}, received {identifier!r}."
+    )
+
+
+def serialize(gate):
+    """Returns plain data for `deserialize`: the gate's name and its arguments."""
+    for name, cls in GATES.items():
+        if type(gate) is cls:
+            return {"name": name, "config": gate.get_config()}
+    return keras.saving.serialize_keras_object(gate)
+
+
+def deserialize(data):
+    """Returns the gate that `serialize` described.
+
+    Raises:
+      ValueError: if the data names no gate.
+    """
+    if data.get("name") in GATES:
+        return GATES[data["name"]].from_config(data.get("config", {}))
+    try:
+        gate = keras.saving.deserialize_keras_object(data)
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"A serialized gate must name one of {sorted(GATES)}, received {data!r}."
+        ) from error
+    if not isinstance(gate, Gate):
+        raise ValueError(f"A serialized gate must name one of {sorted(GATES)}, received {data!r}.")
+    return gate

@@ -1,0 +1,72 @@
+"""What every gate is: values in [0, 1] that scale a tensor."""
+
+import abc
+
+import tensorflow as tf
+
+from flop_tf.backend import keras
+
+
+class Gate(keras.layers.Layer, abc.ABC):
+    """Scales a tensor by a mask along one axis, or elementwise.
+
+    `y = x * mask`, with `mask` broadcast along `axis`. The owner of the gate
+    (a factorized projection, an attention layer) decides what it scales and
+    what a unit costs; the gate knows only how its mask comes about.
+
+    Like BatchNormalization, a gate with `trainable = False` runs in inference
+    mode also in training: its mask is fixed, without noise. As for every
+    Keras layer, a model must be compiled again after the change.
+
+    Args:
+      axis: int, the axis of the scaled tensor that has one mask value per
+        index; None for one value per element. Defaults to -1.
+      **kwargs: of `keras.layers.Layer`. The mask is float32 under every policy.
+    """
+
+    def __init__(self, axis=-1, **kwargs):
+        kwargs = {"autocast": False, **kwargs, "dtype": "float32"}
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def build(self, input_shape):
+        """Creates the gate's variables by `build_mask` for tensors of `input_shape`."""
+        input_shape = tf.TensorShape(input_shape)
+        shape = input_shape if self.axis is None else input_shape[self.axis : self.axis + 1 or None]
+        if not shape.is_fully_defined():
+            raise ValueError(
+                f"Gate {self.name!r} needs a static size along axis {self.axis}, received inputs "
+                f"of shape {input_shape}."
+            )
+        self.build_mask(shape.as_list())
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
+        """Returns `inputs * mask`, in the type of the inputs."""
+        mask = tf.cast(self.mask(training), inputs.dtype)
+        if self.axis is not None and self.axis % inputs.shape.rank != inputs.shape.rank - 1:
+            trailing = inputs.shape.rank - 1 - self.axis % inputs.shape.rank
+            mask = tf.reshape(mask, [-1] + [1] * trailing)
+        return inputs * mask
+
+    @abc.abstractmethod
+    def build_mask(self, shape):
+        """Creates the variables of a mask of `shape`, a list of ints."""
+
+    @abc.abstractmethod
+    def mask(self, training=None):
+        """Returns the float32 mask: a draw when `training`, else the inference gate."""
+
+    @abc.abstractmethod
+    def expected_active(self):
+        """Returns the expected number of units that are not 0, a float32 scalar."""
+
+    @abc.abstractmethod
+    def keep(self):
+        """Returns a boolean mask of the units that survive at inference: the keep rule."""
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        del config["dtype"]
+        return {**config, "axis": self.axis}

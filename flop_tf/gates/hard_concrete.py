@@ -1,0 +1,149 @@
+"""Hard-concrete gates (Louizos, Welling and Kingma 2018, arXiv 1712.01312)."""
+
+import math
+
+import tensorflow as tf
+
+from flop_tf import randomness
+from flop_tf.backend import keras
+from flop_tf.gates.base import Gate
+
+
+def sample(log_alpha, noise, temperature=1.0, low=-0.1, high=1.1):
+    """Returns a draw of the gate.
+
+    `s = sigmoid((log u - log(1 - u) + log_alpha) / temperature)`,
+    `z = clip(s * (high - low) + low, 0, 1)`.
+
+    Args:
+      log_alpha: float32 tensor, the location of each gate.
+      noise: u, a tensor of the same shape, uniform on (0, 1).
+      temperature: beta > 0.
+      low: l < 0, lower limit of the stretched gate.
+      high: r > 1, its upper limit.
+
+    Returns:
+      z, a tensor of the shape of `log_alpha`, in [0, 1].
+    """
+    logit = tf.math.log(noise) - tf.math.log1p(-noise)
+    return _stretch(tf.sigmoid((logit + log_alpha) / temperature), low, high)
+
+
+def inference_gate(log_alpha, low=-0.1, high=1.1):
+    """Returns `clip(sigmoid(log_alpha) * (high - low) + low, 0, 1)`, the gate without noise."""
+    return _stretch(tf.sigmoid(log_alpha), low, high)
+
+
+def probability_active(log_alpha, temperature=1.0, low=-0.1, high=1.1):
+    """Returns `P(z > 0) = sigmoid(log_alpha - temperature * log(-low / high))`."""
+    return tf.sigmoid(log_alpha - temperature * math.log(-low / high))
+
+
+def _stretch(gate, low, high):
+    return tf.clip_by_value(gate * (high - low) + low, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class HardConcrete(Gate):
+    """A gate that is exactly 0 or 1 with positive probability, and differentiable.
+
+    One draw a step is shared by all positions of the batch. A unit survives at
+    inference if and only if its inference gate is above `threshold`.
+
+    Args:
+      axis: see `Gate`.
+      initial_log_alpha: start of every log_alpha. Defaults to 5, as in the original.
+      temperature: beta > 0. Defaults to 1 (Louizos et al.: 2/3).
+      low: l < 0. Defaults to -0.1.
+      high: r > 1. Defaults to 1.1.
+      threshold: in [0, 1); inference gates up to it are 0. Defaults to 0.
+      seed: int or None, of the draws; None takes one from the layer's name.
+      **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+      ValueError: if an argument is out of its range.
+
+    Reference:
+      Learning Sparse Neural Networks through L0 Regularization, arXiv 1712.01312.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        initial_log_alpha=5.0,
+        temperature=1.0,
+        low=-0.1,
+        high=1.1,
+        threshold=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(axis=axis, **kwargs)
+        if temperature <= 0:
+            raise ValueError(f"Argument `temperature` must be above 0, received {temperature}.")
+        if low >= 0 or high <= 1:
+            raise ValueError(
+                "Arguments `low` and `high` must lie below 0 and above 1, received "
+                f"{low} and {high}."
+            )
+        if not 0 <= threshold < 1:
+            raise ValueError(f"Argument `threshold` must be in [0, 1), received {threshold}.")
+        self.initial_log_alpha = initial_log_alpha
+        self.temperature = temperature
+        self.low = low
+        self.high = high
+        self.threshold = threshold
+        self.seed = seed
+
+    def build_mask(self, shape):
+        """Creates `log_alpha`, one value per mask value."""
+        self.log_alpha = self.add_weight(
+            name="log_alpha",
+            shape=shape,
+            initializer=keras.initializers.Constant(self.initial_log_alpha),
+            experimental_autocast=False,
+        )
+
+    def mask(self, training=None):
+        """Returns a draw when `training` and trainable, else the inference gate."""
+        if not self.trainable:
+            return self._inference_mask()
+        return keras.backend.in_train_phase(self._draw, self._inference_mask, training=training)
+
+    def expected_active(self):
+        """Returns the expected L0 norm, `sum P(z > 0)`."""
+        return tf.reduce_sum(
+            probability_active(self.log_alpha, self.temperature, self.low, self.high)
+        )
+
+    def keep(self):
+        """Returns where the inference gate is above the threshold."""
+        return self._inference_mask() > 0
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "initial_log_alpha": self.initial_log_alpha,
+            "temperature": self.temperature,
+            "low": self.low,
+            "high": self.high,
+            "threshold": self.threshold,
+            "seed": self.seed,
+        }
+
+    def _inference_mask(self):
+        gate = inference_gate(self.log_alpha, self.low, self.high)
+        return tf.where(gate > self.threshold, gate, 0.0)
+
+    def _draw(self):
+        # The smallest positive float keeps log u finite; 1 is never drawn.
+        tiny = 1e-7
+        seed = randomness.layer_seed(self.seed, self.name)
+        step_seed = randomness.step_seed(seed)
+        shape = tf.shape(self.log_alpha)
+        if step_seed is None:
+            noise = tf.random.uniform(shape, tiny, 1 - tiny, seed=seed)
+        else:
+            noise = tf.random.stateless_uniform(shape, step_seed, tiny, 1 - tiny)
+        return sample(self.log_alpha, noise, self.temperature, self.low, self.high)

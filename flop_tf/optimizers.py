@@ -1,0 +1,81 @@
+"""Adam as BERT and FLOP use it: without bias correction, one fused kernel a variable."""
+
+import tensorflow as tf
+
+from flop_tf.backend import keras
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class BertAdam(keras.optimizers.Optimizer):
+    """Adam without bias correction, with decoupled weight decay.
+
+    `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
+    `x -= lr (m / (sqrt(v) + epsilon) + weight_decay x)`.
+
+    Keras' Adam corrects the bias and runs some ten elementwise operations a
+    variable; this one is TensorFlow's fused kernel, which leaves the correction
+    out when told that its powers of beta are 0. Gradients of embeddings are
+    applied to all rows, as BERT's optimizer does.
+
+    Args:
+      learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.
+      beta_1: decay of m. Defaults to .9.
+      beta_2: decay of v. Defaults to .999.
+      epsilon: Defaults to 1e-6, as for BERT's weights; gates want 1e-8.
+      name: of the optimizer.
+      **kwargs: of `keras.optimizers.Optimizer`: `weight_decay`, `global_clipnorm`, ...
+
+    Reference:
+      BERT, arXiv 1810.04805; Decoupled Weight Decay Regularization, arXiv 1711.05101.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-6,
+        name="BertAdam",
+        **kwargs,
+    ):
+        kwargs = {"jit_compile": False, "weight_decay": None, **kwargs}
+        super().__init__(name=name, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def build(self, var_list):
+        """Creates m and v for each variable, zero at first."""
+        super().build(var_list)
+        if getattr(self, "_built", False):
+            return
+        self._built = True
+        self._m = [self.add_variable_from_reference(v, "m") for v in var_list]
+        self._v = [self.add_variable_from_reference(v, "v") for v in var_list]
+
+    def update_step(self, gradient, variable):
+        """Updates one variable."""
+        index = self._index_dict[self._var_key(variable)]
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._m[index].handle,
+            v=self._v[index].handle,
+            beta1_power=tf.zeros([], variable.dtype),
+            beta2_power=tf.zeros([], variable.dtype),
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            beta1=tf.constant(self.beta_1, variable.dtype),
+            beta2=tf.constant(self.beta_2, variable.dtype),
+            epsilon=tf.constant(self.epsilon, variable.dtype),
+            grad=tf.convert_to_tensor(gradient),
+        )
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "learning_rate": self._serialize_hyperparameter(self._learning_rate),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+        }

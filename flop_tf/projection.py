@@ -1,0 +1,37 @@
+"""What a projection is made of, as plain data: dense, or factorized with or without a gate."""
+
+import dataclasses
+
+from flop_tf import gates
+from flop_tf.backend import keras
+from flop_tf.factorized import FactorizedDense
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectionSpec:
+    """How one projection `[.., I] -> [.., O]` is stored.
+
+    Args:
+      rank: None for a dense kernel `[I, O]`; otherwise R >= 0 for factors
+        `[I, R]` and `[R, O]`. With R = 0 only the bias is left.
+      gate: serialized gate over the R ranks (`flop_tf.gates.serialize`), or None.
+
+    Raises:
+      ValueError: if the rank is negative or a gate is given without a rank.
+    """
+
+    rank: int | None = None
+    gate: dict | None = None
+
+    def __post_init__(self):
+        if self.rank is not None and self.rank < 0:
+            raise ValueError(f"Argument `rank` must be None or at least 0, received {self.rank}.")
+        if self.gate is not None and self.rank is None:
+            raise ValueError("Argument `gate` needs a factorized projection, received `rank=None`.")
+
+    def make(self, units, **kwargs):
+        """Returns the layer: `keras.layers.Dense` or `FactorizedDense` with `units` outputs."""
+        if self.rank is None:
+            return keras.layers.Dense(units, **kwargs)
+        gate = None if self.gate is None else gates.deserialize(self.gate)
+        return FactorizedDense(units, self.rank, gate=gate, **kwargs)

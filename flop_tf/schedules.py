@@ -1,0 +1,83 @@
+"""Targets and learning rates over steps."""
+
+import tensorflow as tf
+
+from flop_tf.backend import keras
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class Noam(keras.optimizers.schedules.LearningRateSchedule):
+    """`rate * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5)`, with steps from 1.
+
+    Args:
+      rate: factor of the whole schedule.
+      d_model: hidden size of the model.
+      warmup_steps: steps of linear growth, at least 1.
+
+    Raises:
+      ValueError: if `warmup_steps` or `d_model` is below 1.
+
+    Reference:
+      Attention Is All You Need, arXiv 1706.03762.
+    """
+
+    def __init__(self, rate, d_model, warmup_steps):
+        super().__init__()
+        for name, value in (("d_model", d_model), ("warmup_steps", warmup_steps)):
+            if value < 1:
+                raise ValueError(f"Argument `{name}` must be at least 1, received {value}.")
+        self.rate = rate
+        self.d_model = d_model
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        """Returns the rate of an update, `step` being the number of updates before it."""
+        step = tf.cast(step, tf.float32) + 1.0
+        scale = tf.minimum(tf.math.rsqrt(step), step * self.warmup_steps**-1.5)
+        return self.rate * self.d_model**-0.5 * scale
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"rate": self.rate, "d_model": self.d_model, "warmup_steps": self.warmup_steps}
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class ConstantWithWarmup(keras.optimizers.schedules.LearningRateSchedule):
+    """`rate * min(1, step / warmup)`, with steps from 1.
+
+    Args:
+      rate: the rate after the warmup.
+      warmup_steps: steps of linear growth; 0 or 1 means none.
+    """
+
+    def __init__(self, rate, warmup_steps=0):
+        super().__init__()
+        self.rate = rate
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        """Returns the rate of an update, `step` being the number of updates before it."""
+        step = tf.cast(step, tf.float32) + 1.0
+        return self.rate * tf.minimum(1.0, step / max(1, self.warmup_steps))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"rate": self.rate, "warmup_steps": self.warmup_steps}
+
+
+def sparsity_ramp(step, start, target, warmup_steps):
+    """Returns the sparsity asked for at `step`.
+
+    `start + (target - start) * min(1, step / warmup)`. A model at full rank has
+    more parameters in its factors than in its kernels, so `start` may be negative.
+
+    Args:
+      step: number of updates so far, an integer or scalar tensor.
+      start: the model's own expected sparsity at step 0.
+      target: the sparsity to reach.
+      warmup_steps: steps of the ramp; 0 asks for the target at once.
+    """
+    progress = tf.minimum(1.0, tf.cast(step, tf.float32) / max(1, warmup_steps))
+    if warmup_steps == 0:
+        progress = 1.0
+    return start + (target - start) * progress

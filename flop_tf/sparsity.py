@@ -1,0 +1,149 @@
+"""How sparse a model is: expected in training, stored after removal, and the shift between them.
+
+The base is always the kernels of the original dense projections, so a model at
+full rank has a negative sparsity: its factors are larger than its kernels.
+"""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from flop_tf import budget
+from flop_tf.factorized import FactorizedDense
+
+_MAX_SHIFT = 64.0
+
+
+class KernelSparsity:
+    """Counts the kernel parameters of a model's projections.
+
+    Args:
+      projections: built layers, `FactorizedDense` or `keras.layers.Dense`.
+      original_parameters: kernel parameters of the original dense model. None
+        sums `I * O` over `projections`, right while no head or neuron is gone.
+    """
+
+    def __init__(self, projections, original_parameters=None):
+        self.projections = list(projections)
+        self._shapes = [_shape(layer) for layer in self.projections]
+        if original_parameters is None:
+            original_parameters = sum(i * o for i, o, _ in self._shapes)
+        self.original_parameters = original_parameters
+
+    @property
+    def gates(self):
+        """The gates of the projections that have one."""
+        return [layer.gate for layer, *_ in self._gated()]
+
+    @property
+    def factorized_parameters(self):
+        """Parameters of all factors and kernels as they stand, gates open."""
+        return sum(
+            budget.multiplications(inputs, outputs, rank) for inputs, outputs, rank in self._shapes
+        )
+
+    def expected_parameters(self):
+        """Returns the expected parameters, `L0 * (I + O)` for a gated projection; a scalar."""
+        gated = [
+            layer.gate.expected_active() * budget.unit_parameters(inputs, outputs)
+            for layer, inputs, outputs in self._gated()
+        ]
+        return (
+            tf.add_n(gated) + self._fixed_parameters() if gated else float(self._fixed_parameters())
+        )
+
+    def expected_sparsity(self):
+        """Returns `1 - expected parameters / original parameters`, a scalar."""
+        return 1.0 - self.expected_parameters() / self.original_parameters
+
+    def stored_parameters(self):
+        """Returns what removal would store under the keep rule, a scalar tensor."""
+        total = tf.constant(float(self._fixed_parameters(stored=True)))
+        for layer, inputs, outputs in self._gated():
+            kept = tf.reduce_sum(tf.cast(layer.gate.keep(), tf.float32))
+            factors = kept * budget.unit_parameters(inputs, outputs)
+            total += tf.minimum(factors, float(budget.dense_parameters(inputs, outputs)))
+        return total
+
+    def stored_sparsity(self):
+        """Returns `1 - stored parameters / original parameters`, a scalar tensor."""
+        return 1.0 - self.stored_parameters() / self.original_parameters
+
+    def survivors(self):
+        """Returns the kept ranks of each projection; None for a dense one."""
+        return [
+            int(np.sum(layer.gate.keep())) if rank and layer.gate is not None else rank
+            for layer, (_, _, rank) in zip(self.projections, self._shapes, strict=True)
+        ]
+
+    def calibrate(self, target_sparsity):
+        """Adds one number to every log_alpha so that the stored sparsity meets the target.
+
+        Found by bisection; where no number gives the target exactly, the result
+        is the nearest one that is at least as sparse.
+
+        Args:
+          target_sparsity: the stored sparsity to reach.
+
+        Returns:
+          The number b that was added, a float.
+
+        Raises:
+          ValueError: if the target is out of reach even with all gates closed.
+        """
+        original = [gate.log_alpha.numpy() for gate in self.gates]
+
+        def sparsity(shift):
+            for gate, log_alpha in zip(self.gates, original, strict=True):
+                gate.log_alpha.assign(log_alpha + np.float32(shift))
+            return float(self.stored_sparsity())
+
+        sparse, full = -_MAX_SHIFT, _MAX_SHIFT
+        most = sparsity(sparse)
+        if most < target_sparsity:
+            sparsity(0.0)
+            raise ValueError(
+                "Argument `target_sparsity` must be at most the sparsity with all gates closed, "
+                f"{most:.6f}, received {target_sparsity}."
+            )
+        while full - sparse > 1e-6:
+            middle = (sparse + full) / 2
+            if sparsity(middle) >= target_sparsity:
+                sparse = middle
+            else:
+                full = middle
+        sparsity(sparse)
+        return sparse
+
+    @contextlib.contextmanager
+    def calibrated(self, target_sparsity):
+        """Calibrates for the time of a `with` block, then puts every log_alpha back."""
+        original = [gate.log_alpha.numpy() for gate in self.gates]
+        try:
+            yield self.calibrate(target_sparsity)
+        finally:
+            for gate, log_alpha in zip(self.gates, original, strict=True):
+                gate.log_alpha.assign(log_alpha)
+
+    def _gated(self):
+        for layer, (inputs, outputs, _) in zip(self.projections, self._shapes, strict=True):
+            if getattr(layer, "gate", None) is not None and layer.rank:
+                yield layer, inputs, outputs
+
+    def _fixed_parameters(self, stored=False):
+        count = budget.stored_parameters if stored else budget.multiplications
+        return sum(
+            budget.dense_parameters(inputs, outputs)
+            if rank is None
+            else count(inputs, outputs, rank)
+            for layer, (inputs, outputs, rank) in zip(self.projections, self._shapes, strict=True)
+            if getattr(layer, "gate", None) is None
+        )
+
+
+def _shape(layer):
+    """Returns `(I, O, R)` of a projection, R None for a dense one."""
+    if isinstance(layer, FactorizedDense):
+        return layer.inputs, layer.units, layer.rank
+    return (*layer.kernel.shape.as_list(), None)

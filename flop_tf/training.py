@@ -1,0 +1,195 @@
+"""Training of gated models: one step, three optimizers, and the end of the gates' training."""
+
+import tensorflow as tf
+
+from flop_tf import gates, randomness
+from flop_tf.backend import Functional, keras
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class GatedModel(keras.Model):
+    """A Keras model whose gates and multipliers have optimizers of their own.
+
+    Built as any `keras.Model`, from inputs and outputs or by subclassing. The
+    loss is `task + L2 + Lagrangian`; without gates it is ordinary training.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        """Returns a `FunctionalGatedModel` for inputs and outputs."""
+        if cls is GatedModel and (len(args) == 2 or "outputs" in kwargs):
+            cls = FunctionalGatedModel
+        return super().__new__(cls, *args, **kwargs)
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        *args,
+        gate_optimizer=None,
+        multiplier_optimizer=None,
+        lagrangian=None,
+        sparsity=None,
+        train_weights=True,
+        regularization_scale=0.0,
+        seed=0,
+        **kwargs,
+    ):
+        """Configures training.
+
+        Args:
+          optimizer: of the weights.
+          *args: of `keras.Model.compile`.
+          gate_optimizer: of the gates; None leaves them as they are.
+          multiplier_optimizer: of the Lagrangian's multipliers, which ascend.
+          lagrangian: a `Lagrangian`, or None for no penalty.
+          sparsity: a `KernelSparsity` of this model; needed with a Lagrangian.
+          train_weights: False trains the gates alone.
+          regularization_scale: factor of `sum(w^2) / 2` over kernels and factors.
+          seed: int, of every random draw in training.
+          **kwargs: of `keras.Model.compile`.
+
+        Raises:
+          ValueError: if a Lagrangian lacks an optimizer or a `KernelSparsity`.
+        """
+        super().compile(optimizer, *args, **kwargs)
+        if lagrangian is not None and None in (gate_optimizer, multiplier_optimizer, sparsity):
+            raise ValueError(
+                "Argument `lagrangian` needs `gate_optimizer`, `multiplier_optimizer` and "
+                "`sparsity`, received None for at least one of them."
+            )
+        self._set_pruning(gate_optimizer, multiplier_optimizer, lagrangian, sparsity)
+        self.train_weights = train_weights
+        self.regularization_scale = regularization_scale
+        self.seed = seed
+
+    # Untracked: multipliers and slots belong to the training, not to the model's weights.
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def _set_pruning(self, gate_optimizer, multiplier_optimizer, lagrangian, sparsity):
+        self.gate_optimizer = gate_optimizer
+        self.multiplier_optimizer = multiplier_optimizer
+        self.lagrangian = lagrangian
+        self.sparsity = sparsity
+
+    def get_compile_config(self):
+        """Returns nothing: optimizers and multipliers are compiled anew after loading."""
+        return {}
+
+    @property
+    def gates(self):
+        """Every gate of the model."""
+        return [layer for layer in self._flatten_layers() if isinstance(layer, gates.Gate)]
+
+    def gate_variables(self):
+        """Returns the variables that the gate optimizer trains; none once the gates are fixed."""
+        return [variable for gate in self.gates for variable in gate.trainable_variables]
+
+    def weight_variables(self):
+        """Returns the trainable variables that belong to no gate."""
+        others = {id(v) for gate in self.gates for v in gate.variables}
+        return [v for v in self.trainable_variables if id(v) not in others]
+
+    def fix_gates(self):
+        """Ends the gates' training: from the next step on they are their inference values."""
+        for gate in self.gates:
+            gate.trainable = False
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+
+    def train_step(self, data):
+        """Makes one update of weights, gates and multipliers; returns what there is to log."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        step = self.optimizer.iterations
+        weights = self.weight_variables() if self.train_weights else []
+        gate_variables = self.gate_variables() if self.gate_optimizer is not None else []
+        logs = {}
+        with randomness.step_scope(self.seed, step), tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            if self.regularization_scale:
+                logs["l2_regularization_loss"] = self._l2_loss()
+                loss += logs["l2_regularization_loss"]
+            if gate_variables and self.lagrangian is not None:
+                expected = self.sparsity.expected_sparsity()
+                target = self.lagrangian.target(step)
+                logs["lagrangian_loss"] = self.lagrangian.penalty(expected, target)
+                logs["expected_sparsity"] = expected
+                logs["target_sparsity"] = target
+                loss += logs["lagrangian_loss"]
+        gradients = tape.gradient(loss, weights + gate_variables)
+        if weights:
+            logs["model_lr"] = tf.identity(self.optimizer.learning_rate)
+            self.optimizer.apply_gradients(zip(gradients[: len(weights)], weights, strict=True))
+        else:
+            step.assign_add(1)
+        if gate_variables:
+            logs.update(self._update_gates(gradients[len(weights) :], gate_variables, logs))
+        return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs, "loss": loss}
+
+    def _update_gates(self, gradients, variables, logs):
+        rates = {"alpha_lr": tf.identity(self.gate_optimizer.learning_rate)}
+        self.gate_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if self.lagrangian is not None:
+            rates["lambda_lr"] = tf.identity(self.multiplier_optimizer.learning_rate)
+            ascent = self.lagrangian.gradients(logs["expected_sparsity"], logs["target_sparsity"])
+            self.multiplier_optimizer.apply_gradients(
+                zip(ascent, self.lagrangian.multipliers, strict=True)
+            )
+            rates["lambda_1"] = tf.identity(self.lagrangian.lambda_1)
+            rates["lambda_2"] = tf.identity(self.lagrangian.lambda_2)
+            rates["stored_sparsity"] = self.sparsity.stored_sparsity()
+        return rates
+
+    def _l2_loss(self):
+        kernels = [
+            getattr(layer, name)
+            for layer in self._flatten_layers()
+            for name in ("kernel", "factor_in", "factor_out")
+            if isinstance(getattr(layer, name, None), tf.Variable)
+        ]
+        return self.regularization_scale * tf.add_n([tf.nn.l2_loss(k) for k in kernels])
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class FunctionalGatedModel(GatedModel, Functional):
+    """A `GatedModel` made of inputs and outputs.
+
+    A class of its own, because Keras would otherwise turn `GatedModel` itself
+    into a functional class, and no subclass of it could be built any more.
+    """
+
+
+class FixGates(keras.callbacks.Callback):
+    """Fixes the gates once the target is reached, so that the weights recover under them.
+
+    The stored sparsity is compared with the target every `check_steps`; at
+    `last_step` the gates are fixed whatever it is. Either way they are first
+    calibrated, so that the stored sparsity is the one asked for.
+
+    Args:
+      sparsity: the `KernelSparsity` of the model.
+      target_sparsity: the stored sparsity asked for.
+      last_step: step by which the gates are fixed at the latest.
+      check_steps: how often to look.
+    """
+
+    def __init__(self, sparsity, target_sparsity, last_step, check_steps=10):
+        super().__init__()
+        self.sparsity = sparsity
+        self.target_sparsity = target_sparsity
+        self.last_step = last_step
+        self.check_steps = check_steps
+        self.fixed = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Looks whether it is time."""
+        step = int(self.model.optimizer.iterations)
+        if self.fixed or step % self.check_steps and step < self.last_step:
+            return
+        reached = float(self.sparsity.stored_sparsity()) >= self.target_sparsity
+        if reached or step >= self.last_step:
+            self.fix(self.sparsity.calibrate(self.target_sparsity))
+
+    def fix(self, shift=0.0):
+        """Fixes the gates now; `shift` is what calibration added to every log_alpha."""
+        self.shift = shift
+        self.fixed = True
+        self.model.fix_gates()

@@ -1,0 +1,55 @@
+"""Installs the libraries `flop_tf` and `bert_tf`, and the folder `tools` as `flop_tools`."""
+
+import setuptools
+
+TOOLS = (
+    "benchmark",
+    "evaluate",
+    "factorize",
+    "fetch_minilm",
+    "finetune",
+    "make_demo_task",
+    "remove_mask",
+)
+
+setuptools.setup(
+    name="flop-tf",
+    version="0.1.0",
+    description="Structured pruning of BERT by factorized projections with L0 gates (FLOP)",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",  # What the TensorFlow 2.20 and tensorflow-text wheels share.
+    packages=[*setuptools.find_packages(include=["flop_tf*", "bert_tf*"]), "flop_tools"],
+    package_dir={"flop_tools": "tools"},
+    entry_points={
+        "console_scripts": [
+            f"flop-{tool.replace('_', '-')} = flop_tools.{tool}:run" for tool in TOOLS
+        ]
+    },
+    install_requires=[
+        # One TensorFlow release: the four are built against each other.
+        "tensorflow==2.20.*",
+        "tf_keras==2.20.*",
+        "tensorflow-text==2.20.*",
+        "tf-models-official==2.20.*",
+        # 0.8.1 is the version that all measurements were made with.
+        "tensorflow-model-optimization>=0.8.1,<0.9",
+        # 5 may change how a prepared directory looks.
+        "tensorflow-datasets>=4.9.9,<5",
+        # tensorflow-model-optimization 0.8 does not accept 2.
+        "absl-py>=1.4,<2",
+        # 1 may change the functions that read and write files.
+        "safetensors>=0.5,<1",
+        # From these releases on NumPy 2 is supported, which TensorFlow 2.20 brings along.
+        "scikit-learn>=1.5,<2",
+        "scipy>=1.13,<2",
+        "matplotlib>=3.9,<4",
+    ],
+    extras_require={
+        # The minor release of ruff is fixed since each one formats a little differently.
+        "test": ["pytest>=8,<10", "ruff==0.17.*"],
+        # CUDA libraries as wheels, of the versions that this TensorFlow was built with.
+        "gpu": ["tensorflow[and-cuda]==2.20.*"],
+        # The request messages in the warm-up file of a SavedModel.
+        "export": ["tensorflow-serving-api==2.20.*"],
+    },
+)
