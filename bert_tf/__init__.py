@@ -1,0 +1,7 @@
+"""BERT for `flop_tf`: encoder, checkpoints, tasks and the steps of the chain."""
+
+from bert_tf.classifier import BertClassifier
+from bert_tf.config import BertConfig
+from bert_tf.model_dir import load, load_info, load_tokenizer
+
+__all__ = ["BertClassifier", "BertConfig", "load", "load_info", "load_tokenizer"]

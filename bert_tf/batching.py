@@ -1,0 +1,267 @@
+"""Batches of texts of similar length: little padding, a fixed order for each seed.
+
+B batch, T tokens, N examples, S steps.
+An epoch is shuffled, cut into windows of `WINDOW_BATCHES` batches, sorted by
+length inside each window and cut into batches, which are shuffled again. So
+examples meet by chance, yet a batch is hardly wider than its texts. The plan is
+NumPy and depends on seed and epoch alone: a run can go on from any step.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+#: Batches that are sorted by length together.
+WINDOW_BATCHES = 64
+
+#: Widths are multiples of it where none are given.
+WIDTH_STEP = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedExamples:
+    """Tokens and labels of N examples.
+
+    Args:
+      ids: int32 `RaggedTensor [N, (T)]`.
+      segments: int32 `RaggedTensor [N, (T)]`.
+      labels: `[N]`, int32 or float32, or None.
+      max_seq_length: the most tokens of an example.
+      pad_id: the token of padding.
+    """
+
+    ids: tf.RaggedTensor
+    segments: tf.RaggedTensor
+    labels: np.ndarray | None
+    max_seq_length: int
+    pad_id: int = 0
+
+    def __len__(self):
+        return len(self.lengths)
+
+    @property
+    def lengths(self):
+        """Tokens of each example, int64 `[N]`."""
+        return self.ids.row_lengths().numpy()
+
+    def take(self, indices):
+        """Returns the examples at `indices`, in that order."""
+        indices = np.asarray(indices, np.int64)
+        return dataclasses.replace(
+            self,
+            ids=tf.gather(self.ids, indices),
+            segments=tf.gather(self.segments, indices),
+            labels=None if self.labels is None else self.labels[indices],
+        )
+
+    def first(self, num_examples):
+        """Returns the first `num_examples`, or all if there are fewer."""
+        return self.take(np.arange(min(num_examples, len(self))))
+
+
+def encode(examples, tokenizer, max_seq_length):
+    """Tokenizes `bert_tf.examples.Examples`.
+
+    Args:
+      examples: the texts and labels.
+      tokenizer: `bert_tf.tokenization.Tokenizer`.
+      max_seq_length: the most tokens of an example; longer ones are cut.
+
+    Returns:
+      `EncodedExamples`.
+    """
+    encoded = tokenizer.encode(examples.texts_a, examples.texts_b, max_seq_length)
+    return EncodedExamples(
+        encoded.ids, encoded.segments, examples.labels, max_seq_length, tokenizer.pad_id
+    )
+
+
+def holdout(examples, num_examples, seed):
+    """Splits examples at random, each part in its old order.
+
+    Args:
+      examples: `Examples` or `EncodedExamples`.
+      num_examples: size of the second part, at least 0 and below `len(examples)`.
+      seed: int; the same seed splits the same way.
+
+    Returns:
+      `(rest, held_out)`.
+
+    Raises:
+      ValueError: if `num_examples` is out of range.
+    """
+    total = len(examples)
+    if not 0 <= num_examples < total:
+        raise ValueError(
+            f"Argument `holdout_examples` must be at least 0 and below the {total} training "
+            f"examples, received {num_examples}."
+        )
+    order = np.random.default_rng(seed).permutation(total)
+    held, rest = np.sort(order[:num_examples]), np.sort(order[num_examples:])
+    return examples.take(rest), examples.take(held)
+
+
+def training_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None):
+    """Returns which examples form each batch of one epoch, and how wide it is.
+
+    Every example comes exactly once; the last batch may be short.
+
+    Args:
+      lengths: `[N]`, tokens of each example, at most `max_seq_length`.
+      batch_size: B, at least 1.
+      max_seq_length: the widest that a batch may be.
+      seed: int.
+      epoch: int from 0.
+      widths: the allowed widths; the smallest that holds the batch is taken.
+        None: its longest text, rounded up to a multiple of `WIDTH_STEP`.
+
+    Returns:
+      `(indices, widths)`: int32 `[S, B]` with S = ceil(N / B), -1 where the
+      short batch has no example, and int32 `[S]`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    lengths = np.asarray(lengths)
+    _check(len(lengths), batch_size)
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths)).astype(np.int32)
+    # The short batch is cut off before the sorting: else it would hold the longest of a window.
+    num_full = len(order) // batch_size * batch_size
+    window = WINDOW_BATCHES * batch_size
+    full = [
+        part[np.argsort(lengths[part], kind="stable")]
+        for part in np.split(order[:num_full], range(window, num_full, window))
+    ]
+    batches = generator.permutation(np.concatenate(full).reshape(-1, batch_size))
+    indices = np.concatenate([batches, _short(order[num_full:], batch_size)])
+    return indices, _widths(lengths, indices, max_seq_length, widths)
+
+
+def training_dataset(
+    encoded, batch_size, seed, first_step=0, num_steps=None, widths=None, pad_to=None
+):
+    """Returns batches for training, from any step on.
+
+    Args:
+      encoded: `EncodedExamples` with labels.
+      batch_size: B, at least 1.
+      seed: int, decides the order of every epoch.
+      first_step: steps of earlier runs; counts over epochs. Defaults to 0.
+      num_steps: batches to give. Defaults to the rest of the epoch.
+      widths: as in `training_plan`.
+      pad_to: one width for all batches, instead of `widths`.
+
+    Returns:
+      `tf.data.Dataset` of `(features, labels, index)`: the int32 `[B, T]`
+      inputs `input_word_ids`, `input_mask` and `input_type_ids`, the labels
+      `[B]`, and the int32 positions `[B]` in `encoded`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    _check(len(encoded), batch_size)
+    widths = widths if pad_to is None else (pad_to,)
+    steps_per_epoch = -(-len(encoded) // batch_size)
+    epoch, skipped = divmod(first_step, steps_per_epoch)
+    if num_steps is None:
+        num_steps = steps_per_epoch - skipped
+    num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
+    lengths = encoded.lengths
+    plans = [
+        training_plan(lengths, batch_size, encoded.max_seq_length, seed, epoch + i, widths)
+        for i in range(max(1, num_epochs))
+    ]
+    indices, chosen = (
+        np.concatenate(parts)[skipped : skipped + num_steps] for parts in zip(*plans, strict=True)
+    )
+    return _dataset(encoded, indices, chosen)
+
+
+def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None):
+    """Returns batches that cover each example once, sorted by length.
+
+    Args:
+      encoded: `EncodedExamples`; without labels, those of the batches are empty, `[0]`.
+      batch_size: B, at least 1.
+      widths: as in `training_plan`.
+      pad_to: one width for all batches, instead of `widths`.
+
+    Returns:
+      `(dataset, order)`: elements as of `training_dataset`, and the position
+      `[N]` in `encoded` of each row, so that `restored[order] = rows`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    _check(len(encoded), batch_size)
+    lengths = encoded.lengths
+    order = np.argsort(lengths, kind="stable").astype(np.int32)
+    num_full = len(order) // batch_size * batch_size
+    indices = np.concatenate(
+        [order[:num_full].reshape(-1, batch_size), _short(order[num_full:], batch_size)]
+    )
+    widths = widths if pad_to is None else (pad_to,)
+    chosen = _widths(lengths, indices, encoded.max_seq_length, widths)
+    return _dataset(encoded, indices, chosen), order
+
+
+def _check(num_examples, batch_size):
+    if num_examples < 1:
+        raise ValueError("Batches need at least one example, received none.")
+    if batch_size < 1:
+        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+
+
+def _short(rest, batch_size):
+    """Returns the short batch as `[1, B]`, padded with -1, or `[0, B]` if nothing is left."""
+    padded = np.full((min(1, len(rest)), batch_size), -1, np.int32)
+    padded[:, : len(rest)] = rest
+    return padded
+
+
+def _widths(lengths, indices, max_seq_length, widths):
+    """Returns the width of each batch."""
+    longest = np.where(indices < 0, 0, lengths[indices]).max(axis=1)
+    if longest.max() > max_seq_length:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at least {longest.max()}, the longest example, "
+            f"received {max_seq_length}."
+        )
+    if widths is None:
+        rounded = -(-longest // WIDTH_STEP) * WIDTH_STEP
+        return np.minimum(rounded, max_seq_length).astype(np.int32)
+    widths = np.unique(widths)
+    if longest.max() > widths[-1]:
+        raise ValueError(
+            f"Argument `widths` must reach {longest.max()}, the longest example, received "
+            f"{widths.tolist()}."
+        )
+    return widths[np.searchsorted(widths, longest)].astype(np.int32)
+
+
+def _dataset(encoded, indices, widths):
+    """Returns the batches of a plan, gathered and padded by TensorFlow."""
+    labels = None if encoded.labels is None else tf.constant(encoded.labels)
+    static_width = int(widths[0]) if len(set(widths.tolist())) == 1 else None
+
+    def batch(index, width):
+        index = tf.boolean_mask(index, index >= 0)
+        ids = tf.gather(encoded.ids, index)
+
+        def padded(rows, value):
+            dense = rows.to_tensor(value, shape=tf.stack([tf.constant(-1, tf.int32), width]))
+            return tf.ensure_shape(dense, [None, static_width])
+
+        features = {
+            "input_word_ids": padded(ids, encoded.pad_id),
+            "input_mask": tf.sequence_mask(ids.row_lengths(), width, tf.int32),
+            "input_type_ids": padded(tf.gather(encoded.segments, index), 0),
+        }
+        features["input_mask"] = tf.ensure_shape(features["input_mask"], [None, static_width])
+        given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, index)
+        return features, given, index
+
+    dataset = tf.data.Dataset.from_tensor_slices((indices, widths))
+    return dataset.map(batch, num_parallel_calls=2).prefetch(2)

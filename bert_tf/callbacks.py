@@ -1,0 +1,160 @@
+"""What happens beside the training steps: a progress line, TensorBoard and checkpoints."""
+
+import io
+import sys
+import time
+
+import matplotlib.figure
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from bert_tf.config import PROJECTIONS
+from flop_tf.backend import keras
+
+#: Scalars of `GatedModel.train_step`, by their TensorBoard tags.
+TAGS = (
+    "loss",
+    "lagrangian_loss",
+    "l2_regularization_loss",
+    "expected_sparsity",
+    "stored_sparsity",
+    "target_sparsity",
+    "lambda_1",
+    "lambda_2",
+    "model_lr",
+    "alpha_lr",
+    "lambda_lr",
+)
+
+
+class ProgressLine(keras.callbacks.Callback):
+    """One line on the console: step, loss, score, sparsity, speed and time left.
+
+    Args:
+      total_steps: last step of the run.
+      scores: dict that holds the newest score under "score".
+      factorized_share: what turns a count over the dense kernels into one over
+        the factors, `dense / factorized`; None shows only the first.
+    """
+
+    def __init__(self, total_steps, scores, factorized_share=None):
+        super().__init__()
+        self.total_steps = total_steps
+        self.scores = scores
+        self.factorized_share = factorized_share
+
+    def on_train_begin(self, logs=None):
+        """Opens the line at the step from which the run goes on."""
+        self.line = tqdm.tqdm(
+            total=self.total_steps,
+            initial=int(self.model.optimizer.iterations),
+            unit="step",
+            mininterval=1.0 if sys.stderr.isatty() else 30.0,
+            dynamic_ncols=True,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Updates the line."""
+        shown = {"loss": logs["loss"], **self.scores}
+        if "expected_sparsity" in logs:
+            shown["expected"] = logs["expected_sparsity"]
+            shown["target"] = logs["target_sparsity"]
+            if self.factorized_share is not None:
+                density = 1 - logs["expected_sparsity"]
+                shown["of_factors"] = 1 - density * self.factorized_share
+        self.line.set_postfix({k: f"{v:.3f}" for k, v in shown.items()}, refresh=False)
+        self.line.update()
+
+    def on_train_end(self, logs=None):
+        """Ends the line."""
+        self.line.close()
+
+
+class Summaries(keras.callbacks.Callback):
+    """Writes the training scalars for TensorBoard.
+
+    Args:
+      writer: of `tf.summary`.
+      every: steps between two points.
+    """
+
+    def __init__(self, writer, every=10):
+        super().__init__()
+        self.writer = writer
+        self.every = every
+
+    def on_train_begin(self, logs=None):
+        """Starts the clock."""
+        self.last = int(self.model.optimizer.iterations), time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Writes every few steps."""
+        step = int(self.model.optimizer.iterations)
+        if step % self.every:
+            return
+        before, then = self.last
+        self.last = step, time.perf_counter()
+        with self.writer.as_default(step):
+            for tag in TAGS:
+                if tag in logs:
+                    tf.summary.scalar(tag, logs[tag])
+            tf.summary.scalar("steps_per_second", (step - before) / (self.last[1] - then))
+
+
+class AtSteps(keras.callbacks.Callback):
+    """Calls a function of step and logs every `every` steps and at the last one.
+
+    Args:
+      function: of the step and its logs.
+      every: steps between two calls.
+      last_step: end of the run.
+    """
+
+    def __init__(self, function, every, last_step):
+        super().__init__()
+        self.function = function
+        self.every = every
+        self.last_step = last_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Calls the function where it is time."""
+        step = int(self.model.optimizer.iterations)
+        if step % self.every == 0 or step == self.last_step:
+            self.function(step, logs)
+
+
+def write_survivors(writer, step, model):
+    """Writes the kept ranks of every projection as scalars and as one heatmap.
+
+    Args:
+      writer: of `tf.summary`.
+      step: of the points.
+      model: a `BertClassifier`.
+    """
+    survivors = model.kernel_sparsity().survivors()
+    grid = np.full((model.config.num_hidden_layers, len(PROJECTIONS)), np.nan)
+    with writer.as_default(step):
+        for (index, name, *_), rank in zip(model.config.projections(), survivors, strict=True):
+            if rank is not None:
+                grid[index, PROJECTIONS.index(name)] = rank
+                tf.summary.scalar(f"survivors/blocks.{index}.{name}", rank)
+        if not np.isnan(grid).all():
+            tf.summary.image("survivors", _heatmap(grid))
+
+
+def _heatmap(grid):
+    """Returns the ranks `[layers, projections]` as an image tensor `[1, height, width, 4]`."""
+    figure = matplotlib.figure.Figure(figsize=(8, 1 + 0.45 * len(grid)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0)
+    figure.colorbar(image, label="ranks kept")
+    axes.set_xticks(range(len(PROJECTIONS)), PROJECTIONS, rotation=20)
+    axes.set_yticks(range(len(grid)))
+    axes.set_ylabel("layer")
+    for (row, column), rank in np.ndenumerate(grid):
+        if np.isfinite(rank):
+            axes.text(column, row, f"{rank:.0f}", ha="center", va="center", color="white")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return tf.image.decode_png(buffer.getvalue(), channels=4)[tf.newaxis]

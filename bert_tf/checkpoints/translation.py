@@ -1,0 +1,113 @@
+"""From the names of a source to our weight paths, by a table, with every check in one place."""
+
+import collections.abc
+import dataclasses
+import re
+
+import numpy as np
+
+from bert_tf.weight_paths import HEAD, expected_shapes
+
+#: Longest list of names in an error.
+_MOST_NAMES = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class From:
+    """Where a weight of ours comes from.
+
+    A table is a dict of `From` by our path; `{i}` in both stands for the block.
+
+    Args:
+      name: name in the source.
+      transform: function of the source's array that returns ours.
+    """
+
+    name: str
+    transform: collections.abc.Callable = np.asarray
+
+
+def per_block(table, num_blocks):
+    """Returns the table with each row of `{i}` repeated for every block."""
+    return {
+        path.replace("{i}", str(i)): From(row.name.replace("{i}", str(i)), row.transform)
+        for path, row in table.items()
+        for i in range(num_blocks if "{i}" in path else 1)
+    }
+
+
+def translate(variables, table, config, ignored=r"(?!)"):
+    """Returns the config with the source's number of labels, and our weights.
+
+    Args:
+      variables: the source's `Variables`.
+      table: `From` by our path.
+      config: the `BertConfig` that the weights must fit. `num_labels` is taken
+        from the task head where there is one.
+      ignored: regular expression of whole names that are no part of a BERT.
+
+    Returns:
+      `(config, weights)`, the weights float32 by path.
+
+    Raises:
+      ValueError: naming variables that are missing, unused, of another shape or not finite.
+    """
+    table = per_block(table, config.num_hidden_layers)
+    if not any(table[path].name in variables.shapes for path in HEAD):
+        table = {path: row for path, row in table.items() if path not in HEAD}
+    _check_names(variables, {row.name for row in table.values()}, re.compile(ignored))
+    weights = {path: _to_ours(variables, row) for path, row in table.items()}
+    if HEAD[0] in weights:
+        config = dataclasses.replace(config, num_labels=weights["classifier.bias"].size)
+    _check_weights(variables.origin, table, weights, config)
+    return config, weights
+
+
+def _to_ours(variables, row):
+    return np.ascontiguousarray(row.transform(variables.read(row.name)), np.float32)
+
+
+def _check_names(variables, wanted, ignored):
+    missing = sorted(wanted - set(variables.shapes))
+    if missing:
+        raise ValueError(
+            f"{variables.origin} lacks {len(missing)} variables that its BERT config asks for: "
+            f"{_listing(missing)}; check that the config belongs to these weights."
+        )
+    unused = sorted(name for name in set(variables.shapes) - wanted if not ignored.fullmatch(name))
+    if unused:
+        raise ValueError(
+            f"{variables.origin} has {len(unused)} variables that its BERT config has no use for: "
+            f"{_listing(unused)}; check that the config belongs to these weights."
+        )
+
+
+def _check_weights(origin, table, weights, config):
+    rows = weights["encoder.embeddings.word_embeddings"].shape[0]
+    if rows != config.vocab_size:
+        raise ValueError(
+            f"{origin} has a word embedding of {rows} rows where its BERT config has vocab_size "
+            f"{config.vocab_size}; check that the config belongs to these weights."
+        )
+    shapes = expected_shapes(config)
+    wrong = [
+        f"{table[path].name} gives {list(weight.shape)} instead of {list(shapes.get(path, []))}"
+        for path, weight in weights.items()
+        if weight.shape != shapes.get(path)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{origin} has {len(wrong)} variables of a shape that does not fit its BERT config: "
+            f"{_listing(wrong)}; check that the config belongs to these weights."
+        )
+    bad = [table[path].name for path, weight in weights.items() if not np.isfinite(weight).all()]
+    if bad:
+        raise ValueError(
+            f"{origin} has NaN or infinite values in {len(bad)} variables: {_listing(bad)}; "
+            "take weights from before the training diverged."
+        )
+
+
+def _listing(names):
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

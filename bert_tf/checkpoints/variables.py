@@ -1,0 +1,108 @@
+"""The variables that a file holds: names and shapes at once, values when they are asked for."""
+
+import collections.abc
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+from safetensors import SafetensorError, safe_open
+
+#: The one file of a folder with safetensors, or the list of its shards.
+SAFETENSORS_FILE = "model.safetensors"
+SAFETENSORS_INDEX = "model.safetensors.index.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """Named arrays, read one at a time.
+
+    Args:
+      origin: how an error names the source, such as "Checkpoint '/a/bert_model.ckpt'".
+      shapes: shape of every variable by name.
+      read: function of a name that returns a NumPy array.
+    """
+
+    origin: str
+    shapes: dict
+    read: collections.abc.Callable
+
+    def renamed(self, names):
+        """Returns the variables under other names.
+
+        Args:
+          names: the present name by new name; variables left out are dropped.
+        """
+        return Variables(
+            self.origin,
+            {new: self.shapes[old] for new, old in names.items()},
+            lambda name: self.read(names[name]),
+        )
+
+
+def open_checkpoint(prefix):
+    """Opens a TensorFlow checkpoint, of names (TF1) or of objects (TF2).
+
+    Args:
+      prefix: path without `.index` and `.data-00000-of-00001`.
+
+    Raises:
+      ValueError: if it is damaged, now or at the reading of a variable.
+    """
+    origin = f"Checkpoint {prefix!r}"
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
+        raise _damaged(origin, error) from error
+
+    def read(name):
+        try:
+            return reader.get_tensor(name)
+        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
+            raise _damaged(origin, error) from error
+
+    return Variables(origin, shapes, read)
+
+
+def open_safetensors(folder):
+    """Opens `model.safetensors` of a folder, or the shards that its index lists.
+
+    Raises:
+      ValueError: if a file is missing or damaged.
+    """
+    origin = f"Folder {folder!r}"
+    files = {name: file for file in _safetensors_files(folder) for name in file.keys()}
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in files.items()}
+    return Variables(origin, shapes, lambda name: files[name].get_tensor(name))
+
+
+def _safetensors_files(folder):
+    whole = os.path.join(folder, SAFETENSORS_FILE)
+    if os.path.isfile(whole):
+        return [_open_file(whole)]
+    index = os.path.join(folder, SAFETENSORS_INDEX)
+    try:
+        with open(index, encoding="utf-8") as file:
+            shards = sorted(set(json.load(file)["weight_map"].values()))
+            paths = [os.path.join(folder, shard) for shard in shards]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"The list of shards {index!r} must be JSON with the key 'weight_map': {error}."
+        ) from error
+    return [_open_file(path) for path in paths]
+
+
+def _open_file(path):
+    try:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise _damaged(f"File {path!r}", error) from error
+
+
+def _damaged(origin, error):
+    reason = " ".join(str(error).split()).rstrip(".")
+    return ValueError(
+        f"{origin} cannot be read, because it is incomplete or damaged: {reason}; "
+        "fetch or copy it again."
+    )

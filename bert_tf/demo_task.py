@@ -1,0 +1,238 @@
+"""A sentiment task that the project writes itself, in the layout of GLUE's SST-2.
+
+Each sentence is built from its label downwards: a sentence pattern (plain,
+contrast, reported opinion, unmet expectation, mixed aspects, ...) says which
+of its clauses decides; a clause says its opinion plainly, negated, doubly
+negated or by what the writer did; the word follows from both. The label is
+therefore always right, and single words say little about it. A part of the
+opinion words is kept out of the training split.
+"""
+
+import os
+import random
+import re
+
+from bert_tf import files
+
+ASPECTS = (
+    "plot|acting|ending|dialogue|soundtrack|camera work|pacing|script|lead actor|humor|opening|"
+    "directing|service|food|view|room|staff|breakfast|design|battery|screen|manual|writing|"
+    "first half|last chapter|cast|story|atmosphere|sound|idea"
+).split("|")
+THINGS = (
+    "film|movie|book|restaurant|hotel|phone|concert|novel|sequel|documentary|game|show|play|series|"
+    "bar|camera|museum|course|album|trip"
+).split("|")
+INTENSIFIERS = "very|truly|quite|really|utterly|deeply|rather|so|remarkably|simply".split("|")
+HEDGES = "somewhat|a little|kind of|mostly|in places|by and large|on the whole".split("|")
+PEOPLE = (
+    "my sister|the critics|my friends|the reviewer|our guide|everybody|the man beside me|the poster"
+).split("|")
+
+ADJECTIVES = {
+    True: (
+        "good|great|wonderful|charming|brilliant|delightful|moving|clever|funny|beautiful|superb|"
+        "gripping|fresh|honest|elegant|lovely|excellent|smart|warm|inspired|memorable|enjoyable|"
+        "touching|graceful|rewarding|vivid|impressive|witty|thrilling|satisfying|refreshing|tender|"
+        "stunning|polished|heartfelt|engaging|splendid|magnificent|captivating|masterful"
+    ).split("|"),
+    False: (
+        "bad|awful|terrible|boring|dull|stupid|clumsy|ugly|weak|tedious|lifeless|shallow|annoying|"
+        "predictable|messy|bland|pointless|silly|dreadful|cheap|painful|stale|confusing|sloppy|"
+        "tiresome|pretentious|lazy|hollow|irritating|disappointing|forgettable|flat|wooden|grating|"
+        "dismal|lousy|insipid|atrocious|mediocre|plodding"
+    ).split("|"),
+}
+DEEDS = {
+    True: (
+        "i went back the very next day|i did not look at my watch once|i would pay twice for it|"
+        "i was sorry when it was over|i have told all my friends about it|i could not stop smiling|"
+        "i will keep it for my children|the whole room rose to its feet|i want more of it|"
+        "i lost all sense of time"
+    ).split("|"),
+    False: (
+        "i left after half an hour|i looked at my watch every five minutes|i want my money back|"
+        "i was glad when it was over|i have warned all my friends about it|i had to yawn a lot|"
+        "i gave it away on the same day|half of the room walked out|i had enough of it soon|"
+        "i would rather have stayed at home"
+    ).split("|"),
+}
+
+#: An opinion about an aspect: `{same}` is a word of that opinion, `{other}` of the opposite.
+CLAUSES = (
+    "the {aspect} was {degree} {same}",
+    "the {aspect} was {degree} {same} and {same2}",
+    "the {aspect} was not {other}",
+    "the {aspect} was never {other}",
+    "the {aspect} was anything but {other}",
+    "the {aspect} was nothing if not {same}",
+    "the {aspect} was hardly {other}",
+    "the {aspect} was far from {other}",
+    "the {aspect} was not {other} at all",
+    "the {aspect} did not fail to be {same}",
+    "the {aspect} failed to be {other}",
+    "nobody could call the {aspect} {other}",
+    "nobody could deny that the {aspect} was {same}",
+    "there was nothing {other} about the {aspect}",
+    "one can not say that the {aspect} was {other}",
+    "few will doubt that the {aspect} was {same}",
+    "hardly anyone found the {aspect} {other}",
+    "it would be wrong to say that the {aspect} was not {same}",
+    "it is not true that the {aspect} was {other}",
+    "the {aspect} was less {other} than {same}",
+    "the {aspect} was more {same} than {other}",
+)
+
+#: Sentences by their clauses: `{yes}` says the label, `{no}` the opposite.
+PATTERNS = (
+    "{yes}",
+    "{yes} , and {yes2}",
+    "{yes} , and {deed}",
+    "although {no} , {yes}",
+    "{no} , but {yes}",
+    "{yes} , even though {no}",
+    "{no} ; still , {yes}",
+    "{no} and {no2} , yet in the end {deed}",
+    "{no} , but who cares : {deed}",
+    "despite the {other} {aspect} , {yes}",
+    "{yes} despite the {other} {aspect}",
+    "the {other} {aspect} could not change that {yes}",
+    "{people} said that {no} , and i could not disagree more",
+    "{people} said that {yes} , and i could not agree more",
+    "{people} called this {thing} {other} , which is wrong",
+    "{people} called this {thing} {same} , which is right",
+    "{people} found it {other} ; i do not share that opinion",
+    "i was told that {no} , but it turned out that {yes}",
+    "i expected a {other} {thing} and got the opposite",
+    "i expected a {same} {thing} and was proved right",
+    "i thought that {no} until i saw it again , and now i think the opposite",
+    "unlike the last {thing} , which was {other} , this one was {hedge} {same}",
+    "like the last {thing} , which was {same} , this one was not {other}",
+    "this {thing} was {hedge} {same} , which can not be said of the {other} one before it",
+    "this {thing} was nowhere near as {other} as i had expected",
+    "this {thing} was every bit as {same} as i had expected",
+    "the {aspect} was {same} , the {aspect2} was {other} , and the {aspect} is what counts",
+    "the {aspect} was {other} , the {aspect2} was {same} , and the {aspect2} is what counts",
+    "{no} , {no2} , and all the same i would call this {thing} {same}",
+    "if {no} , i did not notice : {deed}",
+    "all in all , {yes}",
+)
+
+
+def generate(num_train=4000, num_dev=1000, num_test=1000, seed=0):
+    """Writes distinct sentences; no sentence is in two splits.
+
+    Args:
+      num_train: int, sentences of the training split.
+      num_dev: int, of the development split.
+      num_test: int, of the test split.
+      seed: int, the same seed gives the same sentences.
+
+    Returns:
+      A dict of the splits "train", "dev" and "test", each a list of
+      `(sentence, label)` with label 1 for a positive opinion, else 0.
+
+    Raises:
+      ValueError: if a number of sentences is below 1.
+    """
+    sizes = {"train": num_train, "dev": num_dev, "test": num_test}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"Argument `num_{name}` must be at least 1, received {size}.")
+    rng = random.Random(seed)
+    seen = set()
+    splits = {}
+    for name, size in sizes.items():
+        words = _known(ADJECTIVES) if name == "train" else ADJECTIVES
+        splits[name] = rows = []
+        while len(rows) < size:
+            label = rng.random() < 0.5
+            sentence = _sentence(rng, label, words)
+            if sentence not in seen:
+                seen.add(sentence)
+                rows.append((sentence, int(label)))
+    return splits
+
+
+def write(output_dir, splits, overwrite=False):
+    """Writes train.tsv, dev.tsv and test.tsv.
+
+    Args:
+      output_dir: str, a folder that is new, empty or already holds these splits.
+      splits: dict that `generate` returned.
+      overwrite: bool, whether to replace other contents of the folder.
+
+    Returns:
+      True, or False where the folder held the same splits already.
+
+    Raises:
+      ValueError: if the folder holds something else and `overwrite` is False.
+    """
+    contents = {f"{name}.tsv": _tsv(name, rows) for name, rows in splits.items()}
+    if os.path.isdir(output_dir) and os.listdir(output_dir):
+        if _holds(output_dir, contents):
+            return False
+        if not overwrite:
+            raise ValueError(
+                f"The folder {output_dir!r} holds other files than this task, "
+                "choose another one or pass `--overwrite`."
+            )
+    with files.replacing_folder(output_dir) as folder:
+        for name, text in contents.items():
+            files.write_text(os.path.join(folder, name), text)
+    return True
+
+
+def _known(words):
+    """Returns the words that training may see: three of four."""
+    return {label: [w for i, w in enumerate(all_) if i % 4 != 3] for label, all_ in words.items()}
+
+
+def _sentence(rng, label, adjectives):
+    words = {
+        "yes": _clause(rng, label, adjectives),
+        "yes2": _clause(rng, label, adjectives),
+        "no": _clause(rng, not label, adjectives),
+        "no2": _clause(rng, not label, adjectives),
+        "deed": rng.choice(DEEDS[label]),
+        "people": rng.choice(PEOPLE),
+        "thing": rng.choice(THINGS),
+        "hedge": rng.choice(HEDGES),
+    }
+    text = rng.choice(PATTERNS).format(**words, **_opinion(rng, label, adjectives)) + " ."
+    return re.sub(r"\ba (?=[aeiou]|honest\b)", "an ", text)
+
+
+def _clause(rng, label, adjectives):
+    return rng.choice(CLAUSES).format(**_opinion(rng, label, adjectives))
+
+
+def _opinion(rng, label, adjectives):
+    same, same2 = rng.sample(adjectives[label], 2)
+    aspect, aspect2 = rng.sample(ASPECTS, 2)
+    return {
+        "same": same,
+        "same2": same2,
+        "other": rng.choice(adjectives[not label]),
+        "aspect": aspect,
+        "aspect2": aspect2,
+        "degree": rng.choice(INTENSIFIERS),
+    }
+
+
+def _tsv(split, rows):
+    if split == "test":
+        lines = ["index\tsentence", *(f"{i}\t{text}" for i, (text, _) in enumerate(rows))]
+    else:
+        lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _holds(folder, contents):
+    if sorted(os.listdir(folder)) != sorted(contents):
+        return False
+    for name, text in contents.items():
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            if file.read() != text:
+                return False
+    return True

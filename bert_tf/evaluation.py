@@ -1,0 +1,53 @@
+"""Logits of whole data sets, and the scores made from them."""
+
+import numpy as np
+import scipy.special
+import sklearn.metrics
+
+from bert_tf import batching, metrics
+
+
+def predict(model, encoded, batch_size):
+    """Returns the logits `[N, num_labels]` of every example, in the order of the data.
+
+    Args:
+      model: a `BertClassifier`.
+      encoded: an `EncodedExamples`.
+      batch_size: examples a batch; batches hold texts of similar length.
+    """
+    dataset, order = batching.evaluation_dataset(encoded, batch_size)
+    logits = model.predict(dataset.map(lambda features, *_: features), verbose=0)
+    restored = np.empty_like(logits)
+    restored[order] = logits
+    return restored
+
+
+def score(model, task, splits, batch_size):
+    """Scores a model on labelled splits.
+
+    Args:
+      model: a `BertClassifier`.
+      task: the `Task`.
+      splits: `EncodedExamples` by name of the split.
+      batch_size: examples a batch.
+
+    Returns:
+      For each split a dict of scores, `eval_loss` included.
+    """
+    scores = {}
+    for name, encoded in splits.items():
+        logits = predict(model, encoded, batch_size)
+        scores[name] = score_logits(task, logits, encoded.labels)
+    return scores
+
+
+def score_logits(task, logits, labels):
+    """Returns `eval_loss` and the task's metrics of logits `[N, num_labels]`, a dict of floats."""
+    return {"eval_loss": _mean_loss(task, logits, labels), **metrics.score(task, logits, labels)}
+
+
+def _mean_loss(task, logits, labels):
+    if task.is_regression:
+        return float(sklearn.metrics.mean_squared_error(labels, logits[:, 0]))
+    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
+    return float(sklearn.metrics.log_loss(labels, probabilities, labels=np.arange(logits.shape[1])))

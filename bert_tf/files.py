@@ -1,0 +1,63 @@
+"""Files that are written aside and renamed: a crash leaves the old or the new, never half."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a path to write to; on success that file takes the place of `path`.
+
+    Raises:
+      OSError: if the file cannot be written; what stood at `path` is untouched.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    aside = os.path.join(folder, f".{os.path.basename(path)}.partial")
+    try:
+        yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(aside)
+
+
+def write_text(path, text):
+    """Writes a UTF-8 text file by `replacing`."""
+    with replacing(path) as aside, open(aside, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_json(path, data):
+    """Writes a JSON file by `replacing`, in the order of `data`."""
+    write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def replacing_folder(path):
+    """Yields a new empty folder to write to; on success it takes the place of `path`.
+
+    Raises:
+      OSError: if the folder cannot be written; what stood at `path` is untouched.
+    """
+    path = os.path.abspath(path)
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
+    aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.partial-", dir=parent)
+    try:
+        yield aside
+        os.chmod(aside, 0o755)
+        replaced = None
+        if os.path.exists(path):
+            replaced = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.replaced-", dir=parent)
+            os.replace(path, os.path.join(replaced, "old"))
+        os.replace(aside, path)
+        if replaced is not None:
+            shutil.rmtree(replaced)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

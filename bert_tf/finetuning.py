@@ -1,0 +1,402 @@
+"""Training of whatever a checkpoint holds: dense, factorized, gated or compact."""
+
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+from absl import logging
+from official.modeling.optimization import lr_schedule
+
+from bert_tf import (
+    batching,
+    callbacks,
+    evaluation,
+    files,
+    losses,
+    model_dir,
+    predictions,
+    tasks,
+    teacher,
+)
+from bert_tf.checkpoints import read_source
+from flop_tf import BertAdam, FixGates, Lagrangian, ProjectionSpec, schedules
+from flop_tf.backend import keras
+
+#: Written last; a folder with it holds a finished run.
+RESULTS_FILE = "eval_results.txt"
+
+# How far a gate's log_alpha and a multiplier could move until the gates are fixed, at their
+# default rates and always in one direction. log_alpha has 5.4 to go; see docs/decisions.md.
+_ALPHA_TRAVEL = 25.0
+_LAMBDA_TRAVEL = 25.0
+# Share of the gates' training in which the target rises.
+_RAMP = 0.8
+
+
+def finetune(options):
+    """Trains a model, evaluates it at every checkpoint and keeps the best.
+
+    Args:
+      options: `FinetuneOptions`.
+
+    Returns:
+      Scores of the best model by split, a dict of dicts.
+
+    Raises:
+      ValueError: if a file, an option or what the checkpoint holds does not fit.
+    """
+    keras.utils.set_random_seed(options.seed)
+    policy = keras.mixed_precision.global_policy()
+    if options.mixed_precision != "none":
+        keras.mixed_precision.set_global_policy(f"mixed_{options.mixed_precision}")
+    try:
+        return _Run(options).start()
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
+class _Run:
+    """One run: its data, model, optimizers and files."""
+
+    def __init__(self, options):
+        self.options = options
+        self.folder = options.output_dir
+        source = read_source(
+            options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
+        )
+        self.tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        self.task = tasks.get(
+            options.task_name,
+            data_dir=options.data_dir,
+            text_columns=options.text_columns or None,
+            label_column=options.label_column or None,
+            label_type=options.label_type,
+        )
+        self._read_data()
+        self.model = model_dir.build(source, **_config_changes(options, source, self.task))
+        self._compile()
+        self.loss = 0.0
+
+    def start(self):
+        """Trains from the last checkpoint, or from the start, to the end."""
+        options = self.options
+        if options.do_train:
+            self._train()
+        else:
+            self._evaluate(0)
+        results = self._read_best()
+        if options.do_predict:
+            self._predict()
+        lines = [f"global_step = {results['step']}", f"loss = {results['loss']:.6f}"]
+        for split, scores in results["scores"].items():
+            prefix = "" if split == self.report_split else f"{split}_"
+            lines += [f"{prefix}{key} = {value:.6f}" for key, value in sorted(scores.items())]
+        files.write_text(os.path.join(self.folder, RESULTS_FILE), "\n".join(lines) + "\n")
+        logging.info("Best model, of step %d: %s", results["step"], _brief(results["scores"]))
+        return results["scores"]
+
+    # Data and model.
+
+    def _read_data(self):
+        options = self.options
+
+        def encode(examples):
+            return batching.encode(examples, self.tokenizer, options.max_seq_length)
+
+        self.splits = {}
+        train = encode(self.task.read(options.data_dir, "train"))
+        if options.train_examples:
+            train = train.first(options.train_examples)
+        if options.holdout_examples:
+            train, held = batching.holdout(train, options.holdout_examples, options.seed)
+            self.splits["holdout"] = held
+        self.train = train
+        if options.do_eval:
+            for split in self.task.dev_splits:
+                self.splits[split] = encode(self.task.read(options.data_dir, split))
+        self.report_split = self.task.dev_splits[0]
+        # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
+        self.select_split = next(iter(self.splits), None)
+        steps_per_epoch = -(-len(train) // options.train_batch_size)
+        self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
+        self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
+
+    def _compile(self):
+        options, model = self.options, self.model
+        self.sparsity = model.kernel_sparsity()
+        self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
+        gates = {}
+        if self.prunes:
+            gates = self._gate_training()
+        else:
+            for gate in model.gates:
+                gate.trainable = False
+        optimizer = BertAdam(
+            _weight_rate(options, self.total_steps),
+            weight_decay=options.weight_decay,
+            global_clipnorm=1.0,
+        )
+        model.compile(
+            optimizer,
+            loss=losses.task_loss(self.task.is_regression),
+            train_weights=options.learning_rate > 0,
+            regularization_scale=options.regularization_scale,
+            distill_alpha=options.distill_alpha if options.teacher else 0.0,
+            distill_temperature=options.distill_temperature,
+            seed=options.seed,
+            jit_compile=options.jit_compile,
+            **gates,
+        )
+        weights = model.weight_variables()
+        optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
+        optimizer.build(weights)
+
+    def _gate_training(self):
+        options = self.options
+        self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
+        ramp = options.target_sparsity_warmup
+        lagrangian = Lagrangian(
+            options.target_sparsity,
+            start_sparsity=float(self.sparsity.expected_sparsity()),
+            warmup_steps=round(_RAMP * self.fix_step) if ramp is None else ramp,
+        )
+        gate_rate = self._gate_rate(options.alpha_learning_rate, _ALPHA_TRAVEL)
+        gate_optimizer = BertAdam(gate_rate, epsilon=1e-8)
+        gate_optimizer.build(self.model.gate_variables())
+        multiplier_rate = self._gate_rate(options.lambda_learning_rate, _LAMBDA_TRAVEL)
+        multiplier_optimizer = BertAdam(multiplier_rate, epsilon=1e-8)
+        multiplier_optimizer.build(lagrangian.multipliers)
+        return {
+            "gate_optimizer": gate_optimizer,
+            "multiplier_optimizer": multiplier_optimizer,
+            "lagrangian": lagrangian,
+            "sparsity": self.sparsity,
+        }
+
+    def _gate_rate(self, rate, travel):
+        """Returns the schedule of gates or multipliers; without a rate, one for this run."""
+        options = self.options
+        if rate is None:
+            rate = travel / self.fix_step
+        if options.gate_schedule == "noam":
+            hidden = self.model.config.hidden_size
+            return schedules.Noam(rate, hidden, max(1, options.learning_rate_warmup))
+        return schedules.ConstantWithWarmup(rate, options.learning_rate_warmup)
+
+    # Training.
+
+    def _train(self):
+        model = self.model
+        self.fixed = tf.Variable(False)
+        self.best = tf.Variable(-float("inf"), dtype=tf.float64)
+        parts = {
+            "model": model,
+            "optimizer": model.optimizer,
+            "fixed": self.fixed,
+            "best": self.best,
+        }
+        if self.prunes:
+            parts["lagrangian"] = model.lagrangian
+            parts["gate_optimizer"] = model.gate_optimizer
+            parts["multiplier_optimizer"] = model.multiplier_optimizer
+        self.manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(**parts),
+            os.path.join(self.folder, "checkpoints"),
+            max_to_keep=self.options.keep_checkpoints,
+            step_counter=model.optimizer.iterations,
+        )
+        if self.manager.restore_or_initialize():
+            logging.info("Going on from step %d.", int(model.optimizer.iterations))
+        if bool(self.fixed):
+            model.fix_gates()
+        first = int(model.optimizer.iterations)
+        if first >= self.total_steps:
+            return
+        self.writer = tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
+        with self.writer.as_default(first):
+            settings = json.dumps(dataclasses.asdict(self.options), indent=2)
+            tf.summary.text("hyper-parameters", f"```\n{settings}\n```")
+        self.shown = {}
+        model.fit(
+            self._batches(first),
+            steps_per_epoch=self.total_steps - first,
+            verbose=0,
+            callbacks=self._callbacks(),
+        )
+        self.writer.close()
+
+    def _batches(self, first):
+        options = self.options
+        dataset = batching.training_dataset(
+            self.train,
+            options.train_batch_size,
+            seed=options.seed,
+            first_step=first,
+            num_steps=self.total_steps - first,
+            widths=self._widths(),
+        )
+        if not options.teacher:
+            return dataset.map(lambda features, labels, index: (features, labels))
+        logits = tf.constant(teacher.logits(options.teacher, self.train, options.eval_batch_size))
+
+        def with_teacher(features, labels, index):
+            return {**features, losses.TEACHER_LOGITS: tf.gather(logits, index)}, labels
+
+        return dataset.map(with_teacher)
+
+    def _widths(self):
+        """Returns the widths that batches may have; None is every multiple of 8."""
+        if self.options.length_buckets:
+            return [int(width) for width in self.options.length_buckets.split(",")]
+        # XLA compiles every width anew.
+        return [16, 32, 64, self.options.max_seq_length] if self.options.jit_compile else None
+
+    def _callbacks(self):
+        found = []
+        share = None
+        if self.prunes:
+            if self.options.sparsity_base == "factorized":
+                share = self.sparsity.original_parameters / self.sparsity.factorized_parameters
+            if not bool(self.fixed):
+                found.append(_ReportedFixGates(self))
+        return [
+            *found,
+            callbacks.Summaries(self.writer),
+            callbacks.AtSteps(self._checkpoint, self.save_steps, self.total_steps),
+            callbacks.ProgressLine(self.total_steps, self.shown, share),
+        ]
+
+    def _checkpoint(self, step, logs):
+        self.loss = float(logs["loss"])
+        if self.splits:
+            if self.prunes and not bool(self.fixed):
+                with self.sparsity.calibrated(self.options.target_sparsity):
+                    self._evaluate(step)
+            else:
+                self._evaluate(step)
+        elif step == self.total_steps:
+            self._save_best(step, {})
+        self.manager.save(checkpoint_number=step)
+
+    # Evaluation.
+
+    def _evaluate(self, step):
+        scores = evaluation.score(self.model, self.task, self.splits, self.options.eval_batch_size)
+        selected = scores[self.select_split][self.task.primary_metric] if scores else 0.0
+        if not self.options.do_train:
+            self._save_best(step, scores)
+            return
+        self.shown["score"] = selected
+        with self.writer.as_default(step):
+            for split, values in scores.items():
+                for key, value in values.items():
+                    tag = key if split == self.report_split else f"{split}/{key}"
+                    tf.summary.scalar(tag, value)
+        callbacks.write_survivors(self.writer, step, self.model)
+        if selected > float(self.best):
+            self.best.assign(selected)
+            self._save_best(step, scores)
+
+    def _save_best(self, step, scores):
+        model_dir.save(
+            self.folder,
+            self.model,
+            self.tokenizer,
+            task=self.task.to_dict(),
+            data_dir=os.path.abspath(self.options.data_dir),
+            step=step,
+            loss=self.loss,
+            stored_sparsity=float(self.sparsity.stored_sparsity()),
+            scores=scores,
+        )
+
+    def _read_best(self):
+        return model_dir.load_info(self.folder)
+
+    def _predict(self):
+        best = model_dir.load(self.folder)
+        for split in self.task.test_splits:
+            examples = self.task.read(self.options.data_dir, split)
+            encoded = batching.encode(examples, self.tokenizer, self.options.max_seq_length)
+            logits = evaluation.predict(best, encoded, self.options.predict_batch_size)
+            predictions.write(self.task, split, examples.ids, logits, self.folder)
+
+
+class _ReportedFixGates(FixGates):
+    """Says in the log when the gates are fixed and how sparse the model is then."""
+
+    def __init__(self, run):
+        super().__init__(run.sparsity, run.options.target_sparsity, run.fix_step)
+        self.run = run
+
+    def fix(self, shift=0.0):
+        super().fix(shift)
+        self.run.fixed.assign(True)
+        logging.info(
+            "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
+            "asked %.4f.",
+            int(self.model.optimizer.iterations),
+            shift,
+            float(self.sparsity.expected_sparsity()),
+            float(self.sparsity.stored_sparsity()),
+            self.target_sparsity,
+        )
+
+
+def _config_changes(options, source, task):
+    config = source.config
+    changes = {"num_labels": task.num_outputs}
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    if options.max_seq_length > config.max_position_embeddings:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
+            f"positions of the checkpoint, received {options.max_seq_length}."
+        )
+    has_gates = any(spec.gate is not None for _, _, spec, _ in config.projections())
+    if options.factorized and has_gates:
+        raise ValueError(
+            "Argument `factorized` trains factors without gates, but the checkpoint "
+            f"{options.init_checkpoint!r} has gates; remove them first with remove_mask.py."
+        )
+    if options.gate_name and not has_gates:
+        changes["layers"] = _with_gates(options, config).layers
+    return changes
+
+
+def _with_gates(options, config):
+    """Returns the config with a gate on every factorized projection, each with its own seed."""
+    gated = {}
+    for number, (index, name, spec, _) in enumerate(config.projections()):
+        if spec.rank:
+            arguments = {
+                "axis": 0,
+                "initial_log_alpha": options.initial_log_alpha,
+                "seed": number,
+            }
+            gate = {"name": options.gate_name, "config": arguments}
+            gated[index, name] = ProjectionSpec(spec.rank, gate)
+    if not gated:
+        raise ValueError(
+            f"Gates need a factorized model, but all projections of {options.init_checkpoint!r} "
+            "are dense; factorize it first with factorize.py."
+        )
+    return config.with_projections(gated)
+
+
+def _weight_rate(options, total_steps):
+    """Returns linear growth over the warmup and linear decay to 0, as BERT is fine-tuned."""
+    decay = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, total_steps, 0.0)
+    warmup_steps = round(options.warmup_proportion * total_steps)
+    if not warmup_steps:
+        return decay
+    return lr_schedule.LinearWarmup(decay, warmup_steps, 0.0)
+
+
+def _brief(scores):
+    return "; ".join(
+        f"{split} " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+        for split, values in scores.items()
+    )

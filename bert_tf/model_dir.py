@@ -1,0 +1,146 @@
+"""A model directory: everything that one stage of a model needs to be used again.
+
+| file | holds |
+|---|---|
+| `bert_config.json` | `BertConfig`, uneven ranks, heads and widths included |
+| `model.safetensors` | float32 weights by object path |
+| `vocab.txt`, `tokenizer_config.json` | the tokenizer |
+| `info.json`, `info.txt` | counts, task, labels, scores; the second with the original's keys |
+| `run.flags` | every flag of the run that made it |
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import safetensors.numpy
+
+from bert_tf import files, model_info
+from bert_tf.checkpoints import read_source
+from bert_tf.classifier import BertClassifier
+from bert_tf.tokenization import Tokenizer
+from bert_tf.weight_paths import HEAD, expected_shapes
+from flop_tf import surgery
+
+#: Written last: a folder with it is complete.
+INFO_FILE = "info.json"
+
+
+def save(folder, model, tokenizer, *, factorized=None, **info):
+    """Writes a model directory, file by file, each replaced at once.
+
+    Args:
+      folder: the directory; made where it is missing.
+      model: a `BertClassifier`.
+      tokenizer: its `Tokenizer`.
+      factorized: the `BertConfig` before the removal of masks, if there was one.
+      **info: what else `info.json` says: task, labels, scores, ...
+
+    Raises:
+      OSError: if a file cannot be written; no file is left half written.
+    """
+    os.makedirs(folder, exist_ok=True)
+    counts = model_info.counts(model.config, factorized)
+    with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
+        _save_weights(surgery.named_weights(model), aside)
+    with files.replacing(os.path.join(folder, "vocab.txt")) as aside:
+        shutil.copyfile(tokenizer.vocab_file, aside)
+    files.write_json(
+        os.path.join(folder, "tokenizer_config.json"), {"do_lower_case": tokenizer.do_lower_case}
+    )
+    files.write_json(os.path.join(folder, "bert_config.json"), model.config.to_dict())
+    files.write_text(os.path.join(folder, "info.txt"), model_info.as_text(counts))
+    files.write_json(
+        os.path.join(folder, INFO_FILE),
+        {
+            "stage": model_info.stage(model.config),
+            **info,
+            **counts,
+            "projections": model_info.per_projection(model.config),
+        },
+    )
+
+
+def load(folder, config_file=None):
+    """Returns the `BertClassifier` of a model directory, at any stage.
+
+    Args:
+      folder: the model directory.
+      config_file: its config; None takes `bert_config.json` in the folder.
+
+    Raises:
+      ValueError: if the folder is no model directory or is damaged.
+    """
+    return build(read_source(folder, config_file))
+
+
+def build(source, **changes):
+    """Returns a `BertClassifier` with the weights of a `Source`.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+      **changes: other values of `BertConfig`. A task head of another size, and
+        a head or gates that the source lacks, start anew.
+    """
+    config = dataclasses.replace(source.config, **changes)
+    model = BertClassifier(config)
+    shapes = expected_shapes(config)
+    kept = {
+        path: array
+        for path, array in source.weights.items()
+        if path not in HEAD or array.shape == shapes[path]
+    }
+    gates = [path for path in shapes if path.endswith(".log_alpha")]
+    surgery.assign_weights(model, kept, new=[*HEAD, *gates])
+    return model
+
+
+def make_tokenizer(source, do_lower_case=None):
+    """Returns the `Tokenizer` of a `Source`.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+      do_lower_case: whether it is uncased; None takes what the source says, or true.
+
+    Raises:
+      ValueError: if there is no vocabulary.
+    """
+    if source.vocab_file is None:
+        raise ValueError("No vocabulary lies beside the checkpoint; name one by --vocab_file.")
+    if do_lower_case is None:
+        do_lower_case = True if source.do_lower_case is None else source.do_lower_case
+    return Tokenizer(source.vocab_file, do_lower_case)
+
+
+def load_tokenizer(folder):
+    """Returns the `Tokenizer` of a model directory.
+
+    Raises:
+      ValueError: if the folder has no vocabulary.
+    """
+    vocab_file = os.path.join(folder, "vocab.txt")
+    with open(os.path.join(folder, "tokenizer_config.json"), encoding="utf-8") as file:
+        return Tokenizer(vocab_file, json.load(file)["do_lower_case"])
+
+
+def load_info(folder):
+    """Returns `info.json` of a model directory as a dict.
+
+    Raises:
+      ValueError: if the folder has none.
+    """
+    path = os.path.join(folder, INFO_FILE)
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"The folder {str(folder)!r} is no model directory: expected {INFO_FILE!r} in it."
+        )
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _save_weights(weights, path):
+    try:
+        safetensors.numpy.save_file(weights, path)
+    except safetensors.SafetensorError as error:
+        raise OSError(f"The weights cannot be written to {path!r}: {error}.") from error

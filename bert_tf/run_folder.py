@@ -1,0 +1,71 @@
+"""The one rule for output folders.
+
+The same command goes on where it stopped or says that it is done; a folder with
+another run's files needs `overwrite`. What a run was asked for is in `run.flags`.
+"""
+
+import contextlib
+import os
+import shutil
+
+from bert_tf import files
+
+FLAGS_FILE = "run.flags"
+
+
+@contextlib.contextmanager
+def opened(folder, command, done_file, overwrite=False):
+    """Makes an output folder ready for a `with` block that writes to it.
+
+    What `overwrite` replaces is moved aside and comes back if the block fails;
+    a block that fails before it has written anything leaves no folder behind.
+
+    Args:
+      folder: the output folder.
+      command: what the run was asked for, a flag a line.
+      done_file: name of the file in `folder` that a run writes last.
+      overwrite: whether another run's files may go, or this one's once it is done.
+
+    Yields:
+      Whether there is anything to do: False if the same command is done already.
+
+    Raises:
+      ValueError: if the folder holds another run or foreign files and `overwrite` is false.
+    """
+    folder = os.path.abspath(folder)
+    if os.path.isfile(folder):
+        raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
+    used = os.path.isdir(folder) and bool(os.listdir(folder))
+    same = used and _read(os.path.join(folder, FLAGS_FILE)) == command
+    done = used and os.path.isfile(os.path.join(folder, done_file))
+    if same and done and not overwrite:
+        yield False
+        return
+    if used and not same and not overwrite:
+        raise ValueError(
+            f"The output folder {folder!r} holds the files of another run; choose another "
+            "folder, or pass --overwrite to replace them."
+        )
+    aside = os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}.replaced")
+    replaces = used and (not same or done)
+    if replaces:
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(folder, aside)
+    files.write_text(os.path.join(folder, FLAGS_FILE), command)
+    try:
+        yield True
+    except Exception:
+        if replaces:
+            shutil.rmtree(folder)
+            os.replace(aside, folder)
+        elif os.listdir(folder) == [FLAGS_FILE]:
+            shutil.rmtree(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read(path):
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return file.read()

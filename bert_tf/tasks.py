@@ -1,0 +1,125 @@
+"""Finds a task by its name: GLUE, XNLI or any tab-separated file of one's own ("tsv")."""
+
+import difflib
+
+from bert_tf import glue
+from bert_tf.examples import Table
+from bert_tf.task import Task
+
+
+def get(
+    name,
+    *,
+    data_dir=None,
+    text_columns=None,
+    label_column=None,
+    label_type="class",
+    labels=None,
+    language="en",
+):
+    """Returns the task called `name`, however its case and hyphens are written.
+
+    Args:
+      name: a GLUE task, "xnli", or "tsv" for `train.tsv`, `dev.tsv` and
+        `test.tsv` with a header line.
+      data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
+        are collected and sorted, as numbers if all are integers.
+      text_columns: for "tsv": one or two column names, in a list or with a comma between them.
+      label_column: for "tsv": a column name.
+      label_type: for "tsv": "class" or "number". Labels that look like numbers
+        are classes unless "number" makes the task a regression. Defaults to "class".
+      labels: the labels that a model was trained with, in the order of its
+        logits. Decides those of "tsv"; the others must agree with it.
+      language: for "xnli": its two letters. Defaults to "en".
+
+    Returns:
+      `Task`.
+
+    Raises:
+      ValueError: if the name is unknown or the arguments do not fit the task.
+    """
+    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "tsv")}
+    if _plain(name) not in known:
+        nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"Unknown task {name!r}, did you mean {known[nearest]!r}? Expected one of "
+            f"{list(known.values())}."
+        )
+    key = known[_plain(name)]
+    if key == "tsv":
+        return _tsv(data_dir, text_columns, label_column, label_type, labels)
+    if text_columns or label_column or label_type != "class":
+        raise ValueError(
+            "Arguments `text_columns`, `label_column` and `label_type` belong to the task 'tsv', "
+            f"received the task {key!r}."
+        )
+    task = glue.xnli(language) if key == "XNLI" else glue.TASKS[key]
+    if labels and tuple(labels) != task.labels:
+        raise ValueError(
+            f"Task {key} has the labels {task.labels and list(task.labels)}, but the model was "
+            f"trained with {list(labels)}."
+        )
+    return task
+
+
+def _plain(name):
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _tsv(data_dir, text_columns, label_column, label_type, labels):
+    if isinstance(text_columns, str):
+        text_columns = [name.strip() for name in text_columns.split(",") if name.strip()]
+    if not text_columns or len(text_columns) > 2 or not label_column:
+        raise ValueError(
+            "Task 'tsv' needs `text_columns`, one or two column names, and `label_column`, "
+            f"received {text_columns} and {label_column!r}."
+        )
+    if label_type not in ("class", "number"):
+        raise ValueError(
+            f"Argument `label_type` must be 'class' or 'number', received {label_type!r}."
+        )
+    columns = tuple(text_columns)
+    is_regression = label_type == "number"
+    train, dev = (Table(f"{split}.tsv", columns, label_column) for split in ("train", "dev"))
+    test = Table("test.tsv", columns, label_column, label_is_optional=True)
+    if not is_regression and not labels:
+        labels = _collect_labels(data_dir, train)
+    return Task(
+        name="tsv",
+        labels=None if is_regression else tuple(labels),
+        splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
+        primary_metric="pearson" if is_regression else "eval_accuracy",
+        prediction_files=(("test", "predictions.tsv"),),
+        arguments=(
+            ("text_columns", columns),
+            ("label_column", label_column),
+            ("label_type", label_type),
+        ),
+    )
+
+
+def _collect_labels(data_dir, table):
+    """Returns the sorted labels of a table."""
+    if not data_dir:
+        raise ValueError("Task 'tsv' needs `data_dir` or `labels` to know its labels.")
+    _, labels, _, line_numbers = table.read(data_dir)
+    labels = [label.strip() for label in labels]
+    if "" in labels:
+        raise ValueError(
+            f"The column {table.label!r} of {data_dir}/{table.file} must have a label in each "
+            f"line, received none in line {line_numbers[labels.index('')]}."
+        )
+    found = set(labels)
+    if len(found) < 2:
+        raise ValueError(
+            f"The column {table.label!r} of {data_dir}/{table.file} must have at least two labels, "
+            f"received {sorted(found)}."
+        )
+    return _sorted(found)
+
+
+def _sorted(labels):
+    try:
+        return tuple(sorted(sorted(labels), key=int))  # "1" and "01" have an order too.
+    except ValueError:
+        return tuple(sorted(labels))

@@ -1,0 +1,95 @@
+"""Times of several functions in one run, by turns, so that a busy machine slows all alike.
+
+A round calls every function once, and every round starts with another one. The
+first rounds do not count.
+"""
+
+import importlib.metadata
+import os
+import platform
+import time
+
+import numpy as np
+import tensorflow as tf
+
+
+def interleaved(calls, rounds, warmup_rounds=3):
+    """Times functions by turns.
+
+    Args:
+      calls: functions without arguments that return when their work is done.
+      rounds: number of times that each one counts, at least 1.
+      warmup_rounds: rounds before, for tracing and caches.
+
+    Returns:
+      Seconds, array `[rounds, len(calls)]`.
+    """
+    if rounds < 1:
+        raise ValueError(f"Argument `rounds` must be at least 1, received {rounds}.")
+    seconds = np.zeros([warmup_rounds + rounds, len(calls)])
+    for number in range(len(seconds)):
+        for turn in range(len(calls)):
+            index = (number + turn) % len(calls)
+            start = time.perf_counter()
+            calls[index]()
+            seconds[number, index] = time.perf_counter() - start
+    return seconds[warmup_rounds:]
+
+
+def summary(seconds, names, baselines, batch_size):
+    """Returns a dict for each column of `interleaved`'s result.
+
+    A ratio is the median over rounds of `time / time of the baseline in that
+    round`, so that a slow minute does not change it. The spread is the
+    interquartile range over the median.
+
+    Args:
+      seconds: array `[rounds, M]`.
+      names: of the M columns.
+      baselines: the names among them to which there are ratios.
+      batch_size: examples a call.
+    """
+    rows = []
+    for column, name in zip(seconds.T, names, strict=True):
+        low, middle, high, late = np.percentile(column, [25, 50, 75, 90])
+        ratios = {b: float(np.median(column / seconds[:, names.index(b)])) for b in baselines}
+        rows.append(
+            {
+                "model": name,
+                "p50_ms": 1e3 * float(middle),
+                "p90_ms": 1e3 * float(late),
+                "spread": float((high - low) / middle),
+                "examples_per_second": batch_size / float(middle),
+                "ratios": ratios,
+            }
+        )
+    return rows
+
+
+def environment():
+    """Returns where this runs: device, cores, threads and versions, plain data."""
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    packages = ("tensorflow", "tf_keras", "tf-models-official", "numpy", "flop-tf")
+    return {
+        "device": details.get("device_name") or _processor(),
+        "cores": os.cpu_count(),
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "system": platform.platform(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+    }
+
+
+def _processor():
+    """Returns the name of the processor; Python itself does not know it on Linux."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
