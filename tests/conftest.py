@@ -1,0 +1,35 @@
+"""Fixtures and settings of all tests."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
+
+import pytest  # noqa: E402
+
+from flop_tf.backend import keras  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder `shared` beside the repository, with real data."""
+    path = ROOT.parent / "shared"
+    if not (path / "data").is_dir():
+        pytest.skip("The folder `shared` with the real data does not stand beside the repository.")
+    return path
+
+
+@pytest.fixture(scope="session")
+def minilm_dir():
+    """The folder that `tools/fetch_minilm.py` wrote."""
+    path = os.environ.get("FLOP_MINILM_DIR")
+    if not path:
+        pytest.skip("FLOP_MINILM_DIR does not name a folder written by tools/fetch_minilm.py.")
+    return pathlib.Path(path)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from flop_tf.backend import keras
+from flop_tf.optimizers import BertAdam
+
+SHAPES = ([3, 2], [2], [])
+
+
+def variables():
+    rng = np.random.default_rng(0)
+    return [tf.Variable(np.float32(rng.normal(size=shape))) for shape in SHAPES]
+
+
+def gradients(step):
+    rng = np.random.default_rng(step + 1)
+    return [np.float32(rng.normal(size=shape)) for shape in SHAPES]
+
+
+def reference(steps, rate, decay=0.0, clip=None, epsilon=1e-6, beta_1=0.9, beta_2=0.999):
+    """The formula, in float64."""
+    x = [v.numpy().astype(np.float64) for v in variables()]
+    m, v = [0 * a for a in x], [0 * a for a in x]
+    for step in range(steps):
+        g = [a.astype(np.float64) for a in gradients(step)]
+        if clip is not None:
+            norm = np.sqrt(sum(np.sum(a**2) for a in g))
+            g = [a * min(1.0, clip / norm) for a in g]
+        lr = rate(step) if callable(rate) else rate
+        for i in range(len(x)):
+            m[i] = beta_1 * m[i] + (1 - beta_1) * g[i]
+            v[i] = beta_2 * v[i] + (1 - beta_2) * g[i] ** 2
+            x[i] = x[i] - lr * (m[i] / (np.sqrt(v[i]) + epsilon) + decay * x[i])
+    return x
+
+
+def run(optimizer, steps, values=None):
+    values = variables() if values is None else values
+    start = int(optimizer.iterations)
+    for step in range(start, start + steps):
+        grads = [tf.constant(g) for g in gradients(step)]
+        optimizer.apply_gradients(zip(grads, values, strict=True))
+    return values
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ({}, {}),
+        ({"epsilon": 1e-8}, {"epsilon": 1e-8}),
+        ({"beta_1": 0.5, "beta_2": 0.9}, {"beta_1": 0.5, "beta_2": 0.9}),
+        ({"weight_decay": 0.1}, {"decay": 0.1}),
+        ({"global_clipnorm": 0.5}, {"clip": 0.5}),
+        ({"global_clipnorm": 100.0}, {"clip": 100.0}),
+        ({"global_clipnorm": 1.0, "weight_decay": 0.01}, {"clip": 1.0, "decay": 0.01}),
+    ],
+)
+def test_updates_are_the_formula(arguments, expected):
+    values = run(BertAdam(0.02, **arguments), 8)
+    for ours, theirs in zip(values, reference(8, 0.02, **expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_first_step_has_no_bias_correction():
+    value = tf.Variable([0.0])
+    BertAdam(1.0).apply_gradients([(tf.constant([2.0]), value)])
+    # m / sqrt(v) = .1 / sqrt(.001), where corrected moments would give 1.
+    np.testing.assert_allclose(value, [-0.1 / np.sqrt(0.001)], rtol=1e-4)
+
+
+def test_the_rate_may_be_a_schedule():
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 5, 0.0)
+    values = run(BertAdam(schedule), 4)
+    expected = reference(4, lambda step: 0.1 * (1 - step / 5))
+    for ours, theirs in zip(values, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_weight_decay_can_be_excluded():
+    values = [tf.Variable([1.0]), tf.Variable([1.0])]
+    optimizer = BertAdam(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=values[1:])
+    optimizer.apply_gradients([(tf.zeros([1]), value) for value in values])
+    np.testing.assert_allclose([v.numpy()[0] for v in values], [0.95, 1.0])
+
+
+# As in TensorFlow, the norm for clipping counts a row that occurs twice as two.
+@pytest.mark.parametrize(
+    "clip, rows", [(None, [[1, 3, 1], [0, 0, 4]]), (0.5, [[1, 3, 2], [0, 3, 4]])]
+)
+def test_sparse_gradients_are_dense_ones(clip, rows):
+    sparse, dense = tf.Variable(tf.ones([5, 2])), tf.Variable(tf.ones([5, 2]))
+    ours, theirs = (BertAdam(0.1, weight_decay=0.01, global_clipnorm=clip) for _ in range(2))
+    for indices in rows:
+        slices = tf.IndexedSlices(
+            tf.reshape(tf.range(6.0), [3, 2]) - 2, tf.constant(indices), tf.constant([5, 2])
+        )
+        ours.apply_gradients([(slices, sparse)])
+        theirs.apply_gradients([(tf.convert_to_tensor(slices), dense)])
+    np.testing.assert_allclose(sparse, dense, atol=1e-6)
+
+
+def test_an_embedding_is_trained_in_a_graph():
+    table = tf.Variable(tf.ones([5, 2]))
+    optimizer = BertAdam(0.1)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.gather(table, [1, 3]))
+        optimizer.apply_gradients([(tape.gradient(loss, table), table)])
+
+    step()
+    changed = (table.numpy() != 1).any(axis=1)
+    np.testing.assert_array_equal(changed, [False, True, False, True, False])
+
+
+def test_slots_and_steps_are_saved(tmp_path):
+    unbroken = run(BertAdam(0.05), 6)
+    optimizer = BertAdam(0.05)
+    values = run(optimizer, 3)
+    path = tf.train.Checkpoint(optimizer=optimizer, values=values).save(tmp_path / "checkpoint")
+    restored, copies = BertAdam(0.05), variables()
+    restored.build(copies)
+    tf.train.Checkpoint(optimizer=restored, values=copies).restore(path).assert_consumed()
+    assert int(restored.iterations) == 3
+    run(restored, 3, copies)
+    for ours, theirs in zip(copies, unbroken, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_config_holds_every_argument():
+    arguments = {
+        "learning_rate": 0.3,
+        "beta_1": 0.8,
+        "beta_2": 0.9,
+        "epsilon": 1e-4,
+        "weight_decay": 0.02,
+        "global_clipnorm": 2.0,
+    }
+    optimizer = BertAdam(**arguments)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert isinstance(copy, BertAdam)
+    config = copy.get_config()
+    assert {key: config[key] for key in arguments} == pytest.approx(arguments)

@@ -1,0 +1,81 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bert_tf import model_dir, tokenization
+from bert_tf.classifier import BertClassifier
+from bert_tf.config import BertConfig
+
+CONFIG = BertConfig(
+    vocab_size=6, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
+)
+
+
+def call(*args):
+    command = [sys.executable, "-m", "flop_tools.benchmark", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_inference(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\n")
+    tokenizer = tokenization.Tokenizer(str(tmp_path / "vocab.txt"), True)
+    for name in ("dense", "other"):
+        model_dir.save(tmp_path / name, BertClassifier(CONFIG), tokenizer)
+    done = call(
+        f"--model_dirs={tmp_path / 'dense'},{tmp_path / 'other'}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--batch_sizes=1,2",
+        "--lengths=4",
+        "--rounds=2",
+        "--intra_op_threads=1",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "out" / "benchmark.md").read_text(encoding="utf-8")
+    report = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
+    assert "--rounds=2" in report["command"]
+    assert report["environment"]["intra_op_threads"] == 1
+    assert len(report["timings"]) == 4
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_training(tmp_path):
+    config_file = tmp_path / "config.json"
+    config_file.write_text(json.dumps(CONFIG.to_dict()))
+    done = call(
+        "--training",
+        f"--bert_config_file={config_file}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--batch_sizes=2",
+        "--lengths=4",
+        "--rounds=1",
+        "--variants=dense,factorized",
+        "--mixed_precision=bfloat16",
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
+    assert [row["model"] for row in report["memory"]] == ["dense", "factorized"]
+    assert report["settings"]["mixed_precision"] == "bfloat16"
+    assert report["settings"]["config"]["hidden_act"] == "gelu"
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ([], "Flag `--model_dirs` must name a model directory, or pass `--training`."),
+        (
+            ["--training"],
+            "Flag `--training` needs `--bert_config_file`, such as a file of configs/.",
+        ),
+        (
+            ["--model_dirs=a", "--batch_sizes=1,two"],
+            "Flag `--batch_sizes` must be numbers with commas between, received ['1', 'two'].",
+        ),
+    ],
+)
+def test_bad_input(tmp_path, args, sentence):
+    done = call(f"--output_dir={tmp_path / 'out'}", *args)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"benchmark: error: {sentence}\n"
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,8 @@
+"""Command-line programs; installed as the package `flop_tools`.
+
+Every program imports this package first, before anything imports TensorFlow.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.

@@ -1,0 +1,48 @@
+"""Scores a model at any stage and writes its predictions as GLUE wants them.
+
+Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs/scores
+"""
+
+import json
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf import stages
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Scores the model that FLAGS name and prints the scores as JSON."""
+    scores = stages.evaluate(
+        FLAGS.model_dir,
+        data_dir=FLAGS.data_dir,
+        task_name=FLAGS.task_name,
+        split=FLAGS.split,
+        output_dir=FLAGS.output_dir,
+        batch_size=FLAGS.eval_batch_size,
+        max_seq_length=FLAGS.max_seq_length,
+    )
+    print(json.dumps(scores, indent=2))
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_string("model_dir", None, "Model directory, any stage.", required=True)
+    flags.DEFINE_string("data_dir", "", "Folder of the task; that of the model.")
+    flags.DEFINE_string("task_name", "", "Task; that of the model.")
+    flags.DEFINE_string("split", "", "train, dev, test, ...; every dev split of the task.")
+    flags.DEFINE_string("output_dir", "", "Folder for predictions and scores.json; none.")
+    flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")
+    flags.DEFINE_integer("max_seq_length", 128, "Longest input in WordPieces.")
+
+
+def run():
+    """Entry point of `flop-evaluate`."""
+    program.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,79 @@
+"""Factorizes the projections of a dense BERT by SVD.
+
+Usage:
+  flop-factorize --checkpoint=runs/dense --finetuned --output_dir=runs/factorized \
+    --task_name=sst-2 --data_dir=SST-2
+"""
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf import model_dir, stages
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Factorizes the checkpoint that FLAGS name."""
+    with program.output_folder(FLAGS.output_dir, model_dir.INFO_FILE) as folder:
+        if folder is not None:
+            _factorize(folder)
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_string("bert_config_file", None, "BERT config, if not beside the checkpoint.")
+    flags.DEFINE_string("checkpoint", None, "Dense BERT, any format.", required=True)
+    flags.DEFINE_string("vocab_file", None, "Vocabulary, if not beside the checkpoint.")
+    flags.DEFINE_bool("do_lower_case", None, "Uncased vocabulary; of the checkpoint, or true.")
+    flags.DEFINE_string("output_dir", None, "Folder for the factorized model.", required=True)
+    flags.DEFINE_bool("finetuned", False, "Carries the task head over.")
+    flags.DEFINE_string("rank", "full", "Ranks of every projection: full or a number.")
+    flags.DEFINE_float("density", None, "Ranks as a multiple of the break-even rank instead.")
+    flags.DEFINE_string("init", "", "svd, whitened or fisher; whitened with data, else svd.")
+    flags.DEFINE_string("task_name", "", "Task of the calibration data.")
+    flags.DEFINE_string("data_dir", "", "Its folder.")
+    flags.DEFINE_integer("calibration_batches", 32, "Batches of it for the statistics.")
+    flags.DEFINE_integer("train_batch_size", 32, "Examples of one of them.")
+    flags.DEFINE_integer("max_seq_length", 128, "Longest input in WordPieces.")
+    flags.DEFINE_integer("seed", 0, "Of the choice of examples and of a new task head.")
+    program.define_output_flags()
+
+
+def run():
+    """Entry point of `flop-factorize`."""
+    program.run(main, define_flags)
+
+
+def _factorize(folder):
+    stages.factorize(
+        FLAGS.checkpoint,
+        folder,
+        config_file=FLAGS.bert_config_file,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        finetuned=FLAGS.finetuned,
+        rank=FLAGS.rank if FLAGS.rank == "full" else _rank(FLAGS.rank),
+        density=FLAGS.density,
+        init=FLAGS.init,
+        task_name=FLAGS.task_name,
+        data_dir=FLAGS.data_dir,
+        calibration_batches=FLAGS.calibration_batches,
+        batch_size=FLAGS.train_batch_size,
+        max_seq_length=FLAGS.max_seq_length,
+        seed=FLAGS.seed,
+    )
+
+
+def _rank(text):
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(
+            f"Argument `rank` must be 'full' or a number, received {text!r}."
+        ) from error
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,41 @@
+"""Fine-tunes, prunes or distills a BERT: trains what the checkpoint holds.
+
+Usage:
+  flop-finetune --task_name=sst-2 --data_dir=SST-2 --init_checkpoint=BERT --output_dir=runs/dense
+  flop-finetune --flagfile=configs/flop_sst2.flags --data_dir=SST-2 \
+    --init_checkpoint=runs/factorized --output_dir=runs/pruned
+"""
+
+import dataclasses
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf import finetuning
+from bert_tf.options import FinetuneOptions
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Runs what FLAGS ask for."""
+    options = program.dataclass_from_flags(FinetuneOptions)
+    with program.output_folder(options.output_dir, finetuning.RESULTS_FILE) as folder:
+        if folder is not None:
+            finetuning.finetune(dataclasses.replace(options, output_dir=folder))
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    program.define_dataclass(FinetuneOptions)
+    program.define_output_flags()
+
+
+def run():
+    """Entry point of `flop-finetune`."""
+    program.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

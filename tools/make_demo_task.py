@@ -1,0 +1,38 @@
+"""Writes the built-in sentiment task in the layout of GLUE's SST-2.
+
+Usage: python tools/make_demo_task.py --output_dir=runs/demo/data
+"""
+
+from flop_tools import program
+
+from absl import flags, logging
+
+from bert_tf import demo_task
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Writes the task that FLAGS ask for."""
+    splits = demo_task.generate(FLAGS.num_train, FLAGS.num_dev, FLAGS.num_test, FLAGS.seed)
+    written = demo_task.write(FLAGS.output_dir, splits, FLAGS.overwrite)
+    logging.info("The demo task %s in %s.", "is" if written else "was already", FLAGS.output_dir)
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_string("output_dir", None, "Folder for the three files.", required=True)
+    flags.DEFINE_integer("num_train", 4000, "Sentences of the training split.")
+    flags.DEFINE_integer("num_dev", 1000, "Sentences of the development split.")
+    flags.DEFINE_integer("num_test", 1000, "Sentences of the test split.")
+    flags.DEFINE_integer("seed", 0, "The same seed gives the same sentences.")
+    flags.DEFINE_bool("overwrite", False, "Whether to replace other contents of the folder.")
+
+
+def run():
+    """Entry point of `flop-make-demo-task`."""
+    program.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

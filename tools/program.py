@@ -1,0 +1,126 @@
+"""How every program of this folder starts, and how it ends on bad input."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+import typing
+
+from absl import app, flags, logging
+
+from bert_tf import run_folder
+
+FLAGS = flags.FLAGS
+
+_DEFINERS = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+# These say how to run, not what, and do not make a command another one.
+_HOW_TO_RUN = {"overwrite", "timestamp_dir"}
+# Names of the flags that the running program defined, in this process.
+_own_flags = set()
+
+
+def run(main, define_flags):
+    """Defines and parses the flags, calls `main(argv)` and exits.
+
+    Flags are defined here and not at import, so that several programs can be
+    imported side by side though they share names of flags.
+
+    Bad input, which libraries raise as ValueError or OSError, and flags that
+    do not exist end as `name: error: <one sentence>` with exit code 1; with
+    `--verbosity=1` the stack trace is shown instead.
+
+    Args:
+      main: function of one argument, the command line; reads absl's FLAGS.
+      define_flags: function without arguments, calls absl's DEFINE functions.
+    """
+    libraries = set(FLAGS)
+    _quiet_logging()
+    define_flags()
+    _own_flags.update(set(FLAGS) - libraries)
+    try:
+        app.run(main, flags_parser=_parse)
+    except (ValueError, OSError, flags.Error) as error:
+        if logging.vlog_is_on(1):
+            raise
+        name = pathlib.Path(sys.argv[0]).stem
+        sys.exit(f"{name}: error: {' '.join(str(error).split())}")
+
+
+def define_dataclass(cls):
+    """Defines a flag for each field of an options class, with its default and help."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        definer = _DEFINERS[hints[field.name]]
+        choices = field.metadata["choices"]
+        text = field.metadata["help"] + (f" One of: {', '.join(choices)}." if choices else "")
+        definer(field.name, field.default, text)
+
+
+def dataclass_from_flags(cls):
+    """Returns the options class with the values of FLAGS.
+
+    Raises:
+      ValueError: if a value is out of range.
+    """
+    return cls(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)})
+
+
+def define_output_flags():
+    """Defines the flags that go with an output folder."""
+    flags.DEFINE_bool("overwrite", False, "Replaces another run's files in the output folder.")
+    flags.DEFINE_bool("timestamp_dir", False, "Writes to a new folder named by the start time.")
+
+
+@contextlib.contextmanager
+def output_folder(folder, done_file):
+    """Opens the output folder of this command, by the rule of `bert_tf.run_folder`.
+
+    Args:
+      folder: the folder that was asked for.
+      done_file: what a run writes there last.
+
+    Yields:
+      The folder to write to, or None if the same command is already done there.
+
+    Raises:
+      ValueError: if it holds another run's files.
+    """
+    if not folder:
+        raise ValueError("An output folder is needed, received none; name one by its flag.")
+    if FLAGS.timestamp_dir:
+        folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
+    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite) as to_do:
+        if not to_do:
+            logging.info("%s is already done; pass --overwrite to run it again.", folder)
+        yield folder if to_do else None
+
+
+def _command():
+    """Returns every flag of this program that has a value, one a line, as a flag file."""
+    lines = [
+        FLAGS[name].serialize()
+        for name in sorted(_own_flags - _HOW_TO_RUN)
+        if FLAGS[name].value is not None
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def _quiet_logging():
+    """Shows the messages of this project as they are and leaves out TensorFlow's."""
+    handler = logging.get_absl_handler()
+    handler.setFormatter(None)
+    handler.addFilter(lambda record: f"{os.sep}tensorflow{os.sep}" not in record.pathname)
+
+
+def _parse(argv):
+    rest = FLAGS(argv)
+    if rest[1:]:
+        raise ValueError(f"Everything is passed as a flag `--name=value`, received {rest[1:]}.")
+    return rest

@@ -1,0 +1,46 @@
+"""Removes the gates of a pruned BERT and writes the compact model.
+
+Usage: flop-remove-mask --checkpoint=runs/pruned --output_folder_dir=runs/compact
+"""
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf import model_dir, stages
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Removes the masks of the checkpoint that FLAGS name."""
+    with program.output_folder(FLAGS.output_folder_dir, model_dir.INFO_FILE) as folder:
+        if folder is not None:
+            stages.remove_mask(
+                FLAGS.checkpoint,
+                folder,
+                config_file=FLAGS.bert_config_file,
+                threshold=FLAGS.threshold,
+                data_dir=FLAGS.data_dir,
+                task_name=FLAGS.task_name,
+            )
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_string("bert_config_file", None, "BERT config, if not in the checkpoint's folder.")
+    flags.DEFINE_string("checkpoint", None, "Model directory of the gated model.", required=True)
+    flags.DEFINE_string("output_folder_dir", None, "Folder for the compact model.", required=True)
+    flags.DEFINE_float("threshold", 0.0, "Inference gates up to it are dropped, in [0, 1).")
+    flags.DEFINE_string("data_dir", "", "Sentences to compare both models on; of the checkpoint.")
+    flags.DEFINE_string("task_name", "", "Task of --data_dir; of the checkpoint.")
+    program.define_output_flags()
+
+
+def run():
+    """Entry point of `flop-remove-mask`."""
+    program.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()
