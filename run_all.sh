@@ -58,14 +58,12 @@ train=("${data[@]}" ${epochs:+--num_train_epochs="$epochs"})
 
 step "1 of 5: fine-tune the dense model" flop-finetune --flagfile="$dense_flags" "${train[@]}" \
   --init_checkpoint="$bert_dir" --output_dir="$out/dense"
-step "2 of 5: factorize" flop-factorize --finetuned "${data[@]}" \
-  --bert_config_file="$out/dense/bert_config.json" --checkpoint="$out/dense" \
+step "2 of 5: factorize" flop-factorize --finetuned "${data[@]}" --checkpoint="$out/dense" \
   --output_dir="$out/factorized"
 step "3 of 5: train gates and weights" flop-finetune --flagfile="$flop_flags" "${train[@]}" \
   ${sparsity:+--target_sparsity="$sparsity"} --teacher="$out/dense" \
   --init_checkpoint="$out/factorized" --output_dir="$out/gated"
-step "4 of 5: remove what the gates closed" flop-remove-mask \
-  --bert_config_file="$out/gated/bert_config.json" --checkpoint="$out/gated" \
+step "4 of 5: remove what the gates closed" flop-remove-mask --checkpoint="$out/gated" \
   --output_folder_dir="$out/compact"
 # The weights have recovered under the fixed gates already, so the last step is short and slow.
 step "5 of 5: fine-tune the compact model" flop-finetune --flagfile="$dense_flags" "${data[@]}" \
@@ -73,8 +71,8 @@ step "5 of 5: fine-tune the compact model" flop-finetune --flagfile="$dense_flag
   --init_checkpoint="$out/compact" --output_dir="$out/final"
 
 for model in dense final; do
-  step "Evaluate $model" flop-evaluate "${data[@]}" --model_dir="$out/$model" --split=dev \
+  step "Evaluate $model" flop-evaluate "${data[@]}" --model_dir="$out/$model" \
     --output_dir="$out/predictions/$model"
 done
 step "Dense and pruned" flop-benchmark --model_dirs="$out/dense,$out/final" \
-  --output_dir="$out/benchmark"
+  --batch_sizes=1,32 --lengths=32,128 --rounds=10 --output_dir="$out/benchmark"

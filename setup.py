@@ -17,7 +17,7 @@ setuptools.setup(
     version="0.1.0",
     description="Structured pruning of BERT by factorized projections with L0 gates (FLOP)",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.13",  # What the TensorFlow 2.20 and tensorflow-text wheels share.
+    python_requires=">=3.11,<3.13",  # On 3.10 pip finds no set of versions for all of these.
     packages=[*setuptools.find_packages(include=["flop_tf*", "bert_tf*"]), "flop_tools"],
     package_dir={"flop_tools": "tools"},
     entry_points={
@@ -43,6 +43,8 @@ setuptools.setup(
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
         "matplotlib>=3.9,<4",
+        # The progress line.
+        "tqdm>=4.66,<5",
     ],
     extras_require={
         # The minor release of ruff is fixed since each one formats a little differently.

@@ -106,19 +106,17 @@ class _Run:
 
         self.splits = {}
         train = encode(self.task.read(options.data_dir, "train"))
-        if options.train_examples:
-            train = train.first(options.train_examples)
         if options.holdout_examples:
-            train, held = batching.holdout(train, options.holdout_examples, options.seed)
+            train, held = batching.holdout(train, options.holdout_examples, options.holdout_seed)
             self.splits["holdout"] = held
-        self.train = train
+        self.train = train.first(options.train_examples) if options.train_examples else train
         if options.do_eval:
             for split in self.task.dev_splits:
                 self.splits[split] = encode(self.task.read(options.data_dir, split))
         self.report_split = self.task.dev_splits[0]
         # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
         self.select_split = next(iter(self.splits), None)
-        steps_per_epoch = -(-len(train) // options.train_batch_size)
+        steps_per_epoch = -(-len(self.train) // options.train_batch_size)
         self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
 

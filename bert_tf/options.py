@@ -41,8 +41,9 @@ class FinetuneOptions:
     eval_batch_size: int = option(64, "Examples a batch of evaluation.")
     predict_batch_size: int = option(64, "Examples a batch of prediction.")
     num_train_epochs: float = option(3.0, "Passes over the training set.")
-    train_examples: int = option(0, "Uses only the first N training examples; 0 is all.")
-    holdout_examples: int = option(0, "Training examples held out by seed; they choose the best.")
+    train_examples: int = option(0, "Uses only the first N of the rest for training; 0 is all.")
+    holdout_examples: int = option(0, "Training examples held out; they choose the best model.")
+    holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
     length_buckets: str = option("", "Widths batches are padded to; empty is multiples of 8.")
     # Weights.
     learning_rate: float = option(5e-5, "Peak rate of the weights; 0 trains the gates alone.")

@@ -19,13 +19,18 @@ def interleaved(calls, rounds, warmup_rounds=3):
     Args:
       calls: functions without arguments that return when their work is done.
       rounds: number of times that each one counts, at least 1.
-      warmup_rounds: rounds before, for tracing and caches.
+      warmup_rounds: rounds before, for tracing and caches, 0 or more.
 
     Returns:
       Seconds, array `[rounds, len(calls)]`.
+
+    Raises:
+      ValueError: if a number of rounds is out of range.
     """
     if rounds < 1:
         raise ValueError(f"Argument `rounds` must be at least 1, received {rounds}.")
+    if warmup_rounds < 0:
+        raise ValueError(f"Argument `warmup_rounds` must be at least 0, received {warmup_rounds}.")
     seconds = np.zeros([warmup_rounds + rounds, len(calls)])
     for number in range(len(seconds)):
         for turn in range(len(calls)):

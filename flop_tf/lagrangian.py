@@ -11,10 +11,10 @@ class Lagrangian(keras.layers.Layer):
     """`lambda_1 (t - s) + lambda_2 (t - s)^2`, with multipliers that ascend from 0.
 
     s is the expected sparsity, t the ramp from the model's own sparsity at step
-    0 to the target. Two rules keep the controller from winding up: multipliers
-    never go below 0, so that a model ahead of its target is at most left alone,
-    never pushed to reopen; and lambda_2, whose ascent direction (t - s)^2 has no
-    sign of its own, rises only while the model is behind.
+    0 to the target. Two rules keep the multipliers from winding up: they never
+    go below 0, and lambda_2, whose ascent direction (t - s)^2 has no sign of its
+    own, rises only while the model is behind. What ends the control is
+    `FixGates`: once the target is reached nothing can reopen.
 
     Args:
       target_sparsity: in [0, 1).

@@ -5,10 +5,10 @@ setup_env() {
   stamp="$PWD $(cksum <setup.py)"
   [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ] && return
   for python in python3.11 python3 none; do
-    "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && break
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && break
   done
   if [ "$python" = none ]; then
-    echo "setup_env: error: Python 3.10, 3.11 or 3.12 is needed, found $(python3 -V 2>&1)." >&2
+    echo "setup_env: error: Python 3.11 or 3.12 is needed, found $(python3 -V 2>&1)." >&2
     return 1
   fi
   echo "Setting up .venv (once, about 3 minutes) ..."

@@ -14,9 +14,11 @@ def test_each_round_starts_with_another_call():
     assert seconds.shape == (3, 3) and (seconds > 0).all()
 
 
-def test_no_rounds():
+def test_rounds_out_of_range():
     with pytest.raises(ValueError, match="`rounds` must be at least 1, received 0"):
         timing.interleaved([], rounds=0)
+    with pytest.raises(ValueError, match="`warmup_rounds` must be at least 0, received -1"):
+        timing.interleaved([], rounds=1, warmup_rounds=-1)
 
 
 def test_summary():

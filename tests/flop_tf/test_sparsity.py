@@ -6,7 +6,7 @@ from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
 from flop_tf.sparsity import KernelSparsity
 
-EDGE = -2.397895  # The log_alpha at which the gate closes, P(z > 0) = .5 there.
+EDGE = -2.397895  # log_alpha where the gate closes and P(z > 0) = .5.
 
 
 def projection(shape, rank=None, log_alpha=None):
@@ -25,7 +25,7 @@ def projection(shape, rank=None, log_alpha=None):
 def test_hand_made_numbers():
     sparsity = KernelSparsity(
         [
-            projection((4, 6), 4, [9.0, EDGE, -3.0, 9.0]),  # 24 dense, 10 a unit
+            projection((4, 6), 4, [9.0, EDGE - 1e-5, -3.0, 9.0]),  # 24 dense, 10 a unit
             projection((4, 6), 4),  # ungated, above break-even: 40 in factors, 24 stored
             projection((4, 6), 1),  # ungated: 10
             projection((4, 6), 0),  # nothing but a bias
