@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a pretrained BERT to a smaller one that scores about the same. Without arguments: the
-# demonstration, under 10 minutes on two cores. On real data (the last three arguments are optional):
+# demonstration, under 10 minutes on two cores. On real data (the last three are optional):
 #   ./run_all.sh --task_name=SST-2 --data_dir=glue/SST-2 --bert_dir=uncased_L-12_H-768_A-12 \
 #                --output_dir=runs/sst2 --sparsity=.6 --epochs=3
 # Started again with the same arguments, it goes on where it stopped.

@@ -1,4 +1,4 @@
-# Sourced with the repository root as working directory: makes .venv, or reuses one of the same setup.py.
+# Sourced in the root of the repository: makes .venv, or reuses the one of the same setup.py.
 
 setup_env() {
   local python stamp

@@ -3,13 +3,14 @@ import re
 import subprocess
 import sys
 
+from flop_tools import benchmark
+
 import pytest
 from absl import flags
 
 from bert_tf import model_dir, tokenization
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
-from flop_tools import benchmark
 
 FLAGS = flags.FLAGS
 

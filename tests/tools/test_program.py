@@ -60,5 +60,5 @@ def test_a_bug_keeps_its_traceback(call):
 
 
 def test_help(call, capsys):
-    assert call("--helpshort") == 1
+    assert call("--helpfull") == 1
     assert "--opinion" in capsys.readouterr().out
