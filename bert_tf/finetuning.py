@@ -6,7 +6,6 @@ import os
 
 import tensorflow as tf
 from absl import logging
-from official.modeling.optimization import lr_schedule
 
 from bert_tf import (
     batching,
@@ -15,23 +14,17 @@ from bert_tf import (
     files,
     losses,
     model_dir,
+    optimization,
     predictions,
     tasks,
     teacher,
 )
 from bert_tf.checkpoints import read_source
-from flop_tf import BertAdam, FixGates, Lagrangian, ProjectionSpec, schedules
+from flop_tf import FixGates, ProjectionSpec
 from flop_tf.backend import keras
 
 #: Written last; a folder with it holds a finished run.
 RESULTS_FILE = "eval_results.txt"
-
-# How far a gate's log_alpha and a multiplier could move until the gates are fixed, at their
-# default rates and always in one direction. log_alpha has 5.4 to go; see docs/decisions.md.
-_ALPHA_TRAVEL = 25.0
-_LAMBDA_TRAVEL = 25.0
-# Share of the gates' training in which the target rises.
-_RAMP = 0.8
 
 
 def finetune(options):
@@ -126,15 +119,12 @@ class _Run:
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
         gates = {}
         if self.prunes:
-            gates = self._gate_training()
+            self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
+            gates = optimization.gate_training(options, model, self.sparsity, self.fix_step)
         else:
             for gate in model.gates:
                 gate.trainable = False
-        optimizer = BertAdam(
-            _weight_rate(options, self.total_steps),
-            weight_decay=options.weight_decay,
-            global_clipnorm=1.0,
-        )
+        optimizer = optimization.weight_optimizer(options, self.total_steps)
         model.compile(
             optimizer,
             loss=losses.task_loss(self.task.is_regression),
@@ -149,38 +139,6 @@ class _Run:
         weights = model.weight_variables()
         optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
         optimizer.build(weights)
-
-    def _gate_training(self):
-        options = self.options
-        self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
-        ramp = options.target_sparsity_warmup
-        lagrangian = Lagrangian(
-            options.target_sparsity,
-            start_sparsity=float(self.sparsity.expected_sparsity()),
-            warmup_steps=round(_RAMP * self.fix_step) if ramp is None else ramp,
-        )
-        gate_rate = self._gate_rate(options.alpha_learning_rate, _ALPHA_TRAVEL)
-        gate_optimizer = BertAdam(gate_rate, epsilon=1e-8)
-        gate_optimizer.build(self.model.gate_variables())
-        multiplier_rate = self._gate_rate(options.lambda_learning_rate, _LAMBDA_TRAVEL)
-        multiplier_optimizer = BertAdam(multiplier_rate, epsilon=1e-8)
-        multiplier_optimizer.build(lagrangian.multipliers)
-        return {
-            "gate_optimizer": gate_optimizer,
-            "multiplier_optimizer": multiplier_optimizer,
-            "lagrangian": lagrangian,
-            "sparsity": self.sparsity,
-        }
-
-    def _gate_rate(self, rate, travel):
-        """Returns the schedule of gates or multipliers; without a rate, one for this run."""
-        options = self.options
-        if rate is None:
-            rate = travel / self.fix_step
-        if options.gate_schedule == "noam":
-            hidden = self.model.config.hidden_size
-            return schedules.Noam(rate, hidden, max(1, options.learning_rate_warmup))
-        return schedules.ConstantWithWarmup(rate, options.learning_rate_warmup)
 
     # Training.
 
@@ -382,15 +340,6 @@ def _with_gates(options, config):
             "are dense; factorize it first with factorize.py."
         )
     return config.with_projections(gated)
-
-
-def _weight_rate(options, total_steps):
-    """Returns linear growth over the warmup and linear decay to 0, as BERT is fine-tuned."""
-    decay = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, total_steps, 0.0)
-    warmup_steps = round(options.warmup_proportion * total_steps)
-    if not warmup_steps:
-        return decay
-    return lr_schedule.LinearWarmup(decay, warmup_steps, 0.0)
 
 
 def _brief(scores):

@@ -48,9 +48,9 @@ def peak_memory(variant, config, batch, precision="none", jit_compile=False, thr
       variant: see `build`.
       config: see `build`.
       batch: `(features, labels)`, arrays.
-      precision: see `set_precision`.
+      precision: see `configure`.
       jit_compile: see `build`.
-      threads: of an operation; 0 leaves it to TensorFlow.
+      threads: see `configure`.
 
     Returns:
       `{"base_bytes", "peak_bytes"}`: with all libraries imported, and the most
@@ -62,9 +62,16 @@ def peak_memory(variant, config, batch, precision="none", jit_compile=False, thr
         return pool.submit(_measure_memory, *arguments).result()
 
 
-def set_precision(name):
-    """Sets Keras' policy for new models: "none" for float32, or "bfloat16" mixed with it."""
-    keras.mixed_precision.set_global_policy("float32" if name == "none" else f"mixed_{name}")
+def configure(precision, threads=0):
+    """Sets up this process before any model is made.
+
+    Args:
+      precision: "none" for float32, or "bfloat16" mixed with it.
+      threads: of an operation; 0 leaves it to TensorFlow.
+    """
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    keras.mixed_precision.set_global_policy("float32" if precision == "none" else "mixed_bfloat16")
 
 
 def full_rank(config, gated):
@@ -165,8 +172,7 @@ VARIANTS = {
 
 
 def _measure_memory(variant, config, batch, precision, jit_compile, threads):
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    set_precision(precision)
+    configure(precision, threads)
     base = _memory("VmRSS")
     step = build(variant, config, jit_compile)
     batch = tf.nest.map_structure(tf.constant, batch)

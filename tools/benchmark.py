@@ -12,7 +12,6 @@ import sys
 
 from flop_tools import program
 
-import tensorflow as tf
 from absl import flags
 
 from bert_tf import benchmark_table, benchmarking, files, timing, training_steps
@@ -23,8 +22,7 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Measures what FLAGS ask for, writes benchmark.json and benchmark.md and prints the latter."""
-    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.intra_op_threads)
-    training_steps.set_precision(FLAGS.mixed_precision)
+    training_steps.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
     report = _training() if FLAGS.training else _inference()
     report = {
         "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),

@@ -36,7 +36,7 @@ def test_every_variant_learns_at_any_shape(variant):
 @pytest.mark.parametrize("variant", ["tf_models", "gated"])
 @pytest.mark.parametrize(("precision", "jit_compile"), [("bfloat16", False), ("none", True)])
 def test_precision_and_compilation(variant, precision, jit_compile, float32):
-    training_steps.set_precision(precision)
+    training_steps.configure(precision)
     step = training_steps.build(variant, CONFIG, jit_compile)
     logs = step(*benchmarking.random_batch([CONFIG], 2, 3))
     assert np.isfinite(float(logs["loss"]))

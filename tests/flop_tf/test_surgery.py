@@ -191,8 +191,9 @@ def test_results_save_and_load(tmp_path, file):
     gated = flop_tf.factorize(branched(), gate="hard_concrete")
     close_some(gated)
     for name, result in (("gated", gated), ("compact", flop_tf.compact(gated))):
-        result.save(tmp_path / name / file)
-        loaded = keras.models.load_model(tmp_path / name / file)
+        path = tmp_path / f"{name}_{file}"
+        result.save(path)
+        loaded = keras.models.load_model(path)
         assert isinstance(loaded, GatedModel)
         np.testing.assert_allclose(outputs_of(loaded), outputs_of(result), atol=1e-6)
 

@@ -1,0 +1,68 @@
+"""The three optimizers of a run: their rates over its steps, and the Lagrangian between them."""
+
+from official.modeling.optimization import lr_schedule
+
+from flop_tf import BertAdam, Lagrangian, schedules
+from flop_tf.backend import keras
+
+# How far a gate's log_alpha and a multiplier could move until the gates are fixed, at their
+# default rates and always in one direction. log_alpha has 5.4 to go; see docs/decisions.md.
+_ALPHA_TRAVEL = 25.0
+_LAMBDA_TRAVEL = 25.0
+# Share of the gates' training in which the target rises.
+_RAMP = 0.8
+
+
+def weight_optimizer(options, total_steps):
+    """Returns BERT's optimizer: linear warmup, linear decay to 0, clipped to norm 1.
+
+    Args:
+      options: `FinetuneOptions`.
+      total_steps: of the run.
+    """
+    rate = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, total_steps, 0.0)
+    warmup_steps = round(options.warmup_proportion * total_steps)
+    if warmup_steps:
+        rate = lr_schedule.LinearWarmup(rate, warmup_steps, 0.0)
+    return BertAdam(rate, weight_decay=options.weight_decay, global_clipnorm=1.0)
+
+
+def gate_training(options, model, sparsity, fix_step):
+    """Returns what `GatedModel.compile` needs to train gates, a dict of its arguments.
+
+    Args:
+      options: `FinetuneOptions` with a target sparsity.
+      model: a gated `BertClassifier`.
+      sparsity: its `KernelSparsity`.
+      fix_step: step at which the gates are fixed at the latest.
+    """
+    ramp = options.target_sparsity_warmup
+    lagrangian = Lagrangian(
+        options.target_sparsity,
+        start_sparsity=float(sparsity.expected_sparsity()),
+        warmup_steps=round(_RAMP * fix_step) if ramp is None else ramp,
+    )
+
+    def optimizer(rate, travel, variables):
+        rate = travel / fix_step if rate is None else rate
+        built = BertAdam(_gate_rate(options, rate, model.config.hidden_size), epsilon=1e-8)
+        built.build(variables)
+        return built
+
+    return {
+        "gate_optimizer": optimizer(
+            options.alpha_learning_rate, _ALPHA_TRAVEL, model.gate_variables()
+        ),
+        "multiplier_optimizer": optimizer(
+            options.lambda_learning_rate, _LAMBDA_TRAVEL, lagrangian.multipliers
+        ),
+        "lagrangian": lagrangian,
+        "sparsity": sparsity,
+    }
+
+
+def _gate_rate(options, rate, hidden_size):
+    """Returns the schedule that gates and multipliers share."""
+    if options.gate_schedule == "noam":
+        return schedules.Noam(rate, hidden_size, max(1, options.learning_rate_warmup))
+    return schedules.ConstantWithWarmup(rate, options.learning_rate_warmup)
