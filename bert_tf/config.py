@@ -49,6 +49,12 @@ class LayerConfig:
             raise ValueError(
                 f"Argument `projections` expects names of {PROJECTIONS}, received {unknown}."
             )
+        if self.projections:
+            # What holds anyway is left out, so that equal blocks compare equal.
+            bare = LayerConfig(self.num_heads, self.intermediate_size)
+            specs = {name: self.projection(name) for name in self.projections}
+            kept = {name: s for name, s in specs.items() if s != bare.projection(name)}
+            object.__setattr__(self, "projections", kept)
 
     def projection(self, name):
         """Returns the `ProjectionSpec` called `name`; rank 0 where it has no inputs."""

@@ -43,7 +43,8 @@ def score(model, task, splits, batch_size):
 
 def score_logits(task, logits, labels):
     """Returns `eval_loss` and the task's metrics of logits `[N, num_labels]`, a dict of floats."""
-    return {"eval_loss": _mean_loss(task, logits, labels), **metrics.score(task, logits, labels)}
+    scores = metrics.score(task, logits, labels)
+    return {"eval_loss": _mean_loss(task, logits, labels), **scores}
 
 
 def _mean_loss(task, logits, labels):

@@ -66,8 +66,9 @@ class _Run:
             label_column=options.label_column or None,
             label_type=options.label_type,
         )
+        changes = _config_changes(options, source, self.task)
         self._read_data()
-        self.model = model_dir.build(source, **_config_changes(options, source, self.task))
+        self.model = model_dir.build(source, **changes)
         self._compile()
         self.loss = 0.0
 
@@ -106,6 +107,13 @@ class _Run:
         if options.do_eval:
             for split in self.task.dev_splits:
                 self.splits[split] = encode(self.task.read(options.data_dir, split))
+        # Read now: a missing file must not come to light after hours of training.
+        self.tests = {}
+        if options.do_predict:
+            for split in self.task.test_splits:
+                self.tests[split] = self.task.read(options.data_dir, split)
+        if options.teacher and options.do_train:
+            self.teacher_logits = self._teach()
         self.report_split = self.task.dev_splits[0]
         # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
         self.select_split = next(iter(self.splits), None)
@@ -119,11 +127,19 @@ class _Run:
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
         gates = {}
         if self.prunes:
+            with self.sparsity.calibrated(options.target_sparsity):
+                pass  # Raises now rather than in the middle of the run if it is out of reach.
             self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
             gates = optimization.gate_training(options, model, self.sparsity, self.fix_step)
         else:
             for gate in model.gates:
                 gate.trainable = False
+            if options.do_train and not options.learning_rate:
+                raise ValueError(
+                    "Argument `learning_rate=0` trains the gates alone, which needs a model with "
+                    "gates and `target_sparsity`, received "
+                    f"target_sparsity={options.target_sparsity}."
+                )
         optimizer = optimization.weight_optimizer(options, self.total_steps)
         model.compile(
             optimizer,
@@ -162,8 +178,7 @@ class _Run:
             max_to_keep=self.options.keep_checkpoints,
             step_counter=model.optimizer.iterations,
         )
-        if self.manager.restore_or_initialize():
-            logging.info("Going on from step %d.", int(model.optimizer.iterations))
+        self._restore()
         if bool(self.fixed):
             model.fix_gates()
         first = int(model.optimizer.iterations)
@@ -182,6 +197,34 @@ class _Run:
         )
         self.writer.close()
 
+    def _restore(self):
+        try:
+            restored = self.manager.restore_or_initialize()
+        except (tf.errors.OpError, ValueError) as error:
+            raise ValueError(
+                f"The checkpoint {self.manager.latest_checkpoint!r} cannot be read, because it is "
+                "incomplete or damaged; pass --overwrite to start anew."
+            ) from error
+        if restored:
+            logging.info("Going on from step %d.", int(self.model.optimizer.iterations))
+
+    def _teach(self):
+        """Returns the teacher's logits of the training examples, `[N, num_labels]`."""
+        folder, ours = self.options.teacher, self.tokenizer
+        theirs = model_dir.load_tokenizer(folder)
+        if (theirs.vocab, theirs.do_lower_case) != (ours.vocab, ours.do_lower_case):
+            raise ValueError(
+                f"The teacher {folder!r} must have the vocabulary and the case of the student, "
+                f"received another {'case' if theirs.vocab == ours.vocab else 'vocabulary'}."
+            )
+        logits = teacher.logits(folder, self.train, self.options.eval_batch_size)
+        if logits.shape[1] != self.task.num_outputs:
+            raise ValueError(
+                f"The teacher {folder!r} must have {self.task.num_outputs} outputs for the task "
+                f"{self.task.name!r}, received {logits.shape[1]}."
+            )
+        return logits
+
     def _batches(self, first):
         options = self.options
         dataset = batching.training_dataset(
@@ -194,7 +237,7 @@ class _Run:
         )
         if not options.teacher:
             return dataset.map(lambda features, labels, index: (features, labels))
-        logits = tf.constant(teacher.logits(options.teacher, self.train, options.eval_batch_size))
+        logits = tf.constant(self.teacher_logits)
 
         def with_teacher(features, labels, index):
             return {**features, losses.TEACHER_LOGITS: tf.gather(logits, index)}, labels
@@ -233,7 +276,13 @@ class _Run:
                 self._evaluate(step)
         elif step == self.total_steps:
             self._save_best(step, {})
-        self.manager.save(checkpoint_number=step)
+        try:
+            self.manager.save(checkpoint_number=step)
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"The checkpoint of step {step} cannot be written to {self.folder!r}: "
+                f"{error.message}."
+            ) from error
 
     # Evaluation.
 
@@ -261,6 +310,7 @@ class _Run:
             self.tokenizer,
             task=self.task.to_dict(),
             data_dir=os.path.abspath(self.options.data_dir),
+            max_seq_length=self.options.max_seq_length,
             step=step,
             loss=self.loss,
             stored_sparsity=float(self.sparsity.stored_sparsity()),
@@ -272,8 +322,7 @@ class _Run:
 
     def _predict(self):
         best = model_dir.load(self.folder)
-        for split in self.task.test_splits:
-            examples = self.task.read(self.options.data_dir, split)
+        for split, examples in self.tests.items():
             encoded = batching.encode(examples, self.tokenizer, self.options.max_seq_length)
             logits = evaluation.predict(best, encoded, self.options.predict_batch_size)
             predictions.write(self.task, split, examples.ids, logits, self.folder)

@@ -117,26 +117,32 @@ def load_tokenizer(folder):
     """Returns the `Tokenizer` of a model directory.
 
     Raises:
-      ValueError: if the folder has no vocabulary.
+      ValueError: if the folder has no vocabulary or a file is damaged.
     """
-    vocab_file = os.path.join(folder, "vocab.txt")
-    with open(os.path.join(folder, "tokenizer_config.json"), encoding="utf-8") as file:
-        return Tokenizer(vocab_file, json.load(file)["do_lower_case"])
+    lower_case = _read_json(folder, "tokenizer_config.json").get("do_lower_case", True)
+    return Tokenizer(os.path.join(folder, "vocab.txt"), lower_case)
 
 
 def load_info(folder):
     """Returns `info.json` of a model directory as a dict.
 
     Raises:
-      ValueError: if the folder has none.
+      ValueError: if the folder has none or it is damaged.
     """
-    path = os.path.join(folder, INFO_FILE)
+    return _read_json(folder, INFO_FILE)
+
+
+def _read_json(folder, name):
+    path = os.path.join(folder, name)
     if not os.path.isfile(path):
         raise ValueError(
-            f"The folder {str(folder)!r} is no model directory: expected {INFO_FILE!r} in it."
+            f"The folder {str(folder)!r} is no model directory: expected {name!r} in it."
         )
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The file {path!r} must be a JSON object: {error}.") from error
 
 
 def _save_weights(weights, path):

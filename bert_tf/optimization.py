@@ -44,8 +44,8 @@ def gate_training(options, model, sparsity, fix_step):
     )
 
     def optimizer(rate, travel, variables):
-        rate = travel / fix_step if rate is None else rate
-        built = BertAdam(_gate_rate(options, rate, model.config.hidden_size), epsilon=1e-8)
+        schedule = _gate_schedule(options, rate, travel, fix_step, model.config.hidden_size)
+        built = BertAdam(schedule, epsilon=1e-8)
         built.build(variables)
         return built
 
@@ -61,8 +61,12 @@ def gate_training(options, model, sparsity, fix_step):
     }
 
 
-def _gate_rate(options, rate, hidden_size):
-    """Returns the schedule that gates and multipliers share."""
+def _gate_schedule(options, rate, travel, steps, hidden_size):
+    """Returns the schedule of gates or multipliers; without a rate, one that travels so far."""
     if options.gate_schedule == "noam":
+        if rate is None:
+            # The rates of n steps add up to about `2 rate sqrt(n / hidden_size)`.
+            rate = travel * (hidden_size / steps) ** 0.5 / 2
         return schedules.Noam(rate, hidden_size, max(1, options.learning_rate_warmup))
+    rate = travel / steps if rate is None else rate
     return schedules.ConstantWithWarmup(rate, options.learning_rate_warmup)

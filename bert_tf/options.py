@@ -7,6 +7,8 @@ original's where it has one; the defaults are ours and prune at the first try.
 import dataclasses
 import math
 
+from flop_tf import gates
+
 
 def option(default, text, choices=None):
     """Returns a dataclass field with a help text and, where given, the allowed values."""
@@ -54,7 +56,11 @@ class FinetuneOptions:
     attention_probs_dropout_prob: float = option(None, "Dropout of attention; of the checkpoint.")
     seed: int = option(0, "Of everything random.")
     # Gates.
-    gate: str = option("", "Gates for a factorized model; by --target_sparsity hard_concrete.")
+    gate: str = option(
+        "",
+        "Gates for a factorized model; by --target_sparsity hard_concrete.",
+        ("", "none", *gates.GATES),
+    )
     factorized: bool = option(False, "As in the original: train factors without gates.")
     target_sparsity: float = option(None, "Sparsity of the dense kernels to reach, in [0, 1).")
     target_sparsity_warmup: int = option(None, "Steps to it; 4/5 of the gates' training.")
@@ -82,7 +88,7 @@ class FinetuneOptions:
             value, choices = getattr(self, field.name), field.metadata["choices"]
             if choices and value not in choices:
                 raise ValueError(
-                    f"Argument `{field.name}` must be one of {', '.join(choices)}, "
+                    f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
                     f"received {value!r}."
                 )
         for name in ("task_name", "data_dir", "init_checkpoint", "output_dir"):
@@ -91,7 +97,7 @@ class FinetuneOptions:
         for name in ("train_batch_size", "eval_batch_size", "predict_batch_size"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         self._check("max_seq_length", self.max_seq_length >= 3, "at least 3")
-        self._check("num_train_epochs", self.num_train_epochs > 0, "above 0")
+        self._check("num_train_epochs", 0 < self.num_train_epochs < math.inf, "above 0")
         self._check("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         for name in (
             "train_examples",
@@ -101,9 +107,20 @@ class FinetuneOptions:
             "regularization_scale",
             "learning_rate_warmup",
             "save_checkpoints_steps",
+            "target_sparsity_warmup",
+            "alpha_learning_rate",
+            "lambda_learning_rate",
         ):
             value = getattr(self, name)
-            self._check(name, value >= 0 and math.isfinite(value), "at least 0")
+            self._check(name, value is None or 0 <= value < math.inf, "at least 0")
+        for name in ("seed", "holdout_seed"):
+            self._check(name, 0 <= getattr(self, name) < 2**31, "in [0, 2147483648)")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            value = getattr(self, name)
+            self._check(name, value is None or 0 <= value < 1, "in [0, 1)")
+        widths = [width.strip() for width in self.length_buckets.split(",")]
+        holds = not self.length_buckets or all(width.isdecimal() for width in widths)
+        self._check("length_buckets", holds, "widths with commas between them")
         for name in ("warmup_proportion", "distill_alpha"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         self._check("gate_freeze_fraction", 0 < self.gate_freeze_fraction <= 1, "in (0, 1]")
@@ -114,6 +131,11 @@ class FinetuneOptions:
             raise ValueError(
                 "Argument `factorized` trains factors without gates, received "
                 f"gate={self.gate!r} and target_sparsity={self.target_sparsity} beside it."
+            )
+        if self.gate == "none" and self.target_sparsity is not None:
+            raise ValueError(
+                "Argument `target_sparsity` needs gates, received gate='none' and "
+                f"target_sparsity={self.target_sparsity}."
             )
 
     @property
@@ -128,5 +150,5 @@ class FinetuneOptions:
     def _check(self, name, holds, expected):
         if not holds:
             raise ValueError(
-                f"Argument `{name}` must be {expected}, received {getattr(self, name)}."
+                f"Argument `{name}` must be {expected}, received {getattr(self, name)!r}."
             )

@@ -51,14 +51,14 @@ def opened(folder, command, done_file, overwrite=False):
     if replaces:
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(folder, aside)
-    files.write_text(os.path.join(folder, FLAGS_FILE), command)
     try:
+        files.write_text(os.path.join(folder, FLAGS_FILE), command)
         yield True
     except Exception:
         if replaces:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             os.replace(aside, folder)
-        elif os.listdir(folder) == [FLAGS_FILE]:
+        elif os.path.isdir(folder) and set(os.listdir(folder)) <= {FLAGS_FILE}:
             shutil.rmtree(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -21,6 +21,7 @@ from bert_tf import (
 from bert_tf.checkpoints import read_source
 from bert_tf.encoder import INPUT_NAMES
 from flop_tf import factorization
+from flop_tf.backend import keras
 
 #: Largest difference of the logits at which a compact model still counts as the gated one.
 TOLERANCE = 1e-4
@@ -31,6 +32,9 @@ INITS = {
     "whitened": factorization.whitened_svd,
     "fisher": factorization.fisher_svd,
 }
+
+#: What `info.json` of one stage says to the next.
+_INHERITED = ("task", "data_dir", "max_seq_length")
 
 
 def factorize(
@@ -46,9 +50,12 @@ def factorize(
     init="",
     task_name="",
     data_dir="",
+    text_columns=None,
+    label_column=None,
+    label_type=None,
     calibration_batches=32,
     batch_size=32,
-    max_seq_length=128,
+    max_seq_length=None,
     seed=0,
 ):
     """Factorizes the projections of a dense BERT and writes the model directory.
@@ -63,39 +70,53 @@ def factorize(
       rank: "full" or an int.
       density: D times the break-even rank instead.
       init: "svd", "whitened" or "fisher"; empty is "whitened" with data and "svd" without.
-      task_name: task of the calibration data.
+      task_name: task of the calibration data; empty takes that of the model.
       data_dir: its folder.
+      text_columns: of the task "tsv", see `bert_tf.tasks.get`; so the next two.
+      label_column: see above.
+      label_type: see above.
       calibration_batches: batches of training examples for the statistics.
       batch_size: examples of one of them.
-      max_seq_length: longest input in WordPieces.
+      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
       seed: of the choice of examples and of a new task head.
 
     Raises:
       ValueError: if an argument or the checkpoint does not fit.
     """
+    keras.utils.set_random_seed(seed)
     init = init or ("whitened" if data_dir else "svd")
     if init not in INITS:
         raise ValueError(f"Argument `init` must be one of {sorted(INITS)}, received {init!r}.")
-    if init != "svd" and not (data_dir and task_name):
+    known = {}
+    if os.path.isfile(os.path.join(checkpoint, model_dir.INFO_FILE)):
+        known = model_dir.load_info(checkpoint)
+    info = {key: known[key] for key in _INHERITED if key in known}
+    if init != "svd" and not (data_dir and (task_name or "task" in info)):
         raise ValueError(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
         )
+    if calibration_batches < 1:
+        raise ValueError(
+            f"Argument `calibration_batches` must be at least 1, received {calibration_batches}."
+        )
     source = read_source(checkpoint, config_file, vocab_file)
     tokenizer = model_dir.make_tokenizer(source, do_lower_case)
-    info, statistics = {}, None
+    statistics = None
     if init != "svd":
-        task = tasks.get(task_name, data_dir=data_dir)
-        info["task"] = task.to_dict()
-        info["data_dir"] = os.path.abspath(data_dir)
-        examples = batching.encode(task.read(data_dir, "train"), tokenizer, max_seq_length)
+        columns = {
+            "text_columns": text_columns,
+            "label_column": label_column,
+            "label_type": label_type,
+        }
+        task = _find_task(info, task_name, data_dir=data_dir, **columns)
+        info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
+        length = _longest(max_seq_length, info, source.config)
+        examples = batching.encode(task.read(data_dir, "train"), tokenizer, length)
         batches = batching.training_dataset(
             examples, batch_size, seed=seed, num_steps=calibration_batches
         )
         statistics = _statistics(init, source, task, batches)
-    elif os.path.isfile(os.path.join(checkpoint, model_dir.INFO_FILE)):
-        known = model_dir.load_info(checkpoint)
-        info = {key: known[key] for key in ("task", "data_dir") if key in known}
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -107,6 +128,21 @@ def factorize(
     for path, how in sorted(origin.items()):
         logging.info("%-18s %s", how, path)
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
+
+
+def _find_task(info, task_name, **arguments):
+    """Returns the task called `task_name`, with what the model knows of it; empty is its own."""
+    known = info.get("task")
+    if known and task_name.lower() in ("", known["name"].lower()):
+        given = {key: value for key, value in arguments.items() if value and key != "data_dir"}
+        return tasks.get(**{**known, **given})
+    return tasks.get(task_name, **{key: value for key, value in arguments.items() if value})
+
+
+def _longest(max_seq_length, info, config):
+    """Returns the length that is asked for, else that of the training, within the positions."""
+    asked = max_seq_length or info.get("max_seq_length", 128)
+    return min(asked, config.max_position_embeddings)
 
 
 def _statistics(init, source, task, batches):
@@ -124,7 +160,7 @@ def remove_mask(
     threshold=0.0,
     data_dir="",
     task_name="",
-    max_seq_length=128,
+    max_seq_length=None,
 ):
     """Removes the gates of a model and writes the compact model directory.
 
@@ -138,7 +174,7 @@ def remove_mask(
       threshold: in [0, 1); inference gates up to it are dropped.
       data_dir: folder of the task; empty takes the one that the model was trained on.
       task_name: its task; empty takes that of the model.
-      max_seq_length: longest input in WordPieces.
+      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
 
     Returns:
       The largest difference of the two models' logits.
@@ -158,7 +194,7 @@ def remove_mask(
             f"{TOLERANCE:.0e}; nothing was written, please report this."
         )
     logging.info("Compact and gated logits differ by at most %.2e.", difference)
-    kept = {key: info[key] for key in ("task", "data_dir") if key in info}
+    kept = {key: info[key] for key in _INHERITED if key in info}
     model_dir.save(
         output_dir,
         compact,
@@ -173,15 +209,20 @@ def remove_mask(
 
 
 def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, num_batches=8):
-    data_dir = data_dir or info.get("data_dir", "")
-    if os.path.isdir(data_dir) and (task_name or "task" in info):
-        task = tasks.get(task_name) if task_name else tasks.get(**info["task"])
-        examples = task.read(data_dir, task.dev_splits[0])
-        encoded = batching.encode(examples, tokenizer, max_seq_length)
-        return batching.evaluation_dataset(encoded, 32)[0].take(num_batches)
+    length = _longest(max_seq_length, info, model.config)
+    known_dir = info.get("data_dir", "")
+    if (data_dir or os.path.isdir(known_dir)) and (task_name or "task" in info):
+        task = _find_task(info, task_name, data_dir=data_dir or known_dir)
+        examples = task.read(data_dir or known_dir, task.dev_splits[0])
+        some = examples.take(range(min(len(examples), 32 * num_batches)))
+        return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)[0]
+    if data_dir:
+        raise ValueError(
+            f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "
+            f"received {data_dir!r} alone."
+        )
     logging.info("The data of the task are not at hand; the models are compared on random tokens.")
     generator = np.random.default_rng(0)
-    length = min(max_seq_length, model.config.max_position_embeddings)
     batches = []
     for _ in range(num_batches):
         ids = generator.integers(0, model.config.vocab_size, [8, length], np.int32)
@@ -199,7 +240,7 @@ def evaluate(
     split="",
     output_dir="",
     batch_size=64,
-    max_seq_length=128,
+    max_seq_length=None,
 ):
     """Scores a model directory and writes its predictions as GLUE wants them.
 
@@ -210,7 +251,7 @@ def evaluate(
       split: "train", "dev", "test", ...; empty is every dev split of the task.
       output_dir: where scores and predictions go; empty writes none.
       batch_size: examples a batch.
-      max_seq_length: longest input in WordPieces.
+      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
 
     Returns:
       Scores by split; a split without labels has none.
@@ -222,7 +263,8 @@ def evaluate(
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
     if not (task_name or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    task = tasks.get(task_name) if task_name else tasks.get(**info["task"])
+    data_dir = data_dir or info.get("data_dir", "")
+    task = _find_task(info, task_name, data_dir=data_dir)
     if task.num_outputs != model.config.num_labels:
         raise ValueError(
             f"Task {task.name!r} has {task.num_outputs} outputs, but the model in {folder!r} has "
@@ -230,8 +272,9 @@ def evaluate(
         )
     scores = {}
     for name in task.expand(split or "dev"):
-        examples = task.read(data_dir or info.get("data_dir", ""), name)
-        encoded = batching.encode(examples, tokenizer, max_seq_length)
+        examples = task.read(data_dir, name)
+        length = _longest(max_seq_length, info, model.config)
+        encoded = batching.encode(examples, tokenizer, length)
         logits = evaluation.predict(model, encoded, batch_size)
         if encoded.labels is not None:
             scores[name] = evaluation.score_logits(task, logits, encoded.labels)

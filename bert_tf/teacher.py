@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf import evaluation, files, model_dir
+from flop_tf.backend import keras
 
 
 def logits(folder, encoded, batch_size):
@@ -23,6 +24,7 @@ def logits(folder, encoded, batch_size):
     Raises:
       ValueError: if the folder is no model directory.
     """
+    model_dir.load_info(folder)
     path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
     if os.path.isfile(path):
         return np.load(path)
@@ -34,7 +36,8 @@ def logits(folder, encoded, batch_size):
 
 
 def _fingerprint(folder, encoded):
-    digest = hashlib.sha256()
+    # Half precision gives other logits.
+    digest = hashlib.sha256(keras.mixed_precision.global_policy().name.encode())
     with open(os.path.join(folder, "model.safetensors"), "rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())
     for part in (encoded.ids.flat_values, encoded.ids.row_splits, encoded.segments.flat_values):

@@ -160,32 +160,32 @@ class FunctionalGatedModel(GatedModel, Functional):
 class FixGates(keras.callbacks.Callback):
     """Fixes the gates once the target is reached, so that the weights recover under them.
 
-    The stored sparsity is compared with the target every `check_steps`; at
-    `last_step` the gates are fixed whatever it is. Either way they are first
-    calibrated, so that the stored sparsity is the one asked for.
+    They are fixed after the first step whose stored sparsity, which `train_step`
+    logs, is the asked one, and at `last_step` whatever it is. Either way they are
+    first calibrated, so that the stored sparsity is the one asked for.
 
     Args:
       sparsity: the `KernelSparsity` of the model.
       target_sparsity: the stored sparsity asked for.
       last_step: step by which the gates are fixed at the latest.
-      check_steps: how often to look.
+
+    Raises:
+      ValueError: at `last_step`, if even without any gated rank the model is not that sparse.
     """
 
-    def __init__(self, sparsity, target_sparsity, last_step, check_steps=10):
+    def __init__(self, sparsity, target_sparsity, last_step):
         super().__init__()
         self.sparsity = sparsity
         self.target_sparsity = target_sparsity
         self.last_step = last_step
-        self.check_steps = check_steps
         self.fixed = False
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks whether it is time."""
-        step = int(self.model.optimizer.iterations)
-        if self.fixed or step % self.check_steps and step < self.last_step:
+        if self.fixed:
             return
-        reached = float(self.sparsity.stored_sparsity()) >= self.target_sparsity
-        if reached or step >= self.last_step:
+        reached = logs.get("stored_sparsity", 0.0) >= self.target_sparsity
+        if reached or int(self.model.optimizer.iterations) >= self.last_step:
             self.fix(self.sparsity.calibrate(self.target_sparsity))
 
     def fix(self, shift=0.0):

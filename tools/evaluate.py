@@ -36,7 +36,7 @@ def define_flags():
     flags.DEFINE_string("split", "", "train, dev, test, ...; every dev split of the task.")
     flags.DEFINE_string("output_dir", "", "Folder for predictions and scores.json; none.")
     flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")
-    flags.DEFINE_integer("max_seq_length", 128, "Longest input in WordPieces.")
+    flags.DEFINE_integer("max_seq_length", None, "Longest input in WordPieces; as in training.")
 
 
 def run():

@@ -32,8 +32,11 @@ def define_flags():
     flags.DEFINE_string("rank", "full", "Ranks of every projection: full or a number.")
     flags.DEFINE_float("density", None, "Ranks as a multiple of the break-even rank instead.")
     flags.DEFINE_string("init", "", "svd, whitened or fisher; whitened with data, else svd.")
-    flags.DEFINE_string("task_name", "", "Task of the calibration data.")
+    flags.DEFINE_string("task_name", "", "Task of the calibration data; of the checkpoint.")
     flags.DEFINE_string("data_dir", "", "Its folder.")
+    flags.DEFINE_string("text_columns", None, "Task tsv: one or two columns, with a comma between.")
+    flags.DEFINE_string("label_column", None, "Task tsv: name of the label's column.")
+    flags.DEFINE_string("label_type", None, "Task tsv: what a label is, class or number; class.")
     flags.DEFINE_integer("calibration_batches", 32, "Batches of it for the statistics.")
     flags.DEFINE_integer("train_batch_size", 32, "Examples of one of them.")
     flags.DEFINE_integer("max_seq_length", 128, "Longest input in WordPieces.")
@@ -59,6 +62,9 @@ def _factorize(folder):
         init=FLAGS.init,
         task_name=FLAGS.task_name,
         data_dir=FLAGS.data_dir,
+        text_columns=FLAGS.text_columns,
+        label_column=FLAGS.label_column,
+        label_type=FLAGS.label_type,
         calibration_batches=FLAGS.calibration_batches,
         batch_size=FLAGS.train_batch_size,
         max_seq_length=FLAGS.max_seq_length,

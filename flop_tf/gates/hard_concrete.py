@@ -137,7 +137,7 @@ class HardConcrete(Gate):
         return tf.where(gate > self.threshold, gate, 0.0)
 
     def _draw(self):
-        # The smallest positive float keeps log u finite; 1 is never drawn.
+        # Keeps log u and log(1 - u) finite.
         tiny = 1e-7
         seed = randomness.layer_seed(self.seed, self.name)
         step_seed = randomness.step_seed(seed)
