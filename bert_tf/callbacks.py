@@ -8,8 +8,10 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import logging
 
 from bert_tf.config import PROJECTIONS
+from flop_tf import FixGates
 from flop_tf.backend import keras
 
 #: Scalars of `GatedModel.train_step`, by their TensorBoard tags.
@@ -100,6 +102,35 @@ class Summaries(keras.callbacks.Callback):
                 if tag in logs:
                     tf.summary.scalar(tag, logs[tag])
             tf.summary.scalar("steps_per_second", (step - before) / (self.last[1] - then))
+
+
+class FixGatesAndSay(FixGates):
+    """`FixGates` that notes in the log and in a variable when it has fixed them.
+
+    Args:
+      sparsity: see `FixGates`.
+      target_sparsity: see `FixGates`.
+      last_step: see `FixGates`.
+      fixed: a boolean `tf.Variable` of the run's checkpoint.
+    """
+
+    def __init__(self, sparsity, target_sparsity, last_step, fixed):
+        super().__init__(sparsity, target_sparsity, last_step)
+        self.fixed_variable = fixed
+
+    def fix(self, shift=0.0):
+        """Fixes the gates now."""
+        super().fix(shift)
+        self.fixed_variable.assign(True)
+        logging.info(
+            "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
+            "asked %.4f.",
+            int(self.model.optimizer.iterations),
+            shift,
+            float(self.sparsity.expected_sparsity()),
+            float(self.sparsity.stored_sparsity()),
+            self.target_sparsity,
+        )
 
 
 class AtSteps(keras.callbacks.Callback):

@@ -1,10 +1,12 @@
-"""The two surgeries of FLOP on a BERT: dense to factorized, and gated to compact."""
+"""The surgeries of FLOP on a BERT: dense to factorized, to gated, to compact."""
+
+import difflib
 
 import numpy as np
 
 from bert_tf.classifier import BertClassifier
 from bert_tf.weight_paths import HEAD
-from flop_tf import ProjectionSpec, factorization, surgery
+from flop_tf import ProjectionSpec, factorization, gates, surgery
 
 #: How each weight of a factorized model came about, as the original's log calls it.
 CARRIED, FACTORIZED, NEW = "INIT_FROM_CKPT", "PASSED", "NOT_INIT_FROM_CKPT"
@@ -51,6 +53,33 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
     model = BertClassifier(config)
     surgery.assign_weights(model, weights, new=HEAD)
     return model, {path: origin.get(path, NEW) for path in model.get_weight_paths()}
+
+
+def with_gates(config, name, **arguments):
+    """Returns a config with a gate on every factorized projection, each with its own seed.
+
+    Args:
+      config: a `BertConfig` with factorized projections.
+      name: of the gate, see `flop_tf.gates.GATES`.
+      **arguments: of the gate.
+
+    Raises:
+      ValueError: if the gate is unknown or no projection has factors.
+    """
+    if name not in gates.GATES:
+        nearest = difflib.get_close_matches(name, gates.GATES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"Unknown gate {name!r}, did you mean {nearest!r}?")
+    gated = {}
+    for number, (index, projection, spec, _) in enumerate(config.projections()):
+        if spec.rank:
+            gate = {"name": name, "config": {"axis": 0, "seed": number, **arguments}}
+            gated[index, projection] = ProjectionSpec(spec.rank, gate)
+    if not gated:
+        raise ValueError(
+            "Gates need a factorized model, but all projections of the checkpoint are dense; "
+            "factorize it first with factorize.py."
+        )
+    return config.with_projections(gated)
 
 
 def remove_masks(model, threshold=0.0):

@@ -10,6 +10,7 @@ from absl import logging
 from bert_tf import (
     batching,
     callbacks,
+    compression,
     evaluation,
     files,
     losses,
@@ -20,7 +21,6 @@ from bert_tf import (
     teacher,
 )
 from bert_tf.checkpoints import read_source
-from flop_tf import FixGates, ProjectionSpec
 from flop_tf.backend import keras
 
 #: Written last; a folder with it holds a finished run.
@@ -258,7 +258,11 @@ class _Run:
             if self.options.sparsity_base == "factorized":
                 share = self.sparsity.original_parameters / self.sparsity.factorized_parameters
             if not bool(self.fixed):
-                found.append(_ReportedFixGates(self))
+                found.append(
+                    callbacks.FixGatesAndSay(
+                        self.sparsity, self.options.target_sparsity, self.fix_step, self.fixed
+                    )
+                )
         return [
             *found,
             callbacks.Summaries(self.writer),
@@ -328,27 +332,6 @@ class _Run:
             predictions.write(self.task, split, examples.ids, logits, self.folder)
 
 
-class _ReportedFixGates(FixGates):
-    """Says in the log when the gates are fixed and how sparse the model is then."""
-
-    def __init__(self, run):
-        super().__init__(run.sparsity, run.options.target_sparsity, run.fix_step)
-        self.run = run
-
-    def fix(self, shift=0.0):
-        super().fix(shift)
-        self.run.fixed.assign(True)
-        logging.info(
-            "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
-            "asked %.4f.",
-            int(self.model.optimizer.iterations),
-            shift,
-            float(self.sparsity.expected_sparsity()),
-            float(self.sparsity.stored_sparsity()),
-            self.target_sparsity,
-        )
-
-
 def _config_changes(options, source, task):
     config = source.config
     changes = {"num_labels": task.num_outputs}
@@ -367,28 +350,10 @@ def _config_changes(options, source, task):
             f"{options.init_checkpoint!r} has gates; remove them first with remove_mask.py."
         )
     if options.gate_name and not has_gates:
-        changes["layers"] = _with_gates(options, config).layers
+        changes["layers"] = compression.with_gates(
+            config, options.gate_name, initial_log_alpha=options.initial_log_alpha
+        ).layers
     return changes
-
-
-def _with_gates(options, config):
-    """Returns the config with a gate on every factorized projection, each with its own seed."""
-    gated = {}
-    for number, (index, name, spec, _) in enumerate(config.projections()):
-        if spec.rank:
-            arguments = {
-                "axis": 0,
-                "initial_log_alpha": options.initial_log_alpha,
-                "seed": number,
-            }
-            gate = {"name": options.gate_name, "config": arguments}
-            gated[index, name] = ProjectionSpec(spec.rank, gate)
-    if not gated:
-        raise ValueError(
-            f"Gates need a factorized model, but all projections of {options.init_checkpoint!r} "
-            "are dense; factorize it first with factorize.py."
-        )
-    return config.with_projections(gated)
 
 
 def _brief(scores):
