@@ -2,6 +2,7 @@
 
 from flop_tf.factorized import FactorizedDense
 from flop_tf.gates import Gate, HardConcrete
+from flop_tf.importance import order_gates, rank_importance
 from flop_tf.lagrangian import Lagrangian
 from flop_tf.optimizers import BertAdam
 from flop_tf.projection import ProjectionSpec
@@ -21,4 +22,6 @@ __all__ = [
     "ProjectionSpec",
     "compact",
     "factorize",
+    "order_gates",
+    "rank_importance",
 ]

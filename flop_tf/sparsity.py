@@ -34,7 +34,13 @@ class KernelSparsity:
     @property
     def gates(self):
         """The gates of the projections that have one."""
-        return [layer.gate for layer, *_ in self._gated()]
+        return [layer.gate for layer, *_ in self.gated()]
+
+    def gated(self):
+        """Yields `(layer, I, O)` of every projection that has a gate, in the order of `gates`."""
+        for layer, (inputs, outputs, _) in zip(self.projections, self._shapes, strict=True):
+            if getattr(layer, "gate", None) is not None and layer.rank:
+                yield layer, inputs, outputs
 
     @property
     def factorized_parameters(self):
@@ -47,7 +53,7 @@ class KernelSparsity:
         """Returns the expected parameters, `L0 * (I + O)` for a gated projection; a scalar."""
         gated = [
             layer.gate.expected_active() * budget.unit_parameters(inputs, outputs)
-            for layer, inputs, outputs in self._gated()
+            for layer, inputs, outputs in self.gated()
         ]
         return (
             tf.add_n(gated) + self._fixed_parameters() if gated else float(self._fixed_parameters())
@@ -60,7 +66,7 @@ class KernelSparsity:
     def stored_parameters(self):
         """Returns what removal would store under the keep rule, a scalar tensor."""
         total = tf.constant(float(self._fixed_parameters(stored=True)))
-        for layer, inputs, outputs in self._gated():
+        for layer, inputs, outputs in self.gated():
             kept = tf.reduce_sum(tf.cast(layer.gate.keep(), tf.float32))
             factors = kept * budget.unit_parameters(inputs, outputs)
             total += tf.minimum(factors, float(budget.dense_parameters(inputs, outputs)))
@@ -125,11 +131,6 @@ class KernelSparsity:
         finally:
             for gate, log_alpha in zip(self.gates, original, strict=True):
                 gate.log_alpha.assign(log_alpha)
-
-    def _gated(self):
-        for layer, (inputs, outputs, _) in zip(self.projections, self._shapes, strict=True):
-            if getattr(layer, "gate", None) is not None and layer.rank:
-                yield layer, inputs, outputs
 
     def _fixed_parameters(self, stored=False):
         count = budget.stored_parameters if stored else budget.multiplications

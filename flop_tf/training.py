@@ -87,10 +87,13 @@ class GatedModel(keras.Model):
         others = {id(v) for gate in self.gates for v in gate.variables}
         return [v for v in self.trainable_variables if id(v) not in others]
 
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
     def fix_gates(self):
         """Ends the gates' training: from the next step on they are their inference values."""
         for gate in self.gates:
             gate.trainable = False
+        # `fit` starts by putting back what was trainable at `compile`.
+        self._compiled_trainable_state = self._get_trainable_state()
         if self.train_function is not None:
             self.make_train_function(force=True)
 

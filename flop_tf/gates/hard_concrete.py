@@ -120,6 +120,11 @@ class HardConcrete(Gate):
         """Returns where the inference gate is above the threshold."""
         return self._inference_mask() > 0
 
+    @property
+    def closes_at(self):
+        """The log_alpha up to which a gate is closed at inference; -2.397895 by default."""
+        return math.log((self.threshold - self.low) / (self.high - self.threshold))
+
     def get_config(self):
         """Returns the constructor's arguments."""
         return {

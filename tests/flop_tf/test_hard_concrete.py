@@ -119,3 +119,10 @@ def test_every_argument_is_kept():
     }
     copy = HardConcrete.from_config(HardConcrete(**arguments).get_config())
     assert {key: getattr(copy, key) for key in arguments} == arguments
+
+
+@pytest.mark.parametrize("threshold, expected", [(0.0, -2.397895), (0.5, 0.0)])
+def test_where_a_gate_closes(threshold, expected):
+    gate = HardConcrete(threshold=threshold)
+    assert gate.closes_at == pytest.approx(expected, abs=1e-6)
+    assert float(hard_concrete.inference_gate(gate.closes_at)) == pytest.approx(threshold, abs=1e-6)

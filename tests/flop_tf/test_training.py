@@ -132,6 +132,16 @@ def test_what_was_trained_is_compacted(run):
     assert float(stored.stored_sparsity()) == float(sparsity.stored_sparsity())
 
 
+def test_fixed_gates_stay_fixed_when_training_goes_on():
+    model = gated_model()
+    compiled(model)
+    model.fix_gates()
+    before = gates_of(model)
+    for _ in range(2):
+        model.fit(data(3), verbose=0)
+        assert same(before, gates_of(model)) and model.gate_variables() == []
+
+
 def test_the_gates_are_fixed_at_the_last_step_at_the_latest():
     model = gated_model()
     sparsity = compiled(model, warmup_steps=1000)
