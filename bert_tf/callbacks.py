@@ -45,6 +45,7 @@ class ProgressLine(keras.callbacks.Callback):
         self.total_steps = total_steps
         self.scores = scores
         self.factorized_share = factorized_share
+        self.line = None
 
     def on_train_begin(self, logs=None):
         """Opens the line at the step from which the run goes on."""
@@ -69,8 +70,9 @@ class ProgressLine(keras.callbacks.Callback):
         self.line.update()
 
     def on_train_end(self, logs=None):
-        """Ends the line."""
-        self.line.close()
+        """Ends the line, if it was begun."""
+        if self.line is not None:
+            self.line.close()
 
 
 class Summaries(keras.callbacks.Callback):

@@ -21,10 +21,14 @@ from bert_tf import (
     teacher,
 )
 from bert_tf.checkpoints import read_source
+from flop_tf import order_gates, rank_importance
 from flop_tf.backend import keras
 
 #: Written last; a folder with it holds a finished run.
 RESULTS_FILE = "eval_results.txt"
+
+# Examples a batch of what orders the gates: small, see `flop_tf.rank_importance`.
+_ORDER_BATCH = 8
 
 
 def finetune(options):
@@ -67,6 +71,7 @@ class _Run:
             label_type=options.label_type,
         )
         changes = _config_changes(options, source, self.task)
+        self.new_gates = "layers" in changes
         self._read_data()
         self.model = model_dir.build(source, **changes)
         self._compile()
@@ -127,6 +132,8 @@ class _Run:
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
         gates = {}
         if self.prunes:
+            if self.new_gates and options.do_train and options.gate_order_examples:
+                self._order_gates()
             with self.sparsity.calibrated(options.target_sparsity):
                 pass  # Raises now rather than in the middle of the run if it is out of reach.
             self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
@@ -140,21 +147,21 @@ class _Run:
                     "gates and `target_sparsity`, received "
                     f"target_sparsity={options.target_sparsity}."
                 )
-        optimizer = optimization.weight_optimizer(options, self.total_steps)
-        model.compile(
-            optimizer,
-            loss=losses.task_loss(self.task.is_regression),
-            train_weights=options.learning_rate > 0,
-            regularization_scale=options.regularization_scale,
-            distill_alpha=options.distill_alpha if options.teacher else 0.0,
-            distill_temperature=options.distill_temperature,
+        loss = losses.task_loss(self.task.is_regression)
+        optimization.compile_model(options, model, loss, self.total_steps, **gates)
+
+    def _order_gates(self):
+        options = self.options
+        batches = batching.training_dataset(
+            self.train,
+            _ORDER_BATCH,
             seed=options.seed,
-            jit_compile=options.jit_compile,
-            **gates,
+            num_steps=-(-min(options.gate_order_examples, len(self.train)) // _ORDER_BATCH),
         )
-        weights = model.weight_variables()
-        optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
-        optimizer.build(weights)
+        layers = [layer for layer, *_ in self.sparsity.gated()]
+        loss = losses.task_loss(self.task.is_regression)
+        importance = rank_importance(self.model, layers, batches, loss)
+        order_gates(self.sparsity, importance, options.target_sparsity, options.initial_log_alpha)
 
     # Training.
 
@@ -184,23 +191,28 @@ class _Run:
         first = int(model.optimizer.iterations)
         if first >= self.total_steps:
             return
+        batches = self._batches(first)
         self.writer = tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
         with self.writer.as_default(first):
             settings = json.dumps(dataclasses.asdict(self.options), indent=2)
             tf.summary.text("hyper-parameters", f"```\n{settings}\n```")
         self.shown = {}
-        model.fit(
-            self._batches(first),
-            steps_per_epoch=self.total_steps - first,
-            verbose=0,
-            callbacks=self._callbacks(),
-        )
+        *found, line = self._callbacks()
+        try:
+            model.fit(
+                batches,
+                steps_per_epoch=self.total_steps - first,
+                verbose=0,
+                callbacks=[*found, line],
+            )
+        finally:
+            line.on_train_end()  # Before an error is shown.
         self.writer.close()
 
     def _restore(self):
         try:
             restored = self.manager.restore_or_initialize()
-        except (tf.errors.OpError, ValueError) as error:
+        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"The checkpoint {self.manager.latest_checkpoint!r} cannot be read, because it is "
                 "incomplete or damaged; pass --overwrite to start anew."

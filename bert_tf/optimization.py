@@ -27,6 +27,33 @@ def weight_optimizer(options, total_steps):
     return BertAdam(rate, weight_decay=options.weight_decay, global_clipnorm=1.0)
 
 
+def compile_model(options, model, loss, total_steps, **gates):
+    """Compiles a model for a run, its optimizers built, so that a checkpoint can be restored.
+
+    Args:
+      options: `FinetuneOptions`.
+      model: a `BertClassifier`.
+      loss: of the task, a Keras loss.
+      total_steps: of the run.
+      **gates: what `gate_training` returns, if gates are trained.
+    """
+    optimizer = weight_optimizer(options, total_steps)
+    model.compile(
+        optimizer,
+        loss=loss,
+        train_weights=options.learning_rate > 0,
+        regularization_scale=options.regularization_scale,
+        distill_alpha=options.distill_alpha if options.teacher else 0.0,
+        distill_temperature=options.distill_temperature,
+        seed=options.seed,
+        jit_compile=options.jit_compile,
+        **gates,
+    )
+    weights = model.weight_variables()
+    optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
+    optimizer.build(weights)
+
+
 def gate_training(options, model, sparsity, fix_step):
     """Returns what `GatedModel.compile` needs to train gates, a dict of its arguments.
 

@@ -65,7 +65,10 @@ class FinetuneOptions:
     target_sparsity: float = option(None, "Sparsity of the dense kernels to reach, in [0, 1).")
     target_sparsity_warmup: int = option(None, "Steps to it; 4/5 of the gates' training.")
     gate_freeze_fraction: float = option(0.5, "Share of the run after which gates are fixed.")
-    initial_log_alpha: float = option(3.0, "Start of every gate's log_alpha.")
+    initial_log_alpha: float = option(3.0, "Start of log_alpha, at the boundary if ordered.")
+    gate_order_examples: int = option(
+        1600, "Training examples whose gradients order new gates by importance; 0 starts all equal."
+    )
     alpha_learning_rate: float = option(None, "Rate of the gates; from the run's length.")
     lambda_learning_rate: float = option(None, "Rate of the multipliers; from the run's length.")
     learning_rate_warmup: int = option(0, "Steps in which the rates of gates and multipliers grow.")
@@ -102,6 +105,7 @@ class FinetuneOptions:
         for name in (
             "train_examples",
             "holdout_examples",
+            "gate_order_examples",
             "learning_rate",
             "weight_decay",
             "regularization_scale",

@@ -4,16 +4,19 @@ import concurrent.futures
 import multiprocessing
 
 import tensorflow as tf
-from official.nlp import optimization
+from official.nlp import optimization as tf_models_optimization
 from official.nlp.modeling import networks
 
+from bert_tf import losses, optimization
 from bert_tf.classifier import BertClassifier
 from bert_tf.encoder import INPUT_NAMES, activation, initializer
-from flop_tf import BertAdam, HardConcrete, Lagrangian, ProjectionSpec, gates
+from bert_tf.options import FinetuneOptions
+from flop_tf import HardConcrete, ProjectionSpec, gates
 from flop_tf.backend import keras
 
 _RATE = 5e-5
 _DECAY = 0.01
+_STEPS = 2000  # Of a run that the measured step could belong to.
 
 
 def build(variant, config, jit_compile=False):
@@ -103,7 +106,7 @@ def _tf_models(config):
     head = keras.layers.Dense(config.num_labels, dtype="float32")
     head.build([None, config.hidden_size])
     weights = encoder.trainable_variables + head.trainable_variables
-    optimizer = optimization.AdamWeightDecay(
+    optimizer = tf_models_optimization.AdamWeightDecay(
         _RATE,
         epsilon=1e-6,
         weight_decay_rate=_DECAY,
@@ -134,27 +137,17 @@ def _gated(config):
 
 
 def _ours(config):
-    """Our model, compiled as `finetuning` compiles it."""
+    """Our model, compiled as for a run of its defaults."""
     model = BertClassifier(config)
-    optimizer = BertAdam(_RATE, weight_decay=_DECAY, global_clipnorm=1.0)
     sparsity = model.kernel_sparsity()
-    pruning = {}
-    if sparsity.gates:
-        start = float(sparsity.expected_sparsity())
-        lagrangian = Lagrangian(0.6, start_sparsity=start, warmup_steps=1000)
-        pruning = {
-            "gate_optimizer": BertAdam(0.01, epsilon=1e-8),
-            "multiplier_optimizer": BertAdam(0.01, epsilon=1e-8),
-            "lagrangian": lagrangian,
-            "sparsity": sparsity,
-        }
-        pruning["gate_optimizer"].build(model.gate_variables())
-        pruning["multiplier_optimizer"].build(lagrangian.multipliers)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss=loss, **pruning)
-    weights = model.weight_variables()
-    optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
-    optimizer.build(weights)
+    nowhere = dict.fromkeys(("task_name", "data_dir", "init_checkpoint", "output_dir"), "-")
+    options = FinetuneOptions(
+        **nowhere, learning_rate=_RATE, target_sparsity=0.6 if sparsity.gates else None
+    )
+    training = (
+        optimization.gate_training(options, model, sparsity, _STEPS // 2) if sparsity.gates else {}
+    )
+    optimization.compile_model(options, model, losses.task_loss(False), _STEPS, **training)
 
     def step(features, labels):
         return model.train_step((features, labels))

@@ -114,5 +114,7 @@ def test_original_values(finetune_flags):
         "attention_probs_dropout_prob": 0.1,
         "regularization_scale": 0,
         "gate_schedule": "noam",
+        "gate_order_examples": 0,
+        "initial_log_alpha": 5,
     }
     assert {name: values[name].value for name in original} == original
