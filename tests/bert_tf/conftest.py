@@ -1,0 +1,108 @@
+"""A BERT and tasks small enough to train in seconds."""
+
+import random
+
+import pytest
+
+from bert_tf import model_dir
+from bert_tf.classifier import BertClassifier
+from bert_tf.config import BertConfig
+from bert_tf.options import FinetuneOptions
+from bert_tf.tokenization import Tokenizer
+from flop_tf.backend import keras
+
+WORDS = {
+    "1": ["good", "great", "lovely", "warm"],
+    "0": ["bad", "dull", "ugly", "cold"],
+    "": ["the", "a", "film", "plot", "was", "and", "very", "so", "end", "cast"],
+}
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(word for words in WORDS.values() for word in words)]
+TINY = BertConfig(
+    vocab_size=len(VOCAB),
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=16,
+    initializer_range=0.1,
+)
+
+
+@pytest.fixture(scope="session")
+def vocab_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
+    path.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def bert_dir(tmp_path_factory, vocab_file):
+    """A model directory of a BERT that has learned nothing yet."""
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("bert")
+    model_dir.save(folder, BertClassifier(TINY), Tokenizer(vocab_file))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def sst_dir(tmp_path_factory):
+    """SST-2's layout: a sentence says its label by one or two of its words."""
+    folder = tmp_path_factory.mktemp("sst")
+    rng = random.Random(0)
+    rows = [_sentence(rng) for _ in range(290)]
+    for split, part in (("train", rows[:203]), ("dev", rows[203:270])):
+        lines = ["sentence\tlabel", *("\t".join(row) for row in part)]
+        _write(folder / f"{split}.tsv", lines)
+    _write(
+        folder / "test.tsv",
+        ["index\tsentence", *(f"{i}\t{text}" for i, (text, _) in enumerate(rows[270:]))],
+    )
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def pairs_dir(tmp_path_factory):
+    """Pairs of texts as a table of one's own; the score counts the good words of both."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = random.Random(1)
+    for split, size in (("train", 203), ("dev", 67), ("test", 5)):
+        lines = ["first\tscore\tsecond"]
+        for _ in range(size):
+            one, two = _sentence(rng), _sentence(rng)
+            score = (one[1] + two[1]).count("1") - 1
+            lines.append(f"{one[0]}\t{score}.0\t{two[0]}")
+        _write(folder / f"{split}.tsv", lines)
+    return str(folder)
+
+
+@pytest.fixture
+def options(bert_dir, sst_dir, tmp_path):
+    """Returns a function that makes `FinetuneOptions` of the toy task from what differs."""
+
+    def make(**changes):
+        settings = {
+            "task_name": "sst-2",
+            "data_dir": sst_dir,
+            "init_checkpoint": bert_dir,
+            "output_dir": str(tmp_path / "out"),
+            "max_seq_length": 11,
+            "train_batch_size": 16,
+            "learning_rate": 3e-3,
+            "num_train_epochs": 6.0,
+            "length_buckets": "11",
+        }
+        return FinetuneOptions(**{**settings, **changes})
+
+    return make
+
+
+def _sentence(rng):
+    label = rng.choice("01")
+    words = [rng.choice(WORDS[""]) for _ in range(rng.randint(1, 5))]
+    for _ in range(rng.randint(1, 2)):
+        words.insert(rng.randint(0, len(words)), rng.choice(WORDS[label]))
+    return " ".join(words), label
+
+
+def _write(path, lines):
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,54 @@
+import json
+import os
+
+import pytest
+
+from bert_tf import files
+
+
+def test_replacing(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    files.write_text(path, "one ü\n")
+    files.write_text(path, "two\n")
+    assert path.read_text(encoding="utf-8") == "two\n"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_json_keeps_its_order(tmp_path):
+    files.write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
+    assert list(json.loads((tmp_path / "a.json").read_text())) == ["b", "a"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failing_block_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "file.txt"
+    files.write_text(path, "old")
+    with pytest.raises(type(error)), files.replacing(path) as aside:
+        with open(aside, "w") as file:
+            file.write("ne")
+        raise error
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "file.txt"):
+        pass
+    assert not os.listdir(tmp_path)
+
+
+def test_replacing_folder(tmp_path):
+    path = tmp_path / "folder"
+    for text in ("old", "new"):
+        with files.replacing_folder(path) as aside:
+            files.write_text(os.path.join(aside, f"{text}.txt"), text)
+    assert os.listdir(path) == ["new.txt"] and os.listdir(tmp_path) == ["folder"]
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_failing_block_keeps_the_old_folder(tmp_path):
+    path = tmp_path / "folder"
+    files.write_text(path / "old.txt", "old")
+    with pytest.raises(ValueError, match="half"), files.replacing_folder(path) as aside:
+        files.write_text(os.path.join(aside, "new.txt"), "ne")
+        raise ValueError("half")
+    assert os.listdir(path) == ["old.txt"] and os.listdir(tmp_path) == ["folder"]

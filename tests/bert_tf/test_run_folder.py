@@ -1,0 +1,109 @@
+import os
+
+import pytest
+
+from bert_tf import run_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "out"
+
+
+def run(folder, command="--a=1\n", overwrite=False, write=("result.txt",), fail=False):
+    """Opens the folder as a program does and returns whether there was anything to do."""
+    with run_folder.opened(folder, command, "result.txt", overwrite) as to_do:
+        if to_do:
+            for name in write:
+                (folder / name).write_text(command)
+        if fail:
+            raise ValueError("bad input")
+    return to_do
+
+
+def test_a_new_folder(folder):
+    assert run(folder)
+    assert (folder / run_folder.FLAGS_FILE).read_text() == "--a=1\n"
+    assert sorted(os.listdir(folder)) == ["result.txt", "run.flags"]
+
+
+def test_an_empty_folder_is_taken(folder):
+    folder.mkdir()
+    assert run(folder)
+
+
+def test_the_same_command_is_done(folder):
+    run(folder)
+    assert not run(folder, write=("other.txt",))
+    assert not (folder / "other.txt").exists()
+
+
+def test_the_same_command_goes_on(folder):
+    run(folder, write=("checkpoint",))
+    assert run(folder, overwrite=True)
+    assert (folder / "checkpoint").exists() and (folder / "result.txt").exists()
+
+
+def test_another_run_is_refused(folder):
+    run(folder)
+    with pytest.raises(ValueError, match=r"'.*out' holds the files of another run; .*--overwrite"):
+        run(folder, "--a=2\n")
+    assert (folder / "result.txt").read_text() == "--a=1\n"
+
+
+def test_foreign_files_are_refused(folder):
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("")
+    with pytest.raises(ValueError, match="holds the files of another run"):
+        run(folder)
+    assert os.listdir(folder) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("command", ["--a=1\n", "--a=2\n"])
+def test_overwrite(folder, command):
+    run(folder, write=("result.txt", "old.txt"))
+    assert run(folder, command, overwrite=True)
+    assert (folder / "result.txt").read_text() == command
+    assert not (folder / "old.txt").exists()
+    assert os.listdir(folder.parent) == ["out"]
+
+
+@pytest.mark.parametrize("write", [(), ("half.txt",)])
+def test_a_failure_brings_the_old_files_back(folder, write):
+    run(folder)
+    with pytest.raises(ValueError, match="bad input"):
+        run(folder, "--a=2\n", overwrite=True, write=write, fail=True)
+    assert sorted(os.listdir(folder)) == ["result.txt", "run.flags"]
+    assert (folder / run_folder.FLAGS_FILE).read_text() == "--a=1\n"
+    assert os.listdir(folder.parent) == ["out"]
+
+
+def test_a_full_disk_brings_the_old_files_back(folder, monkeypatch):
+    run(folder)
+
+    def full(path, text):
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(run_folder.files, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(folder, "--a=2\n", overwrite=True)
+    assert (folder / "result.txt").read_text() == "--a=1\n"
+
+
+def test_failing_before_anything_is_written_leaves_no_folder(folder):
+    with pytest.raises(ValueError, match="bad input"):
+        run(folder, write=(), fail=True)
+    assert not folder.exists()
+
+
+def test_what_a_failing_run_has_written_stays(folder):
+    with pytest.raises(ValueError, match="bad input"):
+        run(folder, write=("checkpoint",), fail=True)
+    assert sorted(os.listdir(folder)) == ["checkpoint", "run.flags"]
+    assert run(folder)
+
+
+def test_a_file_is_no_folder(folder):
+    folder.write_text("")
+    with pytest.raises(ValueError, match="'.*out' is a file; choose another one"):
+        run(folder)
