@@ -48,7 +48,8 @@ setuptools.setup(
     ],
     extras_require={
         # The minor release of ruff is fixed since each one formats a little differently.
-        "test": ["pytest>=8,<10", "ruff==0.17.*"],
+        # xdist runs test files side by side.
+        "test": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff==0.17.*"],
         # CUDA libraries as wheels, of the versions that this TensorFlow was built with.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         # The request messages in the warm-up file of a SavedModel.

@@ -114,6 +114,8 @@ def _command():
 
 def _quiet_logging():
     """Shows the messages of this project as they are and leaves out TensorFlow's."""
+    # absl does so in the first program of a process only.
+    logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
     handler.addFilter(lambda record: f"{os.sep}tensorflow{os.sep}" not in record.pathname)
