@@ -70,9 +70,7 @@ step "5 of 5: fine-tune the compact model" flop-finetune --flagfile="$dense_flag
   --learning_rate=1e-5 --num_train_epochs=1 --teacher="$out/dense" \
   --init_checkpoint="$out/compact" --output_dir="$out/final"
 
-for model in dense final; do
-  step "Evaluate $model" flop-evaluate "${data[@]}" --model_dir="$out/$model" \
-    --output_dir="$out/predictions/$model"
-done
+step "Evaluate the result" flop-evaluate "${data[@]}" --model_dir="$out/final" \
+  --output_dir="$out/predictions"
 step "Dense and pruned" flop-benchmark --model_dirs="$out/dense,$out/final" \
-  --batch_sizes=1,32 --lengths=32,128 --rounds=10 --output_dir="$out/benchmark"
+  --batch_sizes=1,32 --lengths=64 --rounds=10 --output_dir="$out/benchmark"

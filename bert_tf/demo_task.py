@@ -4,7 +4,8 @@ Each sentence is built from its label downwards: a sentence pattern (plain,
 contrast, reported opinion, unmet expectation, mixed aspects, ...) says which
 of its clauses decides; a clause says its opinion plainly, negated, doubly
 negated or by what the writer did; the word follows from both. The label is
-therefore always right, and single words say little about it. A part of the
+therefore always right. As in reviews, most sentences say plainly what they
+mean; in the others single words say little about the label. A part of the
 opinion words is kept out of the training split.
 """
 
@@ -59,9 +60,14 @@ DEEDS = {
 }
 
 #: An opinion about an aspect: `{same}` is a word of that opinion, `{other}` of the opposite.
-CLAUSES = (
+PLAIN_CLAUSES = (
+    "the {aspect} was {same}",
     "the {aspect} was {degree} {same}",
     "the {aspect} was {degree} {same} and {same2}",
+    "i found the {aspect} {degree} {same}",
+)
+CLAUSES = (
+    *PLAIN_CLAUSES,
     "the {aspect} was not {other}",
     "the {aspect} was never {other}",
     "the {aspect} was anything but {other}",
@@ -84,10 +90,16 @@ CLAUSES = (
 )
 
 #: Sentences by their clauses: `{yes}` says the label, `{no}` the opposite.
-PATTERNS = (
+PLAIN_PATTERNS = (
     "{yes}",
-    "{yes} , and {yes2}",
     "{yes} , and {deed}",
+    "all in all , {yes}",
+    "this {thing} was {hedge} {same}",
+    "what a {same} {thing}",
+)
+PATTERNS = (
+    *PLAIN_PATTERNS,
+    "{yes} , and {yes2}",
     "although {no} , {yes}",
     "{no} , but {yes}",
     "{yes} , even though {no}",
@@ -115,11 +127,12 @@ PATTERNS = (
     "the {aspect} was {other} , the {aspect2} was {same} , and the {aspect2} is what counts",
     "{no} , {no2} , and all the same i would call this {thing} {same}",
     "if {no} , i did not notice : {deed}",
-    "all in all , {yes}",
 )
+# Share of sentences from all patterns and clauses; the others are plain.
+_MIXED = 0.4
 
 
-def generate(num_train=4000, num_dev=1000, num_test=1000, seed=0):
+def generate(num_train=2400, num_dev=1000, num_test=1000, seed=0):
     """Writes distinct sentences; no sentence is in two splits.
 
     Args:
@@ -189,22 +202,24 @@ def _known(words):
 
 
 def _sentence(rng, label, adjectives):
+    mixed = rng.random() < _MIXED
+    clauses, patterns = (CLAUSES, PATTERNS) if mixed else (PLAIN_CLAUSES, PLAIN_PATTERNS)
+
+    def clause(opinion):
+        return rng.choice(clauses).format(**_opinion(rng, opinion, adjectives))
+
     words = {
-        "yes": _clause(rng, label, adjectives),
-        "yes2": _clause(rng, label, adjectives),
-        "no": _clause(rng, not label, adjectives),
-        "no2": _clause(rng, not label, adjectives),
+        "yes": clause(label),
+        "yes2": clause(label),
+        "no": clause(not label),
+        "no2": clause(not label),
         "deed": rng.choice(DEEDS[label]),
         "people": rng.choice(PEOPLE),
         "thing": rng.choice(THINGS),
         "hedge": rng.choice(HEDGES),
     }
-    text = rng.choice(PATTERNS).format(**words, **_opinion(rng, label, adjectives)) + " ."
+    text = rng.choice(patterns).format(**words, **_opinion(rng, label, adjectives)) + " ."
     return re.sub(r"\ba (?=[aeiou]|honest\b)", "an ", text)
-
-
-def _clause(rng, label, adjectives):
-    return rng.choice(CLAUSES).format(**_opinion(rng, label, adjectives))
 
 
 def _opinion(rng, label, adjectives):
