@@ -30,7 +30,8 @@ if [ -n "$task_name$data_dir$bert_dir" ]; then
   [ -n "$task_name" ] && [ -n "$data_dir" ] && [ -n "$bert_dir" ] ||
     fail "--task_name, --data_dir and --bert_dir belong together, pass all three or none."
   [ -d "$data_dir" ] || fail "the folder --data_dir=$data_dir does not exist."
-  [ -e "$bert_dir" ] || fail "the folder --bert_dir=$bert_dir does not exist."
+  [ -e "$bert_dir" ] || [ -e "$bert_dir.index" ] ||
+    fail "the folder or checkpoint --bert_dir=$bert_dir does not exist."
 fi
 [[ $sparsity =~ ^(|0|0?\.[0-9]+)$ ]] || fail "--sparsity must be in [0, 1), received $sparsity."
 [[ $epochs =~ ^(|[0-9]*\.?[0-9]+)$ ]] || fail "--epochs must be a number, received $epochs."

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import model_dir, model_info, timing, training_steps
+from bert_tf import benchmark_steps, model_dir, model_info, timing
 from bert_tf.encoder import INPUT_NAMES
 
 
@@ -104,7 +104,7 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
 
     Args:
       config: a dense `BertConfig`.
-      variants: names of `training_steps.VARIANTS`; ratios are to the first and to "dense".
+      variants: names of `benchmark_steps.VARIANTS`; ratios are to the first and to "dense".
       batch_sizes: ints.
       lengths: tokens of an input, ints.
       rounds: see `timing.interleaved`.
@@ -118,7 +118,7 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
       ValueError: if a variant is unknown or a number is out of range.
     """
     batches = _batches([config], batch_sizes, lengths)
-    steps = [training_steps.build(variant, config, jit_compile) for variant in variants]
+    steps = [benchmark_steps.build(variant, config, jit_compile) for variant in variants]
     timings = []
     for batch_size, length, batch in batches:
         calls = [lambda step=step, batch=batch: float(step(*batch)["loss"]) for step in steps]
@@ -126,8 +126,8 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
         for row in timing.summary(seconds, variants, _baselines(variants), batch_size):
             timings.append({"batch_size": batch_size, "length": length, **row})
     configs = {
-        "factorized": training_steps.full_rank(config, gated=False),
-        "gated": training_steps.full_rank(config, gated=True),
+        "factorized": benchmark_steps.full_rank(config, gated=False),
+        "gated": benchmark_steps.full_rank(config, gated=True),
     }
     models = [{"model": name, **_counts(configs.get(name, config))} for name in variants]
     return {"models": models, "timings": timings}
@@ -141,7 +141,7 @@ def memory(config, variants, batch_size, length, **settings):
       variants: see `training`; ratios are of `step_bytes`.
       batch_size: examples.
       length: tokens of an input.
-      **settings: of `training_steps.peak_memory`.
+      **settings: of `benchmark_steps.peak_memory`.
 
     Returns:
       A list with a dict for each variant: `peak_bytes` of the process and
@@ -150,7 +150,7 @@ def memory(config, variants, batch_size, length, **settings):
     batch = random_batch([config], batch_size, length)
     rows = []
     for name in variants:
-        measured = training_steps.peak_memory(name, config, batch, **settings)
+        measured = benchmark_steps.peak_memory(name, config, batch, **settings)
         step_bytes = measured["peak_bytes"] - measured["base_bytes"]
         rows.append(
             {

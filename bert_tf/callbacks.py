@@ -29,6 +29,9 @@ TAGS = (
     "lambda_lr",
 )
 
+# Half a point: a stored sparsity that is further from the asked one is worth a warning.
+_MISS = 0.005
+
 
 class ProgressLine(keras.callbacks.Callback):
     """One line on the console: step, loss, score, sparsity, speed and time left.
@@ -124,19 +127,27 @@ class FixGatesAndSay(FixGates):
         """Fixes the gates now."""
         super().fix(shift)
         self.fixed_variable.assign(True)
+        stored = float(self.sparsity.stored_sparsity())
         logging.info(
             "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
             "asked %.4f.",
             int(self.model.optimizer.iterations),
             shift,
             float(self.sparsity.expected_sparsity()),
-            float(self.sparsity.stored_sparsity()),
+            stored,
             self.target_sparsity,
         )
+        if stored - self.target_sparsity > _MISS:
+            logging.warning(
+                "The stored sparsity is %.4f instead of %.4f: single ranks are that large, or many "
+                "gates have the same log_alpha.",
+                stored,
+                self.target_sparsity,
+            )
 
 
 class AtSteps(keras.callbacks.Callback):
-    """Calls a function of step and logs every `every` steps and at the last one.
+    """Calls a function of step and logs every `every` steps and when training ends.
 
     Args:
       function: of the step and its logs.
@@ -153,7 +164,7 @@ class AtSteps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Calls the function where it is time."""
         step = int(self.model.optimizer.iterations)
-        if step % self.every == 0 or step == self.last_step:
+        if step % self.every == 0 or step == self.last_step or self.model.stop_training:
             self.function(step, logs)
 
 

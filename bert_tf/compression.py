@@ -8,6 +8,9 @@ from bert_tf.classifier import BertClassifier
 from bert_tf.weight_paths import HEAD
 from flop_tf import ProjectionSpec, factorization, gates, surgery
 
+# Seeds of gates, apart from those of the encoder's dropouts.
+_GATE_SEEDS = 1 << 20
+
 #: How each weight of a factorized model came about, as the original's log calls it.
 CARRIED, FACTORIZED, NEW = "INIT_FROM_CKPT", "PASSED", "NOT_INIT_FROM_CKPT"
 
@@ -72,7 +75,7 @@ def with_gates(config, name, **arguments):
     gated = {}
     for number, (index, projection, spec, _) in enumerate(config.projections()):
         if spec.rank:
-            gate = {"name": name, "config": {"axis": 0, "seed": number, **arguments}}
+            gate = {"name": name, "config": {"axis": 0, "seed": _GATE_SEEDS + number, **arguments}}
             gated[index, projection] = ProjectionSpec(spec.rank, gate)
     if not gated:
         raise ValueError(
@@ -113,11 +116,12 @@ def remove_masks(model, threshold=0.0):
 
 
 def largest_difference(first, second, dataset):
-    """Returns the largest absolute difference of two models' logits over batches."""
-    return max(
-        float(np.abs(first(features, training=False) - second(features, training=False)).max())
+    """Returns the largest absolute difference of two models' logits over batches, or NaN."""
+    differences = [
+        np.abs(first(features, training=False) - second(features, training=False)).max()
         for features, *_ in dataset
-    )
+    ]
+    return float(np.max(differences))  # Python's `max` would lose a NaN.
 
 
 def _split(kernel, rank, split, statistic):

@@ -15,7 +15,7 @@ from flop_tf.backend import keras
 #: The model's inputs, named as in tf-models; int32 `[B, T]` each.
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
-# Seeds of dropout: block i takes them from 100 (i + 1) on. Gates take theirs from their config.
+# Seeds of dropout: block i takes them from 100 (i + 1) on. Those of gates are in their config.
 _EMBEDDING_SEED = 1
 _BLOCK_SEEDS = 100
 

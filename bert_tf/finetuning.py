@@ -18,17 +18,14 @@ from bert_tf import (
     optimization,
     predictions,
     tasks,
-    teacher,
 )
 from bert_tf.checkpoints import read_source
+from bert_tf.run_data import RunData
 from flop_tf import order_gates, rank_importance
 from flop_tf.backend import keras
 
 #: Written last; a folder with it holds a finished run.
 RESULTS_FILE = "eval_results.txt"
-
-# Examples a batch of what orders the gates: small, see `flop_tf.rank_importance`.
-_ORDER_BATCH = 8
 
 
 def finetune(options):
@@ -69,10 +66,12 @@ class _Run:
             text_columns=options.text_columns or None,
             label_column=options.label_column or None,
             label_type=options.label_type,
+            language=options.language,
         )
         changes = _config_changes(options, source, self.task)
         self.new_gates = "layers" in changes
-        self._read_data()
+        self.data = RunData(options, self.task, self.tokenizer)
+        self.total_steps = self.data.total_steps
         self.model = model_dir.build(source, **changes)
         self._compile()
         self.loss = 0.0
@@ -89,42 +88,13 @@ class _Run:
             self._predict()
         lines = [f"global_step = {results['step']}", f"loss = {results['loss']:.6f}"]
         for split, scores in results["scores"].items():
-            prefix = "" if split == self.report_split else f"{split}_"
+            prefix = "" if split == self.data.report_split else f"{split}_"
             lines += [f"{prefix}{key} = {value:.6f}" for key, value in sorted(scores.items())]
         files.write_text(os.path.join(self.folder, RESULTS_FILE), "\n".join(lines) + "\n")
         logging.info("Best model, of step %d: %s", results["step"], _brief(results["scores"]))
         return results["scores"]
 
-    # Data and model.
-
-    def _read_data(self):
-        options = self.options
-
-        def encode(examples):
-            return batching.encode(examples, self.tokenizer, options.max_seq_length)
-
-        self.splits = {}
-        train = encode(self.task.read(options.data_dir, "train"))
-        if options.holdout_examples:
-            train, held = batching.holdout(train, options.holdout_examples, options.holdout_seed)
-            self.splits["holdout"] = held
-        self.train = train.first(options.train_examples) if options.train_examples else train
-        if options.do_eval:
-            for split in self.task.dev_splits:
-                self.splits[split] = encode(self.task.read(options.data_dir, split))
-        # Read now: a missing file must not come to light after hours of training.
-        self.tests = {}
-        if options.do_predict:
-            for split in self.task.test_splits:
-                self.tests[split] = self.task.read(options.data_dir, split)
-        if options.teacher and options.do_train:
-            self.teacher_logits = self._teach()
-        self.report_split = self.task.dev_splits[0]
-        # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
-        self.select_split = next(iter(self.splits), None)
-        steps_per_epoch = -(-len(self.train) // options.train_batch_size)
-        self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
-        self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
+    # Model.
 
     def _compile(self):
         options, model = self.options, self.model
@@ -152,14 +122,9 @@ class _Run:
 
     def _order_gates(self):
         options = self.options
-        batches = batching.training_dataset(
-            self.train,
-            _ORDER_BATCH,
-            seed=options.seed,
-            num_steps=-(-min(options.gate_order_examples, len(self.train)) // _ORDER_BATCH),
-        )
         layers = [layer for layer, *_ in self.sparsity.gated()]
         loss = losses.task_loss(self.task.is_regression)
+        batches = self.data.small_batches(options.gate_order_examples)
         importance = rank_importance(self.model, layers, batches, loss)
         order_gates(self.sparsity, importance, options.target_sparsity, options.initial_log_alpha)
 
@@ -189,9 +154,9 @@ class _Run:
         if bool(self.fixed):
             model.fix_gates()
         first = int(model.optimizer.iterations)
-        if first >= self.total_steps:
+        if first >= self.total_steps or (bool(self.fixed) and not model.train_weights):
             return
-        batches = self._batches(first)
+        batches = self.data.train_batches(first)
         self.writer = tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
         with self.writer.as_default(first):
             settings = json.dumps(dataclasses.asdict(self.options), indent=2)
@@ -210,58 +175,20 @@ class _Run:
         self.writer.close()
 
     def _restore(self):
-        try:
-            restored = self.manager.restore_or_initialize()
-        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"The checkpoint {self.manager.latest_checkpoint!r} cannot be read, because it is "
-                "incomplete or damaged; pass --overwrite to start anew."
-            ) from error
-        if restored:
+        """Goes back to the newest checkpoint that can be read."""
+        for path in reversed(self.manager.checkpoints):
+            try:
+                self.manager.checkpoint.restore(path)
+            except (tf.errors.OpError, IndexError, RuntimeError, ValueError):
+                logging.warning("The checkpoint %s is incomplete or damaged.", path)
+                continue
             logging.info("Going on from step %d.", int(self.model.optimizer.iterations))
-
-    def _teach(self):
-        """Returns the teacher's logits of the training examples, `[N, num_labels]`."""
-        folder, ours = self.options.teacher, self.tokenizer
-        theirs = model_dir.load_tokenizer(folder)
-        if (theirs.vocab, theirs.do_lower_case) != (ours.vocab, ours.do_lower_case):
+            return
+        if self.manager.checkpoints:
             raise ValueError(
-                f"The teacher {folder!r} must have the vocabulary and the case of the student, "
-                f"received another {'case' if theirs.vocab == ours.vocab else 'vocabulary'}."
+                f"No checkpoint in {self.manager.directory!r} can be read, all of them are "
+                "incomplete or damaged; delete that folder to start anew."
             )
-        logits = teacher.logits(folder, self.train, self.options.eval_batch_size)
-        if logits.shape[1] != self.task.num_outputs:
-            raise ValueError(
-                f"The teacher {folder!r} must have {self.task.num_outputs} outputs for the task "
-                f"{self.task.name!r}, received {logits.shape[1]}."
-            )
-        return logits
-
-    def _batches(self, first):
-        options = self.options
-        dataset = batching.training_dataset(
-            self.train,
-            options.train_batch_size,
-            seed=options.seed,
-            first_step=first,
-            num_steps=self.total_steps - first,
-            widths=self._widths(),
-        )
-        if not options.teacher:
-            return dataset.map(lambda features, labels, index: (features, labels))
-        logits = tf.constant(self.teacher_logits)
-
-        def with_teacher(features, labels, index):
-            return {**features, losses.TEACHER_LOGITS: tf.gather(logits, index)}, labels
-
-        return dataset.map(with_teacher)
-
-    def _widths(self):
-        """Returns the widths that batches may have; None is every multiple of 8."""
-        if self.options.length_buckets:
-            return [int(width) for width in self.options.length_buckets.split(",")]
-        # XLA compiles every width anew.
-        return [16, 32, 64, self.options.max_seq_length] if self.options.jit_compile else None
 
     def _callbacks(self):
         found = []
@@ -278,19 +205,19 @@ class _Run:
         return [
             *found,
             callbacks.Summaries(self.writer),
-            callbacks.AtSteps(self._checkpoint, self.save_steps, self.total_steps),
+            callbacks.AtSteps(self._checkpoint, self.data.save_steps, self.total_steps),
             callbacks.ProgressLine(self.total_steps, self.shown, share),
         ]
 
     def _checkpoint(self, step, logs):
         self.loss = float(logs["loss"])
-        if self.splits:
+        if self.data.splits:
             if self.prunes and not bool(self.fixed):
                 with self.sparsity.calibrated(self.options.target_sparsity):
                     self._evaluate(step)
             else:
                 self._evaluate(step)
-        elif step == self.total_steps:
+        elif step == self.total_steps or self.model.stop_training:
             self._save_best(step, {})
         try:
             self.manager.save(checkpoint_number=step)
@@ -303,8 +230,10 @@ class _Run:
     # Evaluation.
 
     def _evaluate(self, step):
-        scores = evaluation.score(self.model, self.task, self.splits, self.options.eval_batch_size)
-        selected = scores[self.select_split][self.task.primary_metric] if scores else 0.0
+        scores = evaluation.score(
+            self.model, self.task, self.data.splits, self.options.eval_batch_size
+        )
+        selected = scores[self.data.select_split][self.task.primary_metric] if scores else 0.0
         if not self.options.do_train:
             self._save_best(step, scores)
             return
@@ -312,7 +241,7 @@ class _Run:
         with self.writer.as_default(step):
             for split, values in scores.items():
                 for key, value in values.items():
-                    tag = key if split == self.report_split else f"{split}/{key}"
+                    tag = key if split == self.data.report_split else f"{split}/{key}"
                     tf.summary.scalar(tag, value)
         callbacks.write_survivors(self.writer, step, self.model)
         if selected > float(self.best):
@@ -338,7 +267,7 @@ class _Run:
 
     def _predict(self):
         best = model_dir.load(self.folder)
-        for split, examples in self.tests.items():
+        for split, examples in self.data.tests.items():
             encoded = batching.encode(examples, self.tokenizer, self.options.max_seq_length)
             logits = evaluation.predict(best, encoded, self.options.predict_batch_size)
             predictions.write(self.task, split, examples.ids, logits, self.folder)

@@ -17,7 +17,7 @@ def num_parameters(config):
 def num_kernel_parameters(config):
     """Returns the parameters of the projections' kernels and factors."""
     return sum(
-        budget.multiplications(inputs, outputs, spec.rank)
+        budget.kernel_parameters(inputs, outputs, spec.rank)
         for _, _, spec, (inputs, outputs) in config.projections()
     )
 
@@ -76,7 +76,7 @@ def per_projection(config):
             "projection": f"blocks.{index}.{name}",
             "shape": [inputs, outputs],
             "rank": spec.rank,
-            "stored_parameters": budget.multiplications(inputs, outputs, spec.rank),
+            "stored_parameters": budget.kernel_parameters(inputs, outputs, spec.rank),
             "dense_parameters": budget.dense_parameters(inputs, outputs),
         }
         for index, name, spec, (inputs, outputs) in config.projections()

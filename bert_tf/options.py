@@ -34,6 +34,7 @@ class FinetuneOptions:
     text_columns: str = option("", "Task tsv: one or two column names, separated by a comma.")
     label_column: str = option("", "Task tsv: name of the label's column.")
     label_type: str = option("class", "Task tsv: what a label is.", ("class", "number"))
+    language: str = option("en", "Task xnli: its language, two letters.")
     # Data.
     do_train: bool = option(True, "Trains; otherwise the model at hand is evaluated.")
     do_eval: bool = option(True, "Scores the dev set at every checkpoint.")
@@ -74,7 +75,7 @@ class FinetuneOptions:
     learning_rate_warmup: int = option(0, "Steps in which the rates of gates and multipliers grow.")
     gate_schedule: str = option("constant", "Of both rates after that.", ("constant", "noam"))
     sparsity_base: str = option(
-        "dense", "Base that a logged sparsity is also shown over.", ("dense", "factorized")
+        "dense", "Also shows sparsity over the factors, as the original.", ("dense", "factorized")
     )
     # Distillation.
     teacher: str = option("", "Model directory whose logits the student learns.")
@@ -123,8 +124,12 @@ class FinetuneOptions:
             value = getattr(self, name)
             self._check(name, value is None or 0 <= value < 1, "in [0, 1)")
         widths = [width.strip() for width in self.length_buckets.split(",")]
-        holds = not self.length_buckets or all(width.isdecimal() for width in widths)
-        self._check("length_buckets", holds, "widths with commas between them")
+        holds = not self.length_buckets or all(
+            width.isdecimal() and int(width) <= self.max_seq_length for width in widths
+        )
+        self._check(
+            "length_buckets", holds, "widths up to `max_seq_length` with commas between them"
+        )
         for name in ("warmup_proportion", "distill_alpha"):
             self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         self._check("gate_freeze_fraction", 0 < self.gate_freeze_fraction <= 1, "in (0, 1]")

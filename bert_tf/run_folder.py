@@ -12,18 +12,23 @@ from bert_tf import files
 
 FLAGS_FILE = "run.flags"
 
+# A folder with it holds a run that can go on.
+_PROGRESS = "checkpoints"
+
 
 @contextlib.contextmanager
-def opened(folder, command, done_file, overwrite=False):
+def opened(folder, command, done_file=None, overwrite=False):
     """Makes an output folder ready for a `with` block that writes to it.
 
-    What `overwrite` replaces is moved aside and comes back if the block fails;
-    a block that fails before it has written anything leaves no folder behind.
+    What `overwrite` replaces is moved aside and comes back if the block fails
+    before its first checkpoint; after it the new run stays, so that it can go on.
+    A block that fails before it has written anything leaves no folder behind.
 
     Args:
       folder: the output folder.
       command: what the run was asked for, a flag a line.
-      done_file: name of the file in `folder` that a run writes last.
+      done_file: name of the file in `folder` that a run writes last; None for a command
+        that is never done, and always runs again.
       overwrite: whether another run's files may go, or this one's once it is done.
 
     Yields:
@@ -37,7 +42,7 @@ def opened(folder, command, done_file, overwrite=False):
         raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
     used = os.path.isdir(folder) and bool(os.listdir(folder))
     same = used and _read(os.path.join(folder, FLAGS_FILE)) == command
-    done = used and os.path.isfile(os.path.join(folder, done_file))
+    done = used and done_file and os.path.isfile(os.path.join(folder, done_file))
     if same and done and not overwrite:
         yield False
         return
@@ -55,7 +60,7 @@ def opened(folder, command, done_file, overwrite=False):
         files.write_text(os.path.join(folder, FLAGS_FILE), command)
         yield True
     except Exception:
-        if replaces:
+        if replaces and not os.path.isdir(os.path.join(folder, _PROGRESS)):
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(aside, folder)
         elif os.path.isdir(folder) and set(os.listdir(folder)) <= {FLAGS_FILE}:

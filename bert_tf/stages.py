@@ -8,7 +8,6 @@ from absl import logging
 
 from bert_tf import (
     batching,
-    calibration,
     compression,
     evaluation,
     files,
@@ -16,10 +15,13 @@ from bert_tf import (
     model_dir,
     model_info,
     predictions,
+    projection_statistics,
     tasks,
 )
 from bert_tf.checkpoints import read_source
 from bert_tf.encoder import INPUT_NAMES
+from bert_tf.run_data import SMALL_BATCH
+from bert_tf.weight_paths import HEAD
 from flop_tf import factorization
 from flop_tf.backend import keras
 
@@ -53,8 +55,10 @@ def factorize(
     text_columns=None,
     label_column=None,
     label_type=None,
-    calibration_batches=32,
-    batch_size=32,
+    language=None,
+    calibration_examples=1024,
+    holdout_examples=0,
+    holdout_seed=0,
     max_seq_length=None,
     seed=0,
 ):
@@ -75,8 +79,10 @@ def factorize(
       text_columns: of the task "tsv", see `bert_tf.tasks.get`; so the next two.
       label_column: see above.
       label_type: see above.
-      calibration_batches: batches of training examples for the statistics.
-      batch_size: examples of one of them.
+      language: of the task "xnli".
+      calibration_examples: training examples for the statistics.
+      holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
+      holdout_seed: which ones.
       max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
       seed: of the choice of examples and of a new task head.
 
@@ -96,9 +102,13 @@ def factorize(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
         )
-    if calibration_batches < 1:
+    if calibration_examples < 1:
         raise ValueError(
-            f"Argument `calibration_batches` must be at least 1, received {calibration_batches}."
+            f"Argument `calibration_examples` must be at least 1, received {calibration_examples}."
+        )
+    if rank != "full" and density is not None:
+        raise ValueError(
+            f"Arguments `rank` and `density` exclude each other, received {rank} and {density}."
         )
     source = read_source(checkpoint, config_file, vocab_file)
     tokenizer = model_dir.make_tokenizer(source, do_lower_case)
@@ -108,15 +118,15 @@ def factorize(
             "text_columns": text_columns,
             "label_column": label_column,
             "label_type": label_type,
+            "language": language,
         }
         task = _find_task(info, task_name, data_dir=data_dir, **columns)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
         length = _longest(max_seq_length, info, source.config)
         examples = batching.encode(task.read(data_dir, "train"), tokenizer, length)
-        batches = batching.training_dataset(
-            examples, batch_size, seed=seed, num_steps=calibration_batches
-        )
-        statistics = _statistics(init, source, task, batches)
+        if holdout_examples:
+            examples, _ = batching.holdout(examples, holdout_examples, holdout_seed)
+        statistics = _statistics(init, source, task, examples, calibration_examples, seed)
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -145,11 +155,21 @@ def _longest(max_seq_length, info, config):
     return min(asked, config.max_position_embeddings)
 
 
-def _statistics(init, source, task, batches):
+def _statistics(init, source, task, examples, num_examples, seed):
+    def batches(size):
+        steps = -(-min(num_examples, len(examples)) // size)
+        return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
+
     if init == "whitened":
-        return calibration.second_moments(model_dir.build(source), batches)
-    model = model_dir.build(source, num_labels=task.num_outputs)
-    return calibration.squared_gradients(model, batches, losses.task_loss(task.is_regression))
+        return projection_statistics.second_moments(model_dir.build(source), batches(32))
+    if not set(HEAD) <= set(source.weights) or source.config.num_labels != task.num_outputs:
+        raise ValueError(
+            f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
+            f"received one without a task head of {task.num_outputs} outputs."
+        )
+    loss = losses.task_loss(task.is_regression)
+    model = model_dir.build(source)
+    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), loss)
 
 
 def remove_mask(

@@ -5,7 +5,7 @@ the kernels of the original dense projections.
 """
 
 #: In place of a number of tokens: P · Q is never formed, whatever the batch.
-NEVER = None
+NEVER = float("inf")
 
 # P · Q is one more product to schedule and its gradient writes two more matrices, so the
 # crossover lies above the formula's: measured forward and backward on two cores, see
@@ -43,8 +43,11 @@ def stored_parameters(inputs, outputs, rank):
     return min(dense_parameters(inputs, outputs), factorized_parameters(inputs, outputs, rank))
 
 
-def multiplications(inputs, outputs, rank=None):
-    """Returns the multiplications per token, of factors or, with rank None, of a kernel."""
+def kernel_parameters(inputs, outputs, rank=None):
+    """Returns the parameters of factors or, with rank None, of a kernel, as they are.
+
+    Each of them is one multiplication per token.
+    """
     if rank is None:
         return dense_parameters(inputs, outputs)
     return factorized_parameters(inputs, outputs, rank)

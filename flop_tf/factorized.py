@@ -20,7 +20,7 @@ class FactorizedDense(keras.layers.Layer):
       rank: R, 0 or more; the number of columns of P and rows of Q.
       gate: None, a gate over axis 0, the name of one or a serialized one.
       merge_above_tokens: int, number of tokens (product of all axes but the
-        last) above which P · Q is formed first. None takes
+        last) above which P · Q is formed first, or `budget.NEVER`. None takes
         `budget.merge_above_tokens` for the shape.
       activation: as in `keras.layers.Dense`.
       use_bias: as in `keras.layers.Dense`.
@@ -153,7 +153,7 @@ def _contract(tokens, factor_in, factor_out, merge_above_tokens):
     def merged():
         return tf.matmul(tokens, tf.matmul(factor_in, factor_out))
 
-    if merge_above_tokens is budget.NEVER:
+    if merge_above_tokens == budget.NEVER:
         return factors()
     rows = tokens.shape[0]
     if rows is not None:

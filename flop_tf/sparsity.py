@@ -46,7 +46,8 @@ class KernelSparsity:
     def factorized_parameters(self):
         """Parameters of all factors and kernels as they stand, gates open."""
         return sum(
-            budget.multiplications(inputs, outputs, rank) for inputs, outputs, rank in self._shapes
+            budget.kernel_parameters(inputs, outputs, rank)
+            for inputs, outputs, rank in self._shapes
         )
 
     def expected_parameters(self):
@@ -133,7 +134,7 @@ class KernelSparsity:
                 gate.log_alpha.assign(log_alpha)
 
     def _fixed_parameters(self, stored=False):
-        count = budget.stored_parameters if stored else budget.multiplications
+        count = budget.stored_parameters if stored else budget.kernel_parameters
         return sum(
             budget.dense_parameters(inputs, outputs)
             if rank is None

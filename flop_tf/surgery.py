@@ -12,6 +12,15 @@ from flop_tf.factorized import FactorizedDense
 from flop_tf.projection import ProjectionSpec
 from flop_tf.training import GatedModel
 
+# What a Dense layer may have and a factorized one has not.
+_NOT_OF_FACTORS = (
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+)
+
 
 def named_variables(model):
     """Returns every weight of a built model as `{object path: variable}`."""
@@ -115,7 +124,8 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
       A new `GatedModel` with the same outputs as the original, up to truncation.
 
     Raises:
-      ValueError: if the model is of another kind or a name in `skip` is unknown.
+      ValueError: if the model is of another kind, a name in `skip` is unknown or a
+        layer has a regularizer or constraint.
     """
     _check_layers(model, skip)
 
@@ -123,7 +133,15 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
         if type(layer) is not keras.layers.Dense or layer.name in skip:
             return None
         chosen = factorization.choose_rank(*layer.kernel.shape.as_list(), rank, density)
-        return None if chosen is None else ProjectionSpec(chosen, serialized_gate(layer))
+        if chosen is None:
+            return None
+        lost = [name for name in _NOT_OF_FACTORS if getattr(layer, name) is not None]
+        if lost:
+            raise ValueError(
+                f"Layer {layer.name!r} must have no {lost[0]} to be factorized, because factors "
+                "have none; name it in `skip` or take that away."
+            )
+        return ProjectionSpec(chosen, serialized_gate(layer))
 
     def serialized_gate(layer):
         if gate is None:
@@ -191,6 +209,9 @@ def _rebuild(model, spec, arrays):
             layer.units,
             activation=layer.activation,
             use_bias=layer.use_bias,
+            kernel_initializer=layer.kernel_initializer,
+            bias_initializer=layer.bias_initializer,
+            trainable=layer.trainable,
             name=layer.name,
             dtype=layer.dtype_policy if hasattr(layer, "dtype_policy") else layer.dtype,
         )

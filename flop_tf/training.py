@@ -110,13 +110,14 @@ class GatedModel(keras.Model):
             if self.regularization_scale:
                 logs["l2_regularization_loss"] = self._l2_loss()
                 loss += logs["l2_regularization_loss"]
-            if gate_variables and self.lagrangian is not None:
-                expected = self.sparsity.expected_sparsity()
-                target = self.lagrangian.target(step)
-                logs["lagrangian_loss"] = self.lagrangian.penalty(expected, target)
-                logs["expected_sparsity"] = expected
-                logs["target_sparsity"] = target
-                loss += logs["lagrangian_loss"]
+            if self.lagrangian is not None:
+                logs["expected_sparsity"] = self.sparsity.expected_sparsity()
+                logs["target_sparsity"] = self.lagrangian.target(step)
+                if gate_variables:
+                    logs["lagrangian_loss"] = self.lagrangian.penalty(
+                        logs["expected_sparsity"], logs["target_sparsity"]
+                    )
+                    loss += logs["lagrangian_loss"]
         gradients = tape.gradient(loss, weights + gate_variables)
         if weights:
             logs["model_lr"] = tf.identity(self.optimizer.learning_rate)
@@ -125,6 +126,8 @@ class GatedModel(keras.Model):
             step.assign_add(1)
         if gate_variables:
             logs.update(self._update_gates(gradients[len(weights) :], gate_variables, logs))
+        if self.lagrangian is not None:
+            logs["stored_sparsity"] = self.sparsity.stored_sparsity()
         return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs, "loss": loss}
 
     def _update_gates(self, gradients, variables, logs):
@@ -138,7 +141,6 @@ class GatedModel(keras.Model):
             )
             rates["lambda_1"] = tf.identity(self.lagrangian.lambda_1)
             rates["lambda_2"] = tf.identity(self.lagrangian.lambda_2)
-            rates["stored_sparsity"] = self.sparsity.stored_sparsity()
         return rates
 
     def _l2_loss(self):
@@ -165,7 +167,8 @@ class FixGates(keras.callbacks.Callback):
 
     They are fixed after the first step whose stored sparsity, which `train_step`
     logs, is the asked one, and at `last_step` whatever it is. Either way they are
-    first calibrated, so that the stored sparsity is the one asked for.
+    first calibrated, so that the stored sparsity is the one asked for. Where the
+    gates alone are trained, that is the end of training.
 
     Args:
       sparsity: the `KernelSparsity` of the model.
@@ -196,3 +199,5 @@ class FixGates(keras.callbacks.Callback):
         self.shift = shift
         self.fixed = True
         self.model.fix_gates()
+        if not self.model.train_weights:
+            self.model.stop_training = True

@@ -20,7 +20,10 @@ def run_all(*args, cwd=None):
         (["--sparsity=60%"], "--sparsity must be in [0, 1), received 60%."),
         (["--epochs=many"], "--epochs must be a number, received many."),
         (["--task_name=RTE", "--data_dir=none", "--bert_dir=."], "the folder --data_dir=none"),
-        (["--task_name=RTE", "--data_dir=.", "--bert_dir=none"], "the folder --bert_dir=none"),
+        (
+            ["--task_name=RTE", "--data_dir=.", "--bert_dir=none"],
+            "the folder or checkpoint --bert_dir=none",
+        ),
         (["--task_name=RET", "--data_dir=.", "--bert_dir=."], "--task_name=RET has no configs/"),
     ],
 )

@@ -14,7 +14,7 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf import benchmark_table, benchmarking, files, timing, training_steps
+from bert_tf import benchmark_steps, benchmark_table, benchmarking, files, timing
 from bert_tf.config import BertConfig
 
 FLAGS = flags.FLAGS
@@ -22,17 +22,8 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Measures what FLAGS ask for, writes benchmark.json and benchmark.md and prints the latter."""
-    training_steps.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
-    report = _training() if FLAGS.training else _inference()
-    report = {
-        "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
-        "environment": timing.environment(),
-        **report,
-    }
-    text = benchmark_table.markdown(report)
-    files.write_json(os.path.join(FLAGS.output_dir, "benchmark.json"), report)
-    files.write_text(os.path.join(FLAGS.output_dir, "benchmark.md"), text)
-    print(text, end="")
+    with program.output_folder(FLAGS.output_dir) as folder:
+        _benchmark(folder)
 
 
 def define_flags():
@@ -41,7 +32,7 @@ def define_flags():
     flags.DEFINE_string("output_dir", None, "Folder for the report.", required=True)
     flags.DEFINE_bool("training", False, "Whether to measure training steps, not model_dirs.")
     flags.DEFINE_string("bert_config_file", "", "Architecture of the training steps.")
-    flags.DEFINE_list("variants", list(training_steps.VARIANTS), "Training steps to measure.")
+    flags.DEFINE_list("variants", list(benchmark_steps.VARIANTS), "Training steps to measure.")
     flags.DEFINE_bool("memory", True, "With --training: whether to measure memory, on Linux.")
     flags.DEFINE_list("batch_sizes", ["1", "8", "32"], "Examples a batch.")
     flags.DEFINE_list("lengths", ["16", "64", "128"], "Tokens of an input.")
@@ -50,11 +41,26 @@ def define_flags():
     flags.DEFINE_integer("intra_op_threads", 0, "Threads of an operation; 0 for TensorFlow's own.")
     flags.DEFINE_enum("mixed_precision", "none", ["none", "bfloat16"], "Type of activations.")
     flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles what is measured.")
+    program.define_output_flags()
 
 
 def run():
     """Entry point of `flop-benchmark`."""
     program.run(main, define_flags)
+
+
+def _benchmark(folder):
+    benchmark_steps.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
+    report = _training() if FLAGS.training else _inference()
+    report = {
+        "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        "environment": timing.environment(),
+        **report,
+    }
+    text = benchmark_table.markdown(report)
+    files.write_json(os.path.join(folder, "benchmark.json"), report)
+    files.write_text(os.path.join(folder, "benchmark.md"), text)
+    print(text, end="")
 
 
 def _inference():

@@ -3,6 +3,7 @@
 Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs/scores
 """
 
+import contextlib
 import json
 
 from flop_tools import program
@@ -16,15 +17,19 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Scores the model that FLAGS name and prints the scores as JSON."""
-    scores = stages.evaluate(
-        FLAGS.model_dir,
-        data_dir=FLAGS.data_dir,
-        task_name=FLAGS.task_name,
-        split=FLAGS.split,
-        output_dir=FLAGS.output_dir,
-        batch_size=FLAGS.eval_batch_size,
-        max_seq_length=FLAGS.max_seq_length,
-    )
+    with contextlib.ExitStack() as stack:
+        folder = ""
+        if FLAGS.output_dir:
+            folder = stack.enter_context(program.output_folder(FLAGS.output_dir))
+        scores = stages.evaluate(
+            FLAGS.model_dir,
+            data_dir=FLAGS.data_dir,
+            task_name=FLAGS.task_name,
+            split=FLAGS.split,
+            output_dir=folder,
+            batch_size=FLAGS.eval_batch_size,
+            max_seq_length=FLAGS.max_seq_length,
+        )
     print(json.dumps(scores, indent=2))
 
 
@@ -37,6 +42,7 @@ def define_flags():
     flags.DEFINE_string("output_dir", "", "Folder for predictions and scores.json; none.")
     flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")
     flags.DEFINE_integer("max_seq_length", None, "Longest input in WordPieces; as in training.")
+    program.define_output_flags()
 
 
 def run():

@@ -37,9 +37,13 @@ def define_flags():
     flags.DEFINE_string("text_columns", None, "Task tsv: one or two columns, with a comma between.")
     flags.DEFINE_string("label_column", None, "Task tsv: name of the label's column.")
     flags.DEFINE_string("label_type", None, "Task tsv: what a label is, class or number; class.")
-    flags.DEFINE_integer("calibration_batches", 32, "Batches of it for the statistics.")
-    flags.DEFINE_integer("train_batch_size", 32, "Examples of one of them.")
-    flags.DEFINE_integer("max_seq_length", 128, "Longest input in WordPieces.")
+    flags.DEFINE_string("language", None, "Task xnli: its language, two letters; en.")
+    flags.DEFINE_integer("calibration_examples", 1024, "Examples of it for the statistics.")
+    flags.DEFINE_integer("holdout_examples", 0, "Training examples that are not among them.")
+    flags.DEFINE_integer("holdout_seed", 0, "Which ones, as in flop-finetune.")
+    flags.DEFINE_integer(
+        "max_seq_length", None, "Longest input in WordPieces; that of the training, or 128."
+    )
     flags.DEFINE_integer("seed", 0, "Of the choice of examples and of a new task head.")
     program.define_output_flags()
 
@@ -65,8 +69,10 @@ def _factorize(folder):
         text_columns=FLAGS.text_columns,
         label_column=FLAGS.label_column,
         label_type=FLAGS.label_type,
-        calibration_batches=FLAGS.calibration_batches,
-        batch_size=FLAGS.train_batch_size,
+        language=FLAGS.language,
+        calibration_examples=FLAGS.calibration_examples,
+        holdout_examples=FLAGS.holdout_examples,
+        holdout_seed=FLAGS.holdout_seed,
         max_seq_length=FLAGS.max_seq_length,
         seed=FLAGS.seed,
     )

@@ -79,12 +79,12 @@ def define_output_flags():
 
 
 @contextlib.contextmanager
-def output_folder(folder, done_file):
+def output_folder(folder, done_file=None):
     """Opens the output folder of this command, by the rule of `bert_tf.run_folder`.
 
     Args:
       folder: the folder that was asked for.
-      done_file: what a run writes there last.
+      done_file: what a run writes there last; None for a program that always runs again.
 
     Yields:
       The folder to write to, or None if the same command is already done there.

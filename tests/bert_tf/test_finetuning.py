@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -192,8 +193,10 @@ def test_learning_rate_0_trains_the_gates_alone(run, full_rank):
         learning_rate=0.0,
         target_sparsity=0.5,
         num_train_epochs=3,
-        gate_freeze_fraction=1.0,
+        gate_freeze_fraction=0.8,
     )
+    # Nothing is left to train once the gates are fixed.
+    assert 0 < int(tf.train.latest_checkpoint(f"{path}/checkpoints").split("-")[-1]) <= 31
     before, after = weights(full_rank), weights(path)
     for name, array in before.items():
         np.testing.assert_array_equal(array, after[name], err_msg=name)
@@ -291,7 +294,8 @@ def test_a_regression_on_pairs_of_ones_own(run, pairs_dir, folder):
     gated, pruned = run(
         "pairs_gated", init_checkpoint=factors, target_sparsity=0.4, teacher=dense, **table
     )
-    assert bert_tf.load_info(gated)["stored_sparsity"] == pytest.approx(0.4, abs=0.005)
+    # One rank of this model is up to 1.2 points.
+    assert 0.4 <= bert_tf.load_info(gated)["stored_sparsity"] < 0.412
     compact = str(folder / "pairs_compact")
     assert stages.remove_mask(gated, compact) < 1e-4
     again = stages.evaluate(compact)["dev"]
@@ -384,8 +388,14 @@ def test_a_teacher_of_another_kind(
 
 
 def test_a_damaged_checkpoint(options, tmp_path):
-    finetuning.finetune(options(num_train_epochs=0.1))
-    for path in (tmp_path / "out/checkpoints").glob("*.data*"):
+    settings = {"num_train_epochs": 1, "save_checkpoints_steps": 5}
+    scores = finetuning.finetune(options(**settings))
+    *_, before_last, last = sorted((tmp_path / "out/checkpoints").glob("*.data*"))
+    last.write_bytes(last.read_bytes()[:100])
+    assert finetuning.finetune(options(**settings)) == scores
+    for path in (before_last, last):
         path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match="incomplete or damaged; pass --overwrite to start anew"):
-        finetuning.finetune(options(num_train_epochs=0.1))
+    with pytest.raises(ValueError, match="No checkpoint in '.*checkpoints' can be read, all of"):
+        finetuning.finetune(options(**settings))
+    shutil.rmtree(tmp_path / "out/checkpoints")
+    assert finetuning.finetune(options(**settings)) == scores

@@ -41,7 +41,11 @@ def test_what_is_needed(name):
         ("gate_freeze_fraction", [0.0, 1.1], r"in \(0, 1\]"),
         ("distill_temperature", [0.0], "above 0"),
         ("target_sparsity", [-0.1, 1.0, math.nan], r"in \[0, 1\)"),
-        ("length_buckets", ["8;16", "8,,9", "-8"], "widths with commas between them"),
+        (
+            "length_buckets",
+            ["8;16", "8,,9", "-8", "8,129"],
+            "widths up to `max_seq_length` with commas",
+        ),
         ("gate", ["hard"], "one of none, hard_concrete"),
         ("gate_schedule", ["cosine"], "one of constant, noam"),
         ("sparsity_base", ["all"], "one of dense, factorized"),

@@ -15,6 +15,7 @@ def run(folder, command="--a=1\n", overwrite=False, write=("result.txt",), fail=
     with run_folder.opened(folder, command, "result.txt", overwrite) as to_do:
         if to_do:
             for name in write:
+                (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_text(command)
         if fail:
             raise ValueError("bad input")
@@ -76,6 +77,27 @@ def test_a_failure_brings_the_old_files_back(folder, write):
     assert sorted(os.listdir(folder)) == ["result.txt", "run.flags"]
     assert (folder / run_folder.FLAGS_FILE).read_text() == "--a=1\n"
     assert os.listdir(folder.parent) == ["out"]
+
+
+def test_a_failure_after_a_checkpoint_keeps_the_new_run(folder):
+    run(folder)
+    with pytest.raises(ValueError, match="bad input"):
+        run(folder, "--a=2\n", overwrite=True, write=("checkpoints/1",), fail=True)
+    assert sorted(os.listdir(folder)) == ["checkpoints", "run.flags"]
+    assert run(folder, "--a=2\n")
+    assert (folder / "checkpoints/1").exists()
+    assert os.listdir(folder.parent) == ["out"]
+
+
+def test_a_command_that_is_never_done(folder):
+    for _ in range(2):
+        with run_folder.opened(folder, "--a=1\n") as to_do:
+            assert to_do
+    with (
+        pytest.raises(ValueError, match="holds the files of another run"),
+        run_folder.opened(folder, "--a=2\n"),
+    ):
+        pass
 
 
 def test_a_full_disk_brings_the_old_files_back(folder, monkeypatch):

@@ -33,9 +33,9 @@ def test_counts_by_hand():
     assert budget.dense_parameters(3, 5) == 15
     assert budget.unit_parameters(3, 5) == 8
     assert budget.factorized_parameters(3, 5, 2) == 16
-    assert budget.multiplications(3, 5) == 15
-    assert budget.multiplications(3, 5, 2) == 16
-    assert budget.multiplications(3, 5, 0) == 0
+    assert budget.kernel_parameters(3, 5) == 15
+    assert budget.kernel_parameters(3, 5, 2) == 16
+    assert budget.kernel_parameters(3, 5, 0) == 0
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_above_break_even_a_kernel_is_stored(rank, stored, densely):
 
 @pytest.mark.parametrize("rank", [0, 1, 192])
 def test_up_to_break_even_factors_are_never_merged(rank):
-    assert budget.merge_above_tokens(384, 384, rank) is budget.NEVER
+    assert budget.merge_above_tokens(384, 384, rank) == budget.NEVER
 
 
 @pytest.mark.parametrize("inputs, outputs", [(384, 384), (384, 1536), (768, 3072)])

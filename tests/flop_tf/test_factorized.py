@@ -169,7 +169,7 @@ def test_an_unknown_length_picks_the_order_when_it_runs(tokens):
 def test_below_break_even_there_is_one_order():
     layer = FactorizedDense(6, 2)
     layer.build([None, 5])
-    assert budget.merge_above_tokens(5, 6, 2) is budget.NEVER
+    assert budget.merge_above_tokens(5, 6, 2) == budget.NEVER
     assert len(matmul_shapes(traced(layer, [None, 5]))) == 1
 
 

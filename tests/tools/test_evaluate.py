@@ -11,7 +11,7 @@ def test_scores_and_predictions(call, bert_dir, demo_dir, tmp_path, capsys):
     scores = json.loads(capsys.readouterr().out)
     assert set(scores) == {"dev"} and 0 <= scores["dev"]["eval_accuracy"] <= 1
     assert json.loads(pathlib.Path(tmp_path, "scores.json").read_text()) == scores
-    assert sorted(os.listdir(tmp_path)) == ["SST-2.dev.tsv", "scores.json"]
+    assert sorted(os.listdir(tmp_path)) == ["SST-2.dev.tsv", "run.flags", "scores.json"]
 
 
 def test_a_split_without_labels(call, bert_dir, demo_dir, tmp_path, capsys):

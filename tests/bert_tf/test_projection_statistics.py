@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf import batching, calibration, losses
+from bert_tf import batching, losses, projection_statistics
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig, LayerConfig
 from flop_tf.projection import ProjectionSpec
@@ -39,7 +39,7 @@ def batches(examples):
 
 def test_second_moments(examples):
     model = BertClassifier(CONFIG)
-    found = calibration.second_moments(model, batches(examples))
+    found = projection_statistics.second_moments(model, batches(examples))
     assert set(found) == {path for path, _ in model.encoder.projections()}
     rows, tokens = {path: [] for path in found}, 0
     for *_, index in batches(examples):
@@ -69,7 +69,7 @@ def test_squared_gradients(examples, num_labels):
     config = dataclasses.replace(CONFIG, num_labels=num_labels, layers=layers)
     model = BertClassifier(config)
     loss = losses.task_loss(num_labels == 1)
-    found = calibration.squared_gradients(model, batches(examples), loss)
+    found = projection_statistics.squared_gradients(model, batches(examples), loss)
     assert len(found) == 11 and "blocks.0.query" not in found
     kernel = model.encoder.blocks[1].ffn_in.kernel
     expected = []

@@ -7,11 +7,11 @@ import tensorflow as tf
 from official.nlp import optimization as tf_models_optimization
 from official.nlp.modeling import networks
 
-from bert_tf import losses, optimization
+from bert_tf import compression, losses, optimization
 from bert_tf.classifier import BertClassifier
 from bert_tf.encoder import INPUT_NAMES, activation, initializer
 from bert_tf.options import FinetuneOptions
-from flop_tf import HardConcrete, ProjectionSpec, gates
+from flop_tf import ProjectionSpec
 from flop_tf.backend import keras
 
 _RATE = 5e-5
@@ -79,11 +79,11 @@ def configure(precision, threads=0):
 
 def full_rank(config, gated):
     """Returns the config with every projection factorized at min(I, O), with gates or without."""
-    specs = {}
-    for number, (index, name, _, shape) in enumerate(config.projections()):
-        gate = gates.serialize(HardConcrete(axis=0, seed=number)) if gated else None
-        specs[index, name] = ProjectionSpec(min(shape), gate)
-    return config.with_projections(specs)
+    specs = {
+        (index, name): ProjectionSpec(min(shape)) for index, name, _, shape in config.projections()
+    }
+    factorized = config.with_projections(specs)
+    return compression.with_gates(factorized, "hard_concrete") if gated else factorized
 
 
 def _tf_models(config):

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from bert_tf import benchmarking, training_steps
+from bert_tf import benchmark_steps, benchmarking
 from bert_tf.config import BertConfig
 from flop_tf.backend import keras
 
@@ -23,10 +23,10 @@ def float32():
     keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.mark.parametrize("variant", training_steps.VARIANTS)
+@pytest.mark.parametrize("variant", benchmark_steps.VARIANTS)
 def test_every_variant_learns_at_any_shape(variant):
     keras.utils.set_random_seed(0)
-    step = training_steps.build(variant, CONFIG)
+    step = benchmark_steps.build(variant, CONFIG)
     step(*benchmarking.random_batch([CONFIG], 2, 3))
     features, labels = benchmarking.random_batch([CONFIG], 3, 7)
     losses = [float(step(features, labels * 0)["loss"]) for _ in range(150)]
@@ -36,22 +36,22 @@ def test_every_variant_learns_at_any_shape(variant):
 @pytest.mark.parametrize("variant", ["tf_models", "gated"])
 @pytest.mark.parametrize(("precision", "jit_compile"), [("bfloat16", False), ("none", True)])
 def test_precision_and_compilation(variant, precision, jit_compile, float32):
-    training_steps.configure(precision)
-    step = training_steps.build(variant, CONFIG, jit_compile)
+    benchmark_steps.configure(precision)
+    step = benchmark_steps.build(variant, CONFIG, jit_compile)
     logs = step(*benchmarking.random_batch([CONFIG], 2, 3))
     assert np.isfinite(float(logs["loss"]))
 
 
 def test_unknown_variant():
     with pytest.raises(ValueError, match="`variant` must be one of.*'gated'.*received 'sparse'"):
-        training_steps.build("sparse", CONFIG)
+        benchmark_steps.build("sparse", CONFIG)
 
 
 def test_full_rank():
-    specs = [spec for *_, spec, _ in training_steps.full_rank(CONFIG, gated=True).projections()]
+    specs = [spec for *_, spec, _ in benchmark_steps.full_rank(CONFIG, gated=True).projections()]
     assert {spec.rank for spec in specs} == {8}
     assert len({spec.gate["config"]["seed"] for spec in specs}) == len(specs) == 6
-    ungated = training_steps.full_rank(CONFIG, gated=False).projections()
+    ungated = benchmark_steps.full_rank(CONFIG, gated=False).projections()
     assert not any(spec.gate for *_, spec, _ in ungated)
 
 
@@ -59,6 +59,6 @@ def test_full_rank():
 def test_memory_is_that_of_another_process():
     ballast = np.ones(2**27)  # 1 GiB, which the measured process does not have.
     batch = benchmarking.random_batch([CONFIG], 2, 3)
-    measured = training_steps.peak_memory("dense", CONFIG, batch, threads=1)
+    measured = benchmark_steps.peak_memory("dense", CONFIG, batch, threads=1)
     assert 0 < measured["base_bytes"] < measured["peak_bytes"] < measured["base_bytes"] + 2**29
     assert len(ballast)

@@ -1,0 +1,124 @@
+"""What a fine-tuning run reads: examples to train on, to score and to predict, and a teacher."""
+
+import tensorflow as tf
+
+from bert_tf import batching, losses, model_dir, teacher
+
+# Examples a batch where gradients are squared: small, see `flop_tf.rank_importance`.
+SMALL_BATCH = 8
+
+
+class RunData:
+    """The encoded examples of a run.
+
+    Attributes:
+      train: examples of training, without the held-out ones.
+      splits: encoded examples to score, by split; "holdout" is the first where there is one.
+      tests: examples to predict, by split.
+      report_split: the split whose scores go without a prefix.
+      select_split: the split that chooses the best checkpoint, or None.
+      total_steps: of the run.
+      save_steps: steps between checkpoints.
+
+    Args:
+      options: `FinetuneOptions`.
+      task: of `bert_tf.tasks`.
+      tokenizer: of the student.
+
+    Raises:
+      ValueError: if a file does not fit the task or the teacher the student.
+    """
+
+    def __init__(self, options, task, tokenizer):
+        self._options, self._task, self._tokenizer = options, task, tokenizer
+        self.splits, self.tests = {}, {}
+        self.train = None
+        self.total_steps = self.save_steps = 1  # Of a run without training.
+        if options.do_train or options.holdout_examples:
+            self._read_train()
+        if options.do_eval:
+            for split in task.dev_splits:
+                self.splits[split] = self._encode(task.read(options.data_dir, split))
+        # Read now: a missing file must not come to light after hours of training.
+        if options.do_predict:
+            for split in task.test_splits:
+                self.tests[split] = task.read(options.data_dir, split)
+        self.teacher_logits = self._teach() if options.teacher and options.do_train else None
+        self.report_split = task.dev_splits[0]
+        # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
+        self.select_split = next(iter(self.splits), None)
+
+    def train_batches(self, first_step):
+        """Returns the batches of the run from a step on, with the teacher's logits if it has one.
+
+        Args:
+          first_step: steps that were made already.
+
+        Returns:
+          `tf.data.Dataset` of `(features, labels)`.
+        """
+        options = self._options
+        dataset = batching.training_dataset(
+            self.train,
+            options.train_batch_size,
+            seed=options.seed,
+            first_step=first_step,
+            num_steps=self.total_steps - first_step,
+            widths=self._widths(),
+        )
+        if self.teacher_logits is None:
+            return dataset.map(lambda features, labels, index: (features, labels))
+        logits = tf.constant(self.teacher_logits)
+
+        def with_teacher(features, labels, index):
+            return {**features, losses.TEACHER_LOGITS: tf.gather(logits, index)}, labels
+
+        return dataset.map(with_teacher)
+
+    def small_batches(self, num_examples):
+        """Returns batches `(features, labels, index)` for gradients of about so many examples."""
+        steps = -(-min(num_examples, len(self.train)) // SMALL_BATCH)
+        return batching.training_dataset(
+            self.train, SMALL_BATCH, seed=self._options.seed, num_steps=steps
+        )
+
+    def _encode(self, examples):
+        return batching.encode(examples, self._tokenizer, self._options.max_seq_length)
+
+    def _read_train(self):
+        options = self._options
+        train = self._encode(self._task.read(options.data_dir, "train"))
+        if options.holdout_examples:
+            train, held = batching.holdout(train, options.holdout_examples, options.holdout_seed)
+            self.splits["holdout"] = held
+        self.train = train.first(options.train_examples) if options.train_examples else train
+        steps_per_epoch = -(-len(self.train) // options.train_batch_size)
+        self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
+        self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
+
+    def _teach(self):
+        """Returns the teacher's logits of the training examples, `[N, num_labels]`."""
+        folder, ours = self._options.teacher, self._tokenizer
+        theirs = model_dir.load_tokenizer(folder)
+        if (theirs.vocab, theirs.do_lower_case) != (ours.vocab, ours.do_lower_case):
+            raise ValueError(
+                f"The teacher {folder!r} must have the vocabulary and the case of the student, "
+                f"received another {'case' if theirs.vocab == ours.vocab else 'vocabulary'}."
+            )
+        logits = teacher.logits(folder, self.train, self._options.eval_batch_size)
+        if logits.shape[1] != self._task.num_outputs:
+            raise ValueError(
+                f"The teacher {folder!r} must have {self._task.num_outputs} outputs for the task "
+                f"{self._task.name!r}, received {logits.shape[1]}."
+            )
+        return logits
+
+    def _widths(self):
+        """Returns the widths that batches may have; None is every multiple of 8."""
+        if self._options.length_buckets:
+            return [int(width) for width in self._options.length_buckets.split(",")]
+        if not self._options.jit_compile:
+            return None
+        longest = self._options.max_seq_length
+        # XLA compiles every width anew.
+        return [*(width for width in (16, 32, 64) if width < longest), longest]
