@@ -155,3 +155,25 @@ def test_threshold_out_of_range(threshold):
 def test_nothing_to_remove():
     with pytest.raises(ValueError, match="has no gates, so that there is nothing to remove"):
         compression.remove_masks(source_of()[0])
+
+
+def test_a_nan_is_a_difference():
+    first = BertClassifier(CONFIG)
+    second = BertClassifier(CONFIG)
+    batches = [(batch(),), ({**batch(), "input_word_ids": tf.fill([4, 7], 3)},)]
+    batches[0][0]["input_word_ids"] = tf.zeros([4, 7], tf.int32)
+    assert 0 < compression.largest_difference(first, second, batches) < np.inf
+    table = second.encoder.embeddings.word_embeddings
+    table.assign(np.where(np.arange(13)[:, None] == 3, np.nan, table))
+    assert np.isnan(compression.largest_difference(first, second, batches))
+
+
+def test_random_draws_of_a_model_have_seeds_of_their_own():
+    """Also in BERT-large, and gates beside the dropouts."""
+    config = dataclasses.replace(CONFIG, num_hidden_layers=24, layers=())
+    config = config.with_projections(
+        {(i, name): ProjectionSpec(2) for i, name, *_ in config.projections()}
+    )
+    model = BertClassifier(compression.with_gates(config, "hard_concrete"))
+    seeds = [layer.seed for layer in model._flatten_layers() if hasattr(layer, "seed")]
+    assert len(seeds) == 24 * 6 + 24 * 3 + 2 == len(set(seeds))

@@ -44,7 +44,7 @@ def test_what_is_needed(name):
         (
             "length_buckets",
             ["8;16", "8,,9", "-8", "8,129"],
-            "widths up to `max_seq_length` with commas",
+            "widths up to `max_seq_length` with commas between them",
         ),
         ("gate", ["hard"], "one of none, hard_concrete"),
         ("gate_schedule", ["cosine"], "one of constant, noam"),

@@ -78,6 +78,36 @@ def test_whitened_is_the_default_with_data_and_better(bert_dir, sst_dir, tmp_pat
     assert errors[""] < errors["svd"]
 
 
+def test_held_out_examples_do_not_calibrate(bert_dir, sst_dir, tmp_path, monkeypatch):
+    sizes = []
+
+    def count(model, batches):
+        sizes.append(sum(len(index) for *_, index in batches))
+        raise InterruptedError
+
+    monkeypatch.setattr(stages.projection_statistics, "second_moments", count)
+    for holdout in (0, 190):
+        with pytest.raises(InterruptedError):
+            stages.factorize(
+                bert_dir,
+                str(tmp_path / "f"),
+                data_dir=sst_dir,
+                task_name="sst-2",
+                max_seq_length=11,
+                holdout_examples=holdout,
+            )
+    assert sizes == [203, 13]
+
+
+def test_fisher_needs_the_head_of_the_task(save, sst_dir, out):
+    with pytest.raises(
+        ValueError, match="needs a checkpoint that was fine-tuned on 'SST-2', received"
+    ):
+        stages.factorize(
+            save(num_labels=3), out, init="fisher", data_dir=sst_dir, task_name="sst-2"
+        )
+
+
 def test_factorize_repeats_itself(bert_dir, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         stages.factorize(bert_dir, str(tmp_path / name), seed=seed)

@@ -100,6 +100,35 @@ def test_what_a_layer_is_stays():
         )
 
 
+def test_how_a_layer_trains_stays():
+    dense = keras.layers.Dense(3, kernel_initializer="zeros", bias_initializer="ones")
+    model = keras.Sequential([keras.Input([4]), dense])
+    dense.trainable = False
+    made = surgery.factorize(model, rank=2).layers[-1]
+    assert not made.trainable and not made.trainable_variables
+    assert isinstance(made.kernel_initializer, keras.initializers.Zeros)
+    assert isinstance(made.bias_initializer, keras.initializers.Ones)
+    again = surgery.compact(surgery.factorize(model)).layers[-1]
+    assert not again.trainable and isinstance(again.bias_initializer, keras.initializers.Ones)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kernel_regularizer", "l2"),
+        ("bias_regularizer", "l2"),
+        ("activity_regularizer", "l1"),
+        ("kernel_constraint", "non_neg"),
+        ("bias_constraint", "non_neg"),
+    ],
+)
+def test_what_factors_do_not_have_is_said(name, value):
+    model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, name="a", **{name: value})])
+    with pytest.raises(ValueError, match=f"Layer 'a' must have no {name} to be factorized"):
+        surgery.factorize(model)
+    surgery.factorize(model, skip=["a"])
+
+
 def test_the_precision_of_a_layer_stays():
     inputs = keras.Input([6])
     policy = keras.mixed_precision.Policy("mixed_bfloat16")
