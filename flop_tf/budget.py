@@ -63,3 +63,9 @@ def merge_above_tokens(inputs, outputs, rank):
     if saved <= 0:
         return NEVER
     return int(_MERGE_OVERHEAD * rank * inputs * outputs / saved)
+
+
+def merging_pays(tokens, inputs, outputs, rank):
+    """Returns whether `tokens > merge_above_tokens(inputs, outputs, rank)`, also for tensors."""
+    saved = factorized_parameters(inputs, outputs, rank) - dense_parameters(inputs, outputs)
+    return tokens * saved > _MERGE_OVERHEAD * rank * inputs * outputs

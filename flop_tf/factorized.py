@@ -13,7 +13,8 @@ class FactorizedDense(keras.layers.Layer):
     The gate z scales the rows of Q, which costs `R * O` whatever the batch.
     With more tokens than `merge_above_tokens` the layer multiplies `x · (P · Q)`,
     otherwise `(x · P) · Q`; both are the same function. With rank 0 only the
-    bias is left.
+    bias is left. Once the gate is fixed (`trainable` false), the ranks that it
+    closes are not multiplied any more.
 
     Args:
       units: O, size of the output.
@@ -133,29 +134,31 @@ class FactorizedDense(keras.layers.Layer):
     def _project(self, inputs, training):
         factor_in = tf.convert_to_tensor(self.factor_in)
         factor_out = tf.convert_to_tensor(self.factor_out)
+        rank = self.rank
         if self.gate is not None:
             factor_out = self.gate(factor_out, training=training)
-        limit = self.merge_above_tokens
-        if limit is None:
-            limit = budget.merge_above_tokens(self.inputs, self.units, self.rank)
+            if not self.gate.trainable:
+                # Ranks that are closed for good need not be multiplied.
+                kept = tf.where(self.gate.keep())[:, 0]
+                factor_in = tf.gather(factor_in, kept, axis=1)
+                factor_out = tf.gather(factor_out, kept)
+                rank = tf.size(kept)
         tokens = tf.reshape(inputs, [-1, self.inputs])
-        outputs = _contract(tokens, factor_in, factor_out, limit)
+        outputs = tf.__internal__.smart_cond.smart_cond(
+            self._merging_pays(tokens, rank),
+            lambda: tf.matmul(tokens, tf.matmul(factor_in, factor_out)),
+            lambda: tf.matmul(tf.matmul(tokens, factor_in), factor_out),
+        )
         shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], 0)
         return tf.ensure_shape(tf.reshape(outputs, shape), inputs.shape[:-1] + [self.units])
 
-
-def _contract(tokens, factor_in, factor_out, merge_above_tokens):
-    """Multiplies three matrices in the cheaper order for this number of rows."""
-
-    def factors():
-        return tf.matmul(tf.matmul(tokens, factor_in), factor_out)
-
-    def merged():
-        return tf.matmul(tokens, tf.matmul(factor_in, factor_out))
-
-    if merge_above_tokens == budget.NEVER:
-        return factors()
-    rows = tokens.shape[0]
-    if rows is not None:
-        return merged() if rows > merge_above_tokens else factors()
-    return tf.cond(tf.shape(tokens)[0] > merge_above_tokens, merged, factors)
+    def _merging_pays(self, tokens, rank):
+        """Returns whether P · Q is formed first; a tensor where only the batch decides."""
+        rows = tf.shape(tokens)[0] if tokens.shape[0] is None else tokens.shape[0]
+        limit = self.merge_above_tokens
+        if limit is None:
+            if tf.is_tensor(rank):
+                rows, rank = tf.cast(rows, tf.float32), tf.cast(rank, tf.float32)
+                return budget.merging_pays(rows, self.inputs, self.units, rank)
+            limit = budget.merge_above_tokens(self.inputs, self.units, rank)
+        return False if limit == budget.NEVER else rows > limit

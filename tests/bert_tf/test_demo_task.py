@@ -12,7 +12,7 @@ def splits():
 
 def test_sizes_and_balance(splits):
     assert {name: len(rows) for name, rows in splits.items()} == {
-        "train": 2400,
+        "train": 1600,
         "dev": 1000,
         "test": 1000,
     }
@@ -22,7 +22,7 @@ def test_sizes_and_balance(splits):
 
 def test_sentences_are_distinct_in_all_splits(splits):
     sentences = [sentence for rows in splits.values() for sentence, _ in rows]
-    assert len(set(sentences)) == 4400
+    assert len(set(sentences)) == 3600
 
 
 def test_seed_decides():

@@ -50,6 +50,7 @@ def test_above_break_even_a_kernel_is_stored(rank, stored, densely):
 @pytest.mark.parametrize("rank", [0, 1, 192])
 def test_up_to_break_even_factors_are_never_merged(rank):
     assert budget.merge_above_tokens(384, 384, rank) == budget.NEVER
+    assert not budget.merging_pays(10**9, 384, 384, rank)
 
 
 @pytest.mark.parametrize("inputs, outputs", [(384, 384), (384, 1536), (768, 3072)])
@@ -61,6 +62,8 @@ def test_above_it_they_are_merged_for_many_tokens(inputs, outputs):
     assert limit >= int(formula)
     assert limit < 4096
     assert budget.merge_above_tokens(inputs, outputs, rank - 8) > limit
+    assert budget.merging_pays(limit + 1, inputs, outputs, rank)
+    assert not budget.merging_pays(limit, inputs, outputs, rank)
 
 
 @pytest.mark.parametrize(

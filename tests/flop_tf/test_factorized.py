@@ -188,6 +188,42 @@ def test_gradients_of_an_unknown_length():
         np.testing.assert_allclose(4 * one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("closed", [0, 3, 9])
+@pytest.mark.parametrize("tokens", [2, 40])
+def test_a_fixed_gate_multiplies_only_what_is_open(closed, tokens, jit_compile):
+    """The same outputs and gradients as with all ranks; on both sides of T* = 16 tokens."""
+    layer = FactorizedDense(10, 9, gate="hard_concrete")
+    layer.build([None, 12])
+    assert budget.merge_above_tokens(12, 10, 9) == 16
+    layer.gate.log_alpha.assign([-9.0] * closed + [2.0] * (9 - closed))
+    inputs = tf.random.stateless_normal([tokens, 12], [0, 0])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 12])], jit_compile=jit_compile)
+    def gradients(inputs):
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs, training=not layer.gate.trainable)
+            loss = tf.reduce_sum(tf.square(outputs))
+        return [outputs, *tape.gradient(loss, layer.weights[:3])]
+
+    expected = gradients.python_function(inputs)
+    layer.gate.trainable = False
+    for found, other in zip(gradients(inputs), expected, strict=True):
+        np.testing.assert_allclose(found, tf.convert_to_tensor(other), rtol=1e-4, atol=1e-4)
+
+
+def test_a_fixed_gate_follows_its_variables():
+    """A traced function must not remember which ranks were open."""
+    layer = FactorizedDense(6, 4, gate="hard_concrete")
+    layer.build([None, 5])
+    layer.gate.trainable = False
+    function = tf.function(layer)
+    inputs = tf.ones([3, 5])
+    for alpha in (5.0, -9.0, 1.0):
+        layer.gate.log_alpha.assign(tf.fill([4], alpha))
+        np.testing.assert_allclose(function(inputs), formula(layer, inputs.numpy()), atol=1e-5)
+
+
 def test_factors_start_apart_and_as_the_initializer_says():
     layer = FactorizedDense(5, 5, kernel_initializer="glorot_uniform")
     layer.build([None, 5])

@@ -88,9 +88,12 @@ def test_the_stored_sparsity_is_the_asked_one(run):
 
 def test_the_gates_are_fixed_and_the_weights_go_on(run):
     model, _, fix, steps = run
-    end = next(i for i, logs in enumerate(steps.logs) if "expected_sparsity" not in logs)
+    end = next(i for i, logs in enumerate(steps.logs) if "lagrangian_loss" not in logs)
     assert end <= 120 < len(steps.logs) == 160
-    assert all("expected_sparsity" not in logs for logs in steps.logs[end:])
+    assert all("lagrangian_loss" not in logs for logs in steps.logs[end:])
+    # What is reached stays in the log.
+    assert len({logs["stored_sparsity"] for logs in steps.logs[end:]}) == 1
+    assert len({logs["expected_sparsity"] for logs in steps.logs[end:]}) == 1
     assert same(steps.gates[end - 1], gates_of(model))
     assert not same(steps.gates[end - 2], steps.gates[end - 1])
     assert not same(steps.weights[-2], steps.weights[-1])
@@ -100,7 +103,7 @@ def test_the_gates_are_fixed_and_the_weights_go_on(run):
 
 def test_the_controller_follows_the_ramp(run):
     _, sparsity, _, steps = run
-    pruning = [logs for logs in steps.logs if "expected_sparsity" in logs]
+    pruning = [logs for logs in steps.logs if "lagrangian_loss" in logs]
     targets = [logs["target_sparsity"] for logs in pruning]
     start = pruning[0]["expected_sparsity"]
     assert start < 0 and targets[0] == pytest.approx(start)
@@ -147,7 +150,7 @@ def test_the_gates_are_fixed_at_the_last_step_at_the_latest():
     sparsity = compiled(model, warmup_steps=1000)
     fix, steps = FixGates(sparsity, TARGET, last_step=13), Steps()
     model.fit(data(20), verbose=0, callbacks=[fix, steps], shuffle=False)
-    assert ["expected_sparsity" in logs for logs in steps.logs] == [True] * 13 + [False] * 7
+    assert ["lagrangian_loss" in logs for logs in steps.logs] == [True] * 13 + [False] * 7
     assert float(sparsity.stored_sparsity()) >= TARGET
 
 

@@ -51,7 +51,7 @@ def test_inference(main, tmp_path, capsys):
     report = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
     assert report["settings"]["batch_sizes"] == [1, 2]
     assert len(report["timings"]) == 4
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 def test_training(tmp_path):
