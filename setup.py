@@ -31,9 +31,8 @@ setuptools.setup(
         "tf_keras==2.20.*",
         "tensorflow-text==2.20.*",
         "tf-models-official==2.20.*",
-        # 0.8.1 is the version that all measurements were made with.
+        # tf-models imports these two and leaves their versions open; with these it was tested.
         "tensorflow-model-optimization>=0.8.1,<0.9",
-        # 5 may change how a prepared directory looks.
         "tensorflow-datasets>=4.9.9,<5",
         # tensorflow-model-optimization 0.8 does not accept 2.
         "absl-py>=1.4,<2",
