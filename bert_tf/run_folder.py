@@ -12,8 +12,8 @@ from bert_tf import files
 
 FLAGS_FILE = "run.flags"
 
-# A folder with it holds a run that can go on.
-_PROGRESS = "checkpoints"
+# TensorFlow writes it after the first checkpoint: a folder with it holds a run that can go on.
+_PROGRESS = os.path.join("checkpoints", "checkpoint")
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def opened(folder, command, done_file=None, overwrite=False):
         files.write_text(os.path.join(folder, FLAGS_FILE), command)
         yield True
     except Exception:
-        if replaces and not os.path.isdir(os.path.join(folder, _PROGRESS)):
+        if replaces and not os.path.isfile(os.path.join(folder, _PROGRESS)):
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(aside, folder)
         elif os.path.isdir(folder) and set(os.listdir(folder)) <= {FLAGS_FILE}:

@@ -82,10 +82,10 @@ def test_a_failure_brings_the_old_files_back(folder, write):
 def test_a_failure_after_a_checkpoint_keeps_the_new_run(folder):
     run(folder)
     with pytest.raises(ValueError, match="bad input"):
-        run(folder, "--a=2\n", overwrite=True, write=("checkpoints/1",), fail=True)
+        run(folder, "--a=2\n", overwrite=True, write=("checkpoints/checkpoint",), fail=True)
     assert sorted(os.listdir(folder)) == ["checkpoints", "run.flags"]
     assert run(folder, "--a=2\n")
-    assert (folder / "checkpoints/1").exists()
+    assert (folder / "checkpoints/checkpoint").exists()
     assert os.listdir(folder.parent) == ["out"]
 
 

@@ -24,6 +24,7 @@ def define_flags():
 @pytest.fixture
 def call(monkeypatch):
     """Runs the program above with arguments and returns its exit code."""
+    monkeypatch.setattr(program, "_own_flags", set())
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["folder/tool.py", *args])
