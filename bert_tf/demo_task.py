@@ -132,7 +132,7 @@ PATTERNS = (
 _MIXED = 0.4
 
 
-def generate(num_train=1600, num_dev=1000, num_test=1000, seed=0):
+def generate(num_train=1600, num_dev=600, num_test=600, seed=0):
     """Writes distinct sentences; no sentence is in two splits.
 
     Args:

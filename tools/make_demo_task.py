@@ -23,8 +23,8 @@ def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("output_dir", None, "Folder for the three files.", required=True)
     flags.DEFINE_integer("num_train", 1600, "Sentences of the training split.")
-    flags.DEFINE_integer("num_dev", 1000, "Sentences of the development split.")
-    flags.DEFINE_integer("num_test", 1000, "Sentences of the test split.")
+    flags.DEFINE_integer("num_dev", 600, "Sentences of the development split.")
+    flags.DEFINE_integer("num_test", 600, "Sentences of the test split.")
     flags.DEFINE_integer("seed", 0, "The same seed gives the same sentences.")
     flags.DEFINE_bool("overwrite", False, "Whether to replace other contents of the folder.")
 

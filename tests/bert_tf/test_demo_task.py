@@ -13,8 +13,8 @@ def splits():
 def test_sizes_and_balance(splits):
     assert {name: len(rows) for name, rows in splits.items()} == {
         "train": 1600,
-        "dev": 1000,
-        "test": 1000,
+        "dev": 600,
+        "test": 600,
     }
     for rows in splits.values():
         assert 0.45 < sum(label for _, label in rows) / len(rows) < 0.55
@@ -22,7 +22,7 @@ def test_sizes_and_balance(splits):
 
 def test_sentences_are_distinct_in_all_splits(splits):
     sentences = [sentence for rows in splits.values() for sentence, _ in rows]
-    assert len(set(sentences)) == 3600
+    assert len(set(sentences)) == 2800
 
 
 def test_seed_decides():
