@@ -41,15 +41,17 @@ def opened(folder, command, done_file=None, overwrite=False):
     if os.path.isfile(folder):
         raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
     used = os.path.isdir(folder) and bool(os.listdir(folder))
-    same = used and _read(os.path.join(folder, FLAGS_FILE)) == command
+    found = _read(os.path.join(folder, FLAGS_FILE)) if used else None
+    same = found == command
     done = used and done_file and os.path.isfile(os.path.join(folder, done_file))
     if same and done and not overwrite:
         yield False
         return
     if used and not same and not overwrite:
         raise ValueError(
-            f"The output folder {folder!r} holds the files of another run; choose another "
-            "folder, or pass --overwrite to replace them."
+            f"The output folder {folder!r} holds the files of another run"
+            f"{_difference(found, command)}; choose another folder, or pass --overwrite to replace "
+            "them."
         )
     aside = os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}.replaced")
     replaces = used and (not same or done)
@@ -67,6 +69,15 @@ def opened(folder, command, done_file=None, overwrite=False):
             shutil.rmtree(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _difference(found, command):
+    """Returns what tells two runs apart, ", made without --a=1"; nothing if one is unknown."""
+    if found is None:
+        return ""
+    ours, theirs = (set(text.splitlines()) for text in (command, found))
+    word, flags = ("without", ours - theirs) if ours - theirs else ("with", theirs - ours)
+    return f", made {word} {' '.join(sorted(flags))}"
 
 
 def _read(path):

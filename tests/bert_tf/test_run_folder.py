@@ -47,15 +47,18 @@ def test_the_same_command_goes_on(folder):
 
 def test_another_run_is_refused(folder):
     run(folder)
-    with pytest.raises(ValueError, match=r"'.*out' holds the files of another run; .*--overwrite"):
+    sentence = r"'.*out' holds the files of another run, made without --a=2; .*--overwrite"
+    with pytest.raises(ValueError, match=sentence):
         run(folder, "--a=2\n")
+    with pytest.raises(ValueError, match="another run, made with --a=1; choose"):
+        run(folder, "")
     assert (folder / "result.txt").read_text() == "--a=1\n"
 
 
 def test_foreign_files_are_refused(folder):
     folder.mkdir()
     (folder / "thesis.txt").write_text("")
-    with pytest.raises(ValueError, match="holds the files of another run"):
+    with pytest.raises(ValueError, match="holds the files of another run; choose"):
         run(folder)
     assert os.listdir(folder) == ["thesis.txt"]
 

@@ -65,7 +65,7 @@ def test_one_rule_for_the_output_folder(call, task, tmp_path, caplog):
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
 
     refused = call(finetune, *args, "--seed=1")
-    assert "holds the files of another run; choose another folder, or pass --overwrite" in refused
+    assert "holds the files of another run, made without --seed=1; " in refused
     assert refused.startswith("finetune: error: ")
 
     failed = call(finetune, *args, "--seed=1", "--overwrite", "--init_checkpoint=nowhere")
