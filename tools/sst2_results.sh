@@ -37,7 +37,7 @@ prune() {
   else
     local density
     density=$(awk "BEGIN { print 1 - $sparsity }")
-    factorize "whitened-$density" "--density=$density"
+    factorize "whitened-$density" "--density=$density" --init=whitened
     run "$name" finetune "${flags[@]}" "--init_checkpoint=$out/whitened-$density"
   fi
 }
