@@ -1,10 +1,8 @@
 """Logits of whole data sets, and the scores made from them."""
 
 import numpy as np
-import scipy.special
-import sklearn.metrics
 
-from bert_tf import batching, metrics
+from bert_tf import batching
 
 
 def predict(model, encoded, batch_size):
@@ -36,19 +34,5 @@ def score(model, task, splits, batch_size):
     """
     scores = {}
     for name, encoded in splits.items():
-        logits = predict(model, encoded, batch_size)
-        scores[name] = score_logits(task, logits, encoded.labels)
+        scores[name] = task.score(predict(model, encoded, batch_size), encoded)
     return scores
-
-
-def score_logits(task, logits, labels):
-    """Returns `eval_loss` and the task's metrics of logits `[N, num_labels]`, a dict of floats."""
-    scores = metrics.score(task, logits, labels)
-    return {"eval_loss": _mean_loss(task, logits, labels), **scores}
-
-
-def _mean_loss(task, logits, labels):
-    if task.is_regression:
-        return float(sklearn.metrics.mean_squared_error(labels, logits[:, 0]))
-    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
-    return float(sklearn.metrics.log_loss(labels, probabilities, labels=np.arange(logits.shape[1])))

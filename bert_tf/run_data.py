@@ -83,15 +83,17 @@ class RunData:
         )
 
     def _encode(self, examples):
-        return batching.encode(examples, self._tokenizer, self._options.max_seq_length)
+        return self._task.encode(examples, self._tokenizer, self._options.max_seq_length)
 
     def _read_train(self):
         options = self._options
-        train = self._encode(self._task.read(options.data_dir, "train"))
+        train = self._task.read(options.data_dir, "train")
         if options.holdout_examples:
-            train, held = batching.holdout(train, options.holdout_examples, options.holdout_seed)
-            self.splits["holdout"] = held
-        self.train = train.first(options.train_examples) if options.train_examples else train
+            train, held = self._task.holdout(train, options.holdout_examples, options.holdout_seed)
+            self.splits["holdout"] = self._encode(held)
+        if options.train_examples:
+            train = train.take(range(min(options.train_examples, len(train))))
+        self.train = self._encode(train)
         steps_per_epoch = -(-len(self.train) // options.train_batch_size)
         self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)

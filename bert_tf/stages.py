@@ -11,10 +11,8 @@ from bert_tf import (
     compression,
     evaluation,
     files,
-    losses,
     model_dir,
     model_info,
-    predictions,
     projection_statistics,
     tasks,
 )
@@ -123,10 +121,11 @@ def factorize(
         task = _find_task(info, task_name, data_dir=data_dir, **columns)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
         length = _longest(max_seq_length, info, source.config)
-        examples = batching.encode(task.read(data_dir, "train"), tokenizer, length)
+        examples = task.read(data_dir, "train")
         if holdout_examples:
-            examples, _ = batching.holdout(examples, holdout_examples, holdout_seed)
-        statistics = _statistics(init, source, task, examples, calibration_examples, seed)
+            examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
+        encoded = task.encode(examples, tokenizer, length)
+        statistics = _statistics(init, source, task, encoded, calibration_examples, seed)
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -167,9 +166,8 @@ def _statistics(init, source, task, examples, num_examples, seed):
             f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
             f"received one without a task head of {task.num_outputs} outputs."
         )
-    loss = losses.task_loss(task.is_regression)
     model = model_dir.build(source)
-    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), loss)
+    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
 
 
 def remove_mask(
@@ -235,7 +233,7 @@ def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, 
         task = _find_task(info, task_name, data_dir=data_dir or known_dir)
         examples = task.read(data_dir or known_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
-        return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)[0]
+        return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)[0]
     if data_dir:
         raise ValueError(
             f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "
@@ -294,12 +292,12 @@ def evaluate(
     for name in task.expand(split or "dev"):
         examples = task.read(data_dir, name)
         length = _longest(max_seq_length, info, model.config)
-        encoded = batching.encode(examples, tokenizer, length)
+        encoded = task.encode(examples, tokenizer, length)
         logits = evaluation.predict(model, encoded, batch_size)
         if encoded.labels is not None:
-            scores[name] = evaluation.score_logits(task, logits, encoded.labels)
+            scores[name] = task.score(logits, encoded)
         if output_dir:
-            predictions.write(task, name, examples.ids, logits, output_dir)
+            task.write_predictions(name, examples, encoded, logits, output_dir)
     if output_dir:
         files.write_json(os.path.join(output_dir, "scores.json"), scores)
     return scores

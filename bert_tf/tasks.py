@@ -4,7 +4,7 @@ import difflib
 
 from bert_tf import glue
 from bert_tf.examples import Table
-from bert_tf.task import Task
+from bert_tf.task import TextTask
 
 
 def get(
@@ -84,7 +84,7 @@ def _tsv(data_dir, text_columns, label_column, label_type, labels):
     test = Table("test.tsv", columns, label_column, label_is_optional=True)
     if not is_regression and not labels:
         labels = _collect_labels(data_dir, train)
-    return Task(
+    return TextTask(
         name="tsv",
         labels=None if is_regression else tuple(labels),
         splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
