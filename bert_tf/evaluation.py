@@ -6,10 +6,10 @@ from bert_tf import batching
 
 
 def predict(model, encoded, batch_size):
-    """Returns the logits `[N, num_labels]` of every example, in the order of the data.
+    """Returns the logits `[N, ...]` of every example, in the order of the data.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       encoded: an `EncodedExamples`.
       batch_size: examples a batch; batches hold texts of similar length.
     """
@@ -24,7 +24,7 @@ def score(model, task, splits, batch_size):
     """Scores a model on labelled splits.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       task: the `Task`.
       splits: `EncodedExamples` by name of the split.
       batch_size: examples a batch.

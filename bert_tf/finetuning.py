@@ -51,7 +51,6 @@ class _Run:
     """One run: its data, model, optimizers and files."""
 
     def __init__(self, options):
-        self.options = options
         self.folder = options.output_dir
         source = read_source(
             options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
@@ -64,7 +63,13 @@ class _Run:
             label_column=options.label_column or None,
             label_type=options.label_type,
             language=options.language,
+            doc_stride=options.doc_stride,
+            max_query_length=options.max_query_length,
+            n_best_size=options.n_best_size,
+            max_answer_length=options.max_answer_length,
         )
+        length = options.max_seq_length or self.task.default_seq_length
+        self.options = options = dataclasses.replace(options, max_seq_length=length)
         changes = _config_changes(options, source, self.task)
         self.new_gates = "layers" in changes
         self.data = RunData(options, self.task, self.tokenizer)

@@ -35,6 +35,9 @@ class Task(abc.ABC):
     splits: tuple
     primary_metric: str
 
+    #: Longest input in WordPieces where none is asked for.
+    default_seq_length = 128
+
     @property
     def dev_splits(self):
         """Names of the splits to evaluate on; the first one decides."""
@@ -58,6 +61,15 @@ class Task(abc.ABC):
                 f"Task {self.name} has no split {split!r}, expected one of {list(names)}."
             )
         return found
+
+    def check_head(self, config, owner):
+        """Raises ValueError, naming `owner`, where a model of a config has not the task's head."""
+        found = {name: getattr(config, name) for name in self.head}
+        if found != self.head:
+            raise ValueError(
+                f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
+                f"{_listing(found)}."
+            )
 
     def holdout(self, examples, num_examples, seed):
         """Splits examples into `(rest, held out)`, see `bert_tf.batching.holdout`."""
@@ -86,8 +98,15 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def encode(self, examples, tokenizer, max_seq_length):
-        """Returns the `EncodedExamples` of what `read` returns."""
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of what `read` returns.
+
+        Args:
+          examples: what `read` returned.
+          tokenizer: `bert_tf.tokenization.Tokenizer`.
+          max_seq_length: the most tokens of an example.
+          training: whether they are only trained on, not scored.
+        """
 
     @abc.abstractmethod
     def loss(self):
@@ -149,8 +168,8 @@ class TextTask(Task):
 
     @property
     def head(self):
-        """The width of the classifier, as a field of `BertConfig`."""
-        return {"num_labels": self.num_outputs}
+        """A classifier of `num_outputs`, as fields of `BertConfig`."""
+        return {"head": "classifier", "num_labels": self.num_outputs}
 
     @property
     def metrics(self):
@@ -183,7 +202,7 @@ class TextTask(Task):
             labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
 
-    def encode(self, examples, tokenizer, max_seq_length):
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
         """Returns the `EncodedExamples` of `Examples`; longer ones are cut."""
         return batching.encode(examples, tokenizer, max_seq_length)
 
@@ -248,3 +267,7 @@ class TextTask(Task):
             return None
         low, high = self.score_range or (-math.inf, math.inf)
         return value if math.isfinite(value) and low <= value <= high else None
+
+
+def _listing(fields):
+    return " and ".join(f"{name}={value!r}" for name, value in fields.items())

@@ -35,7 +35,7 @@ def test_a_diverged_model(task):
 
 @pytest.mark.parametrize(("name", "num_labels"), [("sst-2", 2), ("mnli", 3), ("sts-b", 1)])
 def test_head(name, num_labels):
-    assert tasks.get(name).head == {"num_labels": num_labels}
+    assert tasks.get(name).head == {"head": "classifier", "num_labels": num_labels}
 
 
 def test_holdout_of_a_task_is_that_of_its_examples():
