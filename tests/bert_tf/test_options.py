@@ -59,6 +59,13 @@ def test_range(name, values, expected):
             FinetuneOptions(**NEEDED, **{name: value})
 
 
+def test_widths_within_the_longest_input():
+    FinetuneOptions(**NEEDED, length_buckets="8,500")  # The task says how long its inputs may be.
+    FinetuneOptions(**NEEDED, length_buckets="8,128", max_seq_length=128)
+    with pytest.raises(ValueError, match="`length_buckets` must be widths up to `max_seq_length`"):
+        FinetuneOptions(**NEEDED, length_buckets="8,129", max_seq_length=128)
+
+
 def test_what_excludes_each_other():
     for other in ({"gate": "hard_concrete"}, {"target_sparsity": 0.5}):
         with pytest.raises(ValueError, match="`factorized` trains factors without gates, received"):

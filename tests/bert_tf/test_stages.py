@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import bert_tf
 from bert_tf import model_dir, stages
@@ -106,6 +107,17 @@ def test_fisher_needs_the_head_of_the_task(save, sst_dir, out):
         stages.factorize(
             save(num_labels=3), out, init="fisher", data_dir=sst_dir, task_name="sst-2"
         )
+
+
+def test_fisher_needs_a_head(save, sst_dir, out):
+    folder = save()
+    path = os.path.join(folder, "model.safetensors")
+    weights = safetensors.numpy.load_file(path)
+    for name in ("classifier.kernel", "classifier.bias"):
+        del weights[name]
+    safetensors.numpy.save_file(weights, path)
+    with pytest.raises(ValueError, match="fine-tuned on 'SST-2', received one without a task head"):
+        stages.factorize(folder, out, init="fisher", data_dir=sst_dir, task_name="sst-2")
 
 
 def test_factorize_repeats_itself(bert_dir, tmp_path):
