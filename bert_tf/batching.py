@@ -26,7 +26,7 @@ class EncodedExamples:
     Args:
       ids: int32 `RaggedTensor [N, (T)]`.
       segments: int32 `RaggedTensor [N, (T)]`.
-      labels: `[N]`, int32 or float32, or None.
+      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or None.
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
     """

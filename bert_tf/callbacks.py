@@ -174,7 +174,7 @@ def write_survivors(writer, step, model):
     Args:
       writer: of `tf.summary`.
       step: of the points.
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
     """
     survivors = model.kernel_sparsity().survivors()
     grid = np.full((model.config.num_hidden_layers, len(PROJECTIONS)), np.nan)

@@ -1,4 +1,4 @@
-"""BERT with a task head: logits of a class, or one number of a regression."""
+"""BERT with a task head, and the classifier: logits of a class, or one number of a regression."""
 
 import tensorflow as tf
 
@@ -13,9 +13,8 @@ from flop_tf.training import GatedModel
 _HEAD_SEED = 2
 
 
-@keras.saving.register_keras_serializable("bert_tf")
-class BertClassifier(GatedModel):
-    """`logits = dropout(pooled) W + b`, `[B, T]` ids to `[B, num_labels]`.
+class BertModel(GatedModel):
+    """Encoder and task head; a subclass adds the head as a layer of the name `config.head`.
 
     Args:
       config: a `BertConfig`.
@@ -26,20 +25,17 @@ class BertClassifier(GatedModel):
         super().__init__(**kwargs)
         self.config = config
         self.encoder = BertEncoder(config, name="encoder")
-        self.dropout = StepDropout(config.hidden_dropout_prob, seed=_HEAD_SEED)
-        self.classifier = keras.layers.Dense(
+        head = keras.layers.Dense(
             config.num_labels,
             kernel_initializer=initializer(config),
             dtype="float32",
-            name="classifier",
+            name=config.head,
         )
-        # Weights exist from here on, so that they can be assigned by path.
-        self({name: keras.Input([None], dtype=tf.int32, name=name) for name in INPUT_NAMES})
+        setattr(self, config.head, head)
 
-    def call(self, inputs, training=None):
-        """Returns float32 logits `[B, num_labels]` for the dict of inputs of `BertEncoder`."""
-        pooled = self.encoder(inputs, training=training)["pooled_output"]
-        return self.classifier(self.dropout(pooled, training=training))
+    def make_weights(self):
+        """Creates the weights, so that they can be assigned by path; ends every constructor."""
+        self({name: keras.Input([None], dtype=tf.int32, name=name) for name in INPUT_NAMES})
 
     def compile(self, *args, distill_alpha=0.0, distill_temperature=1.0, **kwargs):
         """Configures training, see `GatedModel.compile`.
@@ -93,3 +89,28 @@ class BertClassifier(GatedModel):
         """Builds a model from `get_config`."""
         config = dict(config)
         return cls(BertConfig.from_dict(config.pop("config")), **config)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class BertClassifier(BertModel):
+    """`logits = dropout(pooled) W + b`, `[B, T]` ids to `[B, num_labels]`.
+
+    Args:
+      config: a `BertConfig` with the head "classifier".
+      **kwargs: of `keras.Model`.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.dropout = StepDropout(config.hidden_dropout_prob, seed=_HEAD_SEED)
+        self.make_weights()
+
+    def call(self, inputs, training=None):
+        """Returns float32 logits `[B, num_labels]` for the dict of inputs of `BertEncoder`."""
+        pooled = self.encoder(inputs, training=training)["pooled_output"]
+        return self.classifier(self.dropout(pooled, training=training))
+
+    @staticmethod
+    def head_multiplications(config, length):
+        """Returns those of pooler and head for an input of `length` tokens: they read one."""
+        return config.hidden_size * (config.hidden_size + config.num_labels)

@@ -1,17 +1,15 @@
 """Logits of whole data sets, and the scores made from them."""
 
 import numpy as np
-import scipy.special
-import sklearn.metrics
 
-from bert_tf import batching, metrics
+from bert_tf import batching
 
 
 def predict(model, encoded, batch_size):
-    """Returns the logits `[N, num_labels]` of every example, in the order of the data.
+    """Returns the logits `[N, ...]` of every example, in the order of the data.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       encoded: an `EncodedExamples`.
       batch_size: examples a batch; batches hold texts of similar length.
     """
@@ -26,7 +24,7 @@ def score(model, task, splits, batch_size):
     """Scores a model on labelled splits.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       task: the `Task`.
       splits: `EncodedExamples` by name of the split.
       batch_size: examples a batch.
@@ -36,19 +34,5 @@ def score(model, task, splits, batch_size):
     """
     scores = {}
     for name, encoded in splits.items():
-        logits = predict(model, encoded, batch_size)
-        scores[name] = score_logits(task, logits, encoded.labels)
+        scores[name] = task.score(predict(model, encoded, batch_size), encoded)
     return scores
-
-
-def score_logits(task, logits, labels):
-    """Returns `eval_loss` and the task's metrics of logits `[N, num_labels]`, a dict of floats."""
-    scores = metrics.score(task, logits, labels)
-    return {"eval_loss": _mean_loss(task, logits, labels), **scores}
-
-
-def _mean_loss(task, logits, labels):
-    if task.is_regression:
-        return float(sklearn.metrics.mean_squared_error(labels, logits[:, 0]))
-    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
-    return float(sklearn.metrics.log_loss(labels, probabilities, labels=np.arange(logits.shape[1])))

@@ -8,15 +8,12 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf import (
-    batching,
     callbacks,
     compression,
     evaluation,
     files,
-    losses,
     model_dir,
     optimization,
-    predictions,
     tasks,
 )
 from bert_tf.checkpoints import read_source
@@ -54,7 +51,6 @@ class _Run:
     """One run: its data, model, optimizers and files."""
 
     def __init__(self, options):
-        self.options = options
         self.folder = options.output_dir
         source = read_source(
             options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
@@ -67,7 +63,13 @@ class _Run:
             label_column=options.label_column or None,
             label_type=options.label_type,
             language=options.language,
+            doc_stride=options.doc_stride,
+            max_query_length=options.max_query_length,
+            n_best_size=options.n_best_size,
+            max_answer_length=options.max_answer_length,
         )
+        length = options.max_seq_length or self.task.default_seq_length
+        self.options = options = dataclasses.replace(options, max_seq_length=length)
         changes = _config_changes(options, source, self.task)
         self.new_gates = "layers" in changes
         self.data = RunData(options, self.task, self.tokenizer)
@@ -117,13 +119,13 @@ class _Run:
                     "gates and `target_sparsity`, received "
                     f"target_sparsity={options.target_sparsity}."
                 )
-        loss = losses.task_loss(self.task.is_regression)
+        loss = self.task.loss()
         optimization.compile_model(options, model, loss, self.total_steps, **gates)
 
     def _order_gates(self):
         options = self.options
         layers = [layer for layer, *_ in self.sparsity.gated()]
-        loss = losses.task_loss(self.task.is_regression)
+        loss = self.task.loss()
         batches = self.data.small_batches(options.gate_order_examples)
         importance = rank_importance(self.model, layers, batches, loss)
         order_gates(self.sparsity, importance, options.target_sparsity, options.initial_log_alpha)
@@ -268,14 +270,14 @@ class _Run:
     def _predict(self):
         best = model_dir.load(self.folder)
         for split, examples in self.data.tests.items():
-            encoded = batching.encode(examples, self.tokenizer, self.options.max_seq_length)
+            encoded = self.task.encode(examples, self.tokenizer, self.options.max_seq_length)
             logits = evaluation.predict(best, encoded, self.options.predict_batch_size)
-            predictions.write(self.task, split, examples.ids, logits, self.folder)
+            self.task.write_predictions(split, examples, encoded, logits, self.folder)
 
 
 def _config_changes(options, source, task):
     config = source.config
-    changes = {"num_labels": task.num_outputs}
+    changes = dict(task.head)
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from flop_tf.backend import keras
 
-#: Feature that carries a teacher's logits `[B, num_labels]` into the loss.
+#: Feature that carries a teacher's logits `[B, ...]` into the loss.
 TEACHER_LOGITS = "teacher_logits"
 
 
@@ -18,12 +18,13 @@ def task_loss(is_regression):
 def distillation_loss(teacher_logits, logits, temperature):
     """Returns the mean distance of a student's logits to its teacher's, a scalar.
 
-    For classes `T^2 KL(softmax(teacher / T) || softmax(student / T))`; for a
-    single output, a regression, the squared difference.
+    For classes `T^2 KL(softmax(teacher / T) || softmax(student / T))`, where the
+    classes of a span are its tokens; for a single output, a regression, the
+    squared difference.
 
     Args:
-      teacher_logits: `[B, num_labels]`.
-      logits: `[B, num_labels]` of the student.
+      teacher_logits: `[..., C]`; of a span's tokens, padding beyond the student's is left out.
+      logits: `[..., C]` of the student.
       temperature: T > 0.
 
     Reference:
@@ -31,6 +32,7 @@ def distillation_loss(teacher_logits, logits, temperature):
     """
     if logits.shape[-1] == 1:
         return tf.reduce_mean(tf.square(teacher_logits - logits))
+    teacher_logits = teacher_logits[..., : tf.shape(logits)[-1]]
     teacher = tf.nn.log_softmax(teacher_logits / temperature)
     student = tf.nn.log_softmax(logits / temperature)
     divergence = tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)

@@ -33,7 +33,7 @@ def compile_model(options, model, loss, total_steps, **gates):
 
     Args:
       options: `FinetuneOptions`.
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       loss: of the task, a Keras loss.
       total_steps: of the run.
       **gates: what `gate_training` returns, if gates are trained.
@@ -60,7 +60,7 @@ def gate_training(options, model, sparsity, fix_step):
 
     Args:
       options: `FinetuneOptions` with a target sparsity.
-      model: a gated `BertClassifier`.
+      model: a gated BERT.
       sparsity: its `KernelSparsity`.
       fix_step: step at which the gates are fixed at the latest.
     """

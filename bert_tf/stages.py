@@ -11,17 +11,15 @@ from bert_tf import (
     compression,
     evaluation,
     files,
-    losses,
     model_dir,
     model_info,
-    predictions,
     projection_statistics,
     tasks,
 )
 from bert_tf.checkpoints import read_source
 from bert_tf.encoder import INPUT_NAMES
 from bert_tf.run_data import SMALL_BATCH
-from bert_tf.weight_paths import HEAD
+from bert_tf.weight_paths import head
 from flop_tf import factorization
 from flop_tf.backend import keras
 
@@ -83,7 +81,8 @@ def factorize(
       calibration_examples: training examples for the statistics.
       holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
       holdout_seed: which ones.
-      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
+      max_seq_length: longest input in WordPieces; None takes that of the training,
+        else the default of the task.
       seed: of the choice of examples and of a new task head.
 
     Raises:
@@ -122,11 +121,12 @@ def factorize(
         }
         task = _find_task(info, task_name, data_dir=data_dir, **columns)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
-        length = _longest(max_seq_length, info, source.config)
-        examples = batching.encode(task.read(data_dir, "train"), tokenizer, length)
+        length = _longest(max_seq_length, info, source.config, task.default_seq_length)
+        examples = task.read(data_dir, "train")
         if holdout_examples:
-            examples, _ = batching.holdout(examples, holdout_examples, holdout_seed)
-        statistics = _statistics(init, source, task, examples, calibration_examples, seed)
+            examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
+        encoded = task.encode(examples, tokenizer, length, training=True)
+        statistics = _statistics(init, source, task, encoded, calibration_examples, seed)
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -149,9 +149,9 @@ def _find_task(info, task_name, **arguments):
     return tasks.get(task_name, **{key: value for key, value in arguments.items() if value})
 
 
-def _longest(max_seq_length, info, config):
+def _longest(max_seq_length, info, config, default=128):
     """Returns the length that is asked for, else that of the training, within the positions."""
-    asked = max_seq_length or info.get("max_seq_length", 128)
+    asked = max_seq_length or info.get("max_seq_length", default)
     return min(asked, config.max_position_embeddings)
 
 
@@ -162,14 +162,14 @@ def _statistics(init, source, task, examples, num_examples, seed):
 
     if init == "whitened":
         return projection_statistics.second_moments(model_dir.build(source), batches(32))
-    if not set(HEAD) <= set(source.weights) or source.config.num_labels != task.num_outputs:
+    if not set(head(source.config.head)) <= set(source.weights):
         raise ValueError(
             f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
-            f"received one without a task head of {task.num_outputs} outputs."
+            "received one without a task head."
         )
-    loss = losses.task_loss(task.is_regression)
+    task.check_head(source.config, "the checkpoint for `init=fisher`")
     model = model_dir.build(source)
-    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), loss)
+    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
 
 
 def remove_mask(
@@ -194,7 +194,8 @@ def remove_mask(
       threshold: in [0, 1); inference gates up to it are dropped.
       data_dir: folder of the task; empty takes the one that the model was trained on.
       task_name: its task; empty takes that of the model.
-      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
+      max_seq_length: longest input in WordPieces; None takes that of the training,
+        else the default of the task.
 
     Returns:
       The largest difference of the two models' logits.
@@ -229,19 +230,20 @@ def remove_mask(
 
 
 def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, num_batches=8):
-    length = _longest(max_seq_length, info, model.config)
     known_dir = info.get("data_dir", "")
     if (data_dir or os.path.isdir(known_dir)) and (task_name or "task" in info):
         task = _find_task(info, task_name, data_dir=data_dir or known_dir)
+        length = _longest(max_seq_length, info, model.config, task.default_seq_length)
         examples = task.read(data_dir or known_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
-        return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)[0]
+        return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)[0]
     if data_dir:
         raise ValueError(
             f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "
             f"received {data_dir!r} alone."
         )
     logging.info("The data of the task are not at hand; the models are compared on random tokens.")
+    length = _longest(max_seq_length, info, model.config)
     generator = np.random.default_rng(0)
     batches = []
     for _ in range(num_batches):
@@ -262,7 +264,7 @@ def evaluate(
     batch_size=64,
     max_seq_length=None,
 ):
-    """Scores a model directory and writes its predictions as GLUE wants them.
+    """Scores a model directory and writes its predictions as GLUE and SQuAD want them.
 
     Args:
       folder: the model directory, at any stage.
@@ -271,7 +273,8 @@ def evaluate(
       split: "train", "dev", "test", ...; empty is every dev split of the task.
       output_dir: where scores and predictions go; empty writes none.
       batch_size: examples a batch.
-      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
+      max_seq_length: longest input in WordPieces; None takes that of the training,
+        else the default of the task.
 
     Returns:
       Scores by split; a split without labels has none.
@@ -285,21 +288,17 @@ def evaluate(
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     data_dir = data_dir or info.get("data_dir", "")
     task = _find_task(info, task_name, data_dir=data_dir)
-    if task.num_outputs != model.config.num_labels:
-        raise ValueError(
-            f"Task {task.name!r} has {task.num_outputs} outputs, but the model in {folder!r} has "
-            f"{model.config.num_labels}."
-        )
+    task.check_head(model.config, f"the model in {folder!r}")
     scores = {}
     for name in task.expand(split or "dev"):
         examples = task.read(data_dir, name)
-        length = _longest(max_seq_length, info, model.config)
-        encoded = batching.encode(examples, tokenizer, length)
+        length = _longest(max_seq_length, info, model.config, task.default_seq_length)
+        encoded = task.encode(examples, tokenizer, length)
         logits = evaluation.predict(model, encoded, batch_size)
         if encoded.labels is not None:
-            scores[name] = evaluation.score_logits(task, logits, encoded.labels)
+            scores[name] = task.score(logits, encoded)
         if output_dir:
-            predictions.write(task, name, examples.ids, logits, output_dir)
+            task.write_predictions(name, examples, encoded, logits, output_dir)
     if output_dir:
         files.write_json(os.path.join(output_dir, "scores.json"), scores)
     return scores

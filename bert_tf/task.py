@@ -1,10 +1,12 @@
-"""What a task is: labels, splits, metrics and the reading of its files."""
+"""What a task is: splits, inputs, head, loss, scores and predictions."""
 
+import abc
 import dataclasses
 import math
 
 import numpy as np
 
+from bert_tf import batching, losses, metrics, predictions
 from bert_tf.examples import Examples
 
 CLASSIFICATION_METRICS = (
@@ -18,43 +20,23 @@ REGRESSION_METRICS = ("pearson", "spearmanr", "mse")
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """What is learned, and where its examples lie.
+class Task(abc.ABC):
+    """What is learned. Training, the stages of the chain and evaluation ask it, never its name.
+
+    N examples; the shape of logits and labels is the task's own.
 
     Args:
-      name: as it is written in GLUE, for example "SST-2".
-      labels: the classes as text, in the order of the logits; None for a regression.
-      splits: tuple of `(split, tables)`; the first table whose files exist is read.
+      name: as it is published, for example "SST-2".
+      splits: tuple of `(split, where it is read from)`.
       primary_metric: the metric that decides which checkpoint is best.
-      prediction_files: tuple of `(split, file name)` of a GLUE submission.
-      score_range: `(lowest, highest)` score of a regression, or None for any.
-      label_names: tuple of `(text in the file, label)` where they differ.
-      arguments: tuple of `(name, value)` of what `get` received beside the name.
     """
 
     name: str
-    labels: tuple | None
     splits: tuple
-    primary_metric: str = "eval_accuracy"
-    prediction_files: tuple = ()
-    score_range: tuple | None = None
-    label_names: tuple = ()
-    arguments: tuple = ()
+    primary_metric: str
 
-    @property
-    def is_regression(self):
-        """Whether a float is predicted."""
-        return self.labels is None
-
-    @property
-    def num_outputs(self):
-        """Width of the classifier."""
-        return 1 if self.is_regression else len(self.labels)
-
-    @property
-    def metrics(self):
-        """Names that `bert_tf.metrics.score` returns."""
-        return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
+    #: Longest input in WordPieces where none is asked for.
+    default_seq_length = 128
 
     @property
     def dev_splits(self):
@@ -79,6 +61,120 @@ class Task:
                 f"Task {self.name} has no split {split!r}, expected one of {list(names)}."
             )
         return found
+
+    def check_head(self, config, owner):
+        """Raises ValueError, naming `owner`, where a model of a config has not the task's head."""
+        found = {name: getattr(config, name) for name in self.head}
+        if found != self.head:
+            raise ValueError(
+                f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
+                f"{_listing(found)}."
+            )
+
+    def holdout(self, examples, num_examples, seed):
+        """Splits examples into `(rest, held out)`, see `bert_tf.batching.holdout`."""
+        return batching.holdout(examples, num_examples, seed)
+
+    @property
+    @abc.abstractmethod
+    def head(self):
+        """Fields of the `BertConfig` that make the task head, a dict."""
+
+    @property
+    @abc.abstractmethod
+    def metrics(self):
+        """Names of the scores beside `eval_loss`."""
+
+    @abc.abstractmethod
+    def to_dict(self):
+        """Returns plain data; `get(**data)` gives this task again, without looking at files."""
+
+    @abc.abstractmethod
+    def read(self, data_dir, split):
+        """Reads one split; the examples have a length and `take(indices)`.
+
+        Raises:
+          ValueError: if the split or a file is missing or its content does not fit.
+        """
+
+    @abc.abstractmethod
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of what `read` returns.
+
+        Args:
+          examples: what `read` returned.
+          tokenizer: `bert_tf.tokenization.Tokenizer`.
+          max_seq_length: the most tokens of an example.
+          training: whether they are only trained on, not scored.
+        """
+
+    @abc.abstractmethod
+    def loss(self):
+        """Returns the Keras loss of `(labels, logits)`."""
+
+    @abc.abstractmethod
+    def score(self, logits, encoded):
+        """Returns `eval_loss` and the metrics of a whole labelled split, a dict of floats.
+
+        Args:
+          logits: of every example of `encoded`, in its order.
+          encoded: what `encode` returned.
+        """
+
+    @abc.abstractmethod
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes the predictions for a split in the published format.
+
+        Args:
+          split: its name.
+          examples: what `read` returned.
+          encoded: what `encode` returned for them.
+          logits: of every example of `encoded`, in its order.
+          directory: where to write; made if it does not exist.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTask(Task):
+    """A class or a score for a text or a pair of texts.
+
+    Args:
+      name: as it is written in GLUE, for example "SST-2".
+      splits: tuple of `(split, tables)`; the first table whose files exist is read.
+      primary_metric: the metric that decides which checkpoint is best.
+      labels: the classes as text, in the order of the logits; None for a regression.
+      prediction_files: tuple of `(split, file name)` of a GLUE submission.
+      score_range: `(lowest, highest)` score of a regression, or None for any.
+      label_names: tuple of `(text in the file, label)` where they differ.
+      arguments: tuple of `(name, value)` of what `get` received beside the name.
+    """
+
+    primary_metric: str = "eval_accuracy"
+    labels: tuple | None = None
+    prediction_files: tuple = ()
+    score_range: tuple | None = None
+    label_names: tuple = ()
+    arguments: tuple = ()
+
+    @property
+    def is_regression(self):
+        """Whether a float is predicted."""
+        return self.labels is None
+
+    @property
+    def num_outputs(self):
+        """Width of the classifier."""
+        return 1 if self.is_regression else len(self.labels)
+
+    @property
+    def head(self):
+        """A classifier of `num_outputs`, as fields of `BertConfig`."""
+        return {"head": "classifier", "num_labels": self.num_outputs}
+
+    @property
+    def metrics(self):
+        """Names that `bert_tf.metrics.score` returns."""
+        return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
 
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again, without looking at files."""
@@ -105,6 +201,23 @@ class Task:
         if labels is not None:
             labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
+
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of `Examples`; longer ones are cut."""
+        return batching.encode(examples, tokenizer, max_seq_length)
+
+    def loss(self):
+        """Returns cross-entropy, or mean squared error for a regression."""
+        return losses.task_loss(self.is_regression)
+
+    def score(self, logits, encoded):
+        """Returns `eval_loss` and the metrics of logits `[N, num_outputs]`, a dict of floats."""
+        scores = metrics.score(self, logits, encoded.labels)
+        return {"eval_loss": metrics.loss(self, logits, encoded.labels), **scores}
+
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes what GLUE wants, see `bert_tf.predictions.write`."""
+        predictions.write(self, split, examples.ids, logits, directory)
 
     def _table(self, data_dir, split):
         if not data_dir:
@@ -154,3 +267,7 @@ class Task:
             return None
         low, high = self.score_range or (-math.inf, math.inf)
         return value if math.isfinite(value) and low <= value <= high else None
+
+
+def _listing(fields):
+    return " and ".join(f"{name}={value!r}" for name, value in fields.items())

@@ -1,4 +1,4 @@
-"""Scores a model at any stage and writes its predictions as GLUE wants them.
+"""Scores a model at any stage and writes its predictions as GLUE and SQuAD want them.
 
 Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs/scores
 """
