@@ -34,6 +34,8 @@ setuptools.setup(
         # tf-models imports these two and leaves their versions open; with these it was tested.
         "tensorflow-model-optimization>=0.8.1,<0.9",
         "tensorflow-datasets>=4.9.9,<5",
+        # tensorflow-datasets imports it to prepare a data set and does not ask for it.
+        "importlib_resources>=6,<8",
         # tensorflow-model-optimization 0.8 does not accept 2.
         "absl-py>=1.4,<2",
         # 1 may change the functions that read and write files.

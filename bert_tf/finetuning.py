@@ -67,6 +67,7 @@ class _Run:
             label_column=options.label_column or None,
             label_type=options.label_type,
             language=options.language,
+            tfds=options.tfds,
         )
         changes = _config_changes(options, source, self.task)
         self.new_gates = "layers" in changes

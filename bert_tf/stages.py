@@ -52,6 +52,7 @@ def factorize(
     init="",
     task_name="",
     data_dir="",
+    tfds="",
     text_columns=None,
     label_column=None,
     label_type=None,
@@ -75,7 +76,8 @@ def factorize(
       density: D times the break-even rank instead.
       init: "svd", "whitened" or "fisher"; empty is "whitened" with data and "svd" without.
       task_name: task of the calibration data; empty takes that of the model.
-      data_dir: its folder.
+      data_dir: its folder; with `tfds` that of TensorFlow Datasets.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       text_columns: of the task "tsv", see `bert_tf.tasks.get`; so the next two.
       label_column: see above.
       label_type: see above.
@@ -97,7 +99,7 @@ def factorize(
     if os.path.isfile(os.path.join(checkpoint, model_dir.INFO_FILE)):
         known = model_dir.load_info(checkpoint)
     info = {key: known[key] for key in _INHERITED if key in known}
-    if init != "svd" and not (data_dir and (task_name or "task" in info)):
+    if init != "svd" and not (data_dir and (task_name or tfds or "task" in info)):
         raise ValueError(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
@@ -120,7 +122,7 @@ def factorize(
             "label_type": label_type,
             "language": language,
         }
-        task = _find_task(info, task_name, data_dir=data_dir, **columns)
+        task, _ = _find_task(info, task_name, data_dir, tfds, **columns)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
         length = _longest(max_seq_length, info, source.config)
         examples = batching.encode(task.read(data_dir, "train"), tokenizer, length)
@@ -140,13 +142,16 @@ def factorize(
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
 
 
-def _find_task(info, task_name, **arguments):
-    """Returns the task called `task_name`, with what the model knows of it; empty is its own."""
-    known = info.get("task")
+def _find_task(info, task_name, data_dir, tfds, **columns):
+    """Returns the task that is asked for and its folder; what is empty is that of the model."""
+    known = dict(info.get("task", {}))
+    if data_dir:
+        known.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+    data_dir = data_dir or info.get("data_dir", "")
+    given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):
-        given = {key: value for key, value in arguments.items() if value and key != "data_dir"}
-        return tasks.get(**{**known, **given})
-    return tasks.get(task_name, **{key: value for key, value in arguments.items() if value})
+        return tasks.get(**{**known, **given}), data_dir
+    return tasks.get(task_name, data_dir=data_dir, **given), data_dir
 
 
 def _longest(max_seq_length, info, config):
@@ -180,6 +185,7 @@ def remove_mask(
     threshold=0.0,
     data_dir="",
     task_name="",
+    tfds="",
     max_seq_length=None,
 ):
     """Removes the gates of a model and writes the compact model directory.
@@ -194,6 +200,7 @@ def remove_mask(
       threshold: in [0, 1); inference gates up to it are dropped.
       data_dir: folder of the task; empty takes the one that the model was trained on.
       task_name: its task; empty takes that of the model.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
 
     Returns:
@@ -206,7 +213,8 @@ def remove_mask(
     gated = model_dir.load(checkpoint, config_file)
     tokenizer = model_dir.load_tokenizer(checkpoint)
     compact = compression.remove_masks(gated, threshold)
-    batches = _check_batches(gated, tokenizer, info, data_dir, task_name, max_seq_length)
+    length = _longest(max_seq_length, info, gated.config)
+    batches = _check_batches(gated, tokenizer, info, length, (task_name, data_dir, tfds))
     difference = compression.largest_difference(gated, compact, batches)
     if not difference <= TOLERANCE:
         raise ValueError(
@@ -228,12 +236,13 @@ def remove_mask(
     return difference
 
 
-def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, num_batches=8):
-    length = _longest(max_seq_length, info, model.config)
-    known_dir = info.get("data_dir", "")
-    if (data_dir or os.path.isdir(known_dir)) and (task_name or "task" in info):
-        task = _find_task(info, task_name, data_dir=data_dir or known_dir)
-        examples = task.read(data_dir or known_dir, task.dev_splits[0])
+def _check_batches(model, tokenizer, info, length, data, num_batches=8):
+    task_name, data_dir, tfds = data
+    if (data_dir or os.path.isdir(info.get("data_dir", ""))) and (
+        task_name or tfds or "task" in info
+    ):
+        task, data_dir = _find_task(info, task_name, data_dir, tfds)
+        examples = task.read(data_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
         return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)[0]
     if data_dir:
@@ -257,6 +266,7 @@ def evaluate(
     *,
     data_dir="",
     task_name="",
+    tfds="",
     split="",
     output_dir="",
     batch_size=64,
@@ -268,6 +278,7 @@ def evaluate(
       folder: the model directory, at any stage.
       data_dir: folder of the task; empty takes the one of the model.
       task_name: the task; empty takes that of the model.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       split: "train", "dev", "test", ...; empty is every dev split of the task.
       output_dir: where scores and predictions go; empty writes none.
       batch_size: examples a batch.
@@ -281,10 +292,9 @@ def evaluate(
     """
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
-    if not (task_name or "task" in info):
+    if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    data_dir = data_dir or info.get("data_dir", "")
-    task = _find_task(info, task_name, data_dir=data_dir)
+    task, data_dir = _find_task(info, task_name, data_dir, tfds)
     if task.num_outputs != model.config.num_labels:
         raise ValueError(
             f"Task {task.name!r} has {task.num_outputs} outputs, but the model in {folder!r} has "

@@ -75,9 +75,7 @@ class Task:
         names = tuple(name for name, _ in self.splits)
         found = tuple(name for name in names if name == split or name.startswith(f"{split}_"))
         if not found:
-            raise ValueError(
-                f"Task {self.name} has no split {split!r}, expected one of {list(names)}."
-            )
+            raise self._no_split(split)
         return found
 
     def to_dict(self):
@@ -111,10 +109,7 @@ class Task:
             raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
         tables = dict(self.splits).get(split)
         if tables is None:
-            raise ValueError(
-                f"Task {self.name} has no split {split!r}, expected one of "
-                f"{[name for name, _ in self.splits]}."
-            )
+            raise self._no_split(split)
         for table in tables:
             if table.exists(data_dir):
                 return table
@@ -122,6 +117,14 @@ class Task:
         raise ValueError(
             f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
             f"{str(data_dir)!r} has no such file."
+        )
+
+    def _no_split(self, split):
+        tfds = dict(self.arguments).get("tfds")
+        source = f" in the data set {tfds!r}" if tfds else ""
+        return ValueError(
+            f"Task {self.name} has no split {split!r}{source}, expected one of "
+            f"{[name for name, _ in self.splits]}."
         )
 
     def _parse(self, labels, line_numbers, path):

@@ -2,7 +2,7 @@
 
 import difflib
 
-from bert_tf import glue
+from bert_tf import glue, tfds_data
 from bert_tf.examples import Table
 from bert_tf.task import Task
 
@@ -16,12 +16,13 @@ def get(
     label_type="class",
     labels=None,
     language="en",
+    tfds="",
 ):
     """Returns the task called `name`, however its case and hyphens are written.
 
     Args:
       name: a GLUE task, "xnli", or "tsv" for `train.tsv`, `dev.tsv` and
-        `test.tsv` with a header line.
+        `test.tsv` with a header line; may be empty beside `tfds`.
       data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
         are collected and sorted, as numbers if all are integers.
       text_columns: for "tsv": one or two column names, in a list or with a comma between them.
@@ -31,6 +32,8 @@ def get(
       labels: the labels that a model was trained with, in the order of its
         logits. Decides those of "tsv"; the others must agree with it.
       language: for "xnli": its two letters. Defaults to "en".
+      tfds: data set of TensorFlow Datasets to read instead of the published
+        files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
 
     Returns:
       `Task`.
@@ -38,6 +41,8 @@ def get(
     Raises:
       ValueError: if the name is unknown or the arguments do not fit the task.
     """
+    prepared = tfds_data.task(tfds) if tfds else None
+    name = name or (prepared.name if prepared else "")
     known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "tsv")}
     if _plain(name) not in known:
         nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
@@ -46,6 +51,11 @@ def get(
             f"{list(known.values())}."
         )
     key = known[_plain(name)]
+    if prepared and key != prepared.name:
+        raise ValueError(
+            f"The data set {tfds!r} is of the task {prepared.name!r}, received the task {key!r}; "
+            "leave one of `tfds` and `task_name` out."
+        )
     if key == "tsv":
         return _tsv(data_dir, text_columns, label_column, label_type, labels)
     if text_columns or label_column or label_type != "class":
@@ -53,7 +63,7 @@ def get(
             "Arguments `text_columns`, `label_column` and `label_type` belong to the task 'tsv', "
             f"received the task {key!r}."
         )
-    task = glue.xnli(language) if key == "XNLI" else glue.TASKS[key]
+    task = prepared or (glue.xnli(language) if key == "XNLI" else glue.TASKS[key])
     if labels and tuple(labels) != task.labels:
         raise ValueError(
             f"Task {key} has the labels {task.labels and list(task.labels)}, but the model was "

@@ -21,7 +21,7 @@ _DEFINERS = {
     str: flags.DEFINE_string,
 }
 # These say how to run, not what, and do not make a command another one.
-_HOW_TO_RUN = {"overwrite", "timestamp_dir"}
+_HOW_TO_RUN = {"overwrite", "timestamp_dir", "tfds_download"}
 # Names of the flags that the running program defined, in this process.
 _own_flags = set()
 
@@ -63,13 +63,14 @@ def define_dataclass(cls):
         definer(field.name, field.default, text)
 
 
-def dataclass_from_flags(cls):
-    """Returns the options class with the values of FLAGS.
+def dataclass_from_flags(cls, **changes):
+    """Returns the options class with the values of FLAGS, `changes` apart.
 
     Raises:
       ValueError: if a value is out of range.
     """
-    return cls(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)})
+    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
+    return cls(**{**values, **changes})
 
 
 def define_output_flags():
