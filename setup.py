@@ -10,6 +10,8 @@ TOOLS = (
     "finetune",
     "make_demo_task",
     "remove_mask",
+    "report",
+    "sweep",
 )
 
 setuptools.setup(
@@ -44,6 +46,9 @@ setuptools.setup(
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
         "matplotlib>=3.9,<4",
+        # The tables of a report; tabulate is what pandas writes Markdown with.
+        "pandas>=2.2,<4",
+        "tabulate>=0.9,<1",
         # The progress line.
         "tqdm>=4.66,<5",
     ],

@@ -1,9 +1,11 @@
 """How every program of this folder starts, and how it ends on bad input."""
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pathlib
+import signal
 import sys
 import time
 import typing
@@ -11,6 +13,9 @@ import typing
 from absl import app, flags, logging
 
 from bert_tf import run_folder
+
+#: Environment variable with the process that a program must not outlive.
+PARENT = "FLOP_PARENT"
 
 FLAGS = flags.FLAGS
 
@@ -40,6 +45,7 @@ def run(main, define_flags):
       main: function of one argument, the command line; reads absl's FLAGS.
       define_flags: function without arguments, calls absl's DEFINE functions.
     """
+    _end_with_parent()
     libraries = set(FLAGS)
     _quiet_logging()
     define_flags()
@@ -111,6 +117,17 @@ def _command():
         if FLAGS[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _end_with_parent():
+    """Ends with a sweep that is killed: the next one must find nobody in its folders."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or sys.platform != "linux":
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit("The sweep that started this run has ended.")
 
 
 def _quiet_logging():
