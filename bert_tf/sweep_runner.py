@@ -90,6 +90,8 @@ class SweepRunner:
     def _reason(self, run, code):
         if code < 0:
             return f"killed by signal {-code}"
+        if not code:
+            return f"ended without {run.done_file}"
         if self.shows_output:
             return f"ended with exit code {code}"
         with open(self._log(run), encoding="utf-8", errors="replace") as log:
