@@ -1,15 +1,14 @@
 """What happens beside the training steps: a progress line, TensorBoard and checkpoints."""
 
-import io
 import sys
 import time
 
-import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import logging
 
+from bert_tf import plots
 from bert_tf.config import PROJECTIONS
 from flop_tf import FixGates
 from flop_tf.backend import keras
@@ -184,21 +183,5 @@ def write_survivors(writer, step, model):
                 grid[index, PROJECTIONS.index(name)] = rank
                 tf.summary.scalar(f"survivors/blocks.{index}.{name}", rank)
         if not np.isnan(grid).all():
-            tf.summary.image("survivors", _heatmap(grid))
-
-
-def _heatmap(grid):
-    """Returns the ranks `[layers, projections]` as an image tensor `[1, height, width, 4]`."""
-    figure = matplotlib.figure.Figure(figsize=(8, 1 + 0.45 * len(grid)), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0)
-    figure.colorbar(image, label="ranks kept")
-    axes.set_xticks(range(len(PROJECTIONS)), PROJECTIONS, rotation=20)
-    axes.set_yticks(range(len(grid)))
-    axes.set_ylabel("layer")
-    for (row, column), rank in np.ndenumerate(grid):
-        if np.isfinite(rank):
-            axes.text(column, row, f"{rank:.0f}", ha="center", va="center", color="white")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return tf.image.decode_png(buffer.getvalue(), channels=4)[tf.newaxis]
+            image = tf.image.decode_png(plots.rank_heatmap(grid), channels=4)
+            tf.summary.image("survivors", image[tf.newaxis])

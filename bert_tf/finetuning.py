@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import time
 
 import tensorflow as tf
 from absl import logging
@@ -67,6 +68,7 @@ class _Run:
             max_query_length=options.max_query_length,
             n_best_size=options.n_best_size,
             max_answer_length=options.max_answer_length,
+            tfds=options.tfds,
         )
         length = options.max_seq_length or self.task.default_seq_length
         self.options = options = dataclasses.replace(options, max_seq_length=length)
@@ -76,15 +78,17 @@ class _Run:
         self.total_steps = self.data.total_steps
         self.model = model_dir.build(source, **changes)
         self._compile()
-        self.loss = 0.0
+        self.loss = self.eval_time = 0.0
 
     def start(self):
         """Trains from the last checkpoint, or from the start, to the end."""
         options = self.options
+        began = time.perf_counter()
         if options.do_train:
             self._train()
         else:
             self._evaluate(0)
+        train_time = time.perf_counter() - began - self.eval_time  # Since the last start.
         results = self._read_best()
         if options.do_predict:
             self._predict()
@@ -92,6 +96,7 @@ class _Run:
         for split, scores in results["scores"].items():
             prefix = "" if split == self.data.report_split else f"{split}_"
             lines += [f"{prefix}{key} = {value:.6f}" for key, value in sorted(scores.items())]
+        lines += [f"train_time = {train_time:.1f}", f"eval_time = {self.eval_time:.1f}"]
         files.write_text(os.path.join(self.folder, RESULTS_FILE), "\n".join(lines) + "\n")
         logging.info("Best model, of step %d: %s", results["step"], _brief(results["scores"]))
         return results["scores"]
@@ -232,9 +237,11 @@ class _Run:
     # Evaluation.
 
     def _evaluate(self, step):
+        began = time.perf_counter()
         scores = evaluation.score(
             self.model, self.task, self.data.splits, self.options.eval_batch_size
         )
+        self.eval_time += time.perf_counter() - began
         selected = scores[self.data.select_split][self.task.primary_metric] if scores else 0.0
         if not self.options.do_train:
             self._save_best(step, scores)

@@ -26,6 +26,7 @@ class FinetuneOptions:
     # What to train, on what, and where to put it.
     task_name: str = option("", "GLUE task, xnli, squad, or tsv for files of your own.")
     data_dir: str = option("", "Folder of the task in its published layout.")
+    tfds: str = option("", "Data set of TensorFlow Datasets instead, such as glue/sst2.")
     init_checkpoint: str = option("", "BERT to start from: folder or checkpoint, any format.")
     output_dir: str = option("", "Folder for the model, checkpoints and TensorBoard files.")
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
@@ -104,7 +105,7 @@ class FinetuneOptions:
                     f"received {value!r}."
                 )
         for name in ("task_name", "data_dir", "init_checkpoint", "output_dir"):
-            if not getattr(self, name):
+            if not getattr(self, name) and not (name == "task_name" and self.tfds):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
         for name in ("train_batch_size", "eval_batch_size", "predict_batch_size"):
             self._check(name, getattr(self, name) >= 1, "at least 1")

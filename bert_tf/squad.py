@@ -5,7 +5,8 @@ import os
 
 from official.nlp.tools import squad_evaluate_v1_1
 
-from bert_tf import files, losses, metrics, squad_examples, squad_windows
+from bert_tf import files, losses, metrics, squad_windows
+from bert_tf.squad_examples import SquadFile
 from bert_tf.task import Task
 
 
@@ -15,8 +16,9 @@ class SquadTask(Task):
 
     Args:
       name: "SQuAD".
-      splits: tuple of `(split, file name)`.
+      splits: tuple of `(split, sources)`, see `bert_tf.squad_examples.SquadFile`.
       primary_metric: the metric that decides which checkpoint is best.
+      arguments: tuple of `(name, value)` of what `get` received beside name and settings.
       doc_stride: tokens between the starts of two windows of a paragraph.
       max_query_length: tokens of a question that are kept.
       n_best_size: starts and ends of a window that are combined, and answers that are kept.
@@ -27,7 +29,10 @@ class SquadTask(Task):
     """
 
     name: str = "SQuAD"
-    splits: tuple = (("train", "train-v1.1.json"), ("dev", "dev-v1.1.json"))
+    splits: tuple = (
+        ("train", (SquadFile("train-v1.1.json"),)),
+        ("dev", (SquadFile("dev-v1.1.json"),)),
+    )
     primary_metric: str = "f1"
     doc_stride: int = 128
     max_query_length: int = 64
@@ -45,25 +50,15 @@ class SquadTask(Task):
 
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again."""
-        return {"name": self.name, **self._settings()}
+        return {"name": self.name, **self._settings(), **dict(self.arguments)}
 
     def read(self, data_dir, split):
-        """Reads `SquadExamples` from `train-v1.1.json` or `dev-v1.1.json`.
+        """Reads the `SquadExamples` of a split, in an order that is the same from every source.
 
         Raises:
           ValueError: if the split or the file is missing or its content does not fit.
         """
-        (split,) = self.expand(split)
-        if not data_dir:
-            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
-        name = dict(self.splits)[split]
-        path = os.path.join(data_dir, name)
-        if not os.path.isfile(path):
-            raise ValueError(
-                f"Task {self.name} reads its split {split!r} from {name}, but the folder "
-                f"{str(data_dir)!r} has no such file."
-            )
-        return squad_examples.read(path)
+        return self.source(data_dir, split).read(data_dir).in_order()
 
     def holdout(self, examples, num_examples, seed):
         """Splits off whole articles with `num_examples` questions or a few more."""

@@ -44,6 +44,24 @@ class SquadExamples:
         wanted, number = set(indices), itertools.count()
         return self._with_questions(lambda qas: [qa for qa in qas if next(number) in wanted])
 
+    def in_order(self):
+        """Returns the questions by id, paragraphs and articles by their first question.
+
+        TensorFlow Datasets shuffles the questions, so that no order of the file is left there.
+        """
+        articles = []
+        for article in self.articles:
+            paragraphs = [
+                {**paragraph, "qas": sorted(paragraph["qas"], key=_id)}
+                for paragraph in article["paragraphs"]
+                if paragraph["qas"]
+            ]
+            if paragraphs:
+                paragraphs.sort(key=lambda paragraph: _id(paragraph["qas"][0]))
+                articles.append({**article, "paragraphs": paragraphs})
+        articles.sort(key=lambda article: _id(article["paragraphs"][0]["qas"][0]))
+        return SquadExamples(articles)
+
     def with_first_answers(self):
         """Returns the questions with no more than one answer each."""
         return self._with_questions(lambda qas: [{**q, "answers": q["answers"][:1]} for q in qas])
@@ -88,6 +106,25 @@ class SquadExamples:
         return SquadExamples(articles)
 
 
+@dataclasses.dataclass(frozen=True)
+class SquadFile:
+    """A split as a JSON file of the published layout.
+
+    Args:
+      file: path inside the data folder.
+    """
+
+    file: str
+
+    def exists(self, data_dir):
+        """Whether the file lies in `data_dir`."""
+        return os.path.isfile(os.path.join(data_dir, self.file))
+
+    def read(self, data_dir):
+        """Returns the `SquadExamples` of the file, see `read`."""
+        return read(os.path.join(data_dir, self.file))
+
+
 def read(path):
     """Returns the `SquadExamples` of a JSON file.
 
@@ -127,6 +164,10 @@ def _question(data):
         for a in data.get("answers", ())
     ]
     return {"id": _text(data["id"]), "question": _text(data["question"]), "answers": answers}
+
+
+def _id(question):
+    return question["id"]
 
 
 def _text(value):

@@ -50,6 +50,7 @@ def factorize(
     init="",
     task_name="",
     data_dir="",
+    tfds="",
     text_columns=None,
     label_column=None,
     label_type=None,
@@ -73,7 +74,8 @@ def factorize(
       density: D times the break-even rank instead.
       init: "svd", "whitened" or "fisher"; empty is "whitened" with data and "svd" without.
       task_name: task of the calibration data; empty takes that of the model.
-      data_dir: its folder.
+      data_dir: its folder; with `tfds` that of TensorFlow Datasets.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       text_columns: of the task "tsv", see `bert_tf.tasks.get`; so the next two.
       label_column: see above.
       label_type: see above.
@@ -96,7 +98,7 @@ def factorize(
     if os.path.isfile(os.path.join(checkpoint, model_dir.INFO_FILE)):
         known = model_dir.load_info(checkpoint)
     info = {key: known[key] for key in _INHERITED if key in known}
-    if init != "svd" and not (data_dir and (task_name or "task" in info)):
+    if init != "svd" and not (data_dir and (task_name or tfds or "task" in info)):
         raise ValueError(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
@@ -119,7 +121,7 @@ def factorize(
             "label_type": label_type,
             "language": language,
         }
-        task = _find_task(info, task_name, data_dir=data_dir, **columns)
+        task, _ = _find_task(info, task_name, data_dir, tfds, **columns)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
         length = _longest(max_seq_length, info, source.config, task.default_seq_length)
         examples = task.read(data_dir, "train")
@@ -140,13 +142,16 @@ def factorize(
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
 
 
-def _find_task(info, task_name, **arguments):
-    """Returns the task called `task_name`, with what the model knows of it; empty is its own."""
-    known = info.get("task")
+def _find_task(info, task_name, data_dir, tfds, **columns):
+    """Returns the task that is asked for and its folder; what is empty is that of the model."""
+    known = dict(info.get("task", {}))
+    if data_dir:
+        known.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+    data_dir = data_dir or info.get("data_dir", "")
+    given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):
-        given = {key: value for key, value in arguments.items() if value and key != "data_dir"}
-        return tasks.get(**{**known, **given})
-    return tasks.get(task_name, **{key: value for key, value in arguments.items() if value})
+        return tasks.get(**{**known, **given}), data_dir
+    return tasks.get(task_name, data_dir=data_dir, **given), data_dir
 
 
 def _longest(max_seq_length, info, config, default=128):
@@ -180,6 +185,7 @@ def remove_mask(
     threshold=0.0,
     data_dir="",
     task_name="",
+    tfds="",
     max_seq_length=None,
 ):
     """Removes the gates of a model and writes the compact model directory.
@@ -194,6 +200,7 @@ def remove_mask(
       threshold: in [0, 1); inference gates up to it are dropped.
       data_dir: folder of the task; empty takes the one that the model was trained on.
       task_name: its task; empty takes that of the model.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       max_seq_length: longest input in WordPieces; None takes that of the training,
         else the default of the task.
 
@@ -207,7 +214,8 @@ def remove_mask(
     gated = model_dir.load(checkpoint, config_file)
     tokenizer = model_dir.load_tokenizer(checkpoint)
     compact = compression.remove_masks(gated, threshold)
-    batches = _check_batches(gated, tokenizer, info, data_dir, task_name, max_seq_length)
+    data = (task_name, data_dir, tfds)
+    batches = _check_batches(gated, tokenizer, info, max_seq_length, data)
     difference = compression.largest_difference(gated, compact, batches)
     if not difference <= TOLERANCE:
         raise ValueError(
@@ -229,12 +237,14 @@ def remove_mask(
     return difference
 
 
-def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, num_batches=8):
-    known_dir = info.get("data_dir", "")
-    if (data_dir or os.path.isdir(known_dir)) and (task_name or "task" in info):
-        task = _find_task(info, task_name, data_dir=data_dir or known_dir)
+def _check_batches(model, tokenizer, info, max_seq_length, data, num_batches=8):
+    task_name, data_dir, tfds = data
+    if (data_dir or os.path.isdir(info.get("data_dir", ""))) and (
+        task_name or tfds or "task" in info
+    ):
+        task, data_dir = _find_task(info, task_name, data_dir, tfds)
         length = _longest(max_seq_length, info, model.config, task.default_seq_length)
-        examples = task.read(data_dir or known_dir, task.dev_splits[0])
+        examples = task.read(data_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
         return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)[0]
     if data_dir:
@@ -259,6 +269,7 @@ def evaluate(
     *,
     data_dir="",
     task_name="",
+    tfds="",
     split="",
     output_dir="",
     batch_size=64,
@@ -270,6 +281,7 @@ def evaluate(
       folder: the model directory, at any stage.
       data_dir: folder of the task; empty takes the one of the model.
       task_name: the task; empty takes that of the model.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       split: "train", "dev", "test", ...; empty is every dev split of the task.
       output_dir: where scores and predictions go; empty writes none.
       batch_size: examples a batch.
@@ -284,10 +296,9 @@ def evaluate(
     """
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
-    if not (task_name or "task" in info):
+    if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    data_dir = data_dir or info.get("data_dir", "")
-    task = _find_task(info, task_name, data_dir=data_dir)
+    task, data_dir = _find_task(info, task_name, data_dir, tfds)
     task.check_head(model.config, f"the model in {folder!r}")
     scores = {}
     for name in task.expand(split or "dev"):

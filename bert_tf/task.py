@@ -27,13 +27,16 @@ class Task(abc.ABC):
 
     Args:
       name: as it is published, for example "SST-2".
-      splits: tuple of `(split, where it is read from)`.
+      splits: tuple of `(split, sources)`; a source has `file`, `exists(data_dir)` and
+        `read(data_dir)`, the first one that exists is read.
       primary_metric: the metric that decides which checkpoint is best.
+      arguments: tuple of `(name, value)` of what `get` received beside the name.
     """
 
     name: str
     splits: tuple
     primary_metric: str
+    arguments: tuple = ()
 
     #: Longest input in WordPieces where none is asked for.
     default_seq_length = 128
@@ -57,9 +60,7 @@ class Task(abc.ABC):
         names = tuple(name for name, _ in self.splits)
         found = tuple(name for name in names if name == split or name.startswith(f"{split}_"))
         if not found:
-            raise ValueError(
-                f"Task {self.name} has no split {split!r}, expected one of {list(names)}."
-            )
+            raise self._no_split(split)
         return found
 
     def check_head(self, config, owner):
@@ -70,6 +71,34 @@ class Task(abc.ABC):
                 f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
                 f"{_listing(found)}."
             )
+
+    def source(self, data_dir, split):
+        """Returns the first source of a split that exists in `data_dir`.
+
+        Raises:
+          ValueError: if there is no such split or none of its files.
+        """
+        if not data_dir:
+            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
+        sources = dict(self.splits).get(split)
+        if sources is None:
+            raise self._no_split(split)
+        for source in sources:
+            if source.exists(data_dir):
+                return source
+        files = list(dict.fromkeys(source.file for source in sources))
+        raise ValueError(
+            f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
+            f"{str(data_dir)!r} has no such file."
+        )
+
+    def _no_split(self, split):
+        tfds = dict(self.arguments).get("tfds")
+        source = f" in the data set {tfds!r}" if tfds else ""
+        return ValueError(
+            f"Task {self.name} has no split {split!r}{source}, expected one of "
+            f"{[name for name, _ in self.splits]}."
+        )
 
     def holdout(self, examples, num_examples, seed):
         """Splits examples into `(rest, held out)`, see `bert_tf.batching.holdout`."""
@@ -140,7 +169,7 @@ class TextTask(Task):
 
     Args:
       name: as it is written in GLUE, for example "SST-2".
-      splits: tuple of `(split, tables)`; the first table whose files exist is read.
+      splits: tuple of `(split, tables)`, see `bert_tf.examples.Table`.
       primary_metric: the metric that decides which checkpoint is best.
       labels: the classes as text, in the order of the logits; None for a regression.
       prediction_files: tuple of `(split, file name)` of a GLUE submission.
@@ -154,7 +183,6 @@ class TextTask(Task):
     prediction_files: tuple = ()
     score_range: tuple | None = None
     label_names: tuple = ()
-    arguments: tuple = ()
 
     @property
     def is_regression(self):
@@ -196,7 +224,7 @@ class TextTask(Task):
           ValueError: if the split, a file or a column is missing, or the
             content is empty, not UTF-8, too short or has an unknown label.
         """
-        table = self._table(data_dir, split)
+        table = self.source(data_dir, split)
         texts, labels, ids, line_numbers = table.read(data_dir)
         if labels is not None:
             labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
@@ -218,24 +246,6 @@ class TextTask(Task):
     def write_predictions(self, split, examples, encoded, logits, directory):
         """Writes what GLUE wants, see `bert_tf.predictions.write`."""
         predictions.write(self, split, examples.ids, logits, directory)
-
-    def _table(self, data_dir, split):
-        if not data_dir:
-            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
-        tables = dict(self.splits).get(split)
-        if tables is None:
-            raise ValueError(
-                f"Task {self.name} has no split {split!r}, expected one of "
-                f"{[name for name, _ in self.splits]}."
-            )
-        for table in tables:
-            if table.exists(data_dir):
-                return table
-        files = list(dict.fromkeys(table.file for table in tables))
-        raise ValueError(
-            f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
-            f"{str(data_dir)!r} has no such file."
-        )
 
     def _parse(self, labels, line_numbers, path):
         """Turns label texts into int32 classes or float32 scores."""

@@ -1,11 +1,16 @@
 """Fixtures and settings of all tests."""
 
+import functools
+import http.server
 import os
 import pathlib
+import threading
+import zipfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
 
 import pytest  # noqa: E402
+import tensorflow_datasets as tfds  # noqa: E402
 
 from flop_tf.backend import keras  # noqa: E402
 
@@ -33,3 +38,33 @@ def minilm_dir():
     if not path:
         pytest.skip("FLOP_MINILM_DIR does not name a folder written by tools/fetch_minilm.py.")
     return pathlib.Path(path)
+
+
+@pytest.fixture(scope="session")
+def publish(tmp_path_factory):
+    """Returns a function that puts a GLUE folder where TFDS' own GLUE code downloads it from."""
+    folder = tmp_path_factory.mktemp("published")
+    handler = functools.partial(_QuietHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    glue = tfds.builder_cls("glue")
+
+    def publish(config, files):
+        archive = folder / f"{config}.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in files:
+                file.write(path, f"{glue.builder_configs[config].data_dir}/{path.name}")
+
+    publish.folder, publish.address = folder, f"{address}/"
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, config in glue.builder_configs.items():
+            patch.setattr(config, "data_url", f"{address}/{name}.zip")
+        yield publish
+    server.shutdown()
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass

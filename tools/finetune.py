@@ -8,7 +8,7 @@ Usage:
 
 import dataclasses
 
-from flop_tools import program
+from flop_tools import data_flags, program
 
 from absl import flags
 
@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Runs what FLAGS ask for."""
-    options = program.dataclass_from_flags(FinetuneOptions)
+    options = program.dataclass_from_flags(FinetuneOptions, data_dir=data_flags.data_dir())
     with program.output_folder(options.output_dir, finetuning.RESULTS_FILE) as folder:
         if folder is not None:
             finetuning.finetune(dataclasses.replace(options, output_dir=folder))
@@ -29,6 +29,7 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     program.define_dataclass(FinetuneOptions)
+    data_flags.define()
     program.define_output_flags()
 
 

@@ -1,9 +1,11 @@
 """How every program of this folder starts, and how it ends on bad input."""
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pathlib
+import signal
 import sys
 import time
 import typing
@@ -11,6 +13,9 @@ import typing
 from absl import app, flags, logging
 
 from bert_tf import run_folder
+
+#: Environment variable with the process that a program must not outlive.
+PARENT = "FLOP_PARENT"
 
 FLAGS = flags.FLAGS
 
@@ -21,7 +26,7 @@ _DEFINERS = {
     str: flags.DEFINE_string,
 }
 # These say how to run, not what, and do not make a command another one.
-_HOW_TO_RUN = {"overwrite", "timestamp_dir"}
+_HOW_TO_RUN = {"overwrite", "timestamp_dir", "tfds_download"}
 # Names of the flags that the running program defined, in this process.
 _own_flags = set()
 
@@ -40,6 +45,7 @@ def run(main, define_flags):
       main: function of one argument, the command line; reads absl's FLAGS.
       define_flags: function without arguments, calls absl's DEFINE functions.
     """
+    _end_with_parent()
     libraries = set(FLAGS)
     _quiet_logging()
     define_flags()
@@ -63,13 +69,14 @@ def define_dataclass(cls):
         definer(field.name, field.default, text)
 
 
-def dataclass_from_flags(cls):
-    """Returns the options class with the values of FLAGS.
+def dataclass_from_flags(cls, **changes):
+    """Returns the options class with the values of FLAGS, `changes` apart.
 
     Raises:
       ValueError: if a value is out of range.
     """
-    return cls(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)})
+    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
+    return cls(**{**values, **changes})
 
 
 def define_output_flags():
@@ -110,6 +117,17 @@ def _command():
         if FLAGS[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _end_with_parent():
+    """Ends with a sweep that is killed: the next one must find nobody in its folders."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or sys.platform != "linux":
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit("The sweep that started this run has ended.")
 
 
 def _quiet_logging():

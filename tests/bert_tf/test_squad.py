@@ -202,7 +202,8 @@ def test_it_learns(dense, data_dir):
     lines = pathlib.Path(folder, finetuning.RESULTS_FILE).read_text().splitlines()
     found = dict(line.split(" = ") for line in lines)
     keys = {"eval_loss", "exact_match", "f1"}
-    assert set(found) == {"global_step", "loss", *keys, *(f"holdout_{key}" for key in keys)}
+    keys |= {f"holdout_{key}" for key in keys}
+    assert set(found) == {"global_step", "loss", "train_time", "eval_time", *keys}
     assert float(found["f1"]) == pytest.approx(scores["dev"]["f1"], abs=1e-6)
     tags = set()
     for file in pathlib.Path(folder, "tensorboard").glob("events*"):

@@ -72,7 +72,7 @@ def test_whitened_is_the_default_with_data_and_better(bert_dir, sst_dir, tmp_pat
         )
         first, second = bert_tf.load(bert_dir), bert_tf.load(folder)
         tokenizer = bert_tf.load_tokenizer(bert_dir)
-        batches = stages._check_batches(first, tokenizer, {}, sst_dir, "sst-2", 11)
+        batches = stages._check_batches(first, tokenizer, {}, 11, ("sst-2", sst_dir, ""))
         outputs = [[m.encoder(x)["pooled_output"] for x, *_ in batches] for m in (first, second)]
         errors[init] = np.mean((np.concatenate(outputs[0]) - np.concatenate(outputs[1])) ** 2)
         assert bert_tf.load_info(folder)["init"] == (init or "whitened")
