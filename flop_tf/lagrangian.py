@@ -42,6 +42,8 @@ class Lagrangian(keras.layers.Layer):
             "shape": [],
             "initializer": "zeros",
             "constraint": keras.constraints.NonNeg(),
+            # Every replica makes the same update.
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
         }
         self.lambda_1 = self.add_weight(name="lambda_1", **multiplier)
         self.lambda_2 = self.add_weight(name="lambda_2", **multiplier)
