@@ -161,25 +161,57 @@ def training_dataset(
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    _check(len(encoded), batch_size)
     widths = widths if pad_to is None else (pad_to,)
-    steps_per_epoch = -(-len(encoded) // batch_size)
-    epoch, skipped = divmod(first_step, steps_per_epoch)
-    if num_steps is None:
-        num_steps = steps_per_epoch - skipped
-    num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
-    lengths = encoded.lengths
-    plans = [
-        training_plan(lengths, batch_size, encoded.max_seq_length, seed, epoch + i, widths)
-        for i in range(max(1, num_epochs))
-    ]
-    indices, chosen = (
-        np.concatenate(parts)[skipped : skipped + num_steps] for parts in zip(*plans, strict=True)
-    )
+    indices, chosen = _plan(encoded, batch_size, seed, first_step, num_steps, widths)
     return _dataset(encoded, indices, chosen)
 
 
-def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None):
+def replica_dataset(
+    encoded,
+    batch_size,
+    seed,
+    first_step,
+    num_steps,
+    widths=None,
+    *,
+    replicas=1,
+    local=(0, 1),
+    multiple=1,
+):
+    """Returns the batches of `training_dataset` as the replicas of one process take them.
+
+    A step's batch is split evenly between the replicas; rows that fill it up have
+    weight 0, and the others more than 1, so that `sum(weight * loss) / rows`,
+    averaged over replicas, is the mean over the examples of the step. All batches
+    have the same number of rows.
+
+    Args:
+      encoded: see `training_dataset`; so the next five.
+      batch_size: B of a step, over all replicas.
+      seed: see above.
+      first_step: see above.
+      num_steps: see above.
+      widths: see above.
+      replicas: number of all replicas.
+      local: `(first, number)`, the replicas of this process.
+      multiple: the rows of a replica are rounded up to a multiple of it.
+
+    Returns:
+      `tf.data.Dataset` of `(features, labels, weights, index)`, one element for each
+      local replica in turn, step by step; weights are float32 `[rows]`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    indices, chosen = _plan(encoded, batch_size, seed, first_step, num_steps, widths)
+    filled = _fill(indices, replicas * multiple)
+    real = filled >= 0
+    weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
+    indices, weights = (_part(values, replicas, local) for values in (filled, weights))
+    return _dataset(encoded, indices, np.repeat(chosen, local[1]), True, weights)
+
+
+def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None, replicas=1, local=None):
     """Returns batches that cover each example once, sorted by length.
 
     Args:
@@ -187,10 +219,12 @@ def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None):
       batch_size: B, at least 1.
       widths: as in `training_plan`.
       pad_to: one width for all batches, instead of `widths`.
+      replicas: number of all replicas, which share the rows of a batch.
+      local: `(first, number)`, the replicas of this process. With it all elements
+        have the same number of rows; those of index -1 only fill up.
 
     Returns:
-      `(dataset, order)`: elements as of `training_dataset`, and the position
-      `[N]` in `encoded` of each row, so that `restored[order] = rows`.
+      `tf.data.Dataset` as of `training_dataset`, one element for each local replica in turn.
 
     Raises:
       ValueError: if there are no examples or a width does not fit.
@@ -204,7 +238,43 @@ def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None):
     )
     widths = widths if pad_to is None else (pad_to,)
     chosen = _widths(lengths, indices, encoded.max_seq_length, widths)
-    return _dataset(encoded, indices, chosen), order
+    if local is None:
+        return _dataset(encoded, indices, chosen)
+    filled = _fill(indices, replicas)
+    return _dataset(encoded, _part(filled, replicas, local), np.repeat(chosen, local[1]), True)
+
+
+def _plan(encoded, batch_size, seed, first_step, num_steps, widths):
+    """Returns the training plan of `num_steps` steps from any step on, `[S, B]` and `[S]`."""
+    _check(len(encoded), batch_size)
+    steps_per_epoch = -(-len(encoded) // batch_size)
+    epoch, skipped = divmod(first_step, steps_per_epoch)
+    if num_steps is None:
+        num_steps = steps_per_epoch - skipped
+    num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
+    lengths = encoded.lengths
+    plans = [
+        training_plan(lengths, batch_size, encoded.max_seq_length, seed, epoch + i, widths)
+        for i in range(max(1, num_epochs))
+    ]
+    indices, chosen = (
+        np.concatenate(parts)[skipped : skipped + num_steps] for parts in zip(*plans, strict=True)
+    )
+    return indices, chosen
+
+
+def _fill(indices, multiple):
+    """Returns a plan `[S, B]` with columns of -1 up to the next multiple."""
+    missing = -indices.shape[1] % multiple
+    return np.pad(indices, [(0, 0), (0, missing)], constant_values=-1)
+
+
+def _part(values, replicas, local):
+    """Returns the rows of a plan `[S, B]` for the local replicas, `[S number, B / replicas]`."""
+    first, number = local
+    rows = values.shape[1] // replicas
+    parts = values.reshape(-1, replicas, rows)[:, first : first + number]
+    return parts.reshape(-1, rows)
 
 
 def _check(num_examples, batch_size):
@@ -241,27 +311,32 @@ def _widths(lengths, indices, max_seq_length, widths):
     return widths[np.searchsorted(widths, longest)].astype(np.int32)
 
 
-def _dataset(encoded, indices, widths):
-    """Returns the batches of a plan, gathered and padded by TensorFlow."""
+def _dataset(encoded, indices, widths, keeps_rows=False, *weights):
+    """Returns the batches of a plan, gathered and padded by TensorFlow.
+
+    Rows of index -1 are left out, or with `keeps_rows` hold any example.
+    """
     labels = None if encoded.labels is None else tf.constant(encoded.labels)
+    static_rows = indices.shape[1] if keeps_rows else None
     static_width = int(widths[0]) if len(set(widths.tolist())) == 1 else None
 
-    def batch(index, width):
-        index = tf.boolean_mask(index, index >= 0)
-        ids = tf.gather(encoded.ids, index)
+    def batch(index, width, *weights):
+        index = index if keeps_rows else tf.boolean_mask(index, index >= 0)
+        taken = tf.maximum(index, 0)
+        ids = tf.gather(encoded.ids, taken)
 
         def padded(rows, value):
             dense = rows.to_tensor(value, shape=tf.stack([tf.constant(-1, tf.int32), width]))
-            return tf.ensure_shape(dense, [None, static_width])
+            return tf.ensure_shape(dense, [static_rows, static_width])
 
+        mask = tf.sequence_mask(ids.row_lengths(), width, tf.int32)
         features = {
             "input_word_ids": padded(ids, encoded.pad_id),
-            "input_mask": tf.sequence_mask(ids.row_lengths(), width, tf.int32),
-            "input_type_ids": padded(tf.gather(encoded.segments, index), 0),
+            "input_mask": tf.ensure_shape(mask, [static_rows, static_width]),
+            "input_type_ids": padded(tf.gather(encoded.segments, taken), 0),
         }
-        features["input_mask"] = tf.ensure_shape(features["input_mask"], [None, static_width])
-        given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, index)
-        return features, given, index
+        given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, taken)
+        return features, given, *weights, index
 
-    dataset = tf.data.Dataset.from_tensor_slices((indices, widths))
+    dataset = tf.data.Dataset.from_tensor_slices((indices, widths, *weights))
     return dataset.map(batch, num_parallel_calls=2).prefetch(2)

@@ -1,7 +1,9 @@
 """What happens beside the training steps: a progress line, TensorBoard and checkpoints."""
 
 import io
+import signal
 import sys
+import threading
 import time
 
 import matplotlib.figure
@@ -41,13 +43,15 @@ class ProgressLine(keras.callbacks.Callback):
       scores: dict that holds the newest score under "score".
       factorized_share: what turns a count over the dense kernels into one over
         the factors, `dense / factorized`; None shows only the first.
+      disable: whether nothing is shown.
     """
 
-    def __init__(self, total_steps, scores, factorized_share=None):
+    def __init__(self, total_steps, scores, factorized_share=None, disable=False):
         super().__init__()
         self.total_steps = total_steps
         self.scores = scores
         self.factorized_share = factorized_share
+        self.disable = disable
         self.line = None
 
     def on_train_begin(self, logs=None):
@@ -58,6 +62,7 @@ class ProgressLine(keras.callbacks.Callback):
             unit="step",
             mininterval=1.0 if sys.stderr.isatty() else 30.0,
             dynamic_ncols=True,
+            disable=self.disable,
         )
 
     def on_train_batch_end(self, batch, logs=None):
@@ -166,6 +171,48 @@ class AtSteps(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations)
         if step % self.every == 0 or step == self.last_step or self.model.stop_training:
             self.function(step, logs)
+
+
+class StopOnSigterm(keras.callbacks.Callback):
+    """Ends the program after the step in which SIGTERM comes, with a checkpoint of it.
+
+    Args:
+      checkpoints: the `RunCheckpoints` of the run.
+
+    Raises:
+      SystemExit: with 143, as a process that SIGTERM ends.
+    """
+
+    def __init__(self, checkpoints):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.received = False
+        self.previous = None
+
+    def on_train_begin(self, logs=None):
+        """Takes the signal; Python allows it in the main thread only."""
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGTERM, self._receive)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves and stops where the signal came."""
+        if not self.received:
+            return
+        self.on_train_end()
+        self.checkpoints.save()
+        self.checkpoints.finish()
+        step = int(self.model.optimizer.iterations)
+        logging.info("Stopped by SIGTERM at step %d; the same command goes on from there.", step)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def on_train_end(self, logs=None):
+        """Gives the signal back."""
+        if self.previous is not None:
+            signal.signal(signal.SIGTERM, self.previous)
+            self.previous = None
+
+    def _receive(self, *_):
+        self.received = True
 
 
 def write_survivors(writer, step, model):

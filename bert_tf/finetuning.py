@@ -11,6 +11,7 @@ from bert_tf import (
     batching,
     callbacks,
     compression,
+    distribution,
     evaluation,
     files,
     losses,
@@ -20,32 +21,35 @@ from bert_tf import (
     tasks,
 )
 from bert_tf.checkpoints import read_source
+from bert_tf.run_checkpoints import RunCheckpoints
 from bert_tf.run_data import RunData
-from flop_tf import order_gates, rank_importance
+from flop_tf import order_gates, rank_importance, surgery
 from flop_tf.backend import keras
 
 #: Written last; a folder with it holds a finished run.
 RESULTS_FILE = "eval_results.txt"
 
 
-def finetune(options):
+def finetune(options, strategy=None):
     """Trains a model, evaluates it at every checkpoint and keeps the best.
 
     Args:
       options: `FinetuneOptions`.
+      strategy: a `tf.distribute.Strategy`; None makes the one that the options name.
 
     Returns:
-      Scores of the best model by split, a dict of dicts.
+      Scores of the best model by split, a dict of dicts; None in a worker that writes no files.
 
     Raises:
       ValueError: if a file, an option or what the checkpoint holds does not fit.
+      OSError: if a file cannot be written or another worker does not answer.
     """
     keras.utils.set_random_seed(options.seed)
     policy = keras.mixed_precision.global_policy()
     if options.mixed_precision != "none":
         keras.mixed_precision.set_global_policy(f"mixed_{options.mixed_precision}")
     try:
-        return _Run(options).start()
+        return _Run(options, strategy or distribution.make_strategy(options)).start()
     finally:
         keras.mixed_precision.set_global_policy(policy)
 
@@ -53,8 +57,10 @@ def finetune(options):
 class _Run:
     """One run: its data, model, optimizers and files."""
 
-    def __init__(self, options):
+    def __init__(self, options, strategy):
         self.options = options
+        self.strategy = strategy
+        self.is_chief = distribution.is_chief(options)
         self.folder = options.output_dir
         source = read_source(
             options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
@@ -69,20 +75,30 @@ class _Run:
             language=options.language,
         )
         changes = _config_changes(options, source, self.task)
-        self.new_gates = "layers" in changes
         self.data = RunData(options, self.task, self.tokenizer)
         self.total_steps = self.data.total_steps
-        self.model = model_dir.build(source, **changes)
-        self._compile()
+        self.checkpoints = RunCheckpoints(self.folder, options.keep_checkpoints, self.is_chief)
+        if "layers" in changes and self._orders_gates():
+            # On one device, before the model is spread over several.
+            ordered = self._order_gates(model_dir.build(source, **changes))
+            source = dataclasses.replace(
+                source, config=ordered.config, weights=surgery.named_weights(ordered)
+            )
+        with strategy.scope():
+            self.model = model_dir.build(source, **changes)
+            self._compile()
         self.loss = 0.0
 
     def start(self):
         """Trains from the last checkpoint, or from the start, to the end."""
         options = self.options
-        if options.do_train:
-            self._train()
-        else:
-            self._evaluate(0)
+        with self.strategy.scope(), distribution.losing_workers():
+            if options.do_train:
+                self._train()
+            else:
+                self._evaluate(0)
+        if not self.is_chief:
+            return None
         results = self._read_best()
         if options.do_predict:
             self._predict()
@@ -102,8 +118,6 @@ class _Run:
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
         gates = {}
         if self.prunes:
-            if self.new_gates and options.do_train and options.gate_order_examples:
-                self._order_gates()
             with self.sparsity.calibrated(options.target_sparsity):
                 pass  # Raises now rather than in the middle of the run if it is out of reach.
             self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
@@ -120,13 +134,20 @@ class _Run:
         loss = losses.task_loss(self.task.is_regression)
         optimization.compile_model(options, model, loss, self.total_steps, **gates)
 
-    def _order_gates(self):
+    def _orders_gates(self):
         options = self.options
-        layers = [layer for layer, *_ in self.sparsity.gated()]
+        prunes = options.target_sparsity is not None and options.do_train
+        return prunes and options.gate_order_examples and not self.checkpoints.found
+
+    def _order_gates(self, model):
+        """Returns the model with its gates in the order of importance."""
+        options, sparsity = self.options, model.kernel_sparsity()
+        layers = [layer for layer, *_ in sparsity.gated()]
         loss = losses.task_loss(self.task.is_regression)
         batches = self.data.small_batches(options.gate_order_examples)
-        importance = rank_importance(self.model, layers, batches, loss)
-        order_gates(self.sparsity, importance, options.target_sparsity, options.initial_log_alpha)
+        importance = rank_importance(model, layers, batches, loss)
+        order_gates(sparsity, importance, options.target_sparsity, options.initial_log_alpha)
+        return model
 
     # Training.
 
@@ -144,20 +165,17 @@ class _Run:
             parts["lagrangian"] = model.lagrangian
             parts["gate_optimizer"] = model.gate_optimizer
             parts["multiplier_optimizer"] = model.multiplier_optimizer
-        self.manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**parts),
-            os.path.join(self.folder, "checkpoints"),
-            max_to_keep=self.options.keep_checkpoints,
-            step_counter=model.optimizer.iterations,
-        )
-        self._restore()
+        self.checkpoints.track(model.optimizer.iterations, **parts)
+        self.checkpoints.restore()
         if bool(self.fixed):
             model.fix_gates()
         first = int(model.optimizer.iterations)
         if first >= self.total_steps or (bool(self.fixed) and not model.train_weights):
             return
-        batches = self.data.train_batches(first)
-        self.writer = tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
+        batches = self.strategy.distribute_datasets_from_function(
+            lambda context: self.data.train_batches(first, context)
+        )
+        self.writer = self._summary_writer()
         with self.writer.as_default(first):
             settings = json.dumps(dataclasses.asdict(self.options), indent=2)
             tf.summary.text("hyper-parameters", f"```\n{settings}\n```")
@@ -172,23 +190,13 @@ class _Run:
             )
         finally:
             line.on_train_end()  # Before an error is shown.
+        self.checkpoints.finish()
         self.writer.close()
 
-    def _restore(self):
-        """Goes back to the newest checkpoint that can be read."""
-        for path in reversed(self.manager.checkpoints):
-            try:
-                self.manager.checkpoint.restore(path)
-            except (tf.errors.OpError, IndexError, RuntimeError, ValueError):
-                logging.warning("The checkpoint %s is incomplete or damaged.", path)
-                continue
-            logging.info("Going on from step %d.", int(self.model.optimizer.iterations))
-            return
-        if self.manager.checkpoints:
-            raise ValueError(
-                f"No checkpoint in {self.manager.directory!r} can be read, all of them are "
-                "incomplete or damaged; delete that folder to start anew."
-            )
+    def _summary_writer(self):
+        if not self.is_chief:
+            return tf.summary.create_noop_writer()
+        return tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
 
     def _callbacks(self):
         found = []
@@ -206,7 +214,8 @@ class _Run:
             *found,
             callbacks.Summaries(self.writer),
             callbacks.AtSteps(self._checkpoint, self.data.save_steps, self.total_steps),
-            callbacks.ProgressLine(self.total_steps, self.shown, share),
+            callbacks.StopOnSigterm(self.checkpoints),
+            callbacks.ProgressLine(self.total_steps, self.shown, share, disable=not self.is_chief),
         ]
 
     def _checkpoint(self, step, logs):
@@ -219,13 +228,7 @@ class _Run:
                 self._evaluate(step)
         elif step == self.total_steps or self.model.stop_training:
             self._save_best(step, {})
-        try:
-            self.manager.save(checkpoint_number=step)
-        except tf.errors.OpError as error:
-            raise OSError(
-                f"The checkpoint of step {step} cannot be written to {self.folder!r}: "
-                f"{error.message}."
-            ) from error
+        self.checkpoints.save()
 
     # Evaluation.
 
@@ -249,6 +252,8 @@ class _Run:
             self._save_best(step, scores)
 
     def _save_best(self, step, scores):
+        if not self.is_chief:
+            return
         model_dir.save(
             self.folder,
             self.model,

@@ -235,7 +235,7 @@ def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, 
         task = _find_task(info, task_name, data_dir=data_dir or known_dir)
         examples = task.read(data_dir or known_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
-        return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)[0]
+        return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)
     if data_dir:
         raise ValueError(
             f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "

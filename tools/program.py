@@ -21,7 +21,7 @@ _DEFINERS = {
     str: flags.DEFINE_string,
 }
 # These say how to run, not what, and do not make a command another one.
-_HOW_TO_RUN = {"overwrite", "timestamp_dir"}
+_HOW_TO_RUN = {"overwrite", "timestamp_dir", "worker_hosts", "task_index", "worker_timeout"}
 # Names of the flags that the running program defined, in this process.
 _own_flags = set()
 
@@ -79,12 +79,13 @@ def define_output_flags():
 
 
 @contextlib.contextmanager
-def output_folder(folder, done_file=None):
+def output_folder(folder, done_file=None, owner=True):
     """Opens the output folder of this command, by the rule of `bert_tf.run_folder`.
 
     Args:
       folder: the folder that was asked for.
       done_file: what a run writes there last; None for a program that always runs again.
+      owner: False for a worker beside the one that writes.
 
     Yields:
       The folder to write to, or None if the same command is already done there.
@@ -96,7 +97,7 @@ def output_folder(folder, done_file=None):
         raise ValueError("An output folder is needed, received none; name one by its flag.")
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
-    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite) as to_do:
+    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None

@@ -260,8 +260,9 @@ def test_without_evaluation_the_last_step_is_kept(run, full_rank):
     "how",
     [
         {"mixed_precision": "bfloat16", "gate_schedule": "noam", "learning_rate_warmup": 3},
+        {"mixed_precision": "float16", "gradient_accumulation_steps": 2},
         # All batches of one shape, each of which XLA compiles anew.
-        {"jit_compile": True, "train_examples": 160, "eval_batch_size": 67},
+        {"jit_compile": True, "gradient_accumulation_steps": 4, "eval_batch_size": 67},
     ],
 )
 def test_ways_to_run(run, full_rank, how):
