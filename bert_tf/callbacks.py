@@ -58,7 +58,7 @@ class ProgressLine(keras.callbacks.Callback):
         """Opens the line at the step from which the run goes on."""
         self.line = tqdm.tqdm(
             total=self.total_steps,
-            initial=int(self.model.optimizer.iterations),
+            initial=int(self.model.optimizer.iterations.numpy()),
             unit="step",
             mininterval=1.0 if sys.stderr.isatty() else 30.0,
             dynamic_ncols=True,
@@ -98,11 +98,11 @@ class Summaries(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Starts the clock."""
-        self.last = int(self.model.optimizer.iterations), time.perf_counter()
+        self.last = int(self.model.optimizer.iterations.numpy()), time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         """Writes every few steps."""
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         if step % self.every:
             return
         before, then = self.last
@@ -136,7 +136,7 @@ class FixGatesAndSay(FixGates):
         logging.info(
             "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
             "asked %.4f.",
-            int(self.model.optimizer.iterations),
+            int(self.model.optimizer.iterations.numpy()),
             shift,
             float(self.sparsity.expected_sparsity()),
             stored,
@@ -168,7 +168,7 @@ class AtSteps(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Calls the function where it is time."""
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         if step % self.every == 0 or step == self.last_step or self.model.stop_training:
             self.function(step, logs)
 
@@ -201,7 +201,7 @@ class StopOnSigterm(keras.callbacks.Callback):
         self.on_train_end()
         self.checkpoints.save()
         self.checkpoints.finish()
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         logging.info("Stopped by SIGTERM at step %d; the same command goes on from there.", step)
         raise SystemExit(128 + signal.SIGTERM)
 

@@ -54,8 +54,11 @@ def make_strategy(options):
 
 
 @contextlib.contextmanager
-def losing_workers():
+def losing_workers(strategy):
     """Turns what TensorFlow says of a lost worker into one sentence.
+
+    Args:
+      strategy: of the run.
 
     Raises:
       ConnectionError: if a collective operation inside does not end.
@@ -69,7 +72,7 @@ def losing_workers():
         tf.errors.InternalError,
         tf.errors.UnavailableError,
     ) as error:
-        if tf.distribute.get_strategy().num_replicas_in_sync < 2:
+        if strategy.num_replicas_in_sync < 2:
             raise
         reason = error.message.partition("\n")[0]
         raise ConnectionError(

@@ -92,7 +92,7 @@ class _Run:
     def start(self):
         """Trains from the last checkpoint, or from the start, to the end."""
         options = self.options
-        with self.strategy.scope(), distribution.losing_workers():
+        with distribution.losing_workers(self.strategy):
             if options.do_train:
                 self._train()
             else:
@@ -169,7 +169,7 @@ class _Run:
         self.checkpoints.restore()
         if bool(self.fixed):
             model.fix_gates()
-        first = int(model.optimizer.iterations)
+        first = int(model.optimizer.iterations.numpy())
         if first >= self.total_steps or (bool(self.fixed) and not model.train_weights):
             return
         batches = self.strategy.distribute_datasets_from_function(

@@ -57,7 +57,7 @@ class RunCheckpoints:
                     raise self._foreign(path) from error
                 logging.warning("The checkpoint %s is incomplete or damaged.", path)
                 continue
-            logging.info("Going on from step %d.", int(self._step))
+            logging.info("Going on from step %d.", int(self._step.numpy()))
             return True
         if self._manager.checkpoints:
             raise ValueError(
@@ -74,7 +74,7 @@ class RunCheckpoints:
         """
         if not self._writes:
             return
-        step = int(self._step)
+        step = int(self._step.numpy())
         try:
             self._manager.save(
                 checkpoint_number=step,
@@ -96,7 +96,7 @@ class RunCheckpoints:
             return
         self._checkpoint.sync()
         written = self._manager.latest_checkpoint or ""
-        if not written.endswith(f"-{int(self._step)}"):
+        if not written.endswith(f"-{int(self._step.numpy())}"):
             self.save()  # Raises what the thread met.
             self._checkpoint.sync()
         for left in glob.glob(os.path.join(self._folder, "*_temp")):

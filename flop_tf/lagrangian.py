@@ -63,7 +63,7 @@ class Lagrangian(keras.layers.Layer):
     @property
     def start_sparsity(self):
         """The sparsity from which the ramp starts, a float."""
-        return float(self._start_sparsity)
+        return float(self._start_sparsity.numpy())
 
     def target(self, step):
         """Returns t, the sparsity asked for at `step`."""

@@ -274,7 +274,7 @@ class FixGates(keras.callbacks.Callback):
         if self.fixed:
             return
         reached = logs.get("stored_sparsity", 0.0) >= self.target_sparsity
-        if reached or int(self.model.optimizer.iterations) >= self.last_step:
+        if reached or int(self.model.optimizer.iterations.numpy()) >= self.last_step:
             self.fix(self.sparsity.calibrate(self.target_sparsity))
 
     def fix(self, shift=0.0):

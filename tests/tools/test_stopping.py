@@ -25,7 +25,8 @@ def command(bert_dir, demo_dir, tmp_path_factory):
         return subprocess.Popen(
             [
                 sys.executable,
-                "tools/finetune.py",
+                "-m",
+                "flop_tools.finetune",
                 "--task_name=sst-2",
                 f"--data_dir={demo_dir}",
                 f"--init_checkpoint={factors}",

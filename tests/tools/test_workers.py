@@ -46,7 +46,7 @@ def flags(bert_dir, demo_dir, tmp_path_factory):
 def start(flags, folder, *more):
     environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
     return subprocess.Popen(
-        [sys.executable, "tools/finetune.py", *flags, f"--output_dir={folder}", *more],
+        [sys.executable, "-m", "flop_tools.finetune", *flags, f"--output_dir={folder}", *more],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
