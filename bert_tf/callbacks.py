@@ -178,14 +178,16 @@ class StopOnSigterm(keras.callbacks.Callback):
 
     Args:
       checkpoints: the `RunCheckpoints` of the run.
+      line: its `ProgressLine`, which ends before the last message.
 
     Raises:
       SystemExit: with 143, as a process that SIGTERM ends.
     """
 
-    def __init__(self, checkpoints):
+    def __init__(self, checkpoints, line):
         super().__init__()
         self.checkpoints = checkpoints
+        self.line = line
         self.received = False
         self.previous = None
 
@@ -199,6 +201,7 @@ class StopOnSigterm(keras.callbacks.Callback):
         if not self.received:
             return
         self.on_train_end()
+        self.line.on_train_end()
         self.checkpoints.save()
         self.checkpoints.finish()
         step = int(self.model.optimizer.iterations.numpy())

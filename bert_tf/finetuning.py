@@ -180,13 +180,15 @@ class _Run:
             settings = json.dumps(dataclasses.asdict(self.options), indent=2)
             tf.summary.text("hyper-parameters", f"```\n{settings}\n```")
         self.shown = {}
-        *found, line = self._callbacks()
+        line = callbacks.ProgressLine(
+            self.total_steps, self.shown, self._factorized_share(), disable=not self.is_chief
+        )
         try:
             model.fit(
                 batches,
                 steps_per_epoch=self.total_steps - first,
                 verbose=0,
-                callbacks=[*found, line],
+                callbacks=self._callbacks(line),
             )
         finally:
             line.on_train_end()  # Before an error is shown.
@@ -198,24 +200,25 @@ class _Run:
             return tf.summary.create_noop_writer()
         return tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
 
-    def _callbacks(self):
+    def _factorized_share(self):
+        if not self.prunes or self.options.sparsity_base != "factorized":
+            return None
+        return self.sparsity.original_parameters / self.sparsity.factorized_parameters
+
+    def _callbacks(self, line):
         found = []
-        share = None
-        if self.prunes:
-            if self.options.sparsity_base == "factorized":
-                share = self.sparsity.original_parameters / self.sparsity.factorized_parameters
-            if not bool(self.fixed):
-                found.append(
-                    callbacks.FixGatesAndSay(
-                        self.sparsity, self.options.target_sparsity, self.fix_step, self.fixed
-                    )
+        if self.prunes and not bool(self.fixed):
+            found.append(
+                callbacks.FixGatesAndSay(
+                    self.sparsity, self.options.target_sparsity, self.fix_step, self.fixed
                 )
+            )
         return [
             *found,
             callbacks.Summaries(self.writer),
             callbacks.AtSteps(self._checkpoint, self.data.save_steps, self.total_steps),
-            callbacks.StopOnSigterm(self.checkpoints),
-            callbacks.ProgressLine(self.total_steps, self.shown, share, disable=not self.is_chief),
+            line,
+            callbacks.StopOnSigterm(self.checkpoints, line),
         ]
 
     def _checkpoint(self, step, logs):

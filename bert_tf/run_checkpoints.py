@@ -1,5 +1,6 @@
 """The checkpoints of a run: everything it needs to go on as if it had never stopped."""
 
+import concurrent.futures
 import glob
 import os
 import shutil
@@ -75,11 +76,12 @@ class RunCheckpoints:
         if not self._writes:
             return
         step = int(self._step.numpy())
+        options = tf.train.CheckpointOptions(experimental_enable_async_checkpoint=True)
         try:
-            self._manager.save(
-                checkpoint_number=step,
-                options=tf.train.CheckpointOptions(experimental_enable_async_checkpoint=True),
-            )
+            # A thread of its own is outside of the strategy's scope, in which TensorFlow would
+            # make the copies variables of all workers.
+            with concurrent.futures.ThreadPoolExecutor(1) as outside:
+                outside.submit(self._manager.save, step, options=options).result()
         except tf.errors.OpError as error:
             raise OSError(
                 f"A checkpoint up to step {step} cannot be written to {self._folder!r}: "

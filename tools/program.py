@@ -8,6 +8,7 @@ import sys
 import time
 import typing
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf import run_folder
@@ -120,6 +121,7 @@ def _quiet_logging():
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
     handler.addFilter(lambda record: f"{os.sep}tensorflow{os.sep}" not in record.pathname)
+    tf.get_logger().setLevel("ERROR")
 
 
 def _parse(argv):
