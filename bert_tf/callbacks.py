@@ -75,7 +75,7 @@ class ProgressLine(keras.callbacks.Callback):
                 density = 1 - logs["expected_sparsity"]
                 shown["of_factors"] = 1 - density * self.factorized_share
         self.line.set_postfix({k: f"{v:.3f}" for k, v in shown.items()}, refresh=False)
-        self.line.update()
+        self.line.update(int(self.model.optimizer.iterations.numpy()) - self.line.n)
 
     def on_train_end(self, logs=None):
         """Ends the line, if it was begun."""
@@ -103,9 +103,9 @@ class Summaries(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Writes every few steps."""
         step = int(self.model.optimizer.iterations.numpy())
-        if step % self.every:
-            return
         before, then = self.last
+        if step // self.every == before // self.every:
+            return
         self.last = step, time.perf_counter()
         with self.writer.as_default(step):
             for tag in TAGS:
@@ -166,11 +166,16 @@ class AtSteps(keras.callbacks.Callback):
         self.every = every
         self.last_step = last_step
 
+    def on_train_begin(self, logs=None):
+        """Notes the step from which the run goes on."""
+        self.step = int(self.model.optimizer.iterations.numpy())
+
     def on_train_batch_end(self, batch, logs=None):
         """Calls the function where it is time."""
-        step = int(self.model.optimizer.iterations.numpy())
-        if step % self.every == 0 or step == self.last_step or self.model.stop_training:
-            self.function(step, logs)
+        before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
+        is_time = self.step // self.every > before // self.every
+        if is_time or self.step >= self.last_step or self.model.stop_training:
+            self.function(self.step, logs)
 
 
 class StopOnSigterm(keras.callbacks.Callback):

@@ -14,7 +14,9 @@ import tensorflow as tf
 from official.common import distribute_utils
 
 #: Names of the strategies.
-STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
+STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu", "parameter_server")
+
+_OF_SEVERAL_PROCESSES = ("multi_worker_mirrored", "parameter_server")
 
 _SECONDS_BETWEEN_TRIES = 0.5
 
@@ -45,7 +47,7 @@ def make_strategy(options):
     name = options.distribution_strategy
     if name == "one_device":
         num_gpus = min(num_gpus, 1)
-    if name == "multi_worker_mirrored":
+    if name in _OF_SEVERAL_PROCESSES:
         _wait_for_workers(_task(options), options.worker_timeout)
     with _as_connection_error(name, options.tpu):
         return distribute_utils.get_distribution_strategy(
@@ -87,10 +89,29 @@ def is_chief(options):
     Raises:
       ValueError: if workers are named but not which of them this one is.
     """
-    if options.distribution_strategy != "multi_worker_mirrored":
+    if options.distribution_strategy not in _OF_SEVERAL_PROCESSES:
         return True
     cluster, kind, index = _task(options)
+    if options.distribution_strategy == "parameter_server":
+        return kind == "chief"
     return kind == "chief" or (kind == "worker" and index == 0 and "chief" not in cluster)
+
+
+def is_asynchronous(strategy):
+    """Whether workers make their steps independently of each other, by parameter servers."""
+    return isinstance(strategy, tf.distribute.experimental.ParameterServerStrategy)
+
+
+def serve(options):
+    """Where this process is a worker or a parameter server of a chief: works for it without end.
+
+    Args:
+      options: `FinetuneOptions`.
+    """
+    if options.distribution_strategy != "parameter_server" or is_chief(options):
+        return
+    cluster, kind, index = _task(options)
+    tf.distribute.Server(tf.train.ClusterSpec(cluster), kind, index, "grpc").join()
 
 
 def _task(options):
@@ -99,8 +120,8 @@ def _task(options):
     if "TF_CONFIG" not in os.environ:
         if not hosts or not 0 <= options.task_index < len(hosts):
             raise ValueError(
-                "Argument `distribution_strategy=multi_worker_mirrored` needs TF_CONFIG, or "
-                "`worker_hosts` and a `task_index` below their number, received "
+                f"Argument `distribution_strategy={options.distribution_strategy}` needs "
+                "TF_CONFIG, or `worker_hosts` and a `task_index` below their number, received "
                 f"{options.worker_hosts!r} and {options.task_index}."
             )
         distribute_utils.configure_cluster(",".join(hosts), options.task_index)

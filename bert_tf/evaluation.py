@@ -3,8 +3,9 @@
 import numpy as np
 import scipy.special
 import sklearn.metrics
+import tensorflow as tf
 
-from bert_tf import batching, metrics
+from bert_tf import batching, distribution, metrics
 from bert_tf.classifier import EXAMPLE_INDEX
 
 
@@ -29,7 +30,11 @@ def predict(model, encoded, batch_size):
         )
         return dataset.map(lambda features, _, index: {**features, EXAMPLE_INDEX: index})
 
-    dataset = model.distribute_strategy.distribute_datasets_from_function(batches)
+    strategy = model.distribute_strategy
+    if distribution.is_asynchronous(strategy):  # Keras predicts in the chief alone.
+        dataset = batches(tf.distribute.InputContext())
+    else:
+        dataset = strategy.distribute_datasets_from_function(batches)
     steps = -(-len(encoded) // batch_size)
     found = model.predict(dataset, steps=steps, verbose=0)
     is_real = found[EXAMPLE_INDEX] >= 0

@@ -29,6 +29,9 @@ from flop_tf.backend import keras
 #: Written last; a folder with it holds a finished run.
 RESULTS_FILE = "eval_results.txt"
 
+# Steps between two looks at the model where parameter servers hold it.
+_PIECE = 50
+
 
 def finetune(options, strategy=None):
     """Trains a model, evaluates it at every checkpoint and keeps the best.
@@ -44,6 +47,7 @@ def finetune(options, strategy=None):
       ValueError: if a file, an option or what the checkpoint holds does not fit.
       OSError: if a file cannot be written or another worker does not answer.
     """
+    distribution.serve(options)
     keras.utils.set_random_seed(options.seed)
     policy = keras.mixed_precision.global_policy()
     if options.mixed_precision != "none":
@@ -172,9 +176,7 @@ class _Run:
         first = int(model.optimizer.iterations.numpy())
         if first >= self.total_steps or (bool(self.fixed) and not model.train_weights):
             return
-        batches = self.strategy.distribute_datasets_from_function(
-            lambda context: self.data.train_batches(first, context)
-        )
+        batches = self._batches(first)
         self.writer = self._summary_writer()
         with self.writer.as_default(first):
             settings = json.dumps(dataclasses.asdict(self.options), indent=2)
@@ -183,17 +185,42 @@ class _Run:
         line = callbacks.ProgressLine(
             self.total_steps, self.shown, self._factorized_share(), disable=not self.is_chief
         )
+        found = self._callbacks(line)
         try:
-            model.fit(
-                batches,
-                steps_per_epoch=self.total_steps - first,
-                verbose=0,
-                callbacks=self._callbacks(line),
-            )
+            if distribution.is_asynchronous(self.strategy):
+                self._fit_in_pieces(found)
+            else:
+                steps = self.total_steps - first
+                model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=found)
         finally:
             line.on_train_end()  # Before an error is shown.
         self.checkpoints.finish()
         self.writer.close()
+
+    def _batches(self, first):
+        def batches(context):
+            return self.data.train_batches(first, context)
+
+        if distribution.is_asynchronous(self.strategy):
+            return keras.utils.experimental.DatasetCreator(batches)
+        return self.strategy.distribute_datasets_from_function(batches)
+
+    def _fit_in_pieces(self, found):
+        """Trains with parameter servers; callbacks see the model while no step runs."""
+        model = self.model
+        for callback in found:
+            callback.set_model(model)
+            callback.on_train_begin()
+        step = int(model.optimizer.iterations.numpy())
+        while step < self.total_steps and not model.stop_training:
+            steps = min(_PIECE, self.total_steps - step)
+            history = model.fit(self._batches(step), steps_per_epoch=steps, verbose=0)
+            step = int(model.optimizer.iterations.numpy())
+            logs = {name: values[-1] for name, values in history.history.items()}
+            for callback in found:
+                callback.on_train_batch_end(step, logs)
+        for callback in found:
+            callback.on_train_end()
 
     def _summary_writer(self):
         if not self.is_chief:

@@ -57,10 +57,13 @@ class RunData:
 
         Returns:
           `tf.data.Dataset` of `(features, labels, weights)`, an element for each of the
-          process' replicas in turn.
+          process' replicas in turn. Processes that are not synchronous share the steps.
         """
         options, context = self._options, context or tf.distribute.InputContext()
-        local = context.num_replicas_in_sync // context.num_input_pipelines
+        pipelines, pipeline = context.num_input_pipelines, context.input_pipeline_id
+        if context.num_replicas_in_sync < pipelines:
+            return self.train_batches(first_step).shard(pipelines, pipeline)
+        local = context.num_replicas_in_sync // pipelines
         dataset = batching.replica_dataset(
             self.train,
             options.train_batch_size,
@@ -69,7 +72,7 @@ class RunData:
             self.total_steps - first_step,
             self._widths(),
             replicas=context.num_replicas_in_sync,
-            local=(context.input_pipeline_id * local, local),
+            local=(pipeline * local, local),
             multiple=options.gradient_accumulation_steps,
         )
         if self.teacher_logits is None:
