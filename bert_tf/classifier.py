@@ -10,6 +10,9 @@ from flop_tf.backend import keras
 from flop_tf.sparsity import KernelSparsity
 from flop_tf.training import GatedModel
 
+#: Feature that carries the positions of examples `[B]` through `predict`.
+EXAMPLE_INDEX = "example_index"
+
 _HEAD_SEED = 2
 
 
@@ -68,9 +71,23 @@ class BertModel(GatedModel):
         if losses.TEACHER_LOGITS not in x:
             return loss
         teacher = losses.distillation_loss(
-            x[losses.TEACHER_LOGITS], y_pred, self.distill_temperature
+            x[losses.TEACHER_LOGITS], y_pred, self.distill_temperature, sample_weight
         )
+        # As Keras does with the task's loss: optimizers add up what the replicas give them.
+        teacher /= tf.distribute.get_strategy().num_replicas_in_sync
         return (1 - self.distill_alpha) * loss + self.distill_alpha * teacher
+
+    def predict_step(self, data):
+        """Returns logits, and beside them the positions of the examples if they are given."""
+        features, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self.joinable(self(features, training=False))
+        if EXAMPLE_INDEX not in features:
+            return logits
+        return {"logits": logits, EXAMPLE_INDEX: features[EXAMPLE_INDEX]}
+
+    def joinable(self, logits):
+        """Returns logits whose shape does not depend on the width of the batch."""
+        return logits
 
     def kernel_sparsity(self):
         """Returns the `KernelSparsity` of the projections, over the original dense kernels."""

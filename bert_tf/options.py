@@ -7,6 +7,7 @@ original's where it has one; the defaults are ours and prune at the first try.
 import dataclasses
 import math
 
+from bert_tf import distribution
 from flop_tf import gates
 
 
@@ -47,7 +48,8 @@ class FinetuneOptions:
     max_seq_length: int = option(
         None, "Longest input in WordPieces; longer ones are cut. 128, of squad windows of 384."
     )
-    train_batch_size: int = option(32, "Examples a training step.")
+    train_batch_size: int = option(32, "Examples a training step, over all devices.")
+    gradient_accumulation_steps: int = option(1, "Parts of that batch, one after the other.")
     eval_batch_size: int = option(64, "Examples a batch of evaluation.")
     predict_batch_size: int = option(64, "Examples a batch of prediction.")
     num_train_epochs: float = option(3.0, "Passes over the training set.")
@@ -93,8 +95,18 @@ class FinetuneOptions:
     # Running.
     save_checkpoints_steps: int = option(0, "Steps between checkpoints; 0 is 1000 or an epoch.")
     keep_checkpoints: int = option(2, "Newest checkpoints that stay.")
-    mixed_precision: str = option("none", "Type of activations.", ("none", "bfloat16"))
+    mixed_precision: str = option("none", "Type of activations.", ("none", "float16", "bfloat16"))
     jit_compile: bool = option(False, "Compiles the training step by XLA.")
+    deterministic: bool = option(False, "Operations of a GPU give the same numbers every time.")
+    # Devices.
+    distribution_strategy: str = option(
+        "one_device", "How a step is spread over devices.", distribution.STRATEGIES
+    )
+    num_gpus: int = option(None, "GPUs of this machine to use; all there are.")
+    tpu: str = option("", "Address or name of a TPU; empty or local is the one of this machine.")
+    worker_hosts: str = option("", "Workers as host:port with commas, where TF_CONFIG is not set.")
+    task_index: int = option(-1, "Which of them this process is, from 0.")
+    worker_timeout: int = option(600, "Seconds to wait for the other workers.")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -112,6 +124,9 @@ class FinetuneOptions:
         longest = math.inf if self.max_seq_length is None else self.max_seq_length
         self._check("max_seq_length", longest >= 3, "at least 3")
         self._check("num_train_epochs", 0 < self.num_train_epochs < math.inf, "above 0")
+        self._check(
+            "gradient_accumulation_steps", self.gradient_accumulation_steps >= 1, "at least 1"
+        )
         self._check("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         for name in (
             "train_examples",

@@ -51,30 +51,43 @@ class RunData:
         # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
         self.select_split = next(iter(self.splits), None)
 
-    def train_batches(self, first_step):
+    def train_batches(self, first_step, context=None):
         """Returns the batches of the run from a step on, with the teacher's logits if it has one.
 
         Args:
           first_step: steps that were made already.
+          context: `tf.distribute.InputContext` of the process; None is one replica in one process.
 
         Returns:
-          `tf.data.Dataset` of `(features, labels)`.
+          `tf.data.Dataset` of `(features, labels, weights)`, an element for each of the
+          process' replicas in turn. Processes that are not synchronous share the steps.
         """
-        options = self._options
-        dataset = batching.training_dataset(
+        options, context = self._options, context or tf.distribute.InputContext()
+        pipelines, pipeline = context.num_input_pipelines, context.input_pipeline_id
+        if context.num_replicas_in_sync < pipelines:
+            return self.train_batches(first_step).shard(pipelines, pipeline)
+        local = context.num_replicas_in_sync // pipelines
+        dataset = batching.replica_dataset(
             self.train,
             options.train_batch_size,
-            seed=options.seed,
-            first_step=first_step,
-            num_steps=self.total_steps - first_step,
-            widths=self._widths(),
+            options.seed,
+            first_step,
+            self.total_steps - first_step,
+            self._widths(),
+            replicas=context.num_replicas_in_sync,
+            local=(pipeline * local, local),
+            multiple=options.gradient_accumulation_steps,
         )
         if self.teacher_logits is None:
-            return dataset.map(lambda features, labels, index: (features, labels))
+            return dataset.map(lambda *batch: batch[:3])
         logits = tf.constant(self.teacher_logits)
 
-        def with_teacher(features, labels, index):
-            return {**features, losses.TEACHER_LOGITS: tf.gather(logits, index)}, labels
+        def with_teacher(features, labels, weights, index):
+            return (
+                {**features, losses.TEACHER_LOGITS: tf.gather(logits, tf.maximum(index, 0))},
+                labels,
+                weights,
+            )
 
         return dataset.map(with_teacher)
 

@@ -32,9 +32,8 @@ class BertSpanLabeler(BertModel):
         logits = tf.transpose(self.span(hidden), [0, 2, 1])
         return tf.where(tf.cast(inputs["input_mask"], tf.bool)[:, tf.newaxis], logits, MASKED)
 
-    def predict_step(self, data):
-        """Returns logits `[B, 2, positions of the model]`, so that batches can be joined."""
-        logits = super().predict_step(data)
+    def joinable(self, logits):
+        """Returns logits `[B, 2, positions of the model]`."""
         missing = self.config.max_position_embeddings - tf.shape(logits)[-1]
         return tf.pad(logits, [[0, 0], [0, 0], [0, missing]], constant_values=MASKED)
 

@@ -246,7 +246,7 @@ def _check_batches(model, tokenizer, info, max_seq_length, data, num_batches=8):
         length = _longest(max_seq_length, info, model.config, task.default_seq_length)
         examples = task.read(data_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
-        return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)[0]
+        return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)
     if data_dir:
         raise ValueError(
             f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "

@@ -11,11 +11,11 @@ import os
 
 from absl import flags
 
-from bert_tf import finetuning, model_dir
+from bert_tf import model_dir
 
 #: What each program writes last.
 DONE_FILES = {
-    "finetune": finetuning.RESULTS_FILE,
+    "finetune": run_scores.RESULTS_FILE,
     "factorize": model_dir.INFO_FILE,
     "remove_mask": model_dir.INFO_FILE,
     "evaluate": "scores.json",

@@ -12,7 +12,7 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf import finetuning
+from bert_tf import distribution, finetuning, run_scores
 from bert_tf.options import FinetuneOptions
 
 FLAGS = flags.FLAGS
@@ -21,7 +21,8 @@ FLAGS = flags.FLAGS
 def main(_):
     """Runs what FLAGS ask for."""
     options = program.dataclass_from_flags(FinetuneOptions, data_dir=data_flags.data_dir())
-    with program.output_folder(options.output_dir, finetuning.RESULTS_FILE) as folder:
+    owner = distribution.is_chief(options)
+    with program.output_folder(options.output_dir, run_scores.RESULTS_FILE, owner) as folder:
         if folder is not None:
             finetuning.finetune(dataclasses.replace(options, output_dir=folder))
 

@@ -10,6 +10,7 @@ import sys
 import time
 import typing
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf import run_folder
@@ -26,7 +27,14 @@ _DEFINERS = {
     str: flags.DEFINE_string,
 }
 # These say how to run, not what, and do not make a command another one.
-_HOW_TO_RUN = {"overwrite", "timestamp_dir", "tfds_download"}
+_HOW_TO_RUN = {
+    "overwrite",
+    "task_index",
+    "tfds_download",
+    "timestamp_dir",
+    "worker_hosts",
+    "worker_timeout",
+}
 # Names of the flags that the running program defined, in this process.
 _own_flags = set()
 
@@ -86,12 +94,13 @@ def define_output_flags():
 
 
 @contextlib.contextmanager
-def output_folder(folder, done_file=None):
+def output_folder(folder, done_file=None, owner=True):
     """Opens the output folder of this command, by the rule of `bert_tf.run_folder`.
 
     Args:
       folder: the folder that was asked for.
       done_file: what a run writes there last; None for a program that always runs again.
+      owner: False for a worker beside the one that writes.
 
     Yields:
       The folder to write to, or None if the same command is already done there.
@@ -103,7 +112,7 @@ def output_folder(folder, done_file=None):
         raise ValueError("An output folder is needed, received none; name one by its flag.")
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
-    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite) as to_do:
+    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
@@ -137,6 +146,7 @@ def _quiet_logging():
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
     handler.addFilter(lambda record: f"{os.sep}tensorflow{os.sep}" not in record.pathname)
+    tf.get_logger().setLevel("ERROR")
 
 
 def _parse(argv):

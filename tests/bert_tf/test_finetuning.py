@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import bert_tf
-from bert_tf import callbacks, finetuning, model_dir, options, stages
+from bert_tf import callbacks, finetuning, model_dir, options, run_scores, stages
 from bert_tf.classifier import BertClassifier
 from bert_tf.tokenization import Tokenizer
 from flop_tf import surgery
@@ -100,7 +100,7 @@ def tags(path):
 
 
 def results(path):
-    lines = pathlib.Path(path, finetuning.RESULTS_FILE).read_text().splitlines()
+    lines = pathlib.Path(path, run_scores.RESULTS_FILE).read_text().splitlines()
     return {key: float(value) for key, value in (line.split(" = ") for line in lines)}
 
 
@@ -260,8 +260,9 @@ def test_without_evaluation_the_last_step_is_kept(run, full_rank):
     "how",
     [
         {"mixed_precision": "bfloat16", "gate_schedule": "noam", "learning_rate_warmup": 3},
+        {"mixed_precision": "float16", "gradient_accumulation_steps": 2},
         # All batches of one shape, each of which XLA compiles anew.
-        {"jit_compile": True, "train_examples": 160, "eval_batch_size": 67},
+        {"jit_compile": True, "gradient_accumulation_steps": 4, "eval_batch_size": 67},
     ],
 )
 def test_ways_to_run(run, full_rank, how):

@@ -49,7 +49,7 @@ def test_what_is_needed(name):
         ("gate", ["hard"], "one of none, hard_concrete"),
         ("gate_schedule", ["cosine"], "one of constant, noam"),
         ("sparsity_base", ["all"], "one of dense, factorized"),
-        ("mixed_precision", ["float16"], "one of none, bfloat16"),
+        ("mixed_precision", ["float64"], "one of none, float16, bfloat16"),
         ("label_type", ["text"], "one of class, number"),
     ],
 )

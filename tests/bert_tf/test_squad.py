@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import bert_tf
-from bert_tf import finetuning, model_dir, stages, tasks
+from bert_tf import finetuning, model_dir, run_scores, stages, tasks
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
 from bert_tf.options import FinetuneOptions
@@ -199,7 +199,7 @@ def test_it_learns(dense, data_dir):
     info = bert_tf.load_info(folder)
     assert info["task"] == NAME and info["max_seq_length"] == 16
     assert type(bert_tf.load(folder)) is BertSpanLabeler
-    lines = pathlib.Path(folder, finetuning.RESULTS_FILE).read_text().splitlines()
+    lines = pathlib.Path(folder, run_scores.RESULTS_FILE).read_text().splitlines()
     found = dict(line.split(" = ") for line in lines)
     keys = {"eval_loss", "exact_match", "f1"}
     keys |= {f"holdout_{key}" for key in keys}
