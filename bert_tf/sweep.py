@@ -11,7 +11,7 @@ import os
 
 from absl import flags
 
-from bert_tf import model_dir
+from bert_tf import model_dir, run_scores
 
 #: What each program writes last.
 DONE_FILES = {
