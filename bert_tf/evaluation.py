@@ -7,7 +7,7 @@ from bert_tf import batching, distribution
 from bert_tf.classifier import EXAMPLE_INDEX
 
 
-def predict(model, encoded, batch_size):
+def predict(model, encoded, batch_size, widths=None):
     """Returns the logits `[N, ...]` of every example, in the order of the data.
 
     The replicas of the model's strategy share the work; each process gets all logits.
@@ -16,6 +16,7 @@ def predict(model, encoded, batch_size):
       model: a BERT of `bert_tf.heads`.
       encoded: an `EncodedExamples`.
       batch_size: examples a batch; batches hold texts of similar length.
+      widths: as in `bert_tf.batch_plan.epoch_plan`.
     """
 
     def batches(context):
@@ -23,6 +24,7 @@ def predict(model, encoded, batch_size):
         dataset = batching.evaluation_dataset(
             encoded,
             batch_size,
+            widths,
             replicas=context.num_replicas_in_sync,
             local=(context.input_pipeline_id * number, number),
         )
@@ -42,7 +44,7 @@ def predict(model, encoded, batch_size):
     return restored
 
 
-def score(model, task, splits, batch_size):
+def score(model, task, splits, batch_size, widths=None):
     """Scores a model on labelled splits.
 
     Args:
@@ -50,11 +52,12 @@ def score(model, task, splits, batch_size):
       task: the `Task`.
       splits: `EncodedExamples` by name of the split.
       batch_size: examples a batch.
+      widths: as in `bert_tf.batch_plan.epoch_plan`.
 
     Returns:
       For each split a dict of scores, `eval_loss` included.
     """
     scores = {}
     for name, encoded in splits.items():
-        scores[name] = task.score(predict(model, encoded, batch_size), encoded)
+        scores[name] = task.score(predict(model, encoded, batch_size, widths), encoded)
     return scores

@@ -58,7 +58,7 @@ class FinetuneOptions:
         0, "Training examples held out, of squad whole articles; they choose the best model."
     )
     holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
-    length_buckets: str = option("", "Widths batches are padded to; empty is multiples of 8.")
+    length_buckets: str = option("", "Widths of batches beside max_seq_length; multiples of 8.")
     # Weights.
     learning_rate: float = option(5e-5, "Peak rate of the weights; 0 trains the gates alone.")
     warmup_proportion: float = option(0.1, "Share of the run in which that rate grows.")

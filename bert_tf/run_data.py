@@ -73,7 +73,7 @@ class RunData:
             options.seed,
             first_step,
             self.total_steps - first_step,
-            self._widths(),
+            self.widths,
             replicas=context.num_replicas_in_sync,
             local=(pipeline * local, local),
             multiple=options.gradient_accumulation_steps,
@@ -129,12 +129,15 @@ class RunData:
         self._task.check_head(config, f"the teacher {folder!r}")
         return teacher.logits(folder, self.train, self._options.eval_batch_size)
 
-    def _widths(self):
+    @property
+    def widths(self):
         """Returns the widths that batches may have; None is every multiple of 8."""
+        longest = self._options.max_seq_length
         if self._options.length_buckets:
-            return [int(width) for width in self._options.length_buckets.split(",")]
+            return [*map(int, self._options.length_buckets.split(",")), longest]
+        if self._options.distribution_strategy == "tpu":
+            return [longest]  # A TPU wants to know all shapes beforehand.
         if not self._options.jit_compile:
             return None
-        longest = self._options.max_seq_length
         # XLA compiles every width anew.
         return [*(width for width in (16, 32, 64) if width < longest), longest]

@@ -43,7 +43,7 @@ def opened(folder, command, done_file=None, overwrite=False, owner=True):
         or if another process has it.
     """
     folder = os.path.abspath(folder)
-    with _locked(folder) if owner else contextlib.nullcontext():
+    with locked(folder) if owner else contextlib.nullcontext():
         with _opened(folder, command, done_file, overwrite, owner) as to_do:
             yield to_do
 
@@ -87,8 +87,13 @@ def _opened(folder, command, done_file, overwrite, owner):
 
 
 @contextlib.contextmanager
-def _locked(folder):
-    """Holds the lock file beside a folder, which says whose it is."""
+def locked(folder):
+    """Holds the lock file beside a folder, which says whose it is, during a `with` block.
+
+    Raises:
+      ValueError: if another process holds it.
+    """
+    folder = os.path.abspath(folder)
     path = _beside(folder, "lock")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     while True:

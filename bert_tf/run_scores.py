@@ -99,7 +99,9 @@ class RunScores:
     def _score(self, model):
         began = time.perf_counter()
         batch_size = self._options.eval_batch_size
-        scores = evaluation.score(model, self._task, self._data.splits, batch_size)
+        scores = evaluation.score(
+            model, self._task, self._data.splits, batch_size, self._data.widths
+        )
         self.eval_time += time.perf_counter() - began
         return scores
 

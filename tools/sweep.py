@@ -21,7 +21,7 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf import report, report_page, sweep, sweep_runner, tfds_data
+from bert_tf import report, report_page, run_folder, sweep, sweep_runner, tfds_data
 
 FLAGS = flags.FLAGS
 
@@ -47,7 +47,8 @@ def main(_):
         shows_output=bool(FLAGS.task_name),
         overwrite=FLAGS.overwrite,
     )
-    failed = runner.start()
+    with run_folder.locked(folder):
+        failed = runner.start()
     if not FLAGS.task_name:
         print(f"\n{report_page.write(report.gather(folder), folder)}", end="")
     if failed:

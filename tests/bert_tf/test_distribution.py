@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import bert_tf
-from bert_tf import distribution, finetuning, stages
+from bert_tf import distribution, finetuning, run_data, stages, tasks
 from flop_tf import surgery
 
 
@@ -75,6 +75,14 @@ def test_without_a_gpu_it_is_the_cpu(options, name):
 def test_a_tpu_that_is_not_there(options):
     with pytest.raises(ConnectionError, match="The TPU 'nowhere' does not answer: "):
         distribution.make_strategy(options(distribution_strategy="tpu", tpu="nowhere"))
+
+
+def test_a_tpu_is_told_all_shapes_beforehand(options, bert_dir):
+    asked = options(distribution_strategy="tpu", length_buckets="")
+    data = run_data.RunData(asked, tasks.get("sst-2"), bert_tf.load_tokenizer(bert_dir))
+    specs = tf.nest.flatten(data.train_batches(0).element_spec)
+    assert all(spec.shape.is_fully_defined() for spec in specs)
+    assert {spec.shape[1] for spec in specs if spec.shape.rank == 2} == {asked.max_seq_length}
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_killed_at_several_moments(command, unbroken, tmp_path):
         saving,
         lambda: len(checkpoints(folder)) >= 2,
         lambda: max((int(n.split("-")[1]) for n in checkpoints(folder)), default=0) >= 40,
-        lambda: any(name.endswith(".partial") for name in listdir(folder)),
+        lambda: any(".partial-" in name for name in listdir(folder)),
     ]
     killed = 0
     for moment in moments:
