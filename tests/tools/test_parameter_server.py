@@ -41,11 +41,13 @@ def test_the_chief_trains_through_the_others(bert_dir, demo_dir, tmp_path):
             subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         )
     *others, chief = processes
-    _, text = chief.communicate()
-    for process in others:
-        assert process.poll() is None  # They serve until they are ended.
-        process.kill()
-        process.communicate()
+    try:
+        _, text = chief.communicate(timeout=300)
+        assert all(process.poll() is None for process in others)  # They serve until they are ended.
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
     assert chief.returncode == 0, text
     info = bert_tf.load_info(folder)
     assert 0.3 <= info["stored_sparsity"] < 0.33
