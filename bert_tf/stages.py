@@ -122,6 +122,8 @@ def factorize(
             "language": language,
         }
         task, _ = _find_task(info, task_name, data_dir, tfds, **columns)
+        if init == "fisher":
+            _check_fisher(source, task)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
         length = _longest(max_seq_length, info, source.config, task.default_seq_length)
         examples = task.read(data_dir, "train")
@@ -160,20 +162,23 @@ def _longest(max_seq_length, info, config, default=128):
     return min(asked, config.max_position_embeddings)
 
 
-def _statistics(init, source, task, examples, num_examples, seed):
-    def batches(size):
-        steps = -(-min(num_examples, len(examples)) // size)
-        return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
-
-    if init == "whitened":
-        return projection_statistics.second_moments(model_dir.build(source), batches(32))
+def _check_fisher(source, task):
     if not set(head(source.config.head)) <= set(source.weights):
         raise ValueError(
             f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
             "received one without a task head."
         )
     task.check_head(source.config, "the checkpoint for `init=fisher`")
+
+
+def _statistics(init, source, task, examples, num_examples, seed):
+    def batches(size):
+        steps = -(-min(num_examples, len(examples)) // size)
+        return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
+
     model = model_dir.build(source)
+    if init == "whitened":
+        return projection_statistics.second_moments(model, batches(32))
     return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
 
 

@@ -69,18 +69,16 @@ _DOWNLOAD_ERRORS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparedSplit:
-    """One split of a prepared data set; what `bert_tf.examples.Table` is for a file.
+class _Prepared:
+    """One split of a prepared data set, a source of a `bert_tf.task.Task`.
 
     Args:
       dataset: name of the data set, such as "glue/sst2".
       split: as TFDS calls it, such as "validation".
-      texts: names of the one or two text features.
     """
 
     dataset: str
     split: str
-    texts: tuple
 
     @property
     def file(self):
@@ -88,8 +86,21 @@ class PreparedSplit:
         return f"{self.dataset}/{self.split}"
 
     def exists(self, data_dir):
-        """Whether to read this one; always, since a task has one for each split."""
+        """Whether to read this one; always, since a split has one source."""
         return True
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSplit(_Prepared):
+    """One split of texts and labels; what `bert_tf.examples.Table` is for a file.
+
+    Args:
+      dataset: name of the data set, such as "glue/sst2".
+      split: as TFDS calls it, such as "validation".
+      texts: names of the one or two text features.
+    """
+
+    texts: tuple
 
     def read(self, data_dir):
         """Reads the split in the order of `idx`.
@@ -112,26 +123,8 @@ class PreparedSplit:
         return texts, _label_texts(labels, features["label"]), [str(i) for i in ids], ids
 
 
-@dataclasses.dataclass(frozen=True)
-class PreparedSquad:
-    """One split of SQuAD v1.1; what `bert_tf.squad_examples.SquadFile` is for a file.
-
-    Args:
-      dataset: "squad".
-      split: as TFDS calls it, such as "validation".
-    """
-
-    dataset: str
-    split: str
-
-    @property
-    def file(self):
-        """What an error calls it."""
-        return f"{self.dataset}/{self.split}"
-
-    def exists(self, data_dir):
-        """Whether to read this one; always, since a split has one source."""
-        return True
+class PreparedSquad(_Prepared):
+    """One split of SQuAD v1.1; what `bert_tf.squad_examples.SquadFile` is for a file."""
 
     def read(self, data_dir):
         """Returns the `SquadExamples` of the split: questions with one context are a paragraph.
