@@ -5,6 +5,7 @@ calls as the CPU devices that the tests use.
 """
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -50,9 +51,17 @@ def make_strategy(options):
     if name in _OF_SEVERAL_PROCESSES:
         _wait_for_workers(_task(options), options.worker_timeout)
     with _as_connection_error(name, options.tpu):
-        return distribute_utils.get_distribution_strategy(
-            name, num_gpus=num_gpus, tpu_address=options.tpu
-        )
+        return _strategy(name, num_gpus, options.tpu)
+
+
+@functools.cache
+def _strategy(name, num_gpus, tpu):
+    """Returns the same strategy for the same devices.
+
+    TensorFlow numbers collective operations from the start in each one, and mixes up those of
+    two strategies in a process.
+    """
+    return distribute_utils.get_distribution_strategy(name, num_gpus=num_gpus, tpu_address=tpu)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,12 @@ def seed():
 
 
 @pytest.fixture(scope="session")
+def two_devices():
+    """One strategy for all tests: TensorFlow mixes up the collective operations of several."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
 def shared():
     """The folder `shared` beside the repository, with real data."""
     path = ROOT.parent / "shared"

@@ -21,7 +21,9 @@ def free_port():
         return server.getsockname()[1]
 
 
-def test_ten_gated_steps_on_two_devices_are_those_of_one(options, bert_dir, sst_dir, tmp_path):
+def test_ten_gated_steps_on_two_devices_are_those_of_one(
+    options, bert_dir, sst_dir, tmp_path, two_devices
+):
     """203 sentences are four batches of 48 and one of 11."""
     factors = str(tmp_path / "factors")
     stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=sst_dir)
@@ -48,9 +50,8 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(options, bert_dir, sst_
         return scores, info, surgery.named_weights(bert_tf.load(settings["output_dir"]))
 
     one = train("one", tf.distribute.OneDeviceStrategy("CPU:0"))
-    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for other in (
-        train("two", mirrored),
+        train("two", two_devices),
         train("parts", tf.distribute.get_strategy(), gradient_accumulation_steps=5),
     ):
         assert other[0]["dev"] == pytest.approx(one[0]["dev"], abs=1e-5)
