@@ -1,6 +1,7 @@
 """The BERT encoder, every block as its config says.
 
-B batch, T tokens, H hidden, N heads, D head size, F feed-forward.
+B batch, T tokens, H hidden, N heads, D head size, F feed-forward. Between attentions the tokens of
+a batch lie in one matrix `[B T, H]`, so that TensorFlow fuses matmul, bias, GELU and residual.
 Reference: BERT, arXiv 1810.04805.
 """
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from bert_tf.config import BertConfig
 from bert_tf.dropout import StepDropout
+from bert_tf.layer_norm import LayerNorm
 from flop_tf.backend import keras
 
 #: The model's inputs, named as in tf-models; int32 `[B, T]` each.
@@ -29,17 +31,21 @@ def activation(name):
     """Returns the function of a `hidden_act`: erf or tanh GELU, or ReLU."""
     if name == "relu":
         return tf.nn.relu
-    approximate = name == "gelu_tanh"
+    return _gelu_tanh if name == "gelu_tanh" else _gelu_erf
 
-    def gelu(inputs):
-        return tf.nn.gelu(inputs, approximate=approximate)
 
-    return gelu
+def _gelu_tanh(inputs):
+    return tf.nn.gelu(inputs, approximate=True)
+
+
+def _gelu_erf(inputs):
+    # As the fusion with a matmul expects it; `tf.nn.gelu` is written with erfc.
+    return 0.5 * inputs * (1.0 + tf.math.erf(inputs * math.sqrt(0.5)))
 
 
 @keras.saving.register_keras_serializable("bert_tf")
 class BertEmbeddings(keras.layers.Layer):
-    """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B, T, H]`.
+    """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B T, H]`.
 
     Args:
       config: a `BertConfig`.
@@ -57,17 +63,18 @@ class BertEmbeddings(keras.layers.Layer):
             shape = [rows, config.hidden_size]
             weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
             setattr(self, name, weight)
-        self.layer_norm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
         self.dropout = StepDropout(config.hidden_dropout_prob, seed=_EMBEDDING_SEED)
 
     def call(self, word_ids, type_ids, training=None):
-        """Returns the embedded tokens `[B, T, H]`."""
+        """Returns the embedded tokens `[B T, H]`."""
         outputs = tf.gather(self.word_embeddings, word_ids)
         outputs += tf.convert_to_tensor(self.position_embeddings)[: tf.shape(word_ids)[1]]
         # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
         types = tf.one_hot(type_ids, self.config.type_vocab_size, dtype=outputs.dtype)
         outputs += tf.tensordot(types, tf.convert_to_tensor(self.token_type_embeddings), 1)
-        return self.dropout(self.layer_norm(outputs), training=training)
+        outputs = tf.reshape(outputs, [-1, self.config.hidden_size])
+        return self.dropout(self.layer_norm(outputs, training=training), training=training)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -96,20 +103,20 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_dropout = StepDropout(config.attention_probs_dropout_prob, seed=seed)
         self.attention_output_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 1)
         self.ffn_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 2)
-        self.attention_norm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps)
-        self.ffn_norm = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps)
+        self.attention_norm = LayerNorm(epsilon=config.layer_norm_eps)
+        self.ffn_norm = LayerNorm(epsilon=config.layer_norm_eps)
 
     def call(self, hidden, attention_bias, training=None):
-        """Returns `(outputs [B, T, H], inputs)`.
+        """Returns `(outputs [B T, H], inputs)`.
 
         Args:
-          hidden: `[B, T, H]`.
+          hidden: `[B T, H]`.
           attention_bias: `[B, 1, 1, T]`, added to the attention scores: 0 or very low.
           training: whether to drop out and draw gates.
 
         Returns:
-          The outputs, and what each projection received by its name: calibration
-          and importance need it.
+          The outputs, and what each projection received by its name, `[B T, I]`:
+          calibration and importance need it.
         """
         inputs = {}
         context = hidden
@@ -119,7 +126,7 @@ class TransformerBlock(keras.layers.Layer):
         inputs["attention_output"] = context
         attended = self.attention_output(context, training=training)
         attended = self.attention_output_dropout(attended, training=training)
-        attended = self.attention_norm(hidden + attended)
+        attended = self.attention_norm(hidden + attended, training=training)
 
         neurons = attended
         if self.layer.intermediate_size:
@@ -128,26 +135,21 @@ class TransformerBlock(keras.layers.Layer):
         inputs["ffn_out"] = neurons
         outputs = self.ffn_out(neurons, training=training)
         outputs = self.ffn_dropout(outputs, training=training)
-        return self.ffn_norm(attended + outputs), inputs
+        return self.ffn_norm(attended + outputs, training=training), inputs
 
     def _attend(self, hidden, attention_bias, training):
-        """Returns the context `[B, T, N D]` of all heads."""
+        """Returns the context `[B T, N D]` of all heads."""
+        shape = tf.shape(attention_bias)
+        heads = [shape[0], shape[3], self.layer.num_heads, self.config.head_size]
         query, key, value = (
-            self._split_heads(projection(hidden, training=training))
+            tf.transpose(tf.reshape(projection(hidden, training=training), heads), [0, 2, 1, 3])
             for projection in (self.query, self.key, self.value)
         )
         scores = tf.matmul(query / math.sqrt(self.config.head_size), key, transpose_b=True)
         probabilities = tf.nn.softmax(scores + attention_bias)
         probabilities = self.attention_dropout(probabilities, training=training)
         context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])
-        width = self.layer.num_heads * self.config.head_size
-        shape = tf.shape(context)
-        return tf.reshape(context, [shape[0], shape[1], width])
-
-    def _split_heads(self, inputs):
-        shape = tf.shape(inputs)
-        heads = [shape[0], shape[1], self.layer.num_heads, self.config.head_size]
-        return tf.transpose(tf.reshape(inputs, heads), [0, 2, 1, 3])
+        return tf.reshape(context, [-1, self.layer.num_heads * self.config.head_size])
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -182,21 +184,25 @@ class BertEncoder(keras.layers.Layer):
         Returns:
           dict with `sequence_output [B, T, H]`, `pooled_output [B, H]`,
           `encoder_outputs` (a `[B, T, H]` for each block) and `projection_inputs`
-          (for each block a dict of what its projections received).
+          (for each block a dict of what its projections received, `[B T, I]`).
         """
         hidden = self.embeddings(
             inputs["input_word_ids"], inputs["input_type_ids"], training=training
         )
+        shape = tf.shape(inputs["input_mask"])
         padding = 1 - tf.cast(inputs["input_mask"], hidden.dtype)
         attention_bias = padding[:, tf.newaxis, tf.newaxis, :] * (hidden.dtype.min / 2)
         encoder_outputs, projection_inputs = [], []
         for block in self.blocks:
             hidden, received = block(hidden, attention_bias, training=training)
-            encoder_outputs.append(hidden)
+            encoder_outputs.append(
+                tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
+            )
             projection_inputs.append(received)
+        sequence = tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
         return {
-            "sequence_output": hidden,
-            "pooled_output": self.pooler(hidden[:, 0]),
+            "sequence_output": sequence,
+            "pooled_output": self.pooler(sequence[:, 0]),
             "encoder_outputs": encoder_outputs,
             "projection_inputs": projection_inputs,
         }

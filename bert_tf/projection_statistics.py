@@ -29,7 +29,7 @@ def second_moments(model, dataset):
         for block in received:
             for inputs in block.values():
                 if inputs.ref() not in found:
-                    rows = tf.boolean_mask(tf.reshape(inputs, [-1, inputs.shape[-1]]), real)
+                    rows = tf.boolean_mask(inputs, real)
                     found[inputs.ref()] = tf.matmul(rows, rows, transpose_a=True)
         return [
             {name: found[inputs.ref()] for name, inputs in block.items()} for block in received

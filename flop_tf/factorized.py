@@ -143,12 +143,15 @@ class FactorizedDense(keras.layers.Layer):
                 factor_in = tf.gather(factor_in, kept, axis=1)
                 factor_out = tf.gather(factor_out, kept)
                 rank = tf.size(kept)
-        tokens = tf.reshape(inputs, [-1, self.inputs])
+        is_matrix = inputs.shape.rank == 2
+        tokens = inputs if is_matrix else tf.reshape(inputs, [-1, self.inputs])
         outputs = tf.__internal__.smart_cond.smart_cond(
             self._merging_pays(tokens, rank),
             lambda: tf.matmul(tokens, tf.matmul(factor_in, factor_out)),
             lambda: tf.matmul(tf.matmul(tokens, factor_in), factor_out),
         )
+        if is_matrix:
+            return outputs
         shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], 0)
         return tf.ensure_shape(tf.reshape(outputs, shape), inputs.shape[:-1] + [self.units])
 

@@ -127,7 +127,7 @@ def test_what_projections_receive():
     model = model_of("fewer")
     received = model.encoder(features(), training=False)["projection_inputs"]
     for index, name, _, (inputs, _) in model.config.projections():
-        assert received[index][name].shape == (2, 7, inputs)
+        assert received[index][name].shape == (2 * 7, inputs)
     last = model.encoder(features(), training=False)
     np.testing.assert_array_equal(last["sequence_output"], last["encoder_outputs"][-1])
 

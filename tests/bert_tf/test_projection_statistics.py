@@ -52,7 +52,7 @@ def test_second_moments(examples):
             tokens += ids.shape[1]
             for i, block in enumerate(outputs["projection_inputs"]):
                 for name, inputs in block.items():
-                    rows[f"blocks.{i}.{name}"].append(inputs[0].numpy().astype(np.float64))
+                    rows[f"blocks.{i}.{name}"].append(inputs.numpy().astype(np.float64))
     for path, moment in found.items():
         stacked = np.concatenate(rows[path])
         assert len(stacked) == tokens and moment.dtype == np.float64
