@@ -132,8 +132,10 @@ class TransformerBlock(keras.layers.Layer):
 
     def _attend(self, hidden, attention_bias, training):
         """Returns the context `[B, T, N D]` of all heads."""
+        shape = tf.shape(hidden)
+        heads = [shape[0], shape[1], self.layer.num_heads, self.config.head_size]
         query, key, value = (
-            self._split_heads(projection(hidden, training=training))
+            tf.transpose(tf.reshape(projection(hidden, training=training), heads), [0, 2, 1, 3])
             for projection in (self.query, self.key, self.value)
         )
         scores = tf.matmul(query / math.sqrt(self.config.head_size), key, transpose_b=True)
@@ -141,13 +143,7 @@ class TransformerBlock(keras.layers.Layer):
         probabilities = self.attention_dropout(probabilities, training=training)
         context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])
         width = self.layer.num_heads * self.config.head_size
-        shape = tf.shape(context)
         return tf.reshape(context, [shape[0], shape[1], width])
-
-    def _split_heads(self, inputs):
-        shape = tf.shape(inputs)
-        heads = [shape[0], shape[1], self.layer.num_heads, self.config.head_size]
-        return tf.transpose(tf.reshape(inputs, heads), [0, 2, 1, 3])
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -188,7 +184,9 @@ class BertEncoder(keras.layers.Layer):
             inputs["input_word_ids"], inputs["input_type_ids"], training=training
         )
         padding = 1 - tf.cast(inputs["input_mask"], hidden.dtype)
-        attention_bias = padding[:, tf.newaxis, tf.newaxis, :] * (hidden.dtype.min / 2)
+        # Two axes by two calls: LiteRT has no slice that makes both.
+        padding = tf.expand_dims(tf.expand_dims(padding, 1), 1)
+        attention_bias = padding * (hidden.dtype.min / 2)
         encoder_outputs, projection_inputs = [], []
         for block in self.blocks:
             hidden, received = block(hidden, attention_bias, training=training)
