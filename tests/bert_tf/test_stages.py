@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 import bert_tf
-from bert_tf import model_dir, stages
+from bert_tf import model_dir, model_task, stages
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
 from bert_tf.tokenization import Tokenizer
@@ -269,4 +269,4 @@ def test_errors_of_evaluate(save, arguments, sentence):
 def test_longest_input(asked, known, length, bert_dir):
     """Asked for, else that of the training, else 128; the toy BERT has 16 positions."""
     info = {} if known is None else {"max_seq_length": known}
-    assert stages._longest(asked, info, bert_tf.load(bert_dir).config) == length
+    assert model_task.longest(asked, info, bert_tf.load(bert_dir).config) == length
