@@ -11,7 +11,7 @@ import os
 
 from absl import flags
 
-from bert_tf import model_dir, run_scores
+from bert_tf import exporting, model_dir, run_scores
 
 #: What each program writes last.
 DONE_FILES = {
@@ -20,6 +20,7 @@ DONE_FILES = {
     "remove_mask": model_dir.INFO_FILE,
     "evaluate": "scores.json",
     "benchmark": "benchmark.json",
+    "export": os.path.join("1", exporting.REPORT_FILE),
 }
 
 _TITLES = {
@@ -30,6 +31,7 @@ _TITLES = {
     "final": "fine-tune the compact model",
     "predictions": "evaluate the result",
     "benchmark": "dense and pruned",
+    "export": "export for TensorFlow Serving",
 }
 
 
@@ -60,6 +62,7 @@ class Settings:
       epochs: of dense and gated training, as text; None leaves those of the task.
       finetune: more flags of every training.
       benchmark: flags of the comparison of dense and pruned models; None leaves it out.
+      exports: whether `single` ends with a SavedModel.
     """
 
     folder: str
@@ -67,6 +70,7 @@ class Settings:
     epochs: str | None = None
     finetune: tuple = ()
     benchmark: tuple | None = ()
+    exports: bool = True
 
     def path(self, name):
         """Returns the folder of a run."""
@@ -155,12 +159,13 @@ def single(task, settings, sparsity=None):
     shared = chain.shared()
     pruned = chain.pruned(sparsity)
     final = pruned[-1].name
-    predictions = chain.run(
-        "predictions", "evaluate", (*task.data, f"--model_dir={settings.path(final)}"), (final,)
-    )
+    model = (*task.data, f"--model_dir={settings.path(final)}")
+    predictions = chain.run("predictions", "evaluate", model, (final,))
     compared = _benchmark(task, settings, "benchmark", ["dense", final])
     repeated = [dataclasses.replace(run, repeats=True) for run in compared]
-    return [*shared, *pruned, predictions, *repeated]
+    # An export of another model takes the place of the last one.
+    export = chain.run("export", "export", (*model, "--overwrite"), (final,))
+    return [*shared, *pruned, predictions, *repeated, *([export] if settings.exports else [])]
 
 
 def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):

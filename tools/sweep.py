@@ -77,6 +77,7 @@ def define_flags():
     flags.DEFINE_string(
         "benchmark_flags", "--batch_sizes=1,32 --lengths=64 --rounds=10", "Flags of flop-benchmark."
     )
+    flags.DEFINE_bool("export", True, "Whether `--task_name` ends with a SavedModel.")
     flags.DEFINE_string("configs_dir", str(CONFIGS), "Folder of the tasks' flag files.")
     flags.DEFINE_bool("overwrite", False, "Replaces runs that were made by another command.")
 
@@ -94,6 +95,7 @@ def _plan():
         epochs=FLAGS.epochs,
         finetune=tuple(shlex.split(FLAGS.finetune_flags)),
         benchmark=tuple(shlex.split(FLAGS.benchmark_flags)) if FLAGS.benchmark else None,
+        exports=FLAGS.export,
     )
     if FLAGS.task_name:
         return sweep.single(_task(FLAGS.task_name), settings, FLAGS.sparsity)

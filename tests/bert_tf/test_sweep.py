@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from bert_tf import sweep
@@ -23,10 +25,10 @@ def last(run, *flags):
 def test_one_model():
     runs = sweep.single(RTE, SETTINGS, ".7")
     assert names(runs) == [
-        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark")
+        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark", "export")
     ]
-    dense, factorized, gated, compact, final, predictions, benchmark = runs
-    for run in (dense, factorized, gated, final, predictions):
+    dense, factorized, gated, compact, final, predictions, benchmark, export = runs
+    for run in (dense, factorized, gated, final, predictions, export):
         assert last(run, "task_name", "data_dir") == ["RTE", "/glue/RTE"]
     assert last(dense, "init_checkpoint", "output_dir") == ["/bert", "/out/dense"]
     assert last(dense, "learning_rate", "num_train_epochs") == ["5e-5", "4"]
@@ -39,7 +41,9 @@ def test_one_model():
     assert last(final, "learning_rate", "num_train_epochs") == ["1e-5", "1"]
     assert last(predictions, "model_dir", "output_dir") == ["/out/final", "/out/predictions"]
     assert last(benchmark, "model_dirs", "rounds") == ["/out/dense,/out/final", "3"]
-    assert [run.repeats for run in runs] == [False] * 6 + [True]
+    assert last(export, "model_dir", "output_dir") == ["/out/final", "/out/export"]
+    assert "--overwrite" in export.flags
+    assert [run.repeats for run in runs] == [False] * 6 + [True, False]
     assert [run.done_file for run in runs] == [
         "dense/eval_results.txt",
         "factorized/info.json",
@@ -48,7 +52,10 @@ def test_one_model():
         "final/eval_results.txt",
         "predictions/scores.json",
         "benchmark/benchmark.json",
+        "export/1/assets.extra/export.json",
     ]
+    settings = dataclasses.replace(SETTINGS, exports=False)
+    assert names(sweep.single(RTE, settings, ".7")) == names(runs)[:-1]
     assert gated.title == "train gates and weights"
 
 
