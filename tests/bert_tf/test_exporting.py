@@ -36,9 +36,9 @@ PAIRS = {
 def save(vocab_file, bert_dir, tmp_path_factory):
     """Saves a factorized toy model with uneven ranks and what differs, and returns its folder."""
 
-    def save(task=None, gate=None, head=None, vocab=vocab_file, **info):
-        base = bert_tf.load(bert_dir).config.to_dict()
-        config = BertConfig.from_dict({**base, "num_hidden_layers": 1, "initializer_range": 0.3, **(head or {})})
+    def save(task=None, gate=None, head=None, **info):
+        base = {**bert_tf.load(bert_dir).config.to_dict(), "num_hidden_layers": 1}
+        config = BertConfig.from_dict({**base, "initializer_range": 0.3, **(head or {})})
         ranks = {"query": 5, "ffn_in": 3, "ffn_out": 0}
         specs = {
             (i, name): ProjectionSpec(ranks[name], gate and {"name": gate, "config": {"axis": 0}})
@@ -47,7 +47,7 @@ def save(vocab_file, bert_dir, tmp_path_factory):
         }
         folder = str(tmp_path_factory.mktemp("source") / "model")
         model = heads.make(config.with_projections(specs))
-        model_dir.save(folder, model, Tokenizer(vocab), task=task, max_seq_length=11, **info)
+        model_dir.save(folder, model, Tokenizer(vocab_file), task=task, max_seq_length=11, **info)
         return folder
 
     return save
