@@ -107,8 +107,8 @@ def test_a_failed_run_stops_only_those_that_need_it(start, tmp_path, capsys):
     assert start(runs) == reasons
     assert [line.split()[0] for line in started(tmp_path)] == ["a", "d", "e", "f", "g"]
     lines = capsys.readouterr().out.splitlines()
-    assert "a  failed    finetune: error: a bad value.  in 0:00:" in lines[0]
-    assert "b  skipped   needs a" in lines[1] and "g  done" in lines[6]
+    assert "a failed    finetune: error: a bad value.  in 0:00:" in lines[0]
+    assert "b skipped   needs a" in lines[1] and "g done" in lines[6]
     state = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert state["environment"]["versions"]["tensorflow"]
     assert state["runs"]["a"]["error"] == "finetune: error: a bad value."

@@ -33,8 +33,8 @@ def test_the_chief_trains_through_the_others(bert_dir, demo_dir, tmp_path):
             "--gate_order_examples=16",
             "--max_seq_length=16",
             "--train_batch_size=4",
-            "--num_train_epochs=12",
-            "--save_checkpoints_steps=50",
+            "--num_train_epochs=3",
+            "--save_checkpoints_steps=30",
         ]
         environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
         processes.append(

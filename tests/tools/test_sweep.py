@@ -56,7 +56,7 @@ def test_the_programs_understand_the_plan(call, arguments, tmp_path, monkeypatch
     # Only what starts processes is replaced; tests/bert_tf/test_sweep_runner.py has that.
     with monkeypatch.context() as patch:
         patch.setattr(sweep.sweep_runner, "SweepRunner", Runner)
-        assert "holds no runs" in call(sweep, *arguments())
+        assert "does not exist" in call(sweep, *arguments())
     (runs,) = plans
     for run in runs:
         tool = importlib.import_module(f"flop_tools.{run.program}")
@@ -111,8 +111,11 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
             {"tfds_data_dir": "."},
             "One of `--glue_dir` and `--tfds_data_dir` is needed, received ['",
         ),
-        ({"sparsity": ".3"}, "Flag `--sparsity` does not go with `--tasks`, see --help for both."),
-        ({"task_name": "RTE"}, "Flag `--tasks` does not go with `--task_name`, see --help for bot"),
+        (
+            {"sparsity": ".3"},
+            "Flag `--sparsity` does not go with `--tasks`; see --help for both ways.",
+        ),
+        ({"task_name": "RTE"}, "Flag `--tasks` does not go with `--task_name`; see --help for bot"),
         (
             {"tasks": "XNLI", "tfds_data_dir": ".", "glue_dir": None},
             "The task 'XNLI' is not in TFDS, pass its files by another flag.",
@@ -144,7 +147,7 @@ def test_tasks_of_tfds(call, arguments, tmp_path, monkeypatch):
     found = []
     monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
     data = {"tasks": "RTE,mnli", "glue_dir": None, "tfds_data_dir": tmp_path}
-    assert "holds no runs" in call(sweep, *arguments(**data))
+    assert "does not exist" in call(sweep, *arguments(**data))
     flags = [run.flags for run in found[0].runs if run.stage == "dense"]
     assert {"--tfds=glue/rte", f"--tfds_data_dir={tmp_path}"} <= set(flags[0])
     assert {"--tfds=glue/mnli", "--task_name=MNLI"} <= set(flags[1])
