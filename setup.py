@@ -10,6 +10,8 @@ TOOLS = (
     "finetune",
     "make_demo_task",
     "remove_mask",
+    "report",
+    "sweep",
 )
 
 setuptools.setup(
@@ -34,6 +36,8 @@ setuptools.setup(
         # tf-models imports these two and leaves their versions open; with these it was tested.
         "tensorflow-model-optimization>=0.8.1,<0.9",
         "tensorflow-datasets>=4.9.9,<5",
+        # tensorflow-datasets imports it to prepare a data set and does not ask for it.
+        "importlib_resources>=6,<8",
         # tensorflow-model-optimization 0.8 does not accept 2.
         "absl-py>=1.4,<2",
         # 1 may change the functions that read and write files.
@@ -42,6 +46,9 @@ setuptools.setup(
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
         "matplotlib>=3.9,<4",
+        # The tables of a report; tabulate is what pandas writes Markdown with.
+        "pandas>=2.2,<4",
+        "tabulate>=0.9,<1",
         # The progress line.
         "tqdm>=4.66,<5",
     ],

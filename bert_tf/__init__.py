@@ -3,5 +3,13 @@
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
 from bert_tf.model_dir import load, load_info, load_tokenizer
+from bert_tf.span_labeler import BertSpanLabeler
 
-__all__ = ["BertClassifier", "BertConfig", "load", "load_info", "load_tokenizer"]
+__all__ = [
+    "BertClassifier",
+    "BertConfig",
+    "BertSpanLabeler",
+    "load",
+    "load_info",
+    "load_tokenizer",
+]

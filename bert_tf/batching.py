@@ -1,10 +1,6 @@
-"""Batches of texts of similar length: little padding, a fixed order for each seed.
+"""Batches of texts of similar length, gathered and padded by tf.data as `batch_plan` says.
 
-B batch, T tokens, N examples, S steps.
-An epoch is shuffled, cut into windows of `WINDOW_BATCHES` batches, sorted by
-length inside each window and cut into batches, which are shuffled again. So
-examples meet by chance, yet a batch is hardly wider than its texts. The plan is
-NumPy and depends on seed and epoch alone: a run can go on from any step.
+B batch, T tokens, N examples.
 """
 
 import dataclasses
@@ -12,11 +8,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-#: Batches that are sorted by length together.
-WINDOW_BATCHES = 64
-
-#: Widths are multiples of it where none are given.
-WIDTH_STEP = 8
+from bert_tf import batch_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +18,7 @@ class EncodedExamples:
     Args:
       ids: int32 `RaggedTensor [N, (T)]`.
       segments: int32 `RaggedTensor [N, (T)]`.
-      labels: `[N]`, int32 or float32, or None.
+      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or None.
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
     """
@@ -43,7 +35,8 @@ class EncodedExamples:
     @property
     def lengths(self):
         """Tokens of each example, int64 `[N]`."""
-        return self.ids.row_lengths().numpy()
+        # Not by an operation, because datasets for other processes are made inside a graph.
+        return np.diff(self.ids.row_splits.numpy())
 
     def take(self, indices):
         """Returns the examples at `indices`, in that order."""
@@ -102,43 +95,6 @@ def holdout(examples, num_examples, seed):
     return examples.take(rest), examples.take(held)
 
 
-def training_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None):
-    """Returns which examples form each batch of one epoch, and how wide it is.
-
-    Every example comes exactly once; the last batch may be short.
-
-    Args:
-      lengths: `[N]`, tokens of each example, at most `max_seq_length`.
-      batch_size: B, at least 1.
-      max_seq_length: the widest that a batch may be.
-      seed: int.
-      epoch: int from 0.
-      widths: the allowed widths; the smallest that holds the batch is taken.
-        None: its longest text, rounded up to a multiple of `WIDTH_STEP`.
-
-    Returns:
-      `(indices, widths)`: int32 `[S, B]` with S = ceil(N / B), -1 where the
-      short batch has no example, and int32 `[S]`.
-
-    Raises:
-      ValueError: if there are no examples or a width does not fit.
-    """
-    lengths = np.asarray(lengths)
-    _check(len(lengths), batch_size)
-    generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(lengths)).astype(np.int32)
-    # The short batch is cut off before the sorting: else it would hold the longest of a window.
-    num_full = len(order) // batch_size * batch_size
-    window = WINDOW_BATCHES * batch_size
-    full = [
-        part[np.argsort(lengths[part], kind="stable")]
-        for part in np.split(order[:num_full], range(window, num_full, window))
-    ]
-    batches = generator.permutation(np.concatenate(full).reshape(-1, batch_size))
-    indices = np.concatenate([batches, _short(order[num_full:], batch_size)])
-    return indices, _widths(lengths, indices, max_seq_length, widths)
-
-
 def training_dataset(
     encoded, batch_size, seed, first_step=0, num_steps=None, widths=None, pad_to=None
 ):
@@ -150,7 +106,7 @@ def training_dataset(
       seed: int, decides the order of every epoch.
       first_step: steps of earlier runs; counts over epochs. Defaults to 0.
       num_steps: batches to give. Defaults to the rest of the epoch.
-      widths: as in `training_plan`.
+      widths: as in `bert_tf.batch_plan.epoch_plan`.
       pad_to: one width for all batches, instead of `widths`.
 
     Returns:
@@ -161,107 +117,115 @@ def training_dataset(
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    _check(len(encoded), batch_size)
     widths = widths if pad_to is None else (pad_to,)
-    steps_per_epoch = -(-len(encoded) // batch_size)
-    epoch, skipped = divmod(first_step, steps_per_epoch)
-    if num_steps is None:
-        num_steps = steps_per_epoch - skipped
-    num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
-    lengths = encoded.lengths
-    plans = [
-        training_plan(lengths, batch_size, encoded.max_seq_length, seed, epoch + i, widths)
-        for i in range(max(1, num_epochs))
-    ]
-    indices, chosen = (
-        np.concatenate(parts)[skipped : skipped + num_steps] for parts in zip(*plans, strict=True)
+    indices, chosen = batch_plan.training_plan(
+        encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
     )
     return _dataset(encoded, indices, chosen)
 
 
-def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None):
+def replica_dataset(
+    encoded,
+    batch_size,
+    seed,
+    first_step,
+    num_steps,
+    widths=None,
+    *,
+    replicas=1,
+    local=(0, 1),
+    multiple=1,
+):
+    """Returns the batches of `training_dataset` as the replicas of one process take them.
+
+    A step's batch is split evenly between the replicas; rows that fill it up have
+    weight 0, and the others more than 1, so that `sum(weight * loss) / rows`,
+    averaged over replicas, is the mean over the examples of the step. All batches
+    have the same number of rows.
+
+    Args:
+      encoded: see `training_dataset`; so the next five.
+      batch_size: B of a step, over all replicas.
+      seed: see above.
+      first_step: see above.
+      num_steps: see above.
+      widths: see above.
+      replicas: number of all replicas.
+      local: `(first, number)`, the replicas of this process.
+      multiple: the rows of a replica are rounded up to a multiple of it.
+
+    Returns:
+      `tf.data.Dataset` of `(features, labels, weights, index)`, one element for each
+      local replica in turn, step by step; weights are float32 `[rows]`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    indices, chosen = batch_plan.training_plan(
+        encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
+    )
+    filled = batch_plan.fill(indices, replicas * multiple)
+    real = filled >= 0
+    weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
+    indices, weights = (batch_plan.part(values, replicas, local) for values in (filled, weights))
+    return _dataset(encoded, indices, np.repeat(chosen, local[1]), True, weights)
+
+
+def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None, replicas=1, local=None):
     """Returns batches that cover each example once, sorted by length.
 
     Args:
       encoded: `EncodedExamples`; without labels, those of the batches are empty, `[0]`.
       batch_size: B, at least 1.
-      widths: as in `training_plan`.
+      widths: as in `bert_tf.batch_plan.epoch_plan`.
       pad_to: one width for all batches, instead of `widths`.
+      replicas: number of all replicas, which share the rows of a batch.
+      local: `(first, number)`, the replicas of this process. With it all elements
+        have the same number of rows; those of index -1 only fill up.
 
     Returns:
-      `(dataset, order)`: elements as of `training_dataset`, and the position
-      `[N]` in `encoded` of each row, so that `restored[order] = rows`.
+      `tf.data.Dataset` as of `training_dataset`, one element for each local replica in turn.
 
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    _check(len(encoded), batch_size)
-    lengths = encoded.lengths
-    order = np.argsort(lengths, kind="stable").astype(np.int32)
-    num_full = len(order) // batch_size * batch_size
-    indices = np.concatenate(
-        [order[:num_full].reshape(-1, batch_size), _short(order[num_full:], batch_size)]
-    )
     widths = widths if pad_to is None else (pad_to,)
-    chosen = _widths(lengths, indices, encoded.max_seq_length, widths)
-    return _dataset(encoded, indices, chosen), order
+    indices, chosen = batch_plan.evaluation_plan(
+        encoded.lengths, batch_size, encoded.max_seq_length, widths
+    )
+    if local is None:
+        return _dataset(encoded, indices, chosen)
+    filled = batch_plan.fill(indices, replicas)
+    part = batch_plan.part(filled, replicas, local)
+    return _dataset(encoded, part, np.repeat(chosen, local[1]), True)
 
 
-def _check(num_examples, batch_size):
-    if num_examples < 1:
-        raise ValueError("Batches need at least one example, received none.")
-    if batch_size < 1:
-        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+def _dataset(encoded, indices, widths, keeps_rows=False, *weights):
+    """Returns the batches of a plan, gathered and padded by TensorFlow.
 
-
-def _short(rest, batch_size):
-    """Returns the short batch as `[1, B]`, padded with -1, or `[0, B]` if nothing is left."""
-    padded = np.full((min(1, len(rest)), batch_size), -1, np.int32)
-    padded[:, : len(rest)] = rest
-    return padded
-
-
-def _widths(lengths, indices, max_seq_length, widths):
-    """Returns the width of each batch."""
-    longest = np.where(indices < 0, 0, lengths[indices]).max(axis=1)
-    if longest.max() > max_seq_length:
-        raise ValueError(
-            f"Argument `max_seq_length` must be at least {longest.max()}, the longest example, "
-            f"received {max_seq_length}."
-        )
-    if widths is None:
-        rounded = -(-longest // WIDTH_STEP) * WIDTH_STEP
-        return np.minimum(rounded, max_seq_length).astype(np.int32)
-    widths = np.unique(widths)
-    if longest.max() > widths[-1]:
-        raise ValueError(
-            f"Argument `widths` must reach {longest.max()}, the longest example, received "
-            f"{widths.tolist()}."
-        )
-    return widths[np.searchsorted(widths, longest)].astype(np.int32)
-
-
-def _dataset(encoded, indices, widths):
-    """Returns the batches of a plan, gathered and padded by TensorFlow."""
+    Rows of index -1 are left out, or with `keeps_rows` hold any example.
+    """
     labels = None if encoded.labels is None else tf.constant(encoded.labels)
+    static_rows = indices.shape[1] if keeps_rows else None
     static_width = int(widths[0]) if len(set(widths.tolist())) == 1 else None
 
-    def batch(index, width):
-        index = tf.boolean_mask(index, index >= 0)
-        ids = tf.gather(encoded.ids, index)
+    def batch(index, width, *weights):
+        index = index if keeps_rows else tf.boolean_mask(index, index >= 0)
+        taken = tf.maximum(index, 0)
+        ids = tf.gather(encoded.ids, taken)
 
         def padded(rows, value):
             dense = rows.to_tensor(value, shape=tf.stack([tf.constant(-1, tf.int32), width]))
-            return tf.ensure_shape(dense, [None, static_width])
+            return tf.ensure_shape(dense, [static_rows, static_width])
 
+        mask = tf.sequence_mask(ids.row_lengths(), width, tf.int32)
         features = {
             "input_word_ids": padded(ids, encoded.pad_id),
-            "input_mask": tf.sequence_mask(ids.row_lengths(), width, tf.int32),
-            "input_type_ids": padded(tf.gather(encoded.segments, index), 0),
+            "input_mask": tf.ensure_shape(mask, [static_rows, static_width]),
+            "input_type_ids": padded(tf.gather(encoded.segments, taken), 0),
         }
-        features["input_mask"] = tf.ensure_shape(features["input_mask"], [None, static_width])
-        given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, index)
-        return features, given, index
+        given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, taken)
+        return features, given, *weights, index
 
-    dataset = tf.data.Dataset.from_tensor_slices((indices, widths))
+    dataset = tf.data.Dataset.from_tensor_slices((indices, widths, *weights))
     return dataset.map(batch, num_parallel_calls=2).prefetch(2)

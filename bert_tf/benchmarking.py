@@ -8,7 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import benchmark_steps, model_dir, model_info, timing
+from bert_tf import benchmark_steps, heads, model_dir, model_info, timing
 from bert_tf.encoder import INPUT_NAMES
 
 
@@ -44,11 +44,10 @@ def random_batch(configs, batch_size, length, seed=0):
 def multiplications_per_token(config, length):
     """Returns the multiplications of a forward pass for one of `length` tokens.
 
-    Projections, attention scores and sums, pooler and task head; the last two
-    are for one token of each input.
+    Projections, attention scores and sums, and what the task head reads.
     """
     attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
-    head = config.hidden_size * (config.hidden_size + config.num_labels)
+    head = heads.MODELS[config.head].head_multiplications(config, length)
     return round(model_info.num_kernel_parameters(config) + attention + head / length)
 
 
@@ -103,7 +102,7 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
     """Compares training steps on random batches.
 
     Args:
-      config: a dense `BertConfig`.
+      config: a dense `BertConfig` of a classifier.
       variants: names of `benchmark_steps.VARIANTS`; ratios are to the first and to "dense".
       batch_sizes: ints.
       lengths: tokens of an input, ints.

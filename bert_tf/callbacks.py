@@ -1,15 +1,16 @@
 """What happens beside the training steps: a progress line, TensorBoard and checkpoints."""
 
-import io
+import signal
 import sys
+import threading
 import time
 
-import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import logging
 
+from bert_tf import plots
 from bert_tf.config import PROJECTIONS
 from flop_tf import FixGates
 from flop_tf.backend import keras
@@ -41,23 +42,26 @@ class ProgressLine(keras.callbacks.Callback):
       scores: dict that holds the newest score under "score".
       factorized_share: what turns a count over the dense kernels into one over
         the factors, `dense / factorized`; None shows only the first.
+      disable: whether nothing is shown.
     """
 
-    def __init__(self, total_steps, scores, factorized_share=None):
+    def __init__(self, total_steps, scores, factorized_share=None, disable=False):
         super().__init__()
         self.total_steps = total_steps
         self.scores = scores
         self.factorized_share = factorized_share
+        self.disable = disable
         self.line = None
 
     def on_train_begin(self, logs=None):
         """Opens the line at the step from which the run goes on."""
         self.line = tqdm.tqdm(
             total=self.total_steps,
-            initial=int(self.model.optimizer.iterations),
+            initial=int(self.model.optimizer.iterations.numpy()),
             unit="step",
             mininterval=1.0 if sys.stderr.isatty() else 30.0,
             dynamic_ncols=True,
+            disable=self.disable,
         )
 
     def on_train_batch_end(self, batch, logs=None):
@@ -70,7 +74,7 @@ class ProgressLine(keras.callbacks.Callback):
                 density = 1 - logs["expected_sparsity"]
                 shown["of_factors"] = 1 - density * self.factorized_share
         self.line.set_postfix({k: f"{v:.3f}" for k, v in shown.items()}, refresh=False)
-        self.line.update()
+        self.line.update(int(self.model.optimizer.iterations.numpy()) - self.line.n)
 
     def on_train_end(self, logs=None):
         """Ends the line, if it was begun."""
@@ -93,14 +97,14 @@ class Summaries(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Starts the clock."""
-        self.last = int(self.model.optimizer.iterations), time.perf_counter()
+        self.last = int(self.model.optimizer.iterations.numpy()), time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         """Writes every few steps."""
-        step = int(self.model.optimizer.iterations)
-        if step % self.every:
-            return
+        step = int(self.model.optimizer.iterations.numpy())
         before, then = self.last
+        if step // self.every == before // self.every:
+            return
         self.last = step, time.perf_counter()
         with self.writer.as_default(step):
             for tag in TAGS:
@@ -131,7 +135,7 @@ class FixGatesAndSay(FixGates):
         logging.info(
             "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
             "asked %.4f.",
-            int(self.model.optimizer.iterations),
+            int(self.model.optimizer.iterations.numpy()),
             shift,
             float(self.sparsity.expected_sparsity()),
             stored,
@@ -161,11 +165,61 @@ class AtSteps(keras.callbacks.Callback):
         self.every = every
         self.last_step = last_step
 
+    def on_train_begin(self, logs=None):
+        """Notes the step from which the run goes on."""
+        self.step = int(self.model.optimizer.iterations.numpy())
+
     def on_train_batch_end(self, batch, logs=None):
         """Calls the function where it is time."""
-        step = int(self.model.optimizer.iterations)
-        if step % self.every == 0 or step == self.last_step or self.model.stop_training:
-            self.function(step, logs)
+        before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
+        is_time = self.step // self.every > before // self.every
+        if is_time or self.step >= self.last_step or self.model.stop_training:
+            self.function(self.step, logs)
+
+
+class StopOnSigterm(keras.callbacks.Callback):
+    """Ends the program after the step in which SIGTERM comes, with a checkpoint of it.
+
+    Args:
+      checkpoints: the `RunCheckpoints` of the run.
+      line: its `ProgressLine`, which ends before the last message.
+
+    Raises:
+      SystemExit: with 143, as a process that SIGTERM ends.
+    """
+
+    def __init__(self, checkpoints, line):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.line = line
+        self.received = False
+        self.previous = None
+
+    def on_train_begin(self, logs=None):
+        """Takes the signal; Python allows it in the main thread only."""
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGTERM, self._receive)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves and stops where the signal came."""
+        if not self.received:
+            return
+        self.on_train_end()
+        self.line.on_train_end()
+        self.checkpoints.save()
+        self.checkpoints.finish()
+        step = int(self.model.optimizer.iterations.numpy())
+        logging.info("Stopped by SIGTERM at step %d; the same command goes on from there.", step)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def on_train_end(self, logs=None):
+        """Gives the signal back."""
+        if self.previous is not None:
+            signal.signal(signal.SIGTERM, self.previous)
+            self.previous = None
+
+    def _receive(self, *_):
+        self.received = True
 
 
 def write_survivors(writer, step, model):
@@ -174,7 +228,7 @@ def write_survivors(writer, step, model):
     Args:
       writer: of `tf.summary`.
       step: of the points.
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
     """
     survivors = model.kernel_sparsity().survivors()
     grid = np.full((model.config.num_hidden_layers, len(PROJECTIONS)), np.nan)
@@ -184,21 +238,5 @@ def write_survivors(writer, step, model):
                 grid[index, PROJECTIONS.index(name)] = rank
                 tf.summary.scalar(f"survivors/blocks.{index}.{name}", rank)
         if not np.isnan(grid).all():
-            tf.summary.image("survivors", _heatmap(grid))
-
-
-def _heatmap(grid):
-    """Returns the ranks `[layers, projections]` as an image tensor `[1, height, width, 4]`."""
-    figure = matplotlib.figure.Figure(figsize=(8, 1 + 0.45 * len(grid)), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0)
-    figure.colorbar(image, label="ranks kept")
-    axes.set_xticks(range(len(PROJECTIONS)), PROJECTIONS, rotation=20)
-    axes.set_yticks(range(len(grid)))
-    axes.set_ylabel("layer")
-    for (row, column), rank in np.ndenumerate(grid):
-        if np.isfinite(rank):
-            axes.text(column, row, f"{rank:.0f}", ha="center", va="center", color="white")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return tf.image.decode_png(buffer.getvalue(), channels=4)[tf.newaxis]
+            image = tf.image.decode_png(plots.rank_heatmap(grid), channels=4)
+            tf.summary.image("survivors", image[tf.newaxis])

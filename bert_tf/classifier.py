@@ -1,4 +1,4 @@
-"""BERT with a task head: logits of a class, or one number of a regression."""
+"""BERT with a task head, and the classifier: logits of a class, or one number of a regression."""
 
 import tensorflow as tf
 
@@ -10,12 +10,14 @@ from flop_tf.backend import keras
 from flop_tf.sparsity import KernelSparsity
 from flop_tf.training import GatedModel
 
+#: Feature that carries the positions of examples `[B]` through `predict`.
+EXAMPLE_INDEX = "example_index"
+
 _HEAD_SEED = 2
 
 
-@keras.saving.register_keras_serializable("bert_tf")
-class BertClassifier(GatedModel):
-    """`logits = dropout(pooled) W + b`, `[B, T]` ids to `[B, num_labels]`.
+class BertModel(GatedModel):
+    """Encoder and task head; a subclass adds the head as a layer of the name `config.head`.
 
     Args:
       config: a `BertConfig`.
@@ -26,20 +28,17 @@ class BertClassifier(GatedModel):
         super().__init__(**kwargs)
         self.config = config
         self.encoder = BertEncoder(config, name="encoder")
-        self.dropout = StepDropout(config.hidden_dropout_prob, seed=_HEAD_SEED)
-        self.classifier = keras.layers.Dense(
+        head = keras.layers.Dense(
             config.num_labels,
             kernel_initializer=initializer(config),
             dtype="float32",
-            name="classifier",
+            name=config.head,
         )
-        # Weights exist from here on, so that they can be assigned by path.
-        self({name: keras.Input([None], dtype=tf.int32, name=name) for name in INPUT_NAMES})
+        setattr(self, config.head, head)
 
-    def call(self, inputs, training=None):
-        """Returns float32 logits `[B, num_labels]` for the dict of inputs of `BertEncoder`."""
-        pooled = self.encoder(inputs, training=training)["pooled_output"]
-        return self.classifier(self.dropout(pooled, training=training))
+    def make_weights(self):
+        """Creates the weights, so that they can be assigned by path; ends every constructor."""
+        self({name: keras.Input([None], dtype=tf.int32, name=name) for name in INPUT_NAMES})
 
     def compile(self, *args, distill_alpha=0.0, distill_temperature=1.0, **kwargs):
         """Configures training, see `GatedModel.compile`.
@@ -72,9 +71,23 @@ class BertClassifier(GatedModel):
         if losses.TEACHER_LOGITS not in x:
             return loss
         teacher = losses.distillation_loss(
-            x[losses.TEACHER_LOGITS], y_pred, self.distill_temperature
+            x[losses.TEACHER_LOGITS], y_pred, self.distill_temperature, sample_weight
         )
+        # As Keras does with the task's loss: optimizers add up what the replicas give them.
+        teacher /= tf.distribute.get_strategy().num_replicas_in_sync
         return (1 - self.distill_alpha) * loss + self.distill_alpha * teacher
+
+    def predict_step(self, data):
+        """Returns logits, and beside them the positions of the examples if they are given."""
+        features, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self.joinable(self(features, training=False))
+        if EXAMPLE_INDEX not in features:
+            return logits
+        return {"logits": logits, EXAMPLE_INDEX: features[EXAMPLE_INDEX]}
+
+    def joinable(self, logits):
+        """Returns logits whose shape does not depend on the width of the batch."""
+        return logits
 
     def kernel_sparsity(self):
         """Returns the `KernelSparsity` of the projections, over the original dense kernels."""
@@ -93,3 +106,28 @@ class BertClassifier(GatedModel):
         """Builds a model from `get_config`."""
         config = dict(config)
         return cls(BertConfig.from_dict(config.pop("config")), **config)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class BertClassifier(BertModel):
+    """`logits = dropout(pooled) W + b`, `[B, T]` ids to `[B, num_labels]`.
+
+    Args:
+      config: a `BertConfig` with the head "classifier".
+      **kwargs: of `keras.Model`.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.dropout = StepDropout(config.hidden_dropout_prob, seed=_HEAD_SEED)
+        self.make_weights()
+
+    def call(self, inputs, training=None):
+        """Returns float32 logits `[B, num_labels]` for the dict of inputs of `BertEncoder`."""
+        pooled = self.encoder(inputs, training=training)["pooled_output"]
+        return self.classifier(self.dropout(pooled, training=training))
+
+    @staticmethod
+    def head_multiplications(config, length):
+        """Returns those of pooler and head for an input of `length` tokens: they read one."""
+        return config.hidden_size * (config.hidden_size + config.num_labels)

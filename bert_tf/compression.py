@@ -4,8 +4,8 @@ import difflib
 
 import numpy as np
 
-from bert_tf.classifier import BertClassifier
-from bert_tf.weight_paths import HEAD
+from bert_tf import heads
+from bert_tf.weight_paths import HEAD, POOLER
 from flop_tf import ProjectionSpec, factorization, gates, surgery
 
 # Seeds of gates, apart from those of the encoder's dropouts.
@@ -27,7 +27,7 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
       keep_head: whether the task head is carried over, where there is one.
 
     Returns:
-      `(BertClassifier, {weight path: CARRIED, FACTORIZED or NEW})`.
+      `(BERT of bert_tf.heads, {weight path: CARRIED, FACTORIZED or NEW})`.
 
     Raises:
       ValueError: if a rank does not fit.
@@ -53,8 +53,8 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
         for factor, array in factors.items():
             weights[f"encoder.{path}.{factor}"] = array
             origin[f"encoder.{path}.{factor}"] = FACTORIZED
-    model = BertClassifier(config)
-    surgery.assign_weights(model, weights, new=HEAD)
+    model = heads.make(config)
+    surgery.assign_weights(model, weights, new=[*HEAD, *POOLER])
     return model, {path: origin.get(path, NEW) for path in model.get_weight_paths()}
 
 
@@ -89,7 +89,7 @@ def remove_masks(model, threshold=0.0):
     """Returns the compact model of a gated one; no gate is left.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       threshold: in [0, 1); inference gates up to it are dropped too. The gates
         of `model` take it over, so that the two models stay equal.
 
@@ -110,7 +110,7 @@ def remove_masks(model, threshold=0.0):
         for part in ("kernel", "factor_in", "factor_out", "gate.log_alpha"):
             weights.pop(f"encoder.{path}.{part}", None)
         weights |= {f"encoder.{path}.{part}": array for part, array in kept.items()}
-    compact = BertClassifier(model.config.with_projections(specs))
+    compact = heads.make(model.config.with_projections(specs))
     surgery.assign_weights(compact, weights)
     return compact
 

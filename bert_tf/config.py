@@ -13,6 +13,9 @@ from flop_tf.projection import ProjectionSpec
 #: The projections of a block, in the order of the computation.
 PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
+#: The task heads and the number of outputs of each, None where `num_labels` says it.
+HEADS = {"classifier": None, "span": 2}
+
 #: Activation names of Google, Hugging Face and tf-models, and ours for each.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -101,7 +104,8 @@ class BertConfig:
       type_vocab_size: rows of the segment embedding.
       initializer_range: standard deviation of new weights.
       layer_norm_eps: epsilon of every LayerNorm.
-      num_labels: outputs of the classifier; 1 is a regression.
+      num_labels: outputs of the task head; 1 of a classifier is a regression.
+      head: "classifier" of the pooled output, or "span": start and end over the tokens.
       layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
 
     Raises:
@@ -121,6 +125,7 @@ class BertConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     num_labels: int = 2
+    head: str = "classifier"
     layers: tuple = ()
 
     def __post_init__(self):
@@ -140,6 +145,15 @@ class BertConfig:
             raise ValueError(
                 "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "
                 f"{self.hidden_size} and {self.num_attention_heads}."
+            )
+        if self.head not in HEADS:
+            raise ValueError(
+                f"Argument `head` must be one of {sorted(HEADS)}, received {self.head!r}."
+            )
+        if HEADS[self.head] not in (None, self.num_labels):
+            raise ValueError(
+                f"Argument `num_labels` must be {HEADS[self.head]} with the head {self.head!r}, "
+                f"received {self.num_labels}."
             )
         if self.hidden_act not in ACTIVATIONS:
             raise ValueError(

@@ -5,9 +5,6 @@ import tensorflow as tf
 from flop_tf import randomness
 from flop_tf.backend import keras
 
-#: Keeps the draws of replicas apart; a prime above any layer seed.
-_REPLICA_STRIDE = 15_485_863
-
 
 @keras.saving.register_keras_serializable("bert_tf")
 class StepDropout(keras.layers.Layer):
@@ -43,10 +40,7 @@ class StepDropout(keras.layers.Layer):
 
     def _dropped(self, inputs):
         seed = randomness.layer_seed(self.seed, self.name)
-        step_seed = randomness.step_seed(seed)
-        if step_seed is None:
+        examples_seed = randomness.examples_seed(seed)
+        if examples_seed is None:
             return tf.nn.dropout(inputs, self.rate, seed=seed)
-        context = tf.distribute.get_replica_context()
-        replica = 0 if context is None else context.replica_id_in_sync_group
-        offset = tf.stack([tf.cast(replica, tf.int64) * _REPLICA_STRIDE, 0])
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, step_seed + offset)
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, examples_seed)

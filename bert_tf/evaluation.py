@@ -1,54 +1,63 @@
 """Logits of whole data sets, and the scores made from them."""
 
 import numpy as np
-import scipy.special
-import sklearn.metrics
+import tensorflow as tf
 
-from bert_tf import batching, metrics
+from bert_tf import batching, distribution
+from bert_tf.classifier import EXAMPLE_INDEX
 
 
-def predict(model, encoded, batch_size):
-    """Returns the logits `[N, num_labels]` of every example, in the order of the data.
+def predict(model, encoded, batch_size, widths=None):
+    """Returns the logits `[N, ...]` of every example, in the order of the data.
+
+    The replicas of the model's strategy share the work; each process gets all logits.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       encoded: an `EncodedExamples`.
       batch_size: examples a batch; batches hold texts of similar length.
+      widths: as in `bert_tf.batch_plan.epoch_plan`.
     """
-    dataset, order = batching.evaluation_dataset(encoded, batch_size)
-    logits = model.predict(dataset.map(lambda features, *_: features), verbose=0)
+
+    def batches(context):
+        number = context.num_replicas_in_sync // context.num_input_pipelines
+        dataset = batching.evaluation_dataset(
+            encoded,
+            batch_size,
+            widths,
+            replicas=context.num_replicas_in_sync,
+            local=(context.input_pipeline_id * number, number),
+        )
+        return dataset.map(lambda features, _, index: {**features, EXAMPLE_INDEX: index})
+
+    strategy = model.distribute_strategy
+    if distribution.is_asynchronous(strategy):  # Keras predicts in the chief alone.
+        dataset = batches(tf.distribute.InputContext())
+    else:
+        dataset = strategy.distribute_datasets_from_function(batches)
+    steps = -(-len(encoded) // batch_size)
+    found = model.predict(dataset, steps=steps, verbose=0)
+    is_real = found[EXAMPLE_INDEX] >= 0
+    logits = found["logits"][is_real]
     restored = np.empty_like(logits)
-    restored[order] = logits
+    restored[found[EXAMPLE_INDEX][is_real]] = logits
     return restored
 
 
-def score(model, task, splits, batch_size):
+def score(model, task, splits, batch_size, widths=None):
     """Scores a model on labelled splits.
 
     Args:
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       task: the `Task`.
       splits: `EncodedExamples` by name of the split.
       batch_size: examples a batch.
+      widths: as in `bert_tf.batch_plan.epoch_plan`.
 
     Returns:
       For each split a dict of scores, `eval_loss` included.
     """
     scores = {}
     for name, encoded in splits.items():
-        logits = predict(model, encoded, batch_size)
-        scores[name] = score_logits(task, logits, encoded.labels)
+        scores[name] = task.score(predict(model, encoded, batch_size, widths), encoded)
     return scores
-
-
-def score_logits(task, logits, labels):
-    """Returns `eval_loss` and the task's metrics of logits `[N, num_labels]`, a dict of floats."""
-    scores = metrics.score(task, logits, labels)
-    return {"eval_loss": _mean_loss(task, logits, labels), **scores}
-
-
-def _mean_loss(task, logits, labels):
-    if task.is_regression:
-        return float(sklearn.metrics.mean_squared_error(labels, logits[:, 0]))
-    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=1)
-    return float(sklearn.metrics.log_loss(labels, probabilities, labels=np.arange(logits.shape[1])))

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 
 
 @contextlib.contextmanager
@@ -16,7 +17,8 @@ def replacing(path):
     """
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    aside = os.path.join(folder, f".{os.path.basename(path)}.partial")
+    # A name of its own: the workers of a run may write the same file at the same time.
+    aside = os.path.join(folder, f".{os.path.basename(path)}.partial-{uuid.uuid4().hex[:8]}")
     try:
         yield aside
         with open(aside, "rb") as file:

@@ -1,51 +1,46 @@
 """Training of whatever a checkpoint holds: dense, factorized, gated or compact."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import time
 
 import tensorflow as tf
-from absl import logging
 
-from bert_tf import (
-    batching,
-    callbacks,
-    compression,
-    evaluation,
-    files,
-    losses,
-    model_dir,
-    optimization,
-    predictions,
-    tasks,
-)
+from bert_tf import callbacks, compression, distribution, model_dir, optimization, tasks
 from bert_tf.checkpoints import read_source
+from bert_tf.run_checkpoints import RunCheckpoints
 from bert_tf.run_data import RunData
-from flop_tf import order_gates, rank_importance
+from bert_tf.run_scores import RunScores
+from flop_tf import order_gates, rank_importance, surgery
 from flop_tf.backend import keras
 
-#: Written last; a folder with it holds a finished run.
-RESULTS_FILE = "eval_results.txt"
+# Steps between two looks at the model where parameter servers hold it.
+_PIECE = 50
 
 
-def finetune(options):
+def finetune(options, strategy=None):
     """Trains a model, evaluates it at every checkpoint and keeps the best.
 
     Args:
       options: `FinetuneOptions`.
+      strategy: a `tf.distribute.Strategy`; None makes the one that the options name.
 
     Returns:
-      Scores of the best model by split, a dict of dicts.
+      Scores of the best model by split, a dict of dicts; None in a worker that writes no files.
 
     Raises:
       ValueError: if a file, an option or what the checkpoint holds does not fit.
+      OSError: if a file cannot be written or another worker does not answer.
     """
+    distribution.serve(options)
     keras.utils.set_random_seed(options.seed)
     policy = keras.mixed_precision.global_policy()
     if options.mixed_precision != "none":
         keras.mixed_precision.set_global_policy(f"mixed_{options.mixed_precision}")
     try:
-        return _Run(options).start()
+        return _Run(options, strategy or distribution.make_strategy(options)).start()
     finally:
         keras.mixed_precision.set_global_policy(policy)
 
@@ -53,13 +48,14 @@ def finetune(options):
 class _Run:
     """One run: its data, model, optimizers and files."""
 
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, options, strategy):
+        self.strategy = strategy
+        self.is_chief = distribution.is_chief(options)
         self.folder = options.output_dir
         source = read_source(
             options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
         )
-        self.tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
         self.task = tasks.get(
             options.task_name,
             data_dir=options.data_dir,
@@ -67,32 +63,38 @@ class _Run:
             label_column=options.label_column or None,
             label_type=options.label_type,
             language=options.language,
+            doc_stride=options.doc_stride,
+            max_query_length=options.max_query_length,
+            n_best_size=options.n_best_size,
+            max_answer_length=options.max_answer_length,
+            tfds=options.tfds,
         )
+        length = options.max_seq_length or self.task.default_seq_length
+        self.options = options = dataclasses.replace(options, max_seq_length=length)
         changes = _config_changes(options, source, self.task)
-        self.new_gates = "layers" in changes
-        self.data = RunData(options, self.task, self.tokenizer)
+        self.data = RunData(options, self.task, tokenizer)
         self.total_steps = self.data.total_steps
-        self.model = model_dir.build(source, **changes)
-        self._compile()
-        self.loss = 0.0
+        self.scores = RunScores(options, self.task, tokenizer, self.data, self.is_chief)
+        self.checkpoints = RunCheckpoints(self.folder, options.keep_checkpoints, self.is_chief)
+        if "layers" in changes and self._orders_gates():
+            # On one device, before the model is spread over several.
+            ordered = self._order_gates(model_dir.build(source, **changes))
+            source = dataclasses.replace(
+                source, config=ordered.config, weights=surgery.named_weights(ordered)
+            )
+        with strategy.scope():
+            self.model = model_dir.build(source, **changes)
+            self._compile()
 
     def start(self):
-        """Trains from the last checkpoint, or from the start, to the end."""
-        options = self.options
-        if options.do_train:
-            self._train()
-        else:
-            self._evaluate(0)
-        results = self._read_best()
-        if options.do_predict:
-            self._predict()
-        lines = [f"global_step = {results['step']}", f"loss = {results['loss']:.6f}"]
-        for split, scores in results["scores"].items():
-            prefix = "" if split == self.data.report_split else f"{split}_"
-            lines += [f"{prefix}{key} = {value:.6f}" for key, value in sorted(scores.items())]
-        files.write_text(os.path.join(self.folder, RESULTS_FILE), "\n".join(lines) + "\n")
-        logging.info("Best model, of step %d: %s", results["step"], _brief(results["scores"]))
-        return results["scores"]
+        """Trains from the last checkpoint, or from the start, to the end; returns the scores."""
+        began = time.perf_counter()
+        with distribution.losing_workers(self.strategy):
+            if self.options.do_train:
+                self._train()
+            else:
+                self.scores.score_untrained(self.model)
+        return self.scores.finish(time.perf_counter() - began) if self.is_chief else None
 
     # Model.
 
@@ -102,8 +104,6 @@ class _Run:
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
         gates = {}
         if self.prunes:
-            if self.new_gates and options.do_train and options.gate_order_examples:
-                self._order_gates()
             with self.sparsity.calibrated(options.target_sparsity):
                 pass  # Raises now rather than in the middle of the run if it is out of reach.
             self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
@@ -117,165 +117,133 @@ class _Run:
                     "gates and `target_sparsity`, received "
                     f"target_sparsity={options.target_sparsity}."
                 )
-        loss = losses.task_loss(self.task.is_regression)
+        loss = self.task.loss()
         optimization.compile_model(options, model, loss, self.total_steps, **gates)
 
-    def _order_gates(self):
+    def _orders_gates(self):
         options = self.options
-        layers = [layer for layer, *_ in self.sparsity.gated()]
-        loss = losses.task_loss(self.task.is_regression)
+        prunes = options.target_sparsity is not None and options.do_train
+        return prunes and options.gate_order_examples and not self.checkpoints.found
+
+    def _order_gates(self, model):
+        """Returns the model with its gates in the order of importance."""
+        options, sparsity = self.options, model.kernel_sparsity()
+        layers = [layer for layer, *_ in sparsity.gated()]
+        loss = self.task.loss()
         batches = self.data.small_batches(options.gate_order_examples)
-        importance = rank_importance(self.model, layers, batches, loss)
-        order_gates(self.sparsity, importance, options.target_sparsity, options.initial_log_alpha)
+        importance = rank_importance(model, layers, batches, loss)
+        order_gates(sparsity, importance, options.target_sparsity, options.initial_log_alpha)
+        return model
 
     # Training.
 
     def _train(self):
         model = self.model
         self.fixed = tf.Variable(False)
-        self.best = tf.Variable(-float("inf"), dtype=tf.float64)
         parts = {
             "model": model,
             "optimizer": model.optimizer,
             "fixed": self.fixed,
-            "best": self.best,
+            "best": self.scores.best,
         }
         if self.prunes:
             parts["lagrangian"] = model.lagrangian
             parts["gate_optimizer"] = model.gate_optimizer
             parts["multiplier_optimizer"] = model.multiplier_optimizer
-        self.manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**parts),
-            os.path.join(self.folder, "checkpoints"),
-            max_to_keep=self.options.keep_checkpoints,
-            step_counter=model.optimizer.iterations,
-        )
-        self._restore()
+        self.checkpoints.track(model.optimizer.iterations, **parts)
+        self.checkpoints.restore()
         if bool(self.fixed):
             model.fix_gates()
-        first = int(model.optimizer.iterations)
+        first = int(model.optimizer.iterations.numpy())
         if first >= self.total_steps or (bool(self.fixed) and not model.train_weights):
             return
-        batches = self.data.train_batches(first)
-        self.writer = tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
+        batches = self._batches(first)
+        self.writer = self._summary_writer()
         with self.writer.as_default(first):
             settings = json.dumps(dataclasses.asdict(self.options), indent=2)
             tf.summary.text("hyper-parameters", f"```\n{settings}\n```")
         self.shown = {}
-        *found, line = self._callbacks()
+        line = callbacks.ProgressLine(
+            self.total_steps, self.shown, self._factorized_share(), disable=not self.is_chief
+        )
+        found = self._callbacks(line)
         try:
-            model.fit(
-                batches,
-                steps_per_epoch=self.total_steps - first,
-                verbose=0,
-                callbacks=[*found, line],
-            )
+            if distribution.is_asynchronous(self.strategy):
+                self._fit_in_pieces(found)
+            else:
+                steps = self.total_steps - first
+                model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=found)
         finally:
             line.on_train_end()  # Before an error is shown.
+        self.checkpoints.finish()
         self.writer.close()
 
-    def _restore(self):
-        """Goes back to the newest checkpoint that can be read."""
-        for path in reversed(self.manager.checkpoints):
-            try:
-                self.manager.checkpoint.restore(path)
-            except (tf.errors.OpError, IndexError, RuntimeError, ValueError):
-                logging.warning("The checkpoint %s is incomplete or damaged.", path)
-                continue
-            logging.info("Going on from step %d.", int(self.model.optimizer.iterations))
-            return
-        if self.manager.checkpoints:
-            raise ValueError(
-                f"No checkpoint in {self.manager.directory!r} can be read, all of them are "
-                "incomplete or damaged; delete that folder to start anew."
-            )
+    def _batches(self, first):
+        def batches(context):
+            return self.data.train_batches(first, context)
 
-    def _callbacks(self):
+        if distribution.is_asynchronous(self.strategy):
+            return keras.utils.experimental.DatasetCreator(batches)
+        return self.strategy.distribute_datasets_from_function(batches)
+
+    def _fit_in_pieces(self, found):
+        """Trains with parameter servers; callbacks see the model while no step runs."""
+        model = self.model
+        for callback in found:
+            callback.set_model(model)
+            callback.on_train_begin()
+        step = int(model.optimizer.iterations.numpy())
+        while step < self.total_steps and not model.stop_training:
+            steps = min(_PIECE, self.total_steps - step)
+            history = model.fit(self._batches(step), steps_per_epoch=steps, verbose=0)
+            step = int(model.optimizer.iterations.numpy())
+            logs = {name: values[-1] for name, values in history.history.items()}
+            for callback in found:
+                callback.on_train_batch_end(step, logs)
+        for callback in found:
+            callback.on_train_end()
+
+    def _summary_writer(self):
+        if not self.is_chief:
+            return tf.summary.create_noop_writer()
+        return tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
+
+    def _factorized_share(self):
+        if not self.prunes or self.options.sparsity_base != "factorized":
+            return None
+        return self.sparsity.original_parameters / self.sparsity.factorized_parameters
+
+    def _callbacks(self, line):
         found = []
-        share = None
-        if self.prunes:
-            if self.options.sparsity_base == "factorized":
-                share = self.sparsity.original_parameters / self.sparsity.factorized_parameters
-            if not bool(self.fixed):
-                found.append(
-                    callbacks.FixGatesAndSay(
-                        self.sparsity, self.options.target_sparsity, self.fix_step, self.fixed
-                    )
+        if self.prunes and not bool(self.fixed):
+            found.append(
+                callbacks.FixGatesAndSay(
+                    self.sparsity, self.options.target_sparsity, self.fix_step, self.fixed
                 )
+            )
         return [
             *found,
             callbacks.Summaries(self.writer),
             callbacks.AtSteps(self._checkpoint, self.data.save_steps, self.total_steps),
-            callbacks.ProgressLine(self.total_steps, self.shown, share),
+            line,
+            callbacks.StopOnSigterm(self.checkpoints, line),
         ]
 
     def _checkpoint(self, step, logs):
-        self.loss = float(logs["loss"])
+        loss = float(logs["loss"])
         if self.data.splits:
-            if self.prunes and not bool(self.fixed):
-                with self.sparsity.calibrated(self.options.target_sparsity):
-                    self._evaluate(step)
-            else:
-                self._evaluate(step)
+            searches = self.prunes and not bool(self.fixed)
+            target = self.options.target_sparsity
+            with self.sparsity.calibrated(target) if searches else contextlib.nullcontext():
+                self.shown["score"] = self.scores.update(self.model, step, loss, self.writer)
         elif step == self.total_steps or self.model.stop_training:
-            self._save_best(step, {})
-        try:
-            self.manager.save(checkpoint_number=step)
-        except tf.errors.OpError as error:
-            raise OSError(
-                f"The checkpoint of step {step} cannot be written to {self.folder!r}: "
-                f"{error.message}."
-            ) from error
-
-    # Evaluation.
-
-    def _evaluate(self, step):
-        scores = evaluation.score(
-            self.model, self.task, self.data.splits, self.options.eval_batch_size
-        )
-        selected = scores[self.data.select_split][self.task.primary_metric] if scores else 0.0
-        if not self.options.do_train:
-            self._save_best(step, scores)
-            return
-        self.shown["score"] = selected
-        with self.writer.as_default(step):
-            for split, values in scores.items():
-                for key, value in values.items():
-                    tag = key if split == self.data.report_split else f"{split}/{key}"
-                    tf.summary.scalar(tag, value)
-        callbacks.write_survivors(self.writer, step, self.model)
-        if selected > float(self.best):
-            self.best.assign(selected)
-            self._save_best(step, scores)
-
-    def _save_best(self, step, scores):
-        model_dir.save(
-            self.folder,
-            self.model,
-            self.tokenizer,
-            task=self.task.to_dict(),
-            data_dir=os.path.abspath(self.options.data_dir),
-            max_seq_length=self.options.max_seq_length,
-            step=step,
-            loss=self.loss,
-            stored_sparsity=float(self.sparsity.stored_sparsity()),
-            scores=scores,
-        )
-
-    def _read_best(self):
-        return model_dir.load_info(self.folder)
-
-    def _predict(self):
-        best = model_dir.load(self.folder)
-        for split, examples in self.data.tests.items():
-            encoded = batching.encode(examples, self.tokenizer, self.options.max_seq_length)
-            logits = evaluation.predict(best, encoded, self.options.predict_batch_size)
-            predictions.write(self.task, split, examples.ids, logits, self.folder)
+            self.scores.save(self.model, step, loss, {})
+        self.checkpoints.save()
 
 
 def _config_changes(options, source, task):
     config = source.config
-    changes = {"num_labels": task.num_outputs}
+    changes = dict(task.head)
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
@@ -295,10 +263,3 @@ def _config_changes(options, source, task):
             config, options.gate_name, initial_log_alpha=options.initial_log_alpha
         ).layers
     return changes
-
-
-def _brief(scores):
-    return "; ".join(
-        f"{split} " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
-        for split, values in scores.items()
-    )

@@ -17,7 +17,7 @@ import dataclasses
 from official.nlp.data import classifier_data_lib as processors
 
 from bert_tf.examples import Table
-from bert_tf.task import Task
+from bert_tf.task import TextTask
 
 
 def xnli(language):
@@ -32,7 +32,7 @@ def xnli(language):
         "xnli.dev.tsv", ("sentence1", "sentence2"), "gold_label", where=("language", language)
     )
     test = dataclasses.replace(dev, file="xnli.test.tsv", label_is_optional=True)
-    return Task(
+    return TextTask(
         name="XNLI",
         labels=_labels(processors.XnliProcessor),
         splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
@@ -49,7 +49,7 @@ def _labels(processor):
 
 def _glue(name, processor, texts, label="label", **fields):
     """A task of three files with header lines, the test file without labels."""
-    return Task(
+    return TextTask(
         name=name,
         labels=None if label == "score" else _labels(processor),
         splits=(
@@ -64,7 +64,7 @@ def _glue(name, processor, texts, label="label", **fields):
 
 def _cola():
     header = ("source", "label", "mark", "sentence")
-    return Task(
+    return TextTask(
         name="CoLA",
         labels=_labels(processors.ColaProcessor),
         splits=(
@@ -86,7 +86,7 @@ def _mrpc():
     train = dataclasses.replace(raw_train, in_pairs=False, **named)
     dev = dataclasses.replace(raw_train, **named)
     test = Table("test.tsv", columns["texts"], id="index")
-    return Task(
+    return TextTask(
         name="MRPC",
         labels=_labels(processors.MrpcProcessor),
         splits=(
@@ -102,7 +102,7 @@ def _mrpc():
 def _qqp():
     # The first published train.tsv has questions with a line break, which leaves short rows.
     columns = {"texts": ("question1", "question2"), "label": "is_duplicate"}
-    return Task(
+    return TextTask(
         name="QQP",
         labels=_labels(processors.QqpProcessor),
         splits=(
@@ -121,7 +121,7 @@ def _mnli():
     for kind in ("matched", "mismatched"):
         splits.append((f"dev_{kind}", (Table(f"dev_{kind}.tsv", texts, "gold_label"),)))
         splits.append((f"test_{kind}", (Table(f"test_{kind}.tsv", texts, id="index"),)))
-    return Task(
+    return TextTask(
         name="MNLI",
         labels=_labels(processors.MnliProcessor),
         splits=tuple(splits),

@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics
 
 
@@ -37,6 +37,19 @@ def score(task, logits, labels):
     if task.is_regression:
         return _regression(logits[:, 0], labels.astype(np.float64))
     return _classification(logits.argmax(axis=1), labels, len(task.labels))
+
+
+def loss(task, logits, labels):
+    """Returns the mean loss of logits `[N, num_outputs]`: squared error or cross-entropy."""
+    if task.is_regression:
+        return float(metrics.mean_squared_error(labels, logits[:, 0]))
+    return cross_entropy(logits, labels)
+
+
+def cross_entropy(logits, labels):
+    """Returns the mean cross-entropy of logits `[..., C]` and classes `[...]`."""
+    log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
+    return float(-np.take_along_axis(log_probabilities, labels[..., np.newaxis], -1).mean())
 
 
 def _classification(predictions, labels, num_classes):

@@ -16,11 +16,10 @@ import shutil
 
 import safetensors.numpy
 
-from bert_tf import files, model_info
+from bert_tf import files, heads, model_info
 from bert_tf.checkpoints import read_source
-from bert_tf.classifier import BertClassifier
 from bert_tf.tokenization import Tokenizer
-from bert_tf.weight_paths import HEAD, expected_shapes
+from bert_tf.weight_paths import HEAD, POOLER, expected_shapes
 from flop_tf import surgery
 
 #: Written last: a folder with it is complete.
@@ -32,7 +31,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
 
     Args:
       folder: the directory; made where it is missing.
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       tokenizer: its `Tokenizer`.
       factorized: the `BertConfig` before the removal of masks, if there was one.
       **info: what else `info.json` says: task, labels, scores, ...
@@ -63,7 +62,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
 
 
 def load(folder, config_file=None):
-    """Returns the `BertClassifier` of a model directory, at any stage.
+    """Returns the BERT of a model directory, at any stage and with any task head.
 
     Args:
       folder: the model directory.
@@ -76,23 +75,23 @@ def load(folder, config_file=None):
 
 
 def build(source, **changes):
-    """Returns a `BertClassifier` with the weights of a `Source`.
+    """Returns a BERT of `bert_tf.heads` with the weights of a `Source`.
 
     Args:
       source: a `bert_tf.checkpoints.Source`.
-      **changes: other values of `BertConfig`. A task head of another size, and
-        a head or gates that the source lacks, start anew.
+      **changes: other values of `BertConfig`. A task head of another kind or size, and
+        a head, a pooler or gates that the source lacks, start anew.
     """
     config = dataclasses.replace(source.config, **changes)
-    model = BertClassifier(config)
+    model = heads.make(config)
     shapes = expected_shapes(config)
     kept = {
         path: array
         for path, array in source.weights.items()
-        if path not in HEAD or array.shape == shapes[path]
+        if path not in HEAD or array.shape == shapes.get(path)
     }
     gates = [path for path in shapes if path.endswith(".log_alpha")]
-    surgery.assign_weights(model, kept, new=[*HEAD, *gates])
+    surgery.assign_weights(model, kept, new=[*HEAD, *POOLER, *gates])
     return model
 
 

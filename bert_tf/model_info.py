@@ -10,7 +10,7 @@ from flop_tf import budget
 
 
 def num_parameters(config):
-    """Returns the number of weights of `BertClassifier(config)`, task head and gates included."""
+    """Returns the number of weights of a model, task head and gates included."""
     return sum(math.prod(shape) for shape in expected_shapes(config).values())
 
 

@@ -33,17 +33,18 @@ def compile_model(options, model, loss, total_steps, **gates):
 
     Args:
       options: `FinetuneOptions`.
-      model: a `BertClassifier`.
+      model: a BERT of `bert_tf.heads`.
       loss: of the task, a Keras loss.
       total_steps: of the run.
       **gates: what `gate_training` returns, if gates are trained.
     """
     optimizer = weight_optimizer(options, total_steps)
     model.compile(
-        optimizer,
+        _scaling(options, optimizer),
         loss=loss,
         train_weights=options.learning_rate > 0,
         regularization_scale=options.regularization_scale,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
         distill_alpha=options.distill_alpha if options.teacher else 0.0,
         distill_temperature=options.distill_temperature,
         seed=options.seed,
@@ -60,7 +61,7 @@ def gate_training(options, model, sparsity, fix_step):
 
     Args:
       options: `FinetuneOptions` with a target sparsity.
-      model: a gated `BertClassifier`.
+      model: a gated BERT.
       sparsity: its `KernelSparsity`.
       fix_step: step at which the gates are fixed at the latest.
     """
@@ -78,8 +79,10 @@ def gate_training(options, model, sparsity, fix_step):
         return built
 
     return {
-        "gate_optimizer": optimizer(
-            options.alpha_learning_rate, _ALPHA_TRAVEL, model.gate_variables()
+        # It too leaves out a step whose gradients overflow.
+        "gate_optimizer": _scaling(
+            options,
+            optimizer(options.alpha_learning_rate, _ALPHA_TRAVEL, model.gate_variables()),
         ),
         "multiplier_optimizer": optimizer(
             options.lambda_learning_rate, _LAMBDA_TRAVEL, lagrangian.multipliers
@@ -87,6 +90,13 @@ def gate_training(options, model, sparsity, fix_step):
         "lagrangian": lagrangian,
         "sparsity": sparsity,
     }
+
+
+def _scaling(options, optimizer):
+    """Returns the optimizer; for float16 one that scales the loss, or small gradients vanish."""
+    if options.mixed_precision != "float16":
+        return optimizer
+    return keras.mixed_precision.LossScaleOptimizer(optimizer)
 
 
 def _gate_schedule(options, rate, travel, steps, hidden_size):

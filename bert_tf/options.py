@@ -7,6 +7,7 @@ original's where it has one; the defaults are ours and prune at the first try.
 import dataclasses
 import math
 
+from bert_tf import distribution
 from flop_tf import gates
 
 
@@ -24,8 +25,9 @@ class FinetuneOptions:
     """
 
     # What to train, on what, and where to put it.
-    task_name: str = option("", "GLUE task, xnli, or tsv for files of your own.")
+    task_name: str = option("", "GLUE task, xnli, squad, or tsv for files of your own.")
     data_dir: str = option("", "Folder of the task in its published layout.")
+    tfds: str = option("", "Data set of TensorFlow Datasets instead, such as glue/sst2.")
     init_checkpoint: str = option("", "BERT to start from: folder or checkpoint, any format.")
     output_dir: str = option("", "Folder for the model, checkpoints and TensorBoard files.")
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
@@ -35,19 +37,28 @@ class FinetuneOptions:
     label_column: str = option("", "Task tsv: name of the label's column.")
     label_type: str = option("class", "Task tsv: what a label is.", ("class", "number"))
     language: str = option("en", "Task xnli: its language, two letters.")
+    doc_stride: int = option(128, "Task squad: tokens between the starts of two windows.")
+    max_query_length: int = option(64, "Task squad: tokens of a question that are kept.")
+    n_best_size: int = option(20, "Task squad: starts and ends combined, answers kept.")
+    max_answer_length: int = option(30, "Task squad: the most tokens of an answer.")
     # Data.
     do_train: bool = option(True, "Trains; otherwise the model at hand is evaluated.")
     do_eval: bool = option(True, "Scores the dev set at every checkpoint.")
     do_predict: bool = option(False, "Writes predictions for the test set at the end.")
-    max_seq_length: int = option(128, "Longest input in WordPieces; longer ones are cut.")
-    train_batch_size: int = option(32, "Examples a training step.")
+    max_seq_length: int = option(
+        None, "Longest input in WordPieces; longer ones are cut. 128, of squad windows of 384."
+    )
+    train_batch_size: int = option(32, "Examples a training step, over all devices.")
+    gradient_accumulation_steps: int = option(1, "Parts of that batch, one after the other.")
     eval_batch_size: int = option(64, "Examples a batch of evaluation.")
     predict_batch_size: int = option(64, "Examples a batch of prediction.")
     num_train_epochs: float = option(3.0, "Passes over the training set.")
     train_examples: int = option(0, "Uses only the first N of the rest for training; 0 is all.")
-    holdout_examples: int = option(0, "Training examples held out; they choose the best model.")
+    holdout_examples: int = option(
+        0, "Training examples held out, of squad whole articles; they choose the best model."
+    )
     holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
-    length_buckets: str = option("", "Widths batches are padded to; empty is multiples of 8.")
+    length_buckets: str = option("", "Widths of batches beside max_seq_length; multiples of 8.")
     # Weights.
     learning_rate: float = option(5e-5, "Peak rate of the weights; 0 trains the gates alone.")
     warmup_proportion: float = option(0.1, "Share of the run in which that rate grows.")
@@ -84,8 +95,18 @@ class FinetuneOptions:
     # Running.
     save_checkpoints_steps: int = option(0, "Steps between checkpoints; 0 is 1000 or an epoch.")
     keep_checkpoints: int = option(2, "Newest checkpoints that stay.")
-    mixed_precision: str = option("none", "Type of activations.", ("none", "bfloat16"))
+    mixed_precision: str = option("none", "Type of activations.", ("none", "float16", "bfloat16"))
     jit_compile: bool = option(False, "Compiles the training step by XLA.")
+    deterministic: bool = option(False, "Operations of a GPU give the same numbers every time.")
+    # Devices.
+    distribution_strategy: str = option(
+        "one_device", "How a step is spread over devices.", distribution.STRATEGIES
+    )
+    num_gpus: int = option(None, "GPUs of this machine to use; all there are.")
+    tpu: str = option("", "Address or name of a TPU; empty or local is the one of this machine.")
+    worker_hosts: str = option("", "Workers as host:port with commas, where TF_CONFIG is not set.")
+    task_index: int = option(-1, "Which of them this process is, from 0.")
+    worker_timeout: int = option(600, "Seconds to wait for the other workers.")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -96,12 +117,16 @@ class FinetuneOptions:
                     f"received {value!r}."
                 )
         for name in ("task_name", "data_dir", "init_checkpoint", "output_dir"):
-            if not getattr(self, name):
+            if not getattr(self, name) and not (name == "task_name" and self.tfds):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
         for name in ("train_batch_size", "eval_batch_size", "predict_batch_size"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        self._check("max_seq_length", self.max_seq_length >= 3, "at least 3")
+        longest = math.inf if self.max_seq_length is None else self.max_seq_length
+        self._check("max_seq_length", longest >= 3, "at least 3")
         self._check("num_train_epochs", 0 < self.num_train_epochs < math.inf, "above 0")
+        self._check(
+            "gradient_accumulation_steps", self.gradient_accumulation_steps >= 1, "at least 1"
+        )
         self._check("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         for name in (
             "train_examples",
@@ -125,7 +150,7 @@ class FinetuneOptions:
             self._check(name, value is None or 0 <= value < 1, "in [0, 1)")
         widths = [width.strip() for width in self.length_buckets.split(",")]
         holds = not self.length_buckets or all(
-            width.isdecimal() and int(width) <= self.max_seq_length for width in widths
+            width.isdecimal() and int(width) <= longest for width in widths
         )
         self._check(
             "length_buckets", holds, "widths up to `max_seq_length` with commas between them"

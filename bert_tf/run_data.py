@@ -1,8 +1,11 @@
 """What a fine-tuning run reads: examples to train on, to score and to predict, and a teacher."""
 
+import os
+
 import tensorflow as tf
 
 from bert_tf import batching, losses, model_dir, teacher
+from bert_tf.config import BertConfig
 
 # Examples a batch where gradients are squared: small, see `flop_tf.rank_importance`.
 SMALL_BATCH = 8
@@ -48,30 +51,43 @@ class RunData:
         # Held-out examples choose the best checkpoint, so that dev stays untouched by the choice.
         self.select_split = next(iter(self.splits), None)
 
-    def train_batches(self, first_step):
+    def train_batches(self, first_step, context=None):
         """Returns the batches of the run from a step on, with the teacher's logits if it has one.
 
         Args:
           first_step: steps that were made already.
+          context: `tf.distribute.InputContext` of the process; None is one replica in one process.
 
         Returns:
-          `tf.data.Dataset` of `(features, labels)`.
+          `tf.data.Dataset` of `(features, labels, weights)`, an element for each of the
+          process' replicas in turn. Processes that are not synchronous share the steps.
         """
-        options = self._options
-        dataset = batching.training_dataset(
+        options, context = self._options, context or tf.distribute.InputContext()
+        pipelines, pipeline = context.num_input_pipelines, context.input_pipeline_id
+        if context.num_replicas_in_sync < pipelines:
+            return self.train_batches(first_step).shard(pipelines, pipeline)
+        local = context.num_replicas_in_sync // pipelines
+        dataset = batching.replica_dataset(
             self.train,
             options.train_batch_size,
-            seed=options.seed,
-            first_step=first_step,
-            num_steps=self.total_steps - first_step,
-            widths=self._widths(),
+            options.seed,
+            first_step,
+            self.total_steps - first_step,
+            self.widths,
+            replicas=context.num_replicas_in_sync,
+            local=(pipeline * local, local),
+            multiple=options.gradient_accumulation_steps,
         )
         if self.teacher_logits is None:
-            return dataset.map(lambda features, labels, index: (features, labels))
+            return dataset.map(lambda *batch: batch[:3])
         logits = tf.constant(self.teacher_logits)
 
-        def with_teacher(features, labels, index):
-            return {**features, losses.TEACHER_LOGITS: tf.gather(logits, index)}, labels
+        def with_teacher(features, labels, weights, index):
+            return (
+                {**features, losses.TEACHER_LOGITS: tf.gather(logits, tf.maximum(index, 0))},
+                labels,
+                weights,
+            )
 
         return dataset.map(with_teacher)
 
@@ -82,22 +98,26 @@ class RunData:
             self.train, SMALL_BATCH, seed=self._options.seed, num_steps=steps
         )
 
-    def _encode(self, examples):
-        return batching.encode(examples, self._tokenizer, self._options.max_seq_length)
+    def _encode(self, examples, training=False):
+        return self._task.encode(
+            examples, self._tokenizer, self._options.max_seq_length, training=training
+        )
 
     def _read_train(self):
         options = self._options
-        train = self._encode(self._task.read(options.data_dir, "train"))
+        train = self._task.read(options.data_dir, "train")
         if options.holdout_examples:
-            train, held = batching.holdout(train, options.holdout_examples, options.holdout_seed)
-            self.splits["holdout"] = held
-        self.train = train.first(options.train_examples) if options.train_examples else train
+            train, held = self._task.holdout(train, options.holdout_examples, options.holdout_seed)
+            self.splits["holdout"] = self._encode(held)
+        if options.train_examples:
+            train = train.take(range(min(options.train_examples, len(train))))
+        self.train = self._encode(train, training=True)
         steps_per_epoch = -(-len(self.train) // options.train_batch_size)
         self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
 
     def _teach(self):
-        """Returns the teacher's logits of the training examples, `[N, num_labels]`."""
+        """Returns the teacher's logits of the training examples, `[N, ...]`."""
         folder, ours = self._options.teacher, self._tokenizer
         theirs = model_dir.load_tokenizer(folder)
         if (theirs.vocab, theirs.do_lower_case) != (ours.vocab, ours.do_lower_case):
@@ -105,20 +125,19 @@ class RunData:
                 f"The teacher {folder!r} must have the vocabulary and the case of the student, "
                 f"received another {'case' if theirs.vocab == ours.vocab else 'vocabulary'}."
             )
-        logits = teacher.logits(folder, self.train, self._options.eval_batch_size)
-        if logits.shape[1] != self._task.num_outputs:
-            raise ValueError(
-                f"The teacher {folder!r} must have {self._task.num_outputs} outputs for the task "
-                f"{self._task.name!r}, received {logits.shape[1]}."
-            )
-        return logits
+        config = BertConfig.from_json_file(os.path.join(folder, "bert_config.json"))
+        self._task.check_head(config, f"the teacher {folder!r}")
+        return teacher.logits(folder, self.train, self._options.eval_batch_size)
 
-    def _widths(self):
+    @property
+    def widths(self):
         """Returns the widths that batches may have; None is every multiple of 8."""
+        longest = self._options.max_seq_length
         if self._options.length_buckets:
-            return [int(width) for width in self._options.length_buckets.split(",")]
+            return [*map(int, self._options.length_buckets.split(",")), longest]
+        if self._options.distribution_strategy == "tpu":
+            return [longest]  # A TPU wants to know all shapes beforehand.
         if not self._options.jit_compile:
             return None
-        longest = self._options.max_seq_length
         # XLA compiles every width anew.
         return [*(width for width in (16, 32, 64) if width < longest), longest]

@@ -2,11 +2,14 @@
 
 The same command goes on where it stopped or says that it is done; a folder with
 another run's files needs `overwrite`. What a run was asked for is in `run.flags`.
+One process at a time has a folder, by a lock that ends with the process.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
+import socket
 
 from bert_tf import files
 
@@ -17,7 +20,7 @@ _PROGRESS = os.path.join("checkpoints", "checkpoint")
 
 
 @contextlib.contextmanager
-def opened(folder, command, done_file=None, overwrite=False):
+def opened(folder, command, done_file=None, overwrite=False, owner=True):
     """Makes an output folder ready for a `with` block that writes to it.
 
     What `overwrite` replaces is moved aside and comes back if the block fails
@@ -30,14 +33,23 @@ def opened(folder, command, done_file=None, overwrite=False):
       done_file: name of the file in `folder` that a run writes last; None for a command
         that is never done, and always runs again.
       overwrite: whether another run's files may go, or this one's once it is done.
+      owner: False for a worker beside the one that has the folder; it only looks.
 
     Yields:
       Whether there is anything to do: False if the same command is done already.
 
     Raises:
-      ValueError: if the folder holds another run or foreign files and `overwrite` is false.
+      ValueError: if the folder holds another run or foreign files and `overwrite` is false,
+        or if another process has it.
     """
     folder = os.path.abspath(folder)
+    with locked(folder) if owner else contextlib.nullcontext():
+        with _opened(folder, command, done_file, overwrite, owner) as to_do:
+            yield to_do
+
+
+@contextlib.contextmanager
+def _opened(folder, command, done_file, overwrite, owner):
     if os.path.isfile(folder):
         raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
     used = os.path.isdir(folder) and bool(os.listdir(folder))
@@ -53,7 +65,10 @@ def opened(folder, command, done_file=None, overwrite=False):
             f"{_difference(found, command)}; choose another folder, or pass --overwrite to replace "
             "them."
         )
-    aside = os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}.replaced")
+    if not owner:
+        yield True
+        return
+    aside = _beside(folder, "replaced")
     replaces = used and (not same or done)
     if replaces:
         shutil.rmtree(aside, ignore_errors=True)
@@ -69,6 +84,45 @@ def opened(folder, command, done_file=None, overwrite=False):
             shutil.rmtree(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Holds the lock file beside a folder, which says whose it is, during a `with` block.
+
+    Raises:
+      ValueError: if another process holds it.
+    """
+    folder = os.path.abspath(folder)
+    path = _beside(folder, "lock")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    while True:
+        with open(path, "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise ValueError(
+                    f"The output folder {folder!r} is in use by {file.read() or 'a process'}; wait "
+                    "until it ends, or choose another folder."
+                ) from error
+            # The owner before may have removed the file between the two calls above.
+            if not os.path.isfile(path) or not os.path.samestat(
+                os.fstat(file.fileno()), os.stat(path)
+            ):
+                continue
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                os.remove(path)
+            return
+
+
+def _beside(folder, kind):
+    return os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}.{kind}")
 
 
 def _difference(found, command):

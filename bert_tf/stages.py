@@ -11,17 +11,15 @@ from bert_tf import (
     compression,
     evaluation,
     files,
-    losses,
     model_dir,
     model_info,
-    predictions,
     projection_statistics,
     tasks,
 )
 from bert_tf.checkpoints import read_source
 from bert_tf.encoder import INPUT_NAMES
 from bert_tf.run_data import SMALL_BATCH
-from bert_tf.weight_paths import HEAD
+from bert_tf.weight_paths import head
 from flop_tf import factorization
 from flop_tf.backend import keras
 
@@ -52,6 +50,7 @@ def factorize(
     init="",
     task_name="",
     data_dir="",
+    tfds="",
     text_columns=None,
     label_column=None,
     label_type=None,
@@ -75,7 +74,8 @@ def factorize(
       density: D times the break-even rank instead.
       init: "svd", "whitened" or "fisher"; empty is "whitened" with data and "svd" without.
       task_name: task of the calibration data; empty takes that of the model.
-      data_dir: its folder.
+      data_dir: its folder; with `tfds` that of TensorFlow Datasets.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       text_columns: of the task "tsv", see `bert_tf.tasks.get`; so the next two.
       label_column: see above.
       label_type: see above.
@@ -83,7 +83,8 @@ def factorize(
       calibration_examples: training examples for the statistics.
       holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
       holdout_seed: which ones.
-      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
+      max_seq_length: longest input in WordPieces; None takes that of the training,
+        else the default of the task.
       seed: of the choice of examples and of a new task head.
 
     Raises:
@@ -97,7 +98,7 @@ def factorize(
     if os.path.isfile(os.path.join(checkpoint, model_dir.INFO_FILE)):
         known = model_dir.load_info(checkpoint)
     info = {key: known[key] for key in _INHERITED if key in known}
-    if init != "svd" and not (data_dir and (task_name or "task" in info)):
+    if init != "svd" and not (data_dir and (task_name or tfds or "task" in info)):
         raise ValueError(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
@@ -120,13 +121,16 @@ def factorize(
             "label_type": label_type,
             "language": language,
         }
-        task = _find_task(info, task_name, data_dir=data_dir, **columns)
+        task, _ = _find_task(info, task_name, data_dir, tfds, **columns)
+        if init == "fisher":
+            _check_fisher(source, task)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
-        length = _longest(max_seq_length, info, source.config)
-        examples = batching.encode(task.read(data_dir, "train"), tokenizer, length)
+        length = _longest(max_seq_length, info, source.config, task.default_seq_length)
+        examples = task.read(data_dir, "train")
         if holdout_examples:
-            examples, _ = batching.holdout(examples, holdout_examples, holdout_seed)
-        statistics = _statistics(init, source, task, examples, calibration_examples, seed)
+            examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
+        encoded = task.encode(examples, tokenizer, length, training=True)
+        statistics = _statistics(init, source, task, encoded, calibration_examples, seed)
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -140,19 +144,31 @@ def factorize(
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
 
 
-def _find_task(info, task_name, **arguments):
-    """Returns the task called `task_name`, with what the model knows of it; empty is its own."""
-    known = info.get("task")
+def _find_task(info, task_name, data_dir, tfds, **columns):
+    """Returns the task that is asked for and its folder; what is empty is that of the model."""
+    known = dict(info.get("task", {}))
+    if data_dir:
+        known.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+    data_dir = data_dir or info.get("data_dir", "")
+    given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):
-        given = {key: value for key, value in arguments.items() if value and key != "data_dir"}
-        return tasks.get(**{**known, **given})
-    return tasks.get(task_name, **{key: value for key, value in arguments.items() if value})
+        return tasks.get(**{**known, **given}), data_dir
+    return tasks.get(task_name, data_dir=data_dir, **given), data_dir
 
 
-def _longest(max_seq_length, info, config):
+def _longest(max_seq_length, info, config, default=128):
     """Returns the length that is asked for, else that of the training, within the positions."""
-    asked = max_seq_length or info.get("max_seq_length", 128)
+    asked = max_seq_length or info.get("max_seq_length", default)
     return min(asked, config.max_position_embeddings)
+
+
+def _check_fisher(source, task):
+    if not set(head(source.config.head)) <= set(source.weights):
+        raise ValueError(
+            f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
+            "received one without a task head."
+        )
+    task.check_head(source.config, "the checkpoint for `init=fisher`")
 
 
 def _statistics(init, source, task, examples, num_examples, seed):
@@ -160,16 +176,10 @@ def _statistics(init, source, task, examples, num_examples, seed):
         steps = -(-min(num_examples, len(examples)) // size)
         return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
 
-    if init == "whitened":
-        return projection_statistics.second_moments(model_dir.build(source), batches(32))
-    if not set(HEAD) <= set(source.weights) or source.config.num_labels != task.num_outputs:
-        raise ValueError(
-            f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
-            f"received one without a task head of {task.num_outputs} outputs."
-        )
-    loss = losses.task_loss(task.is_regression)
     model = model_dir.build(source)
-    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), loss)
+    if init == "whitened":
+        return projection_statistics.second_moments(model, batches(32))
+    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
 
 
 def remove_mask(
@@ -180,6 +190,7 @@ def remove_mask(
     threshold=0.0,
     data_dir="",
     task_name="",
+    tfds="",
     max_seq_length=None,
 ):
     """Removes the gates of a model and writes the compact model directory.
@@ -194,7 +205,9 @@ def remove_mask(
       threshold: in [0, 1); inference gates up to it are dropped.
       data_dir: folder of the task; empty takes the one that the model was trained on.
       task_name: its task; empty takes that of the model.
-      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
+      max_seq_length: longest input in WordPieces; None takes that of the training,
+        else the default of the task.
 
     Returns:
       The largest difference of the two models' logits.
@@ -206,7 +219,8 @@ def remove_mask(
     gated = model_dir.load(checkpoint, config_file)
     tokenizer = model_dir.load_tokenizer(checkpoint)
     compact = compression.remove_masks(gated, threshold)
-    batches = _check_batches(gated, tokenizer, info, data_dir, task_name, max_seq_length)
+    data = (task_name, data_dir, tfds)
+    batches = _check_batches(gated, tokenizer, info, max_seq_length, data)
     difference = compression.largest_difference(gated, compact, batches)
     if not difference <= TOLERANCE:
         raise ValueError(
@@ -228,20 +242,23 @@ def remove_mask(
     return difference
 
 
-def _check_batches(model, tokenizer, info, data_dir, task_name, max_seq_length, num_batches=8):
-    length = _longest(max_seq_length, info, model.config)
-    known_dir = info.get("data_dir", "")
-    if (data_dir or os.path.isdir(known_dir)) and (task_name or "task" in info):
-        task = _find_task(info, task_name, data_dir=data_dir or known_dir)
-        examples = task.read(data_dir or known_dir, task.dev_splits[0])
+def _check_batches(model, tokenizer, info, max_seq_length, data, num_batches=8):
+    task_name, data_dir, tfds = data
+    if (data_dir or os.path.isdir(info.get("data_dir", ""))) and (
+        task_name or tfds or "task" in info
+    ):
+        task, data_dir = _find_task(info, task_name, data_dir, tfds)
+        length = _longest(max_seq_length, info, model.config, task.default_seq_length)
+        examples = task.read(data_dir, task.dev_splits[0])
         some = examples.take(range(min(len(examples), 32 * num_batches)))
-        return batching.evaluation_dataset(batching.encode(some, tokenizer, length), 32)[0]
+        return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)
     if data_dir:
         raise ValueError(
             f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "
             f"received {data_dir!r} alone."
         )
     logging.info("The data of the task are not at hand; the models are compared on random tokens.")
+    length = _longest(max_seq_length, info, model.config)
     generator = np.random.default_rng(0)
     batches = []
     for _ in range(num_batches):
@@ -257,21 +274,24 @@ def evaluate(
     *,
     data_dir="",
     task_name="",
+    tfds="",
     split="",
     output_dir="",
     batch_size=64,
     max_seq_length=None,
 ):
-    """Scores a model directory and writes its predictions as GLUE wants them.
+    """Scores a model directory and writes its predictions as GLUE and SQuAD want them.
 
     Args:
       folder: the model directory, at any stage.
       data_dir: folder of the task; empty takes the one of the model.
       task_name: the task; empty takes that of the model.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.get`.
       split: "train", "dev", "test", ...; empty is every dev split of the task.
       output_dir: where scores and predictions go; empty writes none.
       batch_size: examples a batch.
-      max_seq_length: longest input in WordPieces; None takes that of the training, else 128.
+      max_seq_length: longest input in WordPieces; None takes that of the training,
+        else the default of the task.
 
     Returns:
       Scores by split; a split without labels has none.
@@ -281,25 +301,20 @@ def evaluate(
     """
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
-    if not (task_name or "task" in info):
+    if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    data_dir = data_dir or info.get("data_dir", "")
-    task = _find_task(info, task_name, data_dir=data_dir)
-    if task.num_outputs != model.config.num_labels:
-        raise ValueError(
-            f"Task {task.name!r} has {task.num_outputs} outputs, but the model in {folder!r} has "
-            f"{model.config.num_labels}."
-        )
+    task, data_dir = _find_task(info, task_name, data_dir, tfds)
+    task.check_head(model.config, f"the model in {folder!r}")
     scores = {}
     for name in task.expand(split or "dev"):
         examples = task.read(data_dir, name)
-        length = _longest(max_seq_length, info, model.config)
-        encoded = batching.encode(examples, tokenizer, length)
+        length = _longest(max_seq_length, info, model.config, task.default_seq_length)
+        encoded = task.encode(examples, tokenizer, length)
         logits = evaluation.predict(model, encoded, batch_size)
         if encoded.labels is not None:
-            scores[name] = evaluation.score_logits(task, logits, encoded.labels)
+            scores[name] = task.score(logits, encoded)
         if output_dir:
-            predictions.write(task, name, examples.ids, logits, output_dir)
+            task.write_predictions(name, examples, encoded, logits, output_dir)
     if output_dir:
         files.write_json(os.path.join(output_dir, "scores.json"), scores)
     return scores

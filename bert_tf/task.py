@@ -1,10 +1,12 @@
-"""What a task is: labels, splits, metrics and the reading of its files."""
+"""What a task is: splits, inputs, head, loss, scores and predictions."""
 
+import abc
 import dataclasses
 import math
 
 import numpy as np
 
+from bert_tf import batching, losses, metrics, predictions
 from bert_tf.examples import Examples
 
 CLASSIFICATION_METRICS = (
@@ -18,43 +20,26 @@ REGRESSION_METRICS = ("pearson", "spearmanr", "mse")
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """What is learned, and where its examples lie.
+class Task(abc.ABC):
+    """What is learned. Training, the stages of the chain and evaluation ask it, never its name.
+
+    N examples; the shape of logits and labels is the task's own.
 
     Args:
-      name: as it is written in GLUE, for example "SST-2".
-      labels: the classes as text, in the order of the logits; None for a regression.
-      splits: tuple of `(split, tables)`; the first table whose files exist is read.
+      name: as it is published, for example "SST-2".
+      splits: tuple of `(split, sources)`; a source has `file`, `exists(data_dir)` and
+        `read(data_dir)`, the first one that exists is read.
       primary_metric: the metric that decides which checkpoint is best.
-      prediction_files: tuple of `(split, file name)` of a GLUE submission.
-      score_range: `(lowest, highest)` score of a regression, or None for any.
-      label_names: tuple of `(text in the file, label)` where they differ.
       arguments: tuple of `(name, value)` of what `get` received beside the name.
     """
 
     name: str
-    labels: tuple | None
     splits: tuple
-    primary_metric: str = "eval_accuracy"
-    prediction_files: tuple = ()
-    score_range: tuple | None = None
-    label_names: tuple = ()
+    primary_metric: str
     arguments: tuple = ()
 
-    @property
-    def is_regression(self):
-        """Whether a float is predicted."""
-        return self.labels is None
-
-    @property
-    def num_outputs(self):
-        """Width of the classifier."""
-        return 1 if self.is_regression else len(self.labels)
-
-    @property
-    def metrics(self):
-        """Names that `bert_tf.metrics.score` returns."""
-        return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
+    #: Longest input in WordPieces where none is asked for.
+    default_seq_length = 128
 
     @property
     def dev_splits(self):
@@ -75,10 +60,149 @@ class Task:
         names = tuple(name for name, _ in self.splits)
         found = tuple(name for name in names if name == split or name.startswith(f"{split}_"))
         if not found:
-            raise ValueError(
-                f"Task {self.name} has no split {split!r}, expected one of {list(names)}."
-            )
+            raise self._no_split(split)
         return found
+
+    def check_head(self, config, owner):
+        """Raises ValueError, naming `owner`, where a model of a config has not the task's head."""
+        found = {name: getattr(config, name) for name in self.head}
+        if found != self.head:
+            raise ValueError(
+                f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
+                f"{_listing(found)}."
+            )
+
+    def source(self, data_dir, split):
+        """Returns the first source of a split that exists in `data_dir`.
+
+        Raises:
+          ValueError: if there is no such split or none of its files.
+        """
+        if not data_dir:
+            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
+        sources = dict(self.splits).get(split)
+        if sources is None:
+            raise self._no_split(split)
+        for source in sources:
+            if source.exists(data_dir):
+                return source
+        files = list(dict.fromkeys(source.file for source in sources))
+        raise ValueError(
+            f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
+            f"{str(data_dir)!r} has no such file."
+        )
+
+    def _no_split(self, split):
+        tfds = dict(self.arguments).get("tfds")
+        source = f" in the data set {tfds!r}" if tfds else ""
+        return ValueError(
+            f"Task {self.name} has no split {split!r}{source}, expected one of "
+            f"{[name for name, _ in self.splits]}."
+        )
+
+    def holdout(self, examples, num_examples, seed):
+        """Splits examples into `(rest, held out)`, see `bert_tf.batching.holdout`."""
+        return batching.holdout(examples, num_examples, seed)
+
+    @property
+    @abc.abstractmethod
+    def head(self):
+        """Fields of the `BertConfig` that make the task head, a dict."""
+
+    @property
+    @abc.abstractmethod
+    def metrics(self):
+        """Names of the scores beside `eval_loss`."""
+
+    @abc.abstractmethod
+    def to_dict(self):
+        """Returns plain data; `get(**data)` gives this task again, without looking at files."""
+
+    @abc.abstractmethod
+    def read(self, data_dir, split):
+        """Reads one split; the examples have a length and `take(indices)`.
+
+        Raises:
+          ValueError: if the split or a file is missing or its content does not fit.
+        """
+
+    @abc.abstractmethod
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of what `read` returns.
+
+        Args:
+          examples: what `read` returned.
+          tokenizer: `bert_tf.tokenization.Tokenizer`.
+          max_seq_length: the most tokens of an example.
+          training: whether they are only trained on, not scored.
+        """
+
+    @abc.abstractmethod
+    def loss(self):
+        """Returns the Keras loss of `(labels, logits)`."""
+
+    @abc.abstractmethod
+    def score(self, logits, encoded):
+        """Returns `eval_loss` and the metrics of a whole labelled split, a dict of floats.
+
+        Args:
+          logits: of every example of `encoded`, in its order.
+          encoded: what `encode` returned.
+        """
+
+    @abc.abstractmethod
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes the predictions for a split in the published format.
+
+        Args:
+          split: its name.
+          examples: what `read` returned.
+          encoded: what `encode` returned for them.
+          logits: of every example of `encoded`, in its order.
+          directory: where to write; made if it does not exist.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTask(Task):
+    """A class or a score for a text or a pair of texts.
+
+    Args:
+      name: as it is written in GLUE, for example "SST-2".
+      splits: tuple of `(split, tables)`, see `bert_tf.examples.Table`.
+      primary_metric: the metric that decides which checkpoint is best.
+      labels: the classes as text, in the order of the logits; None for a regression.
+      prediction_files: tuple of `(split, file name)` of a GLUE submission.
+      score_range: `(lowest, highest)` score of a regression, or None for any.
+      label_names: tuple of `(text in the file, label)` where they differ.
+      arguments: tuple of `(name, value)` of what `get` received beside the name.
+    """
+
+    primary_metric: str = "eval_accuracy"
+    labels: tuple | None = None
+    prediction_files: tuple = ()
+    score_range: tuple | None = None
+    label_names: tuple = ()
+
+    @property
+    def is_regression(self):
+        """Whether a float is predicted."""
+        return self.labels is None
+
+    @property
+    def num_outputs(self):
+        """Width of the classifier."""
+        return 1 if self.is_regression else len(self.labels)
+
+    @property
+    def head(self):
+        """A classifier of `num_outputs`, as fields of `BertConfig`."""
+        return {"head": "classifier", "num_labels": self.num_outputs}
+
+    @property
+    def metrics(self):
+        """Names that `bert_tf.metrics.score` returns."""
+        return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
 
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again, without looking at files."""
@@ -100,29 +224,28 @@ class Task:
           ValueError: if the split, a file or a column is missing, or the
             content is empty, not UTF-8, too short or has an unknown label.
         """
-        table = self._table(data_dir, split)
+        table = self.source(data_dir, split)
         texts, labels, ids, line_numbers = table.read(data_dir)
         if labels is not None:
             labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
 
-    def _table(self, data_dir, split):
-        if not data_dir:
-            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
-        tables = dict(self.splits).get(split)
-        if tables is None:
-            raise ValueError(
-                f"Task {self.name} has no split {split!r}, expected one of "
-                f"{[name for name, _ in self.splits]}."
-            )
-        for table in tables:
-            if table.exists(data_dir):
-                return table
-        files = list(dict.fromkeys(table.file for table in tables))
-        raise ValueError(
-            f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
-            f"{str(data_dir)!r} has no such file."
-        )
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of `Examples`; longer ones are cut."""
+        return batching.encode(examples, tokenizer, max_seq_length)
+
+    def loss(self):
+        """Returns cross-entropy, or mean squared error for a regression."""
+        return losses.task_loss(self.is_regression)
+
+    def score(self, logits, encoded):
+        """Returns `eval_loss` and the metrics of logits `[N, num_outputs]`, a dict of floats."""
+        scores = metrics.score(self, logits, encoded.labels)
+        return {"eval_loss": metrics.loss(self, logits, encoded.labels), **scores}
+
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes what GLUE wants, see `bert_tf.predictions.write`."""
+        predictions.write(self, split, examples.ids, logits, directory)
 
     def _parse(self, labels, line_numbers, path):
         """Turns label texts into int32 classes or float32 scores."""
@@ -154,3 +277,7 @@ class Task:
             return None
         low, high = self.score_range or (-math.inf, math.inf)
         return value if math.isfinite(value) and low <= value <= high else None
+
+
+def _listing(fields):
+    return " and ".join(f"{name}={value!r}" for name, value in fields.items())

@@ -1,10 +1,12 @@
-"""Finds a task by its name: GLUE, XNLI or any tab-separated file of one's own ("tsv")."""
+"""Finds a task by its name: GLUE, XNLI, SQuAD or any tab-separated file of one's own ("tsv")."""
 
+import dataclasses
 import difflib
 
-from bert_tf import glue
+from bert_tf import glue, tfds_data
 from bert_tf.examples import Table
-from bert_tf.task import Task
+from bert_tf.squad import SquadTask
+from bert_tf.task import TextTask
 
 
 def get(
@@ -16,12 +18,17 @@ def get(
     label_type="class",
     labels=None,
     language="en",
+    doc_stride=None,
+    max_query_length=None,
+    n_best_size=None,
+    max_answer_length=None,
+    tfds="",
 ):
     """Returns the task called `name`, however its case and hyphens are written.
 
     Args:
-      name: a GLUE task, "xnli", or "tsv" for `train.tsv`, `dev.tsv` and
-        `test.tsv` with a header line.
+      name: a GLUE task, "xnli", "squad", or "tsv" for `train.tsv`, `dev.tsv` and
+        `test.tsv` with a header line; may be empty beside `tfds`.
       data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
         are collected and sorted, as numbers if all are integers.
       text_columns: for "tsv": one or two column names, in a list or with a comma between them.
@@ -31,6 +38,13 @@ def get(
       labels: the labels that a model was trained with, in the order of its
         logits. Decides those of "tsv"; the others must agree with it.
       language: for "xnli": its two letters. Defaults to "en".
+      doc_stride: for "squad", see `bert_tf.squad.SquadTask`; None takes the default. So the
+        next three.
+      max_query_length: see above.
+      n_best_size: see above.
+      max_answer_length: see above.
+      tfds: data set of TensorFlow Datasets to read instead of the published
+        files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
 
     Returns:
       `Task`.
@@ -38,7 +52,9 @@ def get(
     Raises:
       ValueError: if the name is unknown or the arguments do not fit the task.
     """
-    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "tsv")}
+    prepared = tfds_data.task(tfds) if tfds else None
+    name = name or (prepared.name if prepared else "")
+    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "tsv")}
     if _plain(name) not in known:
         nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
         raise ValueError(
@@ -46,6 +62,11 @@ def get(
             f"{list(known.values())}."
         )
     key = known[_plain(name)]
+    if prepared and key != prepared.name:
+        raise ValueError(
+            f"The data set {tfds!r} is of the task {prepared.name!r}, received the task {key!r}; "
+            "leave one of `tfds` and `task_name` out."
+        )
     if key == "tsv":
         return _tsv(data_dir, text_columns, label_column, label_type, labels)
     if text_columns or label_column or label_type != "class":
@@ -53,7 +74,16 @@ def get(
             "Arguments `text_columns`, `label_column` and `label_type` belong to the task 'tsv', "
             f"received the task {key!r}."
         )
-    task = glue.xnli(language) if key == "XNLI" else glue.TASKS[key]
+    if key == "SQuAD":
+        settings = {
+            "doc_stride": doc_stride,
+            "max_query_length": max_query_length,
+            "n_best_size": n_best_size,
+            "max_answer_length": max_answer_length,
+        }
+        settings = {name: value for name, value in settings.items() if value is not None}
+        return dataclasses.replace(prepared or SquadTask(), **settings)
+    task = prepared or (glue.xnli(language) if key == "XNLI" else glue.TASKS[key])
     if labels and tuple(labels) != task.labels:
         raise ValueError(
             f"Task {key} has the labels {task.labels and list(task.labels)}, but the model was "
@@ -84,7 +114,7 @@ def _tsv(data_dir, text_columns, label_column, label_type, labels):
     test = Table("test.tsv", columns, label_column, label_is_optional=True)
     if not is_regression and not labels:
         labels = _collect_labels(data_dir, train)
-    return Task(
+    return TextTask(
         name="tsv",
         labels=None if is_regression else tuple(labels),
         splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),

@@ -11,7 +11,7 @@ from flop_tf.backend import keras
 
 
 def logits(folder, encoded, batch_size):
-    """Returns the teacher's logits `[N, num_labels]` for every example.
+    """Returns the teacher's logits `[N, ...]` for every example.
 
     They depend on the teacher and the data only, so they are kept in the
     teacher's folder under a hash of both and found there by the next run.

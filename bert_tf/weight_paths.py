@@ -3,12 +3,23 @@
 H hidden, I and O inputs and outputs of a projection, R rank.
 """
 
-#: The task head, which a pretrained checkpoint does not have.
-HEAD = ("classifier.kernel", "classifier.bias")
+from bert_tf.config import HEADS
+
+
+def head(name):
+    """Returns the paths of the kernel and the bias of a task head, a name of `config.HEADS`."""
+    return f"{name}.kernel", f"{name}.bias"
+
+
+#: The weights of every task head, which a pretrained checkpoint does not have.
+HEAD = tuple(path for name in HEADS for path in head(name))
+
+#: What only the classifier reads, so that checkpoints of another head may lack it.
+POOLER = ("encoder.pooler.kernel", "encoder.pooler.bias")
 
 
 def expected_shapes(config):
-    """Returns the shape of every weight of `BertClassifier(config)` by its path.
+    """Returns the shape of every weight of a BERT with its task head by its path.
 
     Nothing is built: the shapes follow from the config alone. A projection of rank 0 has only
     its bias.
@@ -28,10 +39,9 @@ def expected_shapes(config):
     for index in range(config.num_hidden_layers):
         shapes.update(_norm(f"encoder.blocks.{index}.attention_norm", hidden))
         shapes.update(_norm(f"encoder.blocks.{index}.ffn_norm", hidden))
-    shapes["encoder.pooler.kernel"] = (hidden, hidden)
-    shapes["encoder.pooler.bias"] = (hidden,)
-    shapes["classifier.kernel"] = (hidden, config.num_labels)
-    shapes["classifier.bias"] = (config.num_labels,)
+    for (kernel, bias), outputs in ((POOLER, hidden), (head(config.head), config.num_labels)):
+        shapes[kernel] = (hidden, outputs)
+        shapes[bias] = (outputs,)
     return shapes
 
 

@@ -36,12 +36,20 @@ class Lagrangian(keras.layers.Layer):
                 f"Argument `target_sparsity` must be in [0, 1), received {target_sparsity}."
             )
         self.target_sparsity = target_sparsity
-        self.start_sparsity = start_sparsity
         self.warmup_steps = warmup_steps
+        # A variable, because a checkpoint of the training must hold it.
+        self._start_sparsity = self.add_weight(
+            name="start_sparsity",
+            shape=[],
+            initializer=keras.initializers.Constant(start_sparsity),
+            trainable=False,
+        )
         multiplier = {
             "shape": [],
             "initializer": "zeros",
             "constraint": keras.constraints.NonNeg(),
+            # Every replica makes the same update.
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
         }
         self.lambda_1 = self.add_weight(name="lambda_1", **multiplier)
         self.lambda_2 = self.add_weight(name="lambda_2", **multiplier)
@@ -52,10 +60,15 @@ class Lagrangian(keras.layers.Layer):
         """The two variables, as the optimizer takes them."""
         return [self.lambda_1, self.lambda_2]
 
+    @property
+    def start_sparsity(self):
+        """The sparsity from which the ramp starts, a float."""
+        return float(self._start_sparsity.numpy())
+
     def target(self, step):
         """Returns t, the sparsity asked for at `step`."""
         return schedules.sparsity_ramp(
-            step, self.start_sparsity, self.target_sparsity, self.warmup_steps
+            step, self._start_sparsity, self.target_sparsity, self.warmup_steps
         )
 
     def penalty(self, sparsity, target):

@@ -1,9 +1,9 @@
 """Random numbers that belong to a training step.
 
 Inside `step_scope(seed, step)` every draw is a pure function of the run's seed,
-the layer's seed and the step: all replicas of a step share one gate draw, and a
-run that was stopped and goes on repeats the draws of an unbroken one. Outside
-such a scope draws are TensorFlow's ordinary stateful ones.
+the layer's seed and the step: all replicas of a step and all parts of its batch
+share one gate draw, and a run that was stopped and goes on repeats the draws of an
+unbroken one. Outside such a scope draws are TensorFlow's ordinary stateful ones.
 """
 
 import contextlib
@@ -14,17 +14,23 @@ import tensorflow as tf
 
 _scopes = threading.local()
 
+# Keep the draws of replicas and parts apart: large primes, whose sums with a layer's seed differ.
+_REPLICA_STRIDE = 15_485_863
+_PART_STRIDE = 67_867_967
+
 
 @contextlib.contextmanager
-def step_scope(seed, step):
+def step_scope(seed, step, part=0):
     """Ties the random draws made inside to a step.
 
     Args:
       seed: int, the run's seed.
       step: int or integer scalar tensor, the optimizer step.
+      part: int or integer scalar tensor, which part of the batch it is, where
+        gradients of several parts make one step.
     """
     previous = getattr(_scopes, "current", None)
-    _scopes.current = (seed, step)
+    _scopes.current = (seed, step, part)
     try:
         yield
     finally:
@@ -32,12 +38,30 @@ def step_scope(seed, step):
 
 
 def step_seed(layer_seed):
-    """Returns the `[2]` int64 seed of this layer's draw at this step, or None outside a scope."""
+    """Returns the `[2]` int64 seed of this layer's draw at this step, or None outside a scope.
+
+    It is the same for all examples of the step, as a gate's must be.
+    """
     scope = getattr(_scopes, "current", None)
     if scope is None:
         return None
-    seed, step = scope
+    seed, step, _ = scope
     return tf.stack([tf.constant((seed << 32) + layer_seed, tf.int64), tf.cast(step, tf.int64)])
+
+
+def examples_seed(layer_seed):
+    """Returns a seed as `step_seed`, but another one for each replica and each part of the batch.
+
+    Dropout needs it: these hold other examples.
+    """
+    seed = step_seed(layer_seed)
+    if seed is None:
+        return None
+    *_, part = _scopes.current
+    context = tf.distribute.get_replica_context()
+    replica = 0 if context is None else context.replica_id_in_sync_group
+    offset = tf.cast(replica, tf.int64) * _REPLICA_STRIDE + tf.cast(part, tf.int64) * _PART_STRIDE
+    return seed + tf.stack([offset, tf.constant(0, tf.int64)])
 
 
 def layer_seed(seed, name):

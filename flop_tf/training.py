@@ -12,6 +12,12 @@ class GatedModel(keras.Model):
 
     Built as any `keras.Model`, from inputs and outputs or by subclassing. The
     loss is `task + L2 + Lagrangian`; without gates it is ordinary training.
+
+    Replicas of a `tf.distribute.Strategy` share gates, multipliers and their
+    draws: the gradient of a step is that of the global batch, whatever the number
+    of replicas and of `gradient_accumulation_steps`, if the sample weights of
+    unequal parts say so. An optimizer with loss scaling leaves out a step whose
+    gradients overflow.
     """
 
     def __new__(cls, *args, **kwargs):
@@ -30,6 +36,7 @@ class GatedModel(keras.Model):
         sparsity=None,
         train_weights=True,
         regularization_scale=0.0,
+        gradient_accumulation_steps=1,
         seed=0,
         **kwargs,
     ):
@@ -44,6 +51,8 @@ class GatedModel(keras.Model):
           sparsity: a `KernelSparsity` of this model; needed with a Lagrangian.
           train_weights: False trains the gates alone.
           regularization_scale: factor of `sum(w^2) / 2` over kernels and factors.
+          gradient_accumulation_steps: parts of a batch that follow each other and make
+            one update together; the batch must be divisible by it.
           seed: int, of every random draw in training.
           **kwargs: of `keras.Model.compile`.
 
@@ -59,7 +68,10 @@ class GatedModel(keras.Model):
         self._set_pruning(gate_optimizer, multiplier_optimizer, lagrangian, sparsity)
         self.train_weights = train_weights
         self.regularization_scale = regularization_scale
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.seed = seed
+        # What `train_step` logs is the same on every replica.
+        self.distribute_reduction_method = "first"
 
     # Untracked: multipliers and slots belong to the training, not to the model's weights.
     @tf.__internal__.tracking.no_automatic_dependency_tracking
@@ -68,6 +80,10 @@ class GatedModel(keras.Model):
         self.multiplier_optimizer = multiplier_optimizer
         self.lagrangian = lagrangian
         self.sparsity = sparsity
+
+    @property
+    def _scales_loss(self):
+        return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
     def get_compile_config(self):
         """Returns nothing: optimizers and multipliers are compiled anew after loading."""
@@ -103,22 +119,11 @@ class GatedModel(keras.Model):
         step = self.optimizer.iterations
         weights = self.weight_variables() if self.train_weights else []
         gate_variables = self.gate_variables() if self.gate_optimizer is not None else []
-        logs = {}
-        with randomness.step_scope(self.seed, step), tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
-            if self.regularization_scale:
-                logs["l2_regularization_loss"] = self._l2_loss()
-                loss += logs["l2_regularization_loss"]
-            if self.lagrangian is not None:
-                logs["expected_sparsity"] = self.sparsity.expected_sparsity()
-                logs["target_sparsity"] = self.lagrangian.target(step)
-                if gate_variables:
-                    logs["lagrangian_loss"] = self.lagrangian.penalty(
-                        logs["expected_sparsity"], logs["target_sparsity"]
-                    )
-                    loss += logs["lagrangian_loss"]
-        gradients = tape.gradient(loss, weights + gate_variables)
+        variables = weights + gate_variables
+        loss, y_pred, gradients = self._accumulate(step, x, y, sample_weight, variables)
+        loss = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, loss)
+        penalty, penalty_gradients, logs = self._penalize(step, variables, bool(gate_variables))
+        gradients = [_add(*pair) for pair in zip(gradients, penalty_gradients, strict=True)]
         if weights:
             logs["model_lr"] = tf.identity(self.optimizer.learning_rate)
             self.optimizer.apply_gradients(zip(gradients[: len(weights)], weights, strict=True))
@@ -128,7 +133,83 @@ class GatedModel(keras.Model):
             logs.update(self._update_gates(gradients[len(weights) :], gate_variables, logs))
         if self.lagrangian is not None:
             logs["stored_sparsity"] = self.sparsity.stored_sparsity()
-        return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs, "loss": loss}
+        metrics = self.compute_metrics(x, y, y_pred, sample_weight)
+        return {**metrics, **logs, "loss": loss + penalty}
+
+    def _accumulate(self, step, x, y, sample_weight, variables):
+        """Returns the task's loss on this replica, the predictions and the gradients."""
+        parts = self.gradient_accumulation_steps
+        if parts == 1:
+            with randomness.step_scope(self.seed, step):
+                return self._task_gradients(x, y, sample_weight, variables)
+        batch = _map(
+            lambda tensor: tf.reshape(tensor, [parts, -1, *tensor.shape[1:]]), (x, y, sample_weight)
+        )
+
+        def part_gradients(part):
+            with randomness.step_scope(self.seed, step, part):
+                loss, y_pred, gradients = self._task_gradients(
+                    *_map(lambda tensor: tensor[part], batch), variables
+                )
+            dense = [
+                tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
+            return loss, y_pred, dense
+
+        def add(part, loss, arrays, gradients):
+            more_loss, y_pred, more = part_gradients(part)
+            arrays = _map(lambda array, value: array.write(part, value), arrays, y_pred)
+            sums = [one + other for one, other in zip(gradients, more, strict=True)]
+            return part + 1, loss + more_loss, arrays, sums
+
+        # The first part says what the loop carries.
+        loss, y_pred, gradients = part_gradients(tf.constant(0))
+        arrays = _map(
+            lambda value: tf.TensorArray(value.dtype, parts, element_shape=value.shape).write(
+                0, value
+            ),
+            y_pred,
+        )
+        _, loss, arrays, gradients = tf.while_loop(
+            lambda part, *_: part < parts,
+            add,
+            (tf.constant(1), loss, arrays, gradients),
+            parallel_iterations=1,
+        )
+        y_pred = _map(lambda array: array.concat(), arrays)
+        return loss / parts, y_pred, [gradient / parts for gradient in gradients]
+
+    def _task_gradients(self, x, y, sample_weight, variables):
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+        gradients = tape.gradient(scaled, variables)
+        if self._scales_loss:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        return loss, y_pred, gradients
+
+    def _penalize(self, step, variables, with_lagrangian):
+        """Returns what does not depend on the batch: penalty, its gradients and what to log."""
+        penalty, logs = 0.0, {}
+        with tf.GradientTape() as tape:
+            if self.regularization_scale:
+                logs["l2_regularization_loss"] = self._l2_loss()
+                penalty += logs["l2_regularization_loss"]
+            if self.lagrangian is not None:
+                logs["expected_sparsity"] = self.sparsity.expected_sparsity()
+                logs["target_sparsity"] = self.lagrangian.target(step)
+                if with_lagrangian:
+                    logs["lagrangian_loss"] = self.lagrangian.penalty(
+                        logs["expected_sparsity"], logs["target_sparsity"]
+                    )
+                    penalty += logs["lagrangian_loss"]
+            # Optimizers add up what the replicas give them.
+            share = penalty / tf.distribute.get_strategy().num_replicas_in_sync
+        if not tf.is_tensor(share):
+            return penalty, [None] * len(variables), logs
+        return penalty, tape.gradient(share, variables), logs
 
     def _update_gates(self, gradients, variables, logs):
         rates = {"alpha_lr": tf.identity(self.gate_optimizer.learning_rate)}
@@ -136,8 +217,10 @@ class GatedModel(keras.Model):
         if self.lagrangian is not None:
             rates["lambda_lr"] = tf.identity(self.multiplier_optimizer.learning_rate)
             ascent = self.lagrangian.gradients(logs["expected_sparsity"], logs["target_sparsity"])
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
             self.multiplier_optimizer.apply_gradients(
-                zip(ascent, self.lagrangian.multipliers, strict=True)
+                (gradient / replicas, multiplier)
+                for gradient, multiplier in zip(ascent, self.lagrangian.multipliers, strict=True)
             )
             rates["lambda_1"] = tf.identity(self.lagrangian.lambda_1)
             rates["lambda_2"] = tf.identity(self.lagrangian.lambda_2)
@@ -191,7 +274,7 @@ class FixGates(keras.callbacks.Callback):
         if self.fixed:
             return
         reached = logs.get("stored_sparsity", 0.0) >= self.target_sparsity
-        if reached or int(self.model.optimizer.iterations) >= self.last_step:
+        if reached or int(self.model.optimizer.iterations.numpy()) >= self.last_step:
             self.fix(self.sparsity.calibrate(self.target_sparsity))
 
     def fix(self, shift=0.0):
@@ -201,3 +284,17 @@ class FixGates(keras.callbacks.Callback):
         self.model.fix_gates()
         if not self.model.train_weights:
             self.model.stop_training = True
+
+
+def _add(gradient, other):
+    """Returns the sum of two gradients, None counting as zero."""
+    if gradient is None or other is None:
+        return other if gradient is None else gradient
+    return tf.convert_to_tensor(gradient) + other
+
+
+def _map(function, *structures):
+    """Returns `tf.nest.map_structure` that leaves None alone."""
+    return tf.nest.map_structure(
+        lambda *values: None if values[0] is None else function(*values), *structures
+    )

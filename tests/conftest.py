@@ -1,20 +1,37 @@
 """Fixtures and settings of all tests."""
 
+import functools
+import http.server
 import os
 import pathlib
+import threading
+import zipfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
 
 import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tensorflow_datasets as tfds  # noqa: E402
 
 from flop_tf.backend import keras  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
 
+# Two devices for the tests of replicas; everything else runs on the first.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
 
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def two_devices():
+    """One strategy for all tests: TensorFlow mixes up the collective operations of several."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +50,33 @@ def minilm_dir():
     if not path:
         pytest.skip("FLOP_MINILM_DIR does not name a folder written by tools/fetch_minilm.py.")
     return pathlib.Path(path)
+
+
+@pytest.fixture(scope="session")
+def publish(tmp_path_factory):
+    """Returns a function that puts a GLUE folder where TFDS' own GLUE code downloads it from."""
+    folder = tmp_path_factory.mktemp("published")
+    handler = functools.partial(_QuietHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    glue = tfds.builder_cls("glue")
+
+    def publish(config, files):
+        archive = folder / f"{config}.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in files:
+                file.write(path, f"{glue.builder_configs[config].data_dir}/{path.name}")
+
+    publish.folder, publish.address = folder, f"{address}/"
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, config in glue.builder_configs.items():
+            patch.setattr(config, "data_url", f"{address}/{name}.zip")
+        yield publish
+    server.shutdown()
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass

@@ -6,6 +6,7 @@ Usage:
     --batch_sizes=32 --lengths=64,128 --output_dir=runs/benchmark_training
 """
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -77,6 +78,7 @@ def _training():
             "Flag `--training` needs `--bert_config_file`, such as a file of configs/."
         )
     config = BertConfig.from_json_file(FLAGS.bert_config_file).dense
+    config = dataclasses.replace(config, head="classifier")
     grid = _grid()
     report = benchmarking.training(config, FLAGS.variants, **grid)
     if FLAGS.memory:

@@ -1,4 +1,4 @@
-"""Scores a model at any stage and writes its predictions as GLUE wants them.
+"""Scores a model at any stage and writes its predictions as GLUE and SQuAD want them.
 
 Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs/scores
 """
@@ -6,7 +6,7 @@ Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs
 import contextlib
 import json
 
-from flop_tools import program
+from flop_tools import data_flags, program
 
 from absl import flags
 
@@ -23,7 +23,8 @@ def main(_):
             folder = stack.enter_context(program.output_folder(FLAGS.output_dir))
         scores = stages.evaluate(
             FLAGS.model_dir,
-            data_dir=FLAGS.data_dir,
+            data_dir=data_flags.data_dir(),
+            tfds=FLAGS.tfds,
             task_name=FLAGS.task_name,
             split=FLAGS.split,
             output_dir=folder,
@@ -38,6 +39,7 @@ def define_flags():
     flags.DEFINE_string("model_dir", None, "Model directory, any stage.", required=True)
     flags.DEFINE_string("data_dir", "", "Folder of the task; that of the model.")
     flags.DEFINE_string("task_name", "", "Task; that of the model.")
+    data_flags.define()
     flags.DEFINE_string("split", "", "train, dev, test, ...; every dev split of the task.")
     flags.DEFINE_string("output_dir", "", "Folder for predictions and scores.json; none.")
     flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")

@@ -5,7 +5,7 @@ Usage:
     --task_name=sst-2 --data_dir=SST-2
 """
 
-from flop_tools import program
+from flop_tools import data_flags, program
 
 from absl import flags
 
@@ -34,6 +34,7 @@ def define_flags():
     flags.DEFINE_string("init", "", "svd, whitened or fisher; whitened with data, else svd.")
     flags.DEFINE_string("task_name", "", "Task of the calibration data; of the checkpoint.")
     flags.DEFINE_string("data_dir", "", "Its folder.")
+    data_flags.define()
     flags.DEFINE_string("text_columns", None, "Task tsv: one or two columns, with a comma between.")
     flags.DEFINE_string("label_column", None, "Task tsv: name of the label's column.")
     flags.DEFINE_string("label_type", None, "Task tsv: what a label is, class or number; class.")
@@ -65,7 +66,8 @@ def _factorize(folder):
         density=FLAGS.density,
         init=FLAGS.init,
         task_name=FLAGS.task_name,
-        data_dir=FLAGS.data_dir,
+        data_dir=data_flags.data_dir(),
+        tfds=FLAGS.tfds,
         text_columns=FLAGS.text_columns,
         label_column=FLAGS.label_column,
         label_type=FLAGS.label_type,

@@ -8,11 +8,11 @@ Usage:
 
 import dataclasses
 
-from flop_tools import program
+from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf import finetuning
+from bert_tf import distribution, finetuning, run_scores
 from bert_tf.options import FinetuneOptions
 
 FLAGS = flags.FLAGS
@@ -20,8 +20,9 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Runs what FLAGS ask for."""
-    options = program.dataclass_from_flags(FinetuneOptions)
-    with program.output_folder(options.output_dir, finetuning.RESULTS_FILE) as folder:
+    options = program.dataclass_from_flags(FinetuneOptions, data_dir=data_flags.data_dir())
+    owner = distribution.is_chief(options)
+    with program.output_folder(options.output_dir, run_scores.RESULTS_FILE, owner) as folder:
         if folder is not None:
             finetuning.finetune(dataclasses.replace(options, output_dir=folder))
 
@@ -29,6 +30,7 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     program.define_dataclass(FinetuneOptions)
+    data_flags.define()
     program.define_output_flags()
 
 

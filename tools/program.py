@@ -1,16 +1,22 @@
 """How every program of this folder starts, and how it ends on bad input."""
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pathlib
+import signal
 import sys
 import time
 import typing
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf import run_folder
+
+#: Environment variable with the process that a program must not outlive.
+PARENT = "FLOP_PARENT"
 
 FLAGS = flags.FLAGS
 
@@ -21,7 +27,14 @@ _DEFINERS = {
     str: flags.DEFINE_string,
 }
 # These say how to run, not what, and do not make a command another one.
-_HOW_TO_RUN = {"overwrite", "timestamp_dir"}
+_HOW_TO_RUN = {
+    "overwrite",
+    "task_index",
+    "tfds_download",
+    "timestamp_dir",
+    "worker_hosts",
+    "worker_timeout",
+}
 # Names of the flags that the running program defined, in this process.
 _own_flags = set()
 
@@ -40,6 +53,7 @@ def run(main, define_flags):
       main: function of one argument, the command line; reads absl's FLAGS.
       define_flags: function without arguments, calls absl's DEFINE functions.
     """
+    _end_with_parent()
     libraries = set(FLAGS)
     _quiet_logging()
     define_flags()
@@ -63,13 +77,14 @@ def define_dataclass(cls):
         definer(field.name, field.default, text)
 
 
-def dataclass_from_flags(cls):
-    """Returns the options class with the values of FLAGS.
+def dataclass_from_flags(cls, **changes):
+    """Returns the options class with the values of FLAGS, `changes` apart.
 
     Raises:
       ValueError: if a value is out of range.
     """
-    return cls(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)})
+    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
+    return cls(**{**values, **changes})
 
 
 def define_output_flags():
@@ -79,12 +94,13 @@ def define_output_flags():
 
 
 @contextlib.contextmanager
-def output_folder(folder, done_file=None):
+def output_folder(folder, done_file=None, owner=True):
     """Opens the output folder of this command, by the rule of `bert_tf.run_folder`.
 
     Args:
       folder: the folder that was asked for.
       done_file: what a run writes there last; None for a program that always runs again.
+      owner: False for a worker beside the one that writes.
 
     Yields:
       The folder to write to, or None if the same command is already done there.
@@ -96,7 +112,7 @@ def output_folder(folder, done_file=None):
         raise ValueError("An output folder is needed, received none; name one by its flag.")
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
-    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite) as to_do:
+    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
@@ -112,6 +128,17 @@ def _command():
     return "\n".join(line for line in lines if line) + "\n"
 
 
+def _end_with_parent():
+    """Ends with a sweep that is killed: the next one must find nobody in its folders."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or sys.platform != "linux":
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit("The sweep that started this run has ended.")
+
+
 def _quiet_logging():
     """Shows the messages of this project as they are and leaves out TensorFlow's."""
     # absl does so in the first program of a process only.
@@ -119,6 +146,7 @@ def _quiet_logging():
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
     handler.addFilter(lambda record: f"{os.sep}tensorflow{os.sep}" not in record.pathname)
+    tf.get_logger().setLevel("ERROR")
 
 
 def _parse(argv):

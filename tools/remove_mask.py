@@ -3,7 +3,7 @@
 Usage: flop-remove-mask --checkpoint=runs/pruned --output_folder_dir=runs/compact
 """
 
-from flop_tools import program
+from flop_tools import data_flags, program
 
 from absl import flags
 
@@ -21,7 +21,8 @@ def main(_):
                 folder,
                 config_file=FLAGS.bert_config_file,
                 threshold=FLAGS.threshold,
-                data_dir=FLAGS.data_dir,
+                data_dir=data_flags.data_dir(),
+                tfds=FLAGS.tfds,
                 task_name=FLAGS.task_name,
             )
 
@@ -34,6 +35,7 @@ def define_flags():
     flags.DEFINE_float("threshold", 0.0, "Inference gates up to it are dropped, in [0, 1).")
     flags.DEFINE_string("data_dir", "", "Sentences to compare both models on; of the checkpoint.")
     flags.DEFINE_string("task_name", "", "Task of --data_dir; of the checkpoint.")
+    data_flags.define()
     program.define_output_flags()
 
 

@@ -1,4 +1,4 @@
-"""Google's TF1 checkpoints: pretrained, or fine-tuned by `run_classifier.py`."""
+"""Google's TF1 checkpoints: pretrained, or fine-tuned by `run_classifier.py` or `run_squad.py`."""
 
 import numpy as np
 
@@ -39,6 +39,8 @@ TABLE = {
     "encoder.pooler.bias": From("bert/pooler/dense/bias"),
     "classifier.kernel": From("output_weights", np.transpose),
     "classifier.bias": From("output_bias"),
+    "span.kernel": From("cls/squad/output_weights", np.transpose),
+    "span.bias": From("cls/squad/output_bias"),
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from bert_tf.checkpoints.translation import From, translate
 from bert_tf.config import BertConfig
+from bert_tf.weight_paths import POOLER
 
 FORMAT = "hugging_face"
 CONFIG_FILE = "config.json"
@@ -45,6 +46,8 @@ TABLE = {
     "encoder.pooler.bias": From("pooler.dense.bias"),
     "classifier.kernel": From("classifier.weight", np.transpose),
     "classifier.bias": From("classifier.bias"),
+    "span.kernel": From("qa_outputs.weight", np.transpose),
+    "span.bias": From("qa_outputs.bias"),
 }
 
 
@@ -67,7 +70,11 @@ def read(variables, config_file):
             "only BERT itself can be imported."
         )
     renamed = variables.renamed({_plain_name(name): name for name in variables.shapes})
-    return translate(renamed, TABLE, config, IGNORED)
+    table = TABLE
+    # transformers gives its model for question answering no pooler, and older releases do.
+    if "qa_outputs.weight" in renamed.shapes and "pooler.dense.weight" not in renamed.shapes:
+        table = {path: row for path, row in TABLE.items() if path not in POOLER}
+    return translate(renamed, table, config, IGNORED)
 
 
 def _plain_name(name):

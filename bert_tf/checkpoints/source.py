@@ -22,8 +22,8 @@ class Source:
     """A BERT as it was found.
 
     Args:
-      config: its `BertConfig`; `num_labels` is that of the task head, if there is one.
-      weights: float32 arrays by our weight paths; `classifier.*` only with a task head.
+      config: its `BertConfig`; `head` and `num_labels` are those of the task head, if there is one.
+      weights: float32 arrays by our weight paths; those of the head only where there is one.
       vocab_file: path of its vocabulary, or None.
       do_lower_case: whether it was trained on lower-cased text, or None where nothing says so.
       format: "google_tf1", "hugging_face", "tf_models", "model_dir" or "live".

@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from bert_tf.weight_paths import HEAD, expected_shapes
+from bert_tf.config import HEADS
+from bert_tf.weight_paths import HEAD, expected_shapes, head
 
 #: Longest list of names in an error.
 _MOST_NAMES = 24
@@ -37,13 +38,13 @@ def per_block(table, num_blocks):
 
 
 def translate(variables, table, config, ignored=r"(?!)"):
-    """Returns the config with the source's number of labels, and our weights.
+    """Returns the config with the source's task head, and our weights.
 
     Args:
       variables: the source's `Variables`.
       table: `From` by our path.
-      config: the `BertConfig` that the weights must fit. `num_labels` is taken
-        from the task head where there is one.
+      config: the `BertConfig` that the weights must fit. `head` and `num_labels` are
+        taken from the task head where there is one.
       ignored: regular expression of whole names that are no part of a BERT.
 
     Returns:
@@ -53,12 +54,15 @@ def translate(variables, table, config, ignored=r"(?!)"):
       ValueError: naming variables that are missing, unused, of another shape or not finite.
     """
     table = per_block(table, config.num_hidden_layers)
-    if not any(table[path].name in variables.shapes for path in HEAD):
-        table = {path: row for path, row in table.items() if path not in HEAD}
+    found = {path for path in HEAD if path in table and table[path].name in variables.shapes}
+    name = next((name for name in HEADS if found & set(head(name))), None)
+    absent = set(HEAD) - set(head(name) if name else ())
+    table = {path: row for path, row in table.items() if path not in absent}
     _check_names(variables, {row.name for row in table.values()}, re.compile(ignored))
     weights = {path: _to_ours(variables, row) for path, row in table.items()}
-    if HEAD[0] in weights:
-        config = dataclasses.replace(config, num_labels=weights["classifier.bias"].size)
+    if name:
+        outputs = HEADS[name] or weights[head(name)[1]].size
+        config = dataclasses.replace(config, head=name, num_labels=outputs)
     _check_weights(variables.origin, table, weights, config)
     return config, weights
 

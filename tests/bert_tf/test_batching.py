@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf import batching
+from bert_tf import batch_plan, batching
 from bert_tf.batching import EncodedExamples
 from bert_tf.examples import Examples
 from bert_tf.tokenization import Tokenizer
@@ -32,7 +32,7 @@ def indices_of(dataset):
 @pytest.mark.parametrize("size, batch_size", [(203, 8), (200, 8), (3, 8), (1, 1)])
 def test_plan_has_every_example_once(lengths, size, batch_size):
     lengths = lengths[:size]
-    indices, widths = batching.training_plan(lengths, batch_size, 32, seed=1, epoch=0)
+    indices, widths = batch_plan.epoch_plan(lengths, batch_size, 32, seed=1, epoch=0)
     assert indices.shape == (-(-size // batch_size), batch_size)
     assert widths.shape == indices.shape[:1]
     assert (indices.dtype, widths.dtype) == (np.int32, np.int32)
@@ -42,18 +42,18 @@ def test_plan_has_every_example_once(lengths, size, batch_size):
 
 def test_plan_depends_on_seed_and_epoch_alone(lengths):
     plans = {
-        (seed, epoch): batching.training_plan(lengths, 8, 32, seed, epoch)[0].tobytes()
+        (seed, epoch): batch_plan.epoch_plan(lengths, 8, 32, seed, epoch)[0].tobytes()
         for seed in (0, 1)
         for epoch in (0, 1)
     }
     assert len(set(plans.values())) == 4
-    again = batching.training_plan(lengths, 8, 32, 1, 1)[0]
+    again = batch_plan.epoch_plan(lengths, 8, 32, 1, 1)[0]
     assert again.tobytes() == plans[1, 1]
 
 
 def test_plan_batches_by_length(lengths):
     lengths = np.tile(lengths, 20)
-    indices, widths = batching.training_plan(lengths, 8, 30, seed=0, epoch=0)
+    indices, widths = batch_plan.epoch_plan(lengths, 8, 30, seed=0, epoch=0)
     full = indices[:-1]
     assert (lengths[full].max(axis=1) - lengths[full].min(axis=1)).mean() < 1
     assert (np.diff(widths) < 0).any() and (np.diff(widths) > 0).any()
@@ -63,7 +63,7 @@ def test_plan_batches_by_length(lengths):
 
 
 def test_plan_takes_the_next_given_width(lengths):
-    indices, widths = batching.training_plan(lengths, 8, 32, 0, 0, widths=(32, 12))
+    indices, widths = batch_plan.epoch_plan(lengths, 8, 32, 0, 0, widths=(32, 12))
     longest = np.where(indices < 0, 0, lengths[indices]).max(axis=1)
     assert widths.tolist() == [12 if n <= 12 else 32 for n in longest]
 
@@ -114,22 +114,20 @@ def test_pad_to_gives_one_static_width(lengths):
 @pytest.mark.parametrize("size", [203, 200, 5])
 def test_evaluation_covers_each_once_and_can_be_undone(lengths, size):
     encoded = encoded_of(lengths[:size])
-    dataset, order = batching.evaluation_dataset(encoded, 8)
     rows, seen, widths = [], [], []
-    for features, labels, index in dataset:
+    for features, labels, index in batching.evaluation_dataset(encoded, 8):
         rows += features["input_word_ids"][:, 0].numpy().tolist()
         seen += index.numpy().tolist()
         widths.append(features["input_word_ids"].shape[1])
         np.testing.assert_array_equal(labels, encoded.labels[index.numpy()])
-    assert seen == order.tolist()
     assert widths == sorted(widths)
     restored = np.empty(size, np.int64)
-    restored[order] = rows
+    restored[seen] = rows
     assert restored.tolist() == [100 + i for i in range(size)]
 
 
 def test_without_labels():
-    dataset, _ = batching.evaluation_dataset(encoded_of([3, 4, 5], labels=False), 2)
+    dataset = batching.evaluation_dataset(encoded_of([3, 4, 5], labels=False), 2)
     assert [labels.shape.as_list() for _, labels, _ in dataset] == [[0], [0]]
 
 
@@ -141,7 +139,7 @@ def test_encode(tmp_path):
     assert encoded.ids.to_list() == [[1, 3, 4, 2, 4, 2], [1, 4, 2, 4, 2]]
     assert encoded.lengths.tolist() == [6, 5]
     assert (len(encoded), encoded.pad_id, encoded.max_seq_length) == (2, 5, 6)
-    (batch,), _ = batching.evaluation_dataset(encoded, 2)
+    (batch,) = batching.evaluation_dataset(encoded, 2)
     assert batch[1].numpy().tolist() == [2.0, 1.5]
 
 
@@ -184,7 +182,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match=r"`widths` must reach 20, .* received \[8, 16\]"):
         batching.training_dataset(encoded, 2, seed=0, widths=(16, 8))
     with pytest.raises(ValueError, match="`max_seq_length` must be at least 20, .* received 16"):
-        batching.training_plan([4, 20], 2, 16, 0, 0)
+        batch_plan.epoch_plan([4, 20], 2, 16, 0, 0)
     with pytest.raises(ValueError, match="`batch_size` must be at least 1, received 0"):
         batching.training_dataset(encoded, 0, seed=0)
     with pytest.raises(ValueError, match="at least one example"):

@@ -145,6 +145,21 @@ def test_training_is_a_function_of_seed_and_step():
     assert np.abs(logits(0, 5) - model(features(), training=False)).max() > 1e-3
 
 
+@pytest.mark.parametrize("layers", ["rank 0", "no heads or neurons"])
+def test_xla_compiles_what_is_empty(layers):
+    """One step on weights that have gradients of zero elements gives the same model."""
+    # XLA draws other dropouts.
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    models = [model_of(layers, **no_dropout), model_of(layers, **no_dropout)]
+    for model, jit_compile in zip(models, (False, True), strict=True):
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=jit_compile)
+        logs = model.train_on_batch(features(), np.array([0, 2]), return_dict=True)
+        assert np.isfinite(logs["loss"])
+    for weight, other in zip(*(model.weights for model in models), strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-5)
+
+
 def test_half_precision_keeps_weights_and_logits_in_float32():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

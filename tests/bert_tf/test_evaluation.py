@@ -44,24 +44,3 @@ def test_scores_of_several_splits(encoded):
     scores = evaluation.score(BertClassifier(CONFIG), task, splits, 2)
     assert list(scores) == ["a", "b"]
     assert set(scores["a"]) == {"eval_loss", *task.metrics}
-
-
-def test_loss_of_classes():
-    logits = np.array([[0.0, 0.0], [0.0, np.log(3.0)]], np.float32)
-    scores = evaluation.score_logits(tasks.get("sst-2"), logits, np.array([1, 1]))
-    assert scores["eval_loss"] == pytest.approx((np.log(2) + np.log(4 / 3)) / 2, rel=1e-5)
-    assert scores["eval_accuracy"] == 0.5
-
-
-def test_loss_of_a_regression():
-    logits = np.array([[1.0], [3.0]], np.float32)
-    scores = evaluation.score_logits(tasks.get("sts-b"), logits, np.array([1.0, 5.0]))
-    assert scores["eval_loss"] == 2.0 and scores["pearson"] == pytest.approx(1)
-
-
-@pytest.mark.parametrize("task", ["sst-2", "sts-b"])
-def test_a_diverged_model(task):
-    task = tasks.get(task)
-    logits = np.full([2, task.num_outputs], np.nan)
-    with pytest.raises(ValueError, match="`logits` must be finite, received NaN or infinity"):
-        evaluation.score_logits(task, logits, np.array([0, 1]))

@@ -28,6 +28,15 @@ def test_distillation_of_a_regression():
     assert float(losses.distillation_loss(teacher, student, 3.0)) == 5.0
 
 
+def test_a_teacher_of_wider_spans_is_cut():
+    teacher = np.concatenate([TEACHER, np.full([2, 4], -1e9, np.float32)], axis=1)
+    wide, narrow = (
+        float(losses.distillation_loss(tf.constant(t), tf.constant(STUDENT), 2.0))
+        for t in (teacher, TEACHER)
+    )
+    assert wide == pytest.approx(narrow, rel=1e-6)
+
+
 def test_loss_of_a_classification():
     expected = -np.mean(scipy.special.log_softmax(STUDENT, axis=1)[[0, 1], [2, 0]])
     found = losses.task_loss(False)(tf.constant([2, 0]), tf.constant(STUDENT))

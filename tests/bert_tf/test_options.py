@@ -43,13 +43,13 @@ def test_what_is_needed(name):
         ("target_sparsity", [-0.1, 1.0, math.nan], r"in \[0, 1\)"),
         (
             "length_buckets",
-            ["8;16", "8,,9", "-8", "8,129"],
+            ["8;16", "8,,9", "-8"],
             "widths up to `max_seq_length` with commas between them",
         ),
         ("gate", ["hard"], "one of none, hard_concrete"),
         ("gate_schedule", ["cosine"], "one of constant, noam"),
         ("sparsity_base", ["all"], "one of dense, factorized"),
-        ("mixed_precision", ["float16"], "one of none, bfloat16"),
+        ("mixed_precision", ["float64"], "one of none, float16, bfloat16"),
         ("label_type", ["text"], "one of class, number"),
     ],
 )
@@ -57,6 +57,13 @@ def test_range(name, values, expected):
     for value in values:
         with pytest.raises(ValueError, match=f"`{name}` must be {expected}, received {value!r}"):
             FinetuneOptions(**NEEDED, **{name: value})
+
+
+def test_widths_within_the_longest_input():
+    FinetuneOptions(**NEEDED, length_buckets="8,500")  # The task says how long its inputs may be.
+    FinetuneOptions(**NEEDED, length_buckets="8,128", max_seq_length=128)
+    with pytest.raises(ValueError, match="`length_buckets` must be widths up to `max_seq_length`"):
+        FinetuneOptions(**NEEDED, length_buckets="8,129", max_seq_length=128)
 
 
 def test_what_excludes_each_other():

@@ -132,3 +132,30 @@ def test_a_file_is_no_folder(folder):
     folder.write_text("")
     with pytest.raises(ValueError, match="'.*out' is a file; choose another one"):
         run(folder)
+
+
+def test_one_process_at_a_time(folder):
+    with run_folder.opened(folder, "--a=1\n"):
+        sentence = rf"'.*out' is in use by process {os.getpid()} on .*; wait until it ends, or"
+        with pytest.raises(ValueError, match=sentence):
+            run(folder)
+    assert run(folder)
+
+
+def test_a_lock_that_was_left_behind_holds_nobody_up(folder):
+    (folder.parent / ".out.lock").write_text("process 1 on elsewhere")
+    assert run(folder)
+    assert os.listdir(folder.parent) == ["out"]
+
+
+def test_a_worker_only_looks(folder):
+    with run_folder.opened(folder, "--a=1\n", owner=False) as to_do:
+        assert to_do and not folder.exists()
+    run(folder)
+    with run_folder.opened(folder, "--a=1\n", "result.txt", owner=False) as to_do:
+        assert not to_do
+    with (
+        pytest.raises(ValueError, match="another run, made without --a=2"),
+        run_folder.opened(folder, "--a=2\n", owner=False),
+    ):
+        pass

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import bert_tf
 from bert_tf import model_dir, stages
@@ -71,7 +72,7 @@ def test_whitened_is_the_default_with_data_and_better(bert_dir, sst_dir, tmp_pat
         )
         first, second = bert_tf.load(bert_dir), bert_tf.load(folder)
         tokenizer = bert_tf.load_tokenizer(bert_dir)
-        batches = stages._check_batches(first, tokenizer, {}, sst_dir, "sst-2", 11)
+        batches = stages._check_batches(first, tokenizer, {}, 11, ("sst-2", sst_dir, ""))
         outputs = [[m.encoder(x)["pooled_output"] for x, *_ in batches] for m in (first, second)]
         errors[init] = np.mean((np.concatenate(outputs[0]) - np.concatenate(outputs[1])) ** 2)
         assert bert_tf.load_info(folder)["init"] == (init or "whitened")
@@ -101,11 +102,22 @@ def test_held_out_examples_do_not_calibrate(bert_dir, sst_dir, tmp_path, monkeyp
 
 def test_fisher_needs_the_head_of_the_task(save, sst_dir, out):
     with pytest.raises(
-        ValueError, match="needs a checkpoint that was fine-tuned on 'SST-2', received"
+        ValueError, match="needs .*num_labels=2, but the checkpoint for .*num_labels=3"
     ):
         stages.factorize(
             save(num_labels=3), out, init="fisher", data_dir=sst_dir, task_name="sst-2"
         )
+
+
+def test_fisher_needs_a_head(save, sst_dir, out):
+    folder = save()
+    path = os.path.join(folder, "model.safetensors")
+    weights = safetensors.numpy.load_file(path)
+    for name in ("classifier.kernel", "classifier.bias"):
+        del weights[name]
+    safetensors.numpy.save_file(weights, path)
+    with pytest.raises(ValueError, match="fine-tuned on 'SST-2', received one without a task head"):
+        stages.factorize(folder, out, init="fisher", data_dir=sst_dir, task_name="sst-2")
 
 
 def test_factorize_repeats_itself(bert_dir, tmp_path):
@@ -244,7 +256,7 @@ def test_evaluate_keeps_the_order_of_the_labels(save, pairs_dir, out):
     [
         ({}, "`task_name` is needed: '.*' does not say its task"),
         ({"task_name": "sst-2"}, "SST-2 needs `data_dir`"),
-        ({"task_name": "sts-b"}, "Task 'STS-B' has 1 outputs, but the model in .* has 2"),
+        ({"task_name": "sts-b"}, "'STS-B' needs .*num_labels=1, but the model in .*num_labels=2"),
         ({"task_name": "sst-2", "split": "devel"}, "has no split 'devel', expected one of"),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_full_disk(call, task, tmp_path, share):
     before = (tmp_path / "out/model.safetensors").read_bytes()
     end = run(*args, "--seed=1", "--overwrite", file_size=int(share * len(before)))
     assert end.returncode == 1 and "Traceback" not in end.stderr
-    assert end.stderr.splitlines()[-1].startswith("finetune: error: The ")
+    assert end.stderr.splitlines()[-1].startswith("finetune: error: ")
     assert "cannot be written to" in end.stderr.splitlines()[-1]
     assert (tmp_path / "out/model.safetensors").read_bytes() == before
     assert os.listdir(tmp_path) == ["out"]

@@ -1,0 +1,158 @@
+"""Which examples form each batch, and how wide it is: little padding, a fixed order for each seed.
+
+B batch, N examples, S steps.
+An epoch is shuffled, cut into windows of `WINDOW_BATCHES` batches, sorted by
+length inside each window and cut into batches, which are shuffled again. So
+examples meet by chance, yet a batch is hardly wider than its texts. The plan is
+NumPy and depends on seed and epoch alone: a run can go on from any step.
+"""
+
+import numpy as np
+
+#: Batches that are sorted by length together.
+WINDOW_BATCHES = 64
+
+#: Widths are multiples of it where none are given.
+WIDTH_STEP = 8
+
+
+def epoch_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None):
+    """Returns which examples form each batch of one epoch, and how wide it is.
+
+    Every example comes exactly once; the last batch may be short.
+
+    Args:
+      lengths: `[N]`, tokens of each example, at most `max_seq_length`.
+      batch_size: B, at least 1.
+      max_seq_length: the widest that a batch may be.
+      seed: int.
+      epoch: int from 0.
+      widths: the allowed widths; the smallest that holds the batch is taken.
+        None: its longest text, rounded up to a multiple of `WIDTH_STEP`.
+
+    Returns:
+      `(indices, widths)`: int32 `[S, B]` with S = ceil(N / B), -1 where the
+      short batch has no example, and int32 `[S]`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    lengths = np.asarray(lengths)
+    _check(len(lengths), batch_size)
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths)).astype(np.int32)
+    # The short batch is cut off before the sorting: else it would hold the longest of a window.
+    num_full = len(order) // batch_size * batch_size
+    window = WINDOW_BATCHES * batch_size
+    full = [
+        part[np.argsort(lengths[part], kind="stable")]
+        for part in np.split(order[:num_full], range(window, num_full, window))
+    ]
+    batches = generator.permutation(np.concatenate(full).reshape(-1, batch_size))
+    indices = np.concatenate([batches, _short(order[num_full:], batch_size)])
+    return indices, _widths(lengths, indices, max_seq_length, widths)
+
+
+def training_plan(
+    lengths, batch_size, max_seq_length, seed, first_step=0, num_steps=None, widths=None
+):
+    """Returns the batches of a run from any step on, over as many epochs as it takes.
+
+    Args:
+      lengths: see `epoch_plan`; so the next three and `widths`.
+      batch_size: see above.
+      max_seq_length: see above.
+      seed: see above.
+      first_step: steps of earlier runs; counts over epochs.
+      num_steps: S; None is the rest of the epoch.
+      widths: see above.
+
+    Returns:
+      `(indices, widths)` as `epoch_plan`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    _check(len(lengths), batch_size)
+    steps_per_epoch = -(-len(lengths) // batch_size)
+    epoch, skipped = divmod(first_step, steps_per_epoch)
+    if num_steps is None:
+        num_steps = steps_per_epoch - skipped
+    num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
+    plans = [
+        epoch_plan(lengths, batch_size, max_seq_length, seed, epoch + i, widths)
+        for i in range(max(1, num_epochs))
+    ]
+    indices, chosen = (
+        np.concatenate(parts)[skipped : skipped + num_steps] for parts in zip(*plans, strict=True)
+    )
+    return indices, chosen
+
+
+def evaluation_plan(lengths, batch_size, max_seq_length, widths=None):
+    """Returns `(indices, widths)` as `epoch_plan`, of batches sorted by length.
+
+    Args:
+      lengths: see `epoch_plan`; so the others.
+      batch_size: see above.
+      max_seq_length: see above.
+      widths: see above.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    _check(len(lengths), batch_size)
+    order = np.argsort(lengths, kind="stable").astype(np.int32)
+    num_full = len(order) // batch_size * batch_size
+    indices = np.concatenate(
+        [order[:num_full].reshape(-1, batch_size), _short(order[num_full:], batch_size)]
+    )
+    return indices, _widths(lengths, indices, max_seq_length, widths)
+
+
+def fill(indices, multiple):
+    """Returns a plan `[S, B]` with columns of -1 up to the next multiple."""
+    missing = -indices.shape[1] % multiple
+    return np.pad(indices, [(0, 0), (0, missing)], constant_values=-1)
+
+
+def part(values, replicas, local):
+    """Returns the rows of a plan `[S, B]` for the local replicas, `[S number, B / replicas]`."""
+    first, number = local
+    rows = values.shape[1] // replicas
+    parts = values.reshape(-1, replicas, rows)[:, first : first + number]
+    return parts.reshape(-1, rows)
+
+
+def _check(num_examples, batch_size):
+    if num_examples < 1:
+        raise ValueError("Batches need at least one example, received none.")
+    if batch_size < 1:
+        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+
+
+def _short(rest, batch_size):
+    """Returns the short batch as `[1, B]`, padded with -1, or `[0, B]` if nothing is left."""
+    padded = np.full((min(1, len(rest)), batch_size), -1, np.int32)
+    padded[:, : len(rest)] = rest
+    return padded
+
+
+def _widths(lengths, indices, max_seq_length, widths):
+    """Returns the width of each batch."""
+    longest = np.where(indices < 0, 0, lengths[indices]).max(axis=1)
+    if longest.max() > max_seq_length:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at least {longest.max()}, the longest example, "
+            f"received {max_seq_length}."
+        )
+    if widths is None:
+        rounded = -(-longest // WIDTH_STEP) * WIDTH_STEP
+        return np.minimum(rounded, max_seq_length).astype(np.int32)
+    widths = np.unique(widths)
+    if longest.max() > widths[-1]:
+        raise ValueError(
+            f"Argument `widths` must reach {longest.max()}, the longest example, received "
+            f"{widths.tolist()}."
+        )
+    return widths[np.searchsorted(widths, longest)].astype(np.int32)

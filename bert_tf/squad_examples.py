@@ -1,0 +1,200 @@
+"""Questions of SQuAD v1.1 as its JSON holds them: articles of paragraphs with questions."""
+
+import dataclasses
+import itertools
+import json
+import os
+
+import numpy as np
+
+from bert_tf import files
+
+_FORM = "data > paragraphs > context, qas > id, question, answers > text, answer_start"
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadExamples:
+    """Questions about the paragraphs of articles.
+
+    Args:
+      articles: list of dicts with `title` and `paragraphs`, each of these with `context` and
+        `qas`, each of these with `id`, `question` and `answers`. Either every question has
+        answers or none, where the split is not labelled.
+    """
+
+    articles: list
+
+    def __len__(self):
+        return sum(1 for _ in self.questions())
+
+    def questions(self):
+        """Yields `(context, question)` in the order of the file; the second is one of `qas`."""
+        for article in self.articles:
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    yield paragraph["context"], question
+
+    @property
+    def is_labelled(self):
+        """Whether the questions have answers."""
+        return any(question["answers"] for _, question in self.questions())
+
+    def take(self, indices):
+        """Returns the questions at `indices`, in the order of the file."""
+        wanted, number = set(indices), itertools.count()
+        return self._with_questions(lambda qas: [qa for qa in qas if next(number) in wanted])
+
+    def in_order(self):
+        """Returns the questions by id, paragraphs and articles by their first question.
+
+        TensorFlow Datasets shuffles the questions, so that no order of the file is left there.
+        """
+        articles = []
+        for article in self.articles:
+            paragraphs = [
+                {**paragraph, "qas": sorted(paragraph["qas"], key=_id)}
+                for paragraph in article["paragraphs"]
+                if paragraph["qas"]
+            ]
+            if paragraphs:
+                paragraphs.sort(key=lambda paragraph: _id(paragraph["qas"][0]))
+                articles.append({**article, "paragraphs": paragraphs})
+        articles.sort(key=lambda article: _id(article["paragraphs"][0]["qas"][0]))
+        return SquadExamples(articles)
+
+    def with_first_answers(self):
+        """Returns the questions with no more than one answer each."""
+        return self._with_questions(lambda qas: [{**q, "answers": q["answers"][:1]} for q in qas])
+
+    def split_by_article(self, num_examples, seed):
+        """Splits off whole articles, so that no paragraph is on both sides.
+
+        Args:
+          num_examples: questions to split off; articles are drawn until there are as many
+            or a few more. 0 splits off nothing.
+          seed: int; the same seed splits the same way.
+
+        Returns:
+          `(rest, split off)`, both in the order of the file.
+
+        Raises:
+          ValueError: if no article would be left.
+        """
+        order = np.random.default_rng(seed).permutation(len(self.articles))
+        sizes = np.array([len(SquadExamples([article])) for article in self.articles])[order]
+        drawn = set(order[np.cumsum(sizes) - sizes < num_examples].tolist())
+        if len(drawn) == len(self.articles):
+            raise ValueError(
+                f"Argument `holdout_examples` must leave an article of the {len(drawn)} with "
+                f"{len(self)} questions, received {num_examples}."
+            )
+        parts = ([a for i, a in enumerate(self.articles) if (i in drawn) == s] for s in (0, 1))
+        return tuple(SquadExamples(part) for part in parts)
+
+    def write(self, path):
+        """Writes a file that `read` reads."""
+        files.write_json(path, {"version": "1.1", "data": self.articles})
+
+    def _with_questions(self, change):
+        """Returns the examples with `change(qas)` for the questions of each paragraph."""
+        articles = []
+        for article in self.articles:
+            changed = [{**p, "qas": change(p["qas"])} for p in article["paragraphs"]]
+            paragraphs = [paragraph for paragraph in changed if paragraph["qas"]]
+            if paragraphs:
+                articles.append({**article, "paragraphs": paragraphs})
+        return SquadExamples(articles)
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadFile:
+    """A split as a JSON file of the published layout.
+
+    Args:
+      file: path inside the data folder.
+    """
+
+    file: str
+
+    def exists(self, data_dir):
+        """Whether the file lies in `data_dir`."""
+        return os.path.isfile(os.path.join(data_dir, self.file))
+
+    def read(self, data_dir):
+        """Returns the `SquadExamples` of the file, see `read`."""
+        return read(os.path.join(data_dir, self.file))
+
+
+def read(path):
+    """Returns the `SquadExamples` of a JSON file.
+
+    Raises:
+      ValueError: if the file is missing, is not JSON or has not the form of SQuAD v1.1.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"The data file {str(path)!r} does not exist.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"The data file {str(path)!r} must be JSON in UTF-8: {error}.") from error
+    try:
+        examples = SquadExamples([_article(article) for article in data["data"]])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else f"another type: {error}"
+        raise ValueError(
+            f"The data file {str(path)!r} must have the form of SQuAD v1.1, {_FORM}; received "
+            f"{reason}."
+        ) from error
+    _check(path, examples)
+    return examples
+
+
+def _article(data):
+    paragraphs = [
+        {"context": _text(p["context"]), "qas": [_question(qa) for qa in p["qas"]]}
+        for p in data["paragraphs"]
+    ]
+    return {"title": data.get("title", ""), "paragraphs": paragraphs}
+
+
+def _question(data):
+    answers = [
+        {"text": _text(a["text"]), "answer_start": int(a["answer_start"])}
+        for a in data.get("answers", ())
+    ]
+    return {"id": _text(data["id"]), "question": _text(data["question"]), "answers": answers}
+
+
+def _id(question):
+    return question["id"]
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {value!r}")
+    return value
+
+
+def _check(path, examples):
+    origin = f"The data file {str(path)!r}"
+    if not len(examples):
+        raise ValueError(f"{origin} has no questions.")
+    is_labelled, seen = examples.is_labelled, set()
+    for context, question in examples.questions():
+        name = question["id"]
+        if name in seen:
+            raise ValueError(f"{origin} must have each id once, received {name!r} twice.")
+        seen.add(name)
+        if is_labelled and not question["answers"]:
+            raise ValueError(
+                f"{origin} must have an answer to each question, as SQuAD v1.1 has, received none "
+                f"for {name!r}; questions without an answer are those of SQuAD 2.0."
+            )
+        for answer in question["answers"]:
+            start, text = answer["answer_start"], answer["text"]
+            if not text.strip() or start < 0 or start + len(text) > len(context):
+                raise ValueError(
+                    f"{origin} must have answers inside their context, received {text!r} at "
+                    f"{start} of {len(context)} characters for {name!r}."
+                )
