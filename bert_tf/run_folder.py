@@ -59,7 +59,8 @@ def _opened(folder, command, done_file, overwrite, owner):
     if same and done and not overwrite:
         yield False
         return
-    if used and not same and not overwrite:
+    begun_by_owner = not owner and found is None  # Who is about to say whose it is.
+    if used and not same and not overwrite and not begun_by_owner:
         raise ValueError(
             f"The output folder {folder!r} holds the files of another run"
             f"{_difference(found, command)}; choose another folder, or pass --overwrite to replace "

@@ -151,6 +151,11 @@ def test_a_lock_that_was_left_behind_holds_nobody_up(folder):
 def test_a_worker_only_looks(folder):
     with run_folder.opened(folder, "--a=1\n", owner=False) as to_do:
         assert to_do and not folder.exists()
+    folder.mkdir()
+    (folder / ".run.flags.partial-1").write_text("")  # The owner has just begun.
+    with run_folder.opened(folder, "--a=1\n", owner=False) as to_do:
+        assert to_do
+    (folder / ".run.flags.partial-1").unlink()
     run(folder)
     with run_folder.opened(folder, "--a=1\n", "result.txt", owner=False) as to_do:
         assert not to_do
