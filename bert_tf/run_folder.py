@@ -53,7 +53,7 @@ def _opened(folder, command, done_file, overwrite, owner):
     if os.path.isfile(folder):
         raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
     used = os.path.isdir(folder) and bool(os.listdir(folder))
-    found = _read(os.path.join(folder, FLAGS_FILE)) if used else None
+    found = command_of(folder)
     same = found == command
     done = used and done_file and os.path.isfile(os.path.join(folder, done_file))
     if same and done and not overwrite:
@@ -85,6 +85,15 @@ def _opened(folder, command, done_file, overwrite, owner):
             shutil.rmtree(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def command_of(folder):
+    """Returns what the run in a folder was asked for, a flag a line; None where there is none."""
+    path = os.path.join(folder, FLAGS_FILE)
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 @contextlib.contextmanager
@@ -133,10 +142,3 @@ def _difference(found, command):
     ours, theirs = (set(text.splitlines()) for text in (command, found))
     word, flags = ("without", ours - theirs) if ours - theirs else ("with", theirs - ours)
     return f", made {word} {' '.join(sorted(flags))}"
-
-
-def _read(path):
-    if not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return file.read()

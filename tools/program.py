@@ -90,6 +90,9 @@ def dataclass_from_flags(cls, **changes):
 def define_output_flags():
     """Defines the flags that go with an output folder."""
     flags.DEFINE_bool("overwrite", False, "Replaces another run's files in the output folder.")
+    flags.DEFINE_string(
+        "made_from", None, "Of flop-sweep: how what it reads was made; other text is another run."
+    )
     flags.DEFINE_bool("timestamp_dir", False, "Writes to a new folder named by the start time.")
 
 

@@ -60,8 +60,11 @@ def test_the_programs_understand_the_plan(call, arguments, tmp_path, monkeypatch
     (runs,) = plans
     for run in runs:
         tool = importlib.import_module(f"flop_tools.{run.program}")
-        assert call(tool, *run.flags) is None
+        assert call(tool, *run.flags, "--made_from=one") is None
         assert (tmp_path / "out" / run.done_file).is_file()
+        if "--overwrite" not in run.flags:
+            refused = call(tool, *run.flags, "--made_from=two")
+            assert "the files of another run, made without --made_from=two;" in refused
     found = report.gather(tmp_path / "out")
     assert [row["state"] for row in found["runs"]] == ["finished"] * len(runs)
     place = "SST-2/lr5e-5-seed0"
