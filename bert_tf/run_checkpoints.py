@@ -107,5 +107,5 @@ class RunCheckpoints:
     def _foreign(self, path):
         return ValueError(
             f"The checkpoint {path!r} is of a model or a training of other variables; choose "
-            "another output folder, or pass --overwrite to start anew."
+            f"another output folder, or delete {self._folder!r} to start anew."
         )

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -388,6 +389,20 @@ def test_a_teacher_of_another_kind(
     model_dir.save(folder, BertClassifier(config), Tokenizer(str(other), lower_case))
     with pytest.raises(ValueError, match=sentence):
         finetuning.finetune(options(teacher=str(folder)))
+
+
+def test_a_checkpoint_of_other_variables(options, bert_dir, tmp_path):
+    """As where another model to start from was put in the place of the one before."""
+    settings = {"num_train_epochs": 0.2, "save_checkpoints_steps": 1}
+    finetuning.finetune(options(**settings))
+    factors = str(tmp_path / "factors")
+    stages.factorize(bert_dir, factors)
+    sentence = "The checkpoint '.*' is of .* of other variables; .*, or delete '(.*)' to start anew"
+    with pytest.raises(ValueError, match=sentence) as error:
+        finetuning.finetune(options(**settings, init_checkpoint=factors))
+    shutil.rmtree(re.search(sentence, str(error.value))[1])
+    finetuning.finetune(options(**settings, init_checkpoint=factors))
+    assert bert_tf.load_info(tmp_path / "out")["stage"] == "factorized"
 
 
 def test_a_damaged_checkpoint(options, tmp_path):
