@@ -103,6 +103,19 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
         ({"bert_dir": "nowhere"}, "The folder or checkpoint `--bert_dir=nowhere` does not exist."),
         ({"tasks": "RTE"}, "The folder '{glue}/RTE' of the task RTE does not exist."),
         ({"tasks": "SST-3"}, "The task 'SST-3' needs the flag file '"),
+        ({"configs_dir": "."}, "The folder '.' holds no `finetune_TASK.flags` and `flop_TASK.fl"),
+        (
+            {"finetune_flags": "--holdout_examples 9"},
+            "Flag `--finetune_flags` must be of words `--name=value`, received '--holdout_exam",
+        ),
+        (
+            {"benchmark_flags": "-rounds=9"},
+            "Flag `--benchmark_flags` must be of words `--name=value`, received '-rounds=9'.",
+        ),
+        (
+            {"finetune_flags": "--text_columns='a,b"},
+            "Flag `--finetune_flags` must be of words `--name=value`, received \"--text_columns='",
+        ),
         ({"sparsities": ".3,1"}, "Flag `--sparsities` must be in [0, 1), received '1'."),
         ({"sparsities": "60%"}, "Flag `--sparsities` must be in [0, 1), received '60%'."),
         ({"learning_rates": "0"}, "Flag `--learning_rates` must be above 0, received '0'."),
@@ -145,6 +158,15 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
     ]
     assert f"--data_dir={demo_dir}" in runner.runs[0].flags
     assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/finetune_demo.flags says.
+
+
+def test_a_flag_file_among_the_flags_of_every_training(call, arguments, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
+    (tmp_path / "own.flags").write_text("# A comment.\n--holdout_examples=9\n")
+    call(sweep, *arguments(finetune_flags=f"--weight_decay=.1 --flagfile={tmp_path}/own.flags"))
+    dense, factorized = found[0].runs[:2]
+    assert "--holdout_examples=9" in dense.flags and "--holdout_examples=9" in factorized.flags
 
 
 def test_tasks_of_tfds(call, arguments, tmp_path, monkeypatch):
