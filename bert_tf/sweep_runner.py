@@ -57,7 +57,7 @@ class SweepRunner:
 
     def _start(self, number, run):
         self._announce(number, run)
-        # Killed from here on, it leaves a folder of which the state of another key must not tell.
+        # Its folder may change from here on, and this may be killed: what was known counts no more.
         if self.state["runs"].pop(run.name, None):
             sweep_state.write(self.folder, self.state)
         began = time.monotonic()
@@ -92,8 +92,8 @@ class SweepRunner:
     def _made_from(self, run):
         """Returns a flag with the digest of how the runs that it needs were made.
 
-        Their folders have the same names whatever lies in them: only so another model to start
-        from makes a run another one, for the rule of output folders.
+        Their folders have the same names whatever lies in them. With this flag a run from another
+        model is another run by the rule of output folders: it does not go on from old checkpoints.
         """
         if not run.needs:
             return []
