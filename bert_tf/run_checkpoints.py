@@ -54,7 +54,7 @@ class RunCheckpoints:
             except AssertionError as error:
                 raise self._foreign(path) from error
             except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-                if "shape" in str(error).lower():
+                if "shape" in str(error).replace(path, "").lower():
                     raise self._foreign(path) from error
                 logging.warning("The checkpoint %s is incomplete or damaged.", path)
                 continue

@@ -26,6 +26,8 @@ _DEFINERS = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
+# TensorFlow's own is for a disk or a memory that is full.
+_BAD_INPUT = (ValueError, OSError, flags.Error, tf.errors.ResourceExhaustedError)
 # These say how to run, not what, and do not make a command another one.
 _HOW_TO_RUN = {
     "overwrite",
@@ -60,7 +62,7 @@ def run(main, define_flags):
     _own_flags.update(set(FLAGS) - libraries)
     try:
         app.run(main, flags_parser=_parse)
-    except (ValueError, OSError, flags.Error) as error:
+    except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
         name = pathlib.Path(sys.argv[0]).stem

@@ -109,6 +109,25 @@ def test_workers_must_be_named(options, workers, monkeypatch, changes, config, s
 
 
 @pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (None, "`distribution_strategy=parameter_server` needs TF_CONFIG, which names a chief"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}',
+            "TF_CONFIG must be JSON with `cluster`, in it chief, worker and ps, and a `task`",
+        ),
+    ],
+)
+def test_parameter_servers_must_be_named(options, monkeypatch, config, sentence):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", config)
+    asked = options(distribution_strategy="parameter_server", worker_hosts="a:1,b:1", task_index=0)
+    with pytest.raises(ValueError, match=sentence):
+        distribution.serve(asked)
+
+
+@pytest.mark.parametrize(
     ("cluster", "kind", "index", "expected"),
     [
         ({"worker": ["a:1", "b:1"]}, "worker", 0, True),

@@ -155,9 +155,7 @@ def test_pruning_reaches_the_target(gated):
 def test_tags_of_a_gated_run(gated):
     found = tags(gated[0])
     assert set(callbacks.TAGS) <= set(found)
-    assert {f"survivors/blocks.{i}.{name}" for i in (0, 1) for name in ("query", "ffn_out")} <= set(
-        found
-    )
+    assert {f"survivors/blocks.0.{name}" for name in ("query", "ffn_out")} <= set(found)
     image = next(iter(found["survivors"].values()))
     assert int(image[0]) > 100 and image[2].startswith(b"\x89PNG")
     # The gates are fixed at half of the 78 steps at the latest: nothing is left to control.
@@ -205,7 +203,7 @@ def test_learning_rate_0_trains_the_gates_alone(run, full_rank):
     for name, array in before.items():
         np.testing.assert_array_equal(array, after[name], err_msg=name)
     gates = [array for name, array in after.items() if name not in before]
-    assert len(gates) == 12 and all(np.ptp(array) > 0 for array in gates)
+    assert len(gates) == 6 and all(np.ptp(array) > 0 for array in gates)
     assert bert_tf.load_info(path)["stored_sparsity"] == pytest.approx(0.5, abs=0.005)
 
 
@@ -405,15 +403,27 @@ def test_a_checkpoint_of_other_variables(options, bert_dir, tmp_path):
     assert bert_tf.load_info(tmp_path / "out")["stage"] == "factorized"
 
 
+def test_a_file_that_cannot_grow(options, monkeypatch):
+    """Keras takes TensorFlow's error for the end of the data."""
+
+    def write(*_):
+        raise tf.errors.OutOfRangeError(None, None, "events: File too large")
+
+    monkeypatch.setattr(callbacks.Summaries, "on_train_batch_end", write)
+    with pytest.raises(OSError, match="Training ended at step 1 of 78: a file in '.*out' could"):
+        finetuning.finetune(options())
+
+
 def test_a_damaged_checkpoint(options, tmp_path):
-    settings = {"num_train_epochs": 1, "save_checkpoints_steps": 5}
+    folder = tmp_path / "shape"  # A word of TensorFlow's message on another architecture.
+    settings = {"num_train_epochs": 1, "save_checkpoints_steps": 5, "output_dir": str(folder)}
     scores = finetuning.finetune(options(**settings))
-    *_, before_last, last = sorted((tmp_path / "out/checkpoints").glob("*.data*"))
+    *_, before_last, last = sorted((folder / "checkpoints").glob("*.data*"))
     last.write_bytes(last.read_bytes()[:100])
     assert finetuning.finetune(options(**settings)) == scores
     for path in (before_last, last):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="No checkpoint in '.*checkpoints' can be read, all of"):
         finetuning.finetune(options(**settings))
-    shutil.rmtree(tmp_path / "out/checkpoints")
+    shutil.rmtree(folder / "checkpoints")
     assert finetuning.finetune(options(**settings)) == scores
