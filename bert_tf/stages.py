@@ -237,6 +237,7 @@ def remove_mask(
         compact,
         tokenizer,
         factorized=gated.config,
+        stage="compact",
         threshold=threshold,
         largest_difference=difference,
         **kept,

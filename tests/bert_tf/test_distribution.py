@@ -36,6 +36,7 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(
             "output_dir": str(tmp_path / name),
             "train_batch_size": 48,
             "num_train_epochs": 2.0,
+            "learning_rate": 3e-4,  # Adam makes steps of noise where a gradient is almost zero.
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
             "target_sparsity": 0.3,
@@ -56,7 +57,7 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(
     ):
         assert other[0]["dev"] == pytest.approx(one[0]["dev"], abs=1e-5)
         assert other[1]["step"] == one[1]["step"]
-        assert other[1]["loss"] == pytest.approx(one[1]["loss"], abs=1e-5)
+        assert other[1]["loss"] == pytest.approx(one[1]["loss"], rel=1e-5)
         for path, weight in one[2].items():
             np.testing.assert_allclose(other[2][path], weight, atol=1e-5, err_msg=path)
 

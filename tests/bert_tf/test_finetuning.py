@@ -183,7 +183,8 @@ def test_evaluate_repeats_the_score(gated, compact, tmp_path):
 
 def test_a_compact_model_trains_on(run, compact):
     path, scores = run("again", init_checkpoint=compact[0], num_train_epochs=0.3)
-    assert bert_tf.load_info(path)["step"] == 4
+    info = bert_tf.load_info(path)
+    assert info["step"] == 4 and info["stage"] == "compact"
     assert bert_tf.load(path).config == bert_tf.load(compact[0]).config
     assert set(scores) == {"dev"}
 
@@ -263,8 +264,13 @@ def test_without_evaluation_the_last_step_is_kept(run, full_rank):
     [
         {"mixed_precision": "bfloat16", "gate_schedule": "noam", "learning_rate_warmup": 3},
         {"mixed_precision": "float16", "gradient_accumulation_steps": 2},
-        # All batches of one shape, each of which XLA compiles anew.
-        {"jit_compile": True, "gradient_accumulation_steps": 4, "eval_batch_size": 67},
+        # All batches of one shape, each of which XLA compiles anew, and so it would fixed gates.
+        {
+            "jit_compile": True,
+            "gradient_accumulation_steps": 4,
+            "eval_batch_size": 67,
+            "gate_freeze_fraction": 1.0,
+        },
     ],
 )
 def test_ways_to_run(run, full_rank, how):
@@ -272,7 +278,8 @@ def test_ways_to_run(run, full_rank, how):
         "_".join(how), init_checkpoint=full_rank, target_sparsity=0.5, num_train_epochs=4, **how
     )
     assert scores["dev"]["eval_accuracy"] > 0.7
-    assert bert_tf.load_info(path)["stored_sparsity"] == pytest.approx(0.5, abs=0.005)
+    # One rank of this model is up to 1.2 points.
+    assert 0.5 <= bert_tf.load_info(path)["stored_sparsity"] < 0.512
     assert bert_tf.load(path).dtype_policy.name == "float32"
 
 

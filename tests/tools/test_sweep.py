@@ -71,8 +71,7 @@ def test_the_programs_understand_the_plan(call, arguments, tmp_path, monkeypatch
     assert {row["run"]: (row["stage"], row["asked"]) for row in found["results"]} == {
         f"{place}/dense": ("dense", 0.0),
         f"{place}/gated-0.3": ("gated", 0.3),
-        # Compact, but with a single block every kind of projection has one rank.
-        f"{place}/final-0.3": ("factorized", 0.3),
+        f"{place}/final-0.3": ("compact", 0.3),
     }
     measured = {row["run"] for row in found["results"] if row["latency"]}
     assert measured == {f"{place}/dense", f"{place}/final-0.3"}
