@@ -5,6 +5,7 @@ calls as the CPU devices that the tests use.
 """
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -50,9 +51,17 @@ def make_strategy(options):
     if name in _OF_SEVERAL_PROCESSES:
         _wait_for_workers(_task(options), options.worker_timeout)
     with _as_connection_error(name, options.tpu):
-        return distribute_utils.get_distribution_strategy(
-            name, num_gpus=num_gpus, tpu_address=options.tpu
-        )
+        return _strategy(name, num_gpus, options.tpu)
+
+
+@functools.cache
+def _strategy(name, num_gpus, tpu):
+    """Returns the same strategy for the same devices.
+
+    TensorFlow numbers collective operations from the start in each one, and mixes up those of
+    two strategies in a process.
+    """
+    return distribute_utils.get_distribution_strategy(name, num_gpus=num_gpus, tpu_address=tpu)
 
 
 @contextlib.contextmanager
@@ -74,7 +83,7 @@ def losing_workers(strategy):
         tf.errors.InternalError,
         tf.errors.UnavailableError,
     ) as error:
-        if strategy.num_replicas_in_sync < 2:
+        if strategy.num_replicas_in_sync < 2 and not is_asynchronous(strategy):
             raise
         reason = error.message.partition("\n")[0]
         raise ConnectionError(
@@ -116,6 +125,12 @@ def serve(options):
 
 def _task(options):
     """Returns `(cluster, kind, index)` of this process and makes sure that TF_CONFIG says so."""
+    by_servers = options.distribution_strategy == "parameter_server"
+    if by_servers and "TF_CONFIG" not in os.environ:
+        raise ValueError(
+            "Argument `distribution_strategy=parameter_server` needs TF_CONFIG, which names a "
+            "chief, workers and parameter servers (ps)."
+        )
     hosts = [host.strip() for host in options.worker_hosts.split(",") if host.strip()]
     if "TF_CONFIG" not in os.environ:
         if not hosts or not 0 <= options.task_index < len(hosts):
@@ -125,15 +140,17 @@ def _task(options):
                 f"{options.worker_hosts!r} and {options.task_index}."
             )
         distribute_utils.configure_cluster(",".join(hosts), options.task_index)
+    kinds = ("chief", "worker", "ps") if by_servers else ()
     try:
         config = json.loads(os.environ["TF_CONFIG"])
         task = config["task"]
         cluster, kind, index = config["cluster"], task["type"], int(task["index"])
-        cluster[kind][index]
+        for needed, number in ((kind, index), *((name, 0) for name in kinds)):
+            cluster[needed][number]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
-            "TF_CONFIG must be JSON with `cluster` and a `task` of it, received "
-            f"{os.environ['TF_CONFIG']!r}."
+            f"TF_CONFIG must be JSON with `cluster`{', in it chief, worker and ps,' * by_servers} "
+            f"and a `task` of it, received {os.environ['TF_CONFIG']!r}."
         ) from error
     return cluster, kind, index
 

@@ -1,6 +1,7 @@
 """Files that are written aside and renamed: a crash leaves the old or the new, never half."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -27,6 +28,11 @@ def replacing(path):
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(aside)
+
+
+def partials(folder):
+    """Returns the files of `replacing` in a folder; those of no writer were left by killed ones."""
+    return glob.glob(os.path.join(glob.escape(folder), ".*.partial-" + "[0-9a-f]" * 8))
 
 
 def write_text(path, text):

@@ -31,6 +31,8 @@ INITS = {
 }
 
 _CHECKED_EXAMPLES = 256
+# Examples of each.
+_CALIBRATION_BATCH = 32
 
 #: What `info.json` of one stage says to the next.
 _INHERITED = ("task", "data_dir", "max_seq_length")
@@ -54,7 +56,7 @@ def factorize(
     label_column=None,
     label_type=None,
     language=None,
-    calibration_examples=1024,
+    calibration_batches=32,
     holdout_examples=0,
     holdout_seed=0,
     max_seq_length=None,
@@ -79,7 +81,7 @@ def factorize(
       label_column: see above.
       label_type: see above.
       language: of the task "xnli".
-      calibration_examples: training examples for the statistics.
+      calibration_batches: of 32 training examples each, for the statistics.
       holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
       holdout_seed: which ones.
       max_seq_length: longest input in WordPieces; None takes that of the training,
@@ -102,9 +104,9 @@ def factorize(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
         )
-    if calibration_examples < 1:
+    if calibration_batches < 1:
         raise ValueError(
-            f"Argument `calibration_examples` must be at least 1, received {calibration_examples}."
+            f"Argument `calibration_batches` must be at least 1, received {calibration_batches}."
         )
     if rank != "full" and density is not None:
         raise ValueError(
@@ -129,7 +131,7 @@ def factorize(
         if holdout_examples:
             examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
         encoded = task.encode(examples, tokenizer, length, training=True)
-        statistics = _statistics(init, source, task, encoded, calibration_examples, seed)
+        statistics = _statistics(init, source, task, encoded, calibration_batches, seed)
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -152,14 +154,14 @@ def _check_fisher(source, task):
     task.check_head(source.config, "the checkpoint for `init=fisher`")
 
 
-def _statistics(init, source, task, examples, num_examples, seed):
+def _statistics(init, source, task, examples, num_batches, seed):
     def batches(size):
-        steps = -(-min(num_examples, len(examples)) // size)
+        steps = -(-min(num_batches * _CALIBRATION_BATCH, len(examples)) // size)
         return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
 
     model = model_dir.build(source)
     if init == "whitened":
-        return projection_statistics.second_moments(model, batches(32))
+        return projection_statistics.second_moments(model, batches(_CALIBRATION_BATCH))
     return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
 
 
@@ -215,6 +217,7 @@ def remove_mask(
         compact,
         tokenizer,
         factorized=gated.config,
+        stage="compact",
         threshold=threshold,
         largest_difference=difference,
         **kept,

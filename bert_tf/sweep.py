@@ -6,6 +6,7 @@ one factorized model from it, and from that one pruned model for each sparsity.
 """
 
 import dataclasses
+import difflib
 import itertools
 import os
 
@@ -121,13 +122,22 @@ def read_flags(configs_dir, task):
       ValueError: if there are no such files.
     """
     plain = task.lower().replace("-", "").replace("_", "")
+    files = os.listdir(configs_dir) if os.path.isdir(configs_dir) else []
+    tasks = [name.removeprefix("flop_") for name in files if name.startswith("flop_")]
+    known = [name.removesuffix(".flags") for name in tasks if f"finetune_{name}" in files]
+    if not known:
+        raise ValueError(
+            f"The folder {str(configs_dir)!r} holds no `finetune_TASK.flags` and "
+            "`flop_TASK.flags`; pass the folder `configs` of a clone as `--configs_dir`."
+        )
     found = []
     for kind in ("finetune", "flop"):
         path = os.path.join(configs_dir, f"{kind}_{plain}.flags")
         if not os.path.isfile(path):
+            nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
             raise ValueError(
-                f"The task {task!r} needs the flag file {path!r}, which does not exist; write it, "
-                "or name a task that has one."
+                f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
+                f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
             )
         found.append(tuple(flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])))
     return found
@@ -233,7 +243,12 @@ class _Chain:
         """Returns the runs that all sparsities start from."""
         path = self.settings.path
         # Calibration must leave out what a training holds out.
-        held = [flag for flag in self.settings.finetune if flag.startswith("--holdout_")]
+        given = (*self.task.dense, *self.settings.finetune)
+        held = [
+            f"--{name}={found}"
+            for name in ("holdout_examples", "holdout_seed")
+            if (found := value(given, name)) is not None
+        ]
         seed = self.common[-1]
         dense = (*self.task.dense, *self.training, f"--init_checkpoint={self.settings.bert_dir}")
         factors = (*held, *self.task.data, seed, "--finetuned", f"--checkpoint={path(self.dense)}")

@@ -72,11 +72,6 @@ class Tokenizer:
             max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
         )
 
-    @property
-    def vocab_size(self):
-        """Number of WordPieces."""
-        return len(self.vocab)
-
     def tokenize(self, texts):
         """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""
         texts = tf.strings.regex_replace(tf.convert_to_tensor(texts, tf.string), _REMOVED, "")

@@ -13,6 +13,7 @@ itself.
 import math
 import os
 import pathlib
+import re
 import shlex
 import signal
 import sys
@@ -93,8 +94,8 @@ def _plan():
         folder=os.path.abspath(FLAGS.output_dir),
         bert_dir=os.path.abspath(FLAGS.bert_dir),
         epochs=FLAGS.epochs,
-        finetune=tuple(shlex.split(FLAGS.finetune_flags)),
-        benchmark=tuple(shlex.split(FLAGS.benchmark_flags)) if FLAGS.benchmark else None,
+        finetune=_words("finetune_flags"),
+        benchmark=_words("benchmark_flags") if FLAGS.benchmark else None,
         exports=FLAGS.export,
     )
     if FLAGS.task_name:
@@ -140,6 +141,18 @@ def _check_number(name, text, expected, holds):
         fits = False
     if not fits:
         raise ValueError(f"Flag `--{name}` must be {expected}, received {text!r}.")
+
+
+def _words(name):
+    """Returns the flags that stand in a flag, those of a `--flagfile` among them."""
+    sentence = f"Flag `--{name}` must be of words `--name=value`, received "
+    try:
+        words = shlex.split(FLAGS[name].value)
+    except ValueError as error:
+        raise ValueError(f"{sentence}{FLAGS[name].value!r}: {error}.") from error
+    if wrong := [word for word in words if not re.match(r"--\w+=", word)]:
+        raise ValueError(f"{sentence}{wrong[0]!r}.")
+    return tuple(flags.FlagValues().read_flags_from_files(words))
 
 
 def _task(name):

@@ -130,6 +130,17 @@ def test_settings_of_every_training():
         )
 
 
+def test_calibration_leaves_out_what_dense_training_holds_out():
+    task = dataclasses.replace(RTE, dense=(*RTE.dense, "--holdout_examples=5", "--holdout_seed=3"))
+    dense, factorized, *_ = sweep.single(task, SETTINGS)
+    assert last(dense, "holdout_examples", "holdout_seed") == ["5", "3"]
+    assert last(factorized, "holdout_examples", "holdout_seed") == ["5", "3"]
+    settings = dataclasses.replace(SETTINGS, finetune=("--holdout_examples=9",))
+    dense, factorized, *_ = sweep.single(task, settings)
+    assert last(dense, "holdout_examples", "holdout_seed") == ["9", "3"]
+    assert last(factorized, "holdout_examples", "holdout_seed") == ["9", "3"]
+
+
 def test_two_runs_in_one_folder():
     sentence = "must be named once, received 'RTE/lr5e-5-seed0/compact-0.5' twice"
     with pytest.raises(ValueError, match=sentence):
@@ -143,9 +154,18 @@ def test_flag_files(tmp_path):
     assert dense == ("--task_name=SST-2", "--seed=1")
     assert flop == ("--target_sparsity=.6", "--nodo_eval")
     assert sweep.value((*dense, "--seed=2"), "seed") == "2" and sweep.value(flop, "seed") is None
-    sentence = "The task 'RTE' needs the flag file '.*finetune_rte.flags', which does not exist"
-    with pytest.raises(ValueError, match=sentence):
-        sweep.read_flags(tmp_path, "RTE")
+    (tmp_path / "finetune_wnli.flags").write_text("")
+    sentence = "The task '{}' needs the flag file '.*{}.flags', which does not exist; did you mean"
+    for name, missing in {"SST-3": "finetune_sst3", "WNLI": "flop_wnli"}.items():
+        with pytest.raises(ValueError, match=f"{sentence.format(name, missing)} 'sst2'"):
+            sweep.read_flags(tmp_path, name)
+
+
+def test_a_folder_without_flag_files(tmp_path):
+    sentence = "'.*' holds no `finetune_TASK.flags` and `flop_TASK.flags`; pass .* `--configs_dir`"
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ValueError, match=sentence):
+            sweep.read_flags(folder, "RTE")
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,11 @@ def assert_same(ours, theirs, atol=1e-5):
             assert logs[name] == pytest.approx(value, abs=1e-4), name
 
 
-def test_two_replicas(whole):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    model, history = train(strategy)
+def test_two_replicas(whole, two_devices):
+    model, history = train(two_devices)
     assert_same((model, history), whole)
     for variable in model.trainable_variables:
-        first, second = strategy.experimental_local_results(variable)
+        first, second = two_devices.experimental_local_results(variable)
         np.testing.assert_array_equal(first, second)
 
 
@@ -90,6 +89,5 @@ def test_parts(whole, parts):
     assert_same(train(parts=parts), whole)
 
 
-def test_two_replicas_of_two_parts(whole):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    assert_same(train(strategy, parts=2), whole)
+def test_two_replicas_of_two_parts(whole, two_devices):
+    assert_same(train(two_devices, parts=2), whole)
