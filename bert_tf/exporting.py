@@ -132,7 +132,7 @@ def _check(folder, model, tokenizer):
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
             "first by flop-remove-mask."
         )
-    words, rows = tokenizer.vocab_size, model.config.vocab_size
+    words, rows = len(tokenizer.vocab), model.config.vocab_size
     if rows - words >= _VOCABULARY_MULTIPLE:
         raise ValueError(
             f"The vocabulary of {str(folder)!r} must fit the {rows} word embeddings of the model, "
