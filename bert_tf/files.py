@@ -55,6 +55,7 @@ def replacing_folder(path):
     """
     path = os.path.abspath(path)
     parent = os.path.dirname(path)
+    is_new = not os.path.exists(parent)
     os.makedirs(parent, exist_ok=True)
     aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.partial-", dir=parent)
     try:
@@ -67,5 +68,9 @@ def replacing_folder(path):
         os.replace(aside, path)
         if replaced is not None:
             shutil.rmtree(replaced)
-    finally:
+    except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # Another one may use it by now.
+                os.rmdir(parent)
+        raise

@@ -56,14 +56,24 @@ class Onnx:
 
         Returns:
           List of `{name: array}`.
+
+        Raises:
+          ValueError: if onnxruntime cannot run the model.
         """
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(
-            os.path.join(folder, self.file), providers=["CPUExecutionProvider"]
-        )
-        names = [output.name for output in session.get_outputs()]
-        return [dict(zip(names, session.run(names, inputs), strict=True)) for _, inputs in requests]
+        try:
+            session = onnxruntime.InferenceSession(
+                os.path.join(folder, self.file), providers=["CPUExecutionProvider"]
+            )
+            names = [output.name for output in session.get_outputs()]
+            answers = [session.run(names, inputs) for _, inputs in requests]
+        except Exception as error:  # Its errors have no other class in common.
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"onnxruntime cannot run the model: {reason}; leave it out."
+            ) from error
+        return [dict(zip(names, answer, strict=True)) for answer in answers]
 
 
 def _erfc(graph, node, name, args):
