@@ -5,6 +5,7 @@ import setuptools
 TOOLS = (
     "benchmark",
     "evaluate",
+    "export",
     "factorize",
     "fetch_minilm",
     "finetune",
@@ -58,7 +59,16 @@ setuptools.setup(
         "test": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff==0.17.*"],
         # CUDA libraries as wheels, of the versions that this TensorFlow was built with.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
-        # The request messages in the warm-up file of a SavedModel.
-        "export": ["tensorflow-serving-api==2.20.*"],
+        "export": [
+            # The messages of requests: in the warm-up file of a SavedModel and over gRPC.
+            "tensorflow-serving-api==2.20.*",
+            # From this release on the converter knows NumPy 2.
+            "tf2onnx>=1.17,<2",
+            "onnx>=1.18,<2",
+            # It runs what was converted.
+            "onnxruntime>=1.20,<2",
+            # It runs LiteRT files; TensorFlow's own interpreter is about to go.
+            "ai-edge-litert>=1.2,<3",
+        ],
     },
 )

@@ -48,10 +48,6 @@ class EncodedExamples:
             labels=None if self.labels is None else self.labels[indices],
         )
 
-    def first(self, num_examples):
-        """Returns the first `num_examples`, or all if there are fewer."""
-        return self.take(np.arange(min(num_examples, len(self))))
-
 
 def encode(examples, tokenizer, max_seq_length):
     """Tokenizes `bert_tf.examples.Examples`.
@@ -95,9 +91,7 @@ def holdout(examples, num_examples, seed):
     return examples.take(rest), examples.take(held)
 
 
-def training_dataset(
-    encoded, batch_size, seed, first_step=0, num_steps=None, widths=None, pad_to=None
-):
+def training_dataset(encoded, batch_size, seed, first_step=0, num_steps=None, widths=None):
     """Returns batches for training, from any step on.
 
     Args:
@@ -107,7 +101,6 @@ def training_dataset(
       first_step: steps of earlier runs; counts over epochs. Defaults to 0.
       num_steps: batches to give. Defaults to the rest of the epoch.
       widths: as in `bert_tf.batch_plan.epoch_plan`.
-      pad_to: one width for all batches, instead of `widths`.
 
     Returns:
       `tf.data.Dataset` of `(features, labels, index)`: the int32 `[B, T]`
@@ -117,7 +110,6 @@ def training_dataset(
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    widths = widths if pad_to is None else (pad_to,)
     indices, chosen = batch_plan.training_plan(
         encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
     )
@@ -171,14 +163,13 @@ def replica_dataset(
     return _dataset(encoded, indices, np.repeat(chosen, local[1]), True, weights)
 
 
-def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None, replicas=1, local=None):
+def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None):
     """Returns batches that cover each example once, sorted by length.
 
     Args:
       encoded: `EncodedExamples`; without labels, those of the batches are empty, `[0]`.
       batch_size: B, at least 1.
       widths: as in `bert_tf.batch_plan.epoch_plan`.
-      pad_to: one width for all batches, instead of `widths`.
       replicas: number of all replicas, which share the rows of a batch.
       local: `(first, number)`, the replicas of this process. With it all elements
         have the same number of rows; those of index -1 only fill up.
@@ -189,7 +180,6 @@ def evaluation_dataset(encoded, batch_size, widths=None, pad_to=None, replicas=1
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    widths = widths if pad_to is None else (pad_to,)
     indices, chosen = batch_plan.evaluation_plan(
         encoded.lengths, batch_size, encoded.max_seq_length, widths
     )

@@ -89,6 +89,7 @@ def inference(folders, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compil
             "model": name,
             "folder": folder,
             **_counts(model.config),
+            **({"stage": info["stage"]} if "stage" in info else {}),
             "file_bytes": os.path.getsize(os.path.join(folder, "model.safetensors")),
             "task": info.get("task"),
             "scores": info.get("scores", {}),

@@ -262,5 +262,5 @@ class BertConfig:
             raise ValueError(f"The BERT config {path!r} is not a JSON file: {error}.") from error
         try:
             return cls.from_dict(data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The BERT config {path!r} cannot be used: {error}") from error

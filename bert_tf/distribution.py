@@ -83,7 +83,7 @@ def losing_workers(strategy):
         tf.errors.InternalError,
         tf.errors.UnavailableError,
     ) as error:
-        if strategy.num_replicas_in_sync < 2:
+        if strategy.num_replicas_in_sync < 2 and not is_asynchronous(strategy):
             raise
         reason = error.message.partition("\n")[0]
         raise ConnectionError(
@@ -125,6 +125,12 @@ def serve(options):
 
 def _task(options):
     """Returns `(cluster, kind, index)` of this process and makes sure that TF_CONFIG says so."""
+    by_servers = options.distribution_strategy == "parameter_server"
+    if by_servers and "TF_CONFIG" not in os.environ:
+        raise ValueError(
+            "Argument `distribution_strategy=parameter_server` needs TF_CONFIG, which names a "
+            "chief, workers and parameter servers (ps)."
+        )
     hosts = [host.strip() for host in options.worker_hosts.split(",") if host.strip()]
     if "TF_CONFIG" not in os.environ:
         if not hosts or not 0 <= options.task_index < len(hosts):
@@ -134,15 +140,17 @@ def _task(options):
                 f"{options.worker_hosts!r} and {options.task_index}."
             )
         distribute_utils.configure_cluster(",".join(hosts), options.task_index)
+    kinds = ("chief", "worker", "ps") if by_servers else ()
     try:
         config = json.loads(os.environ["TF_CONFIG"])
         task = config["task"]
         cluster, kind, index = config["cluster"], task["type"], int(task["index"])
-        cluster[kind][index]
+        for needed, number in ((kind, index), *((name, 0) for name in kinds)):
+            cluster[needed][number]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
-            "TF_CONFIG must be JSON with `cluster` and a `task` of it, received "
-            f"{os.environ['TF_CONFIG']!r}."
+            f"TF_CONFIG must be JSON with `cluster`{', in it chief, worker and ps,' * by_servers} "
+            f"and a `task` of it, received {os.environ['TF_CONFIG']!r}."
         ) from error
     return cluster, kind, index
 

@@ -191,7 +191,9 @@ class BertEncoder(keras.layers.Layer):
         )
         shape = tf.shape(inputs["input_mask"])
         padding = 1 - tf.cast(inputs["input_mask"], hidden.dtype)
-        attention_bias = padding[:, tf.newaxis, tf.newaxis, :] * (hidden.dtype.min / 2)
+        # Two axes by two calls: LiteRT has no slice that makes both.
+        padding = tf.expand_dims(tf.expand_dims(padding, 1), 1)
+        attention_bias = padding * (hidden.dtype.min / 2)
         encoder_outputs, projection_inputs = [], []
         for block in self.blocks:
             hidden, received = block(hidden, attention_bias, training=training)

@@ -1,6 +1,7 @@
 """Files that are written aside and renamed: a crash leaves the old or the new, never half."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -29,6 +30,11 @@ def replacing(path):
             os.remove(aside)
 
 
+def partials(folder):
+    """Returns the files of `replacing` in a folder; those of no writer were left by killed ones."""
+    return glob.glob(os.path.join(glob.escape(folder), ".*.partial-" + "[0-9a-f]" * 8))
+
+
 def write_text(path, text):
     """Writes a UTF-8 text file by `replacing`."""
     with replacing(path) as aside, open(aside, "w", encoding="utf-8") as file:
@@ -49,6 +55,7 @@ def replacing_folder(path):
     """
     path = os.path.abspath(path)
     parent = os.path.dirname(path)
+    is_new = not os.path.exists(parent)
     os.makedirs(parent, exist_ok=True)
     aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.partial-", dir=parent)
     try:
@@ -61,5 +68,9 @@ def replacing_folder(path):
         os.replace(aside, path)
         if replaced is not None:
             shutil.rmtree(replaced)
-    finally:
+    except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # Another one may use it by now.
+                os.rmdir(parent)
+        raise

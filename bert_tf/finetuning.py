@@ -175,8 +175,18 @@ class _Run:
                 model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=found)
         finally:
             line.on_train_end()  # Before an error is shown.
+        self._check_end()
         self.checkpoints.finish()
         self.writer.close()
+
+    def _check_end(self):
+        # Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
+        step = int(self.model.optimizer.iterations.numpy())
+        if step < self.total_steps and not self.model.stop_training:
+            raise OSError(
+                f"Training ended at step {step} of {self.total_steps}: a file in {self.folder!r} "
+                "could not be written to; make room and start the same command again."
+            )
 
     def _batches(self, first):
         def batches(context):

@@ -1,8 +1,28 @@
 """LayerNorm that inference computes in one operation."""
 
+import contextlib
+import threading
+
 import tensorflow as tf
 
 from flop_tf.backend import keras
+
+
+_scopes = threading.local()
+
+
+@contextlib.contextmanager
+def in_plain_operations():
+    """What is traced inside a `with` block computes LayerNorm as Keras does.
+
+    LiteRT and ONNX have no batch-normalization by the statistics of its input.
+    """
+    before = getattr(_scopes, "plain", False)
+    _scopes.plain = True
+    try:
+        yield
+    finally:
+        _scopes.plain = before
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -16,7 +36,7 @@ class LayerNorm(keras.layers.LayerNormalization):
 
     def call(self, inputs, training=None):
         """Returns the normalized `inputs [N, H]`, in their own type."""
-        if training or training is None:
+        if training or training is None or getattr(_scopes, "plain", False):
             return super().call(inputs)
         rows, width = tf.shape(inputs)[0], inputs.shape[1]
         normalized, *_ = tf.compat.v1.nn.fused_batch_norm(

@@ -34,7 +34,8 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
       model: a BERT of `bert_tf.heads`.
       tokenizer: its `Tokenizer`.
       factorized: the `BertConfig` before the removal of masks, if there was one.
-      **info: what else `info.json` says: task, labels, scores, ...
+      **info: what else `info.json` says: task, labels, scores, ...; and the stage, where it
+        is not the one that `model_info.stage` reads off the config.
 
     Raises:
       OSError: if a file cannot be written; no file is left half written.
@@ -129,6 +130,20 @@ def load_info(folder):
       ValueError: if the folder has none or it is damaged.
     """
     return _read_json(folder, INFO_FILE)
+
+
+def stage_after(checkpoint, config):
+    """Returns the stage of a model that was trained from a checkpoint: a compact one stays so.
+
+    Args:
+      checkpoint: what the training began with, of any format.
+      config: the `BertConfig` of the trained model.
+    """
+    stage = model_info.stage(config)
+    ours = os.path.isfile(os.path.join(checkpoint, INFO_FILE))
+    if stage != "gated" and ours and load_info(checkpoint).get("stage") == "compact":
+        return "compact"
+    return stage
 
 
 def _read_json(folder, name):

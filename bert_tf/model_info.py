@@ -23,7 +23,7 @@ def num_kernel_parameters(config):
 
 
 def stage(config):
-    """Returns "gated", "factorized", "compact" or "dense".
+    """Returns "gated", "factorized", "compact" or "dense", as far as a config tells.
 
     Factorized means that all projections of a kind have one rank, compact that
     ranks, heads or widths are uneven.

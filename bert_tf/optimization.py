@@ -17,6 +17,9 @@ _RAMP = 0.8
 def weight_optimizer(options, total_steps):
     """Returns BERT's optimizer: linear warmup, linear decay to 0, clipped to norm 1.
 
+    The rate decays from the first step on, as in tf-models, so after a warmup over w of
+    the run it is at its highest `learning_rate (1 - w)`.
+
     Args:
       options: `FinetuneOptions`.
       total_steps: of the run.

@@ -60,8 +60,8 @@ class FinetuneOptions:
     holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
     length_buckets: str = option("", "Widths of batches beside max_seq_length; multiples of 8.")
     # Weights.
-    learning_rate: float = option(5e-5, "Peak rate of the weights; 0 trains the gates alone.")
-    warmup_proportion: float = option(0.1, "Share of the run in which that rate grows.")
+    learning_rate: float = option(5e-5, "Rate of the weights, decays to 0; 0 trains gates alone.")
+    warmup_proportion: float = option(0.1, "Share of the run in which that rate grows, below 1.")
     weight_decay: float = option(0.01, "Decoupled decay of kernels and embeddings.")
     regularization_scale: float = option(0.0, "L2 on kernels and factors.")
     hidden_dropout_prob: float = option(None, "Dropout of hidden states; of the checkpoint.")
@@ -155,8 +155,8 @@ class FinetuneOptions:
         self._check(
             "length_buckets", holds, "widths up to `max_seq_length` with commas between them"
         )
-        for name in ("warmup_proportion", "distill_alpha"):
-            self._check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        self._check("warmup_proportion", 0 <= self.warmup_proportion < 1, "in [0, 1)")
+        self._check("distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]")
         self._check("gate_freeze_fraction", 0 < self.gate_freeze_fraction <= 1, "in (0, 1]")
         self._check("distill_temperature", self.distill_temperature > 0, "above 0")
         if self.target_sparsity is not None:

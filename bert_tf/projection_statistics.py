@@ -14,13 +14,13 @@ def second_moments(model, dataset):
 
     Args:
       model: a BERT of `bert_tf.heads`.
-      dataset: batches `(features, labels, index)`.
+      dataset: `tf.data.Dataset` of batches `(features, labels, index)`.
 
     Returns:
       float64 arrays `[I, I]` by the projection's path, such as `blocks.0.query`.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=dataset.element_spec[:1])
     def moments(features):
         real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
         received = model.encoder(features, training=False)["projection_inputs"]
@@ -51,7 +51,7 @@ def squared_gradients(model, dataset, loss):
 
     Args:
       model: a BERT of `bert_tf.heads`.
-      dataset: batches `(features, labels, index)`.
+      dataset: `tf.data.Dataset` of batches `(features, labels, index)`.
       loss: a Keras loss of `(labels, logits)`.
 
     Returns:
@@ -63,7 +63,7 @@ def squared_gradients(model, dataset, loss):
         if hasattr(layer, "kernel")
     }
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=dataset.element_spec[:2])
     def squares(features, labels):
         with tf.GradientTape() as tape:
             value = loss(labels, model(features, training=False))

@@ -10,7 +10,10 @@ from bert_tf import run_results, sweep_state, timing
 
 # Flags that say where a run is and which seed it has: runs that differ in no others are the same
 # experiment.
-_PLACES = {"output_dir", "output_folder_dir", "init_checkpoint", "checkpoint", "teacher", "seed"}
+_PLACES = {
+    *("output_dir", "output_folder_dir", "init_checkpoint", "checkpoint", "teacher"),
+    *("made_from", "seed"),
+}
 # Shown beside the metric that decides.
 _BESIDE = {"f1_score": "eval_accuracy", "pearson": "spearmanr"}
 _STAGES = ("dense", "factorized", "gated", "compact")

@@ -54,7 +54,7 @@ class RunCheckpoints:
             except AssertionError as error:
                 raise self._foreign(path) from error
             except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-                if "shape" in str(error).lower():
+                if "shape" in str(error).replace(path, "").lower():
                     raise self._foreign(path) from error
                 logging.warning("The checkpoint %s is incomplete or damaged.", path)
                 continue
@@ -107,5 +107,5 @@ class RunCheckpoints:
     def _foreign(self, path):
         return ValueError(
             f"The checkpoint {path!r} is of a model or a training of other variables; choose "
-            "another output folder, or pass --overwrite to start anew."
+            f"another output folder, or delete {self._folder!r} to start anew."
         )

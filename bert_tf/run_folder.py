@@ -18,13 +18,17 @@ FLAGS_FILE = "run.flags"
 # TensorFlow writes it after the first checkpoint: a folder with it holds a run that can go on.
 _PROGRESS = os.path.join("checkpoints", "checkpoint")
 
+# Inside a folder that is aside: what it had replaced itself when it was replaced.
+_OLDER = ".replaced"
+
 
 @contextlib.contextmanager
 def opened(folder, command, done_file=None, overwrite=False, owner=True):
     """Makes an output folder ready for a `with` block that writes to it.
 
-    What `overwrite` replaces is moved aside and comes back if the block fails
-    before its first checkpoint; after it the new run stays, so that it can go on.
+    What `overwrite` replaces is moved aside and comes back if the block fails or is
+    stopped before its first checkpoint; after it the new run stays, so that it can go on,
+    and what is aside is kept until a run has finished. After a kill the next start does this.
     A block that fails before it has written anything leaves no folder behind.
 
     Args:
@@ -52,14 +56,21 @@ def opened(folder, command, done_file=None, overwrite=False, owner=True):
 def _opened(folder, command, done_file, overwrite, owner):
     if os.path.isfile(folder):
         raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
-    used = os.path.isdir(folder) and bool(os.listdir(folder))
-    found = _read(os.path.join(folder, FLAGS_FILE)) if used else None
+    if owner:
+        _recover(folder, command, done_file)
+    left = files.partials(folder)
+    used = os.path.isdir(folder) and len(os.listdir(folder)) > len(left)
+    found = command_of(folder)
     same = found == command
-    done = used and done_file and os.path.isfile(os.path.join(folder, done_file))
+    done = _is_done(folder, done_file)
+    if owner and (same or not used):
+        for path in left:
+            os.remove(path)
     if same and done and not overwrite:
         yield False
         return
-    if used and not same and not overwrite:
+    begun_by_owner = not owner and found is None  # Who is about to say whose it is.
+    if used and not same and not overwrite and not begun_by_owner:
         raise ValueError(
             f"The output folder {folder!r} holds the files of another run"
             f"{_difference(found, command)}; choose another folder, or pass --overwrite to replace "
@@ -68,22 +79,70 @@ def _opened(folder, command, done_file, overwrite, owner):
     if not owner:
         yield True
         return
-    aside = _beside(folder, "replaced")
     replaces = used and (not same or done)
     if replaces:
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(folder, aside)
+        _set_aside(folder)
     try:
         files.write_text(os.path.join(folder, FLAGS_FILE), command)
         yield True
-    except Exception:
+    except BaseException:
         if replaces and not os.path.isfile(os.path.join(folder, _PROGRESS)):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(aside, folder)
+            _take_back(folder)
         elif os.path.isdir(folder) and set(os.listdir(folder)) <= {FLAGS_FILE}:
             shutil.rmtree(folder)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    _delete_aside(folder)
+
+
+def _recover(folder, command, done_file):
+    """Ends what a killed process has begun: it takes back what is aside, or deletes it."""
+    shutil.rmtree(_beside(folder, "deleted"), ignore_errors=True)
+    if os.path.isdir(os.path.join(folder, _OLDER)):
+        os.replace(os.path.join(folder, _OLDER), _beside(folder, "replaced"))
+    if not os.path.isdir(_beside(folder, "replaced")):
+        return
+    if command_of(folder) == command and _is_done(folder, done_file):
+        _delete_aside(folder)
+    elif not os.path.isfile(os.path.join(folder, _PROGRESS)):
+        _take_back(folder)
+
+
+def _set_aside(folder):
+    """Moves a folder aside, and into it what is aside already: none of them need be finished."""
+    aside = _beside(folder, "replaced")
+    if os.path.isdir(aside):
+        os.replace(aside, os.path.join(folder, _OLDER))
+    os.replace(folder, aside)
+
+
+def _take_back(folder):
+    """Deletes a folder for the one that was moved aside for it."""
+    aside = _beside(folder, "replaced")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)
+    if os.path.isdir(os.path.join(folder, _OLDER)):
+        os.replace(os.path.join(folder, _OLDER), aside)
+
+
+def _delete_aside(folder):
+    """Deletes what is aside; half of it, if that is killed, must not be taken back."""
+    aside, deleted = _beside(folder, "replaced"), _beside(folder, "deleted")
+    if os.path.isdir(aside):
+        os.replace(aside, deleted)
+        shutil.rmtree(deleted, ignore_errors=True)
+
+
+def _is_done(folder, done_file):
+    return bool(done_file) and os.path.isfile(os.path.join(folder, done_file))
+
+
+def command_of(folder):
+    """Returns what the run in a folder was asked for, a flag a line; None where there is none."""
+    path = os.path.join(folder, FLAGS_FILE)
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 @contextlib.contextmanager
@@ -132,10 +191,3 @@ def _difference(found, command):
     ours, theirs = (set(text.splitlines()) for text in (command, found))
     word, flags = ("without", ours - theirs) if ours - theirs else ("with", theirs - ours)
     return f", made {word} {' '.join(sorted(flags))}"
-
-
-def _read(path):
-    if not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return file.read()

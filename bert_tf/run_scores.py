@@ -70,6 +70,7 @@ class RunScores:
             task=self._task.to_dict(),
             data_dir=os.path.abspath(self._options.data_dir),
             max_seq_length=self._options.max_seq_length,
+            stage=model_dir.stage_after(self._options.init_checkpoint, model.config),
             step=step,
             loss=loss,
             stored_sparsity=float(model.kernel_sparsity().stored_sparsity()),

@@ -76,12 +76,7 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
     Raises:
       ValueError: if `max_seq_length` is too small or no window is left.
     """
-    if max_seq_length < max_query_length + 4:
-        raise ValueError(
-            f"Argument `max_seq_length` must be at least {max_query_length + 4}, to hold questions "
-            f"of `max_query_length` {max_query_length} and a token of the paragraph beside the "
-            f"special ones, received {max_seq_length}."
-        )
+    check_length(max_seq_length, max_query_length)
     ids, segments, labels, features = [], [], [], []
 
     def collect(feature):
@@ -134,6 +129,16 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
         articles=examples.articles,
         do_lower_case=tokenizer.do_lower_case,
     )
+
+
+def check_length(max_seq_length, max_query_length):
+    """Raises ValueError if a window does not hold a question and a token of the paragraph."""
+    if max_seq_length < max_query_length + 4:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at least {max_query_length + 4}, to hold questions "
+            f"of `max_query_length` {max_query_length} and a token of the paragraph beside the "
+            f"special ones, received {max_seq_length}."
+        )
 
 
 def answers(encoded, logits, n_best_size, max_answer_length):

@@ -2,8 +2,6 @@
 
 import os
 
-import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from bert_tf import (
@@ -13,11 +11,10 @@ from bert_tf import (
     files,
     model_dir,
     model_info,
+    model_task,
     projection_statistics,
-    tasks,
 )
 from bert_tf.checkpoints import read_source
-from bert_tf.encoder import INPUT_NAMES
 from bert_tf.run_data import SMALL_BATCH
 from bert_tf.weight_paths import head
 from flop_tf import factorization
@@ -32,6 +29,10 @@ INITS = {
     "whitened": factorization.whitened_svd,
     "fisher": factorization.fisher_svd,
 }
+
+_CHECKED_EXAMPLES = 256
+# Examples of each.
+_CALIBRATION_BATCH = 32
 
 #: What `info.json` of one stage says to the next.
 _INHERITED = ("task", "data_dir", "max_seq_length")
@@ -55,7 +56,7 @@ def factorize(
     label_column=None,
     label_type=None,
     language=None,
-    calibration_examples=1024,
+    calibration_batches=32,
     holdout_examples=0,
     holdout_seed=0,
     max_seq_length=None,
@@ -80,7 +81,7 @@ def factorize(
       label_column: see above.
       label_type: see above.
       language: of the task "xnli".
-      calibration_examples: training examples for the statistics.
+      calibration_batches: of 32 training examples each, for the statistics.
       holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
       holdout_seed: which ones.
       max_seq_length: longest input in WordPieces; None takes that of the training,
@@ -103,9 +104,9 @@ def factorize(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "
             f"{data_dir!r} and {task_name!r}."
         )
-    if calibration_examples < 1:
+    if calibration_batches < 1:
         raise ValueError(
-            f"Argument `calibration_examples` must be at least 1, received {calibration_examples}."
+            f"Argument `calibration_batches` must be at least 1, received {calibration_batches}."
         )
     if rank != "full" and density is not None:
         raise ValueError(
@@ -121,16 +122,16 @@ def factorize(
             "label_type": label_type,
             "language": language,
         }
-        task, _ = _find_task(info, task_name, data_dir, tfds, **columns)
+        task, _ = model_task.find_task(info, task_name, data_dir, tfds, **columns)
         if init == "fisher":
             _check_fisher(source, task)
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
-        length = _longest(max_seq_length, info, source.config, task.default_seq_length)
+        length = model_task.longest(max_seq_length, info, source.config, task.default_seq_length)
         examples = task.read(data_dir, "train")
         if holdout_examples:
             examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
         encoded = task.encode(examples, tokenizer, length, training=True)
-        statistics = _statistics(init, source, task, encoded, calibration_examples, seed)
+        statistics = _statistics(init, source, task, encoded, calibration_batches, seed)
     model, origin = compression.factorize(
         source,
         rank=rank,
@@ -144,24 +145,6 @@ def factorize(
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
 
 
-def _find_task(info, task_name, data_dir, tfds, **columns):
-    """Returns the task that is asked for and its folder; what is empty is that of the model."""
-    known = dict(info.get("task", {}))
-    if data_dir:
-        known.pop("tfds", None)  # The model's own is not in a folder that is asked for.
-    data_dir = data_dir or info.get("data_dir", "")
-    given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
-    if known and task_name.lower() in ("", known["name"].lower()):
-        return tasks.get(**{**known, **given}), data_dir
-    return tasks.get(task_name, data_dir=data_dir, **given), data_dir
-
-
-def _longest(max_seq_length, info, config, default=128):
-    """Returns the length that is asked for, else that of the training, within the positions."""
-    asked = max_seq_length or info.get("max_seq_length", default)
-    return min(asked, config.max_position_embeddings)
-
-
 def _check_fisher(source, task):
     if not set(head(source.config.head)) <= set(source.weights):
         raise ValueError(
@@ -171,14 +154,14 @@ def _check_fisher(source, task):
     task.check_head(source.config, "the checkpoint for `init=fisher`")
 
 
-def _statistics(init, source, task, examples, num_examples, seed):
+def _statistics(init, source, task, examples, num_batches, seed):
     def batches(size):
-        steps = -(-min(num_examples, len(examples)) // size)
+        steps = -(-min(num_batches * _CALIBRATION_BATCH, len(examples)) // size)
         return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
 
     model = model_dir.build(source)
     if init == "whitened":
-        return projection_statistics.second_moments(model, batches(32))
+        return projection_statistics.second_moments(model, batches(_CALIBRATION_BATCH))
     return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
 
 
@@ -234,6 +217,7 @@ def remove_mask(
         compact,
         tokenizer,
         factorized=gated.config,
+        stage="compact",
         threshold=threshold,
         largest_difference=difference,
         **kept,
@@ -242,15 +226,15 @@ def remove_mask(
     return difference
 
 
-def _check_batches(model, tokenizer, info, max_seq_length, data, num_batches=8):
+def _check_batches(model, tokenizer, info, max_seq_length, data):
     task_name, data_dir, tfds = data
     if (data_dir or os.path.isdir(info.get("data_dir", ""))) and (
         task_name or tfds or "task" in info
     ):
-        task, data_dir = _find_task(info, task_name, data_dir, tfds)
-        length = _longest(max_seq_length, info, model.config, task.default_seq_length)
+        task, data_dir = model_task.find_task(info, task_name, data_dir, tfds)
+        length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
         examples = task.read(data_dir, task.dev_splits[0])
-        some = examples.take(range(min(len(examples), 32 * num_batches)))
+        some = examples.take(range(min(len(examples), _CHECKED_EXAMPLES)))
         return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)
     if data_dir:
         raise ValueError(
@@ -258,15 +242,8 @@ def _check_batches(model, tokenizer, info, max_seq_length, data, num_batches=8):
             f"received {data_dir!r} alone."
         )
     logging.info("The data of the task are not at hand; the models are compared on random tokens.")
-    length = _longest(max_seq_length, info, model.config)
-    generator = np.random.default_rng(0)
-    batches = []
-    for _ in range(num_batches):
-        ids = generator.integers(0, model.config.vocab_size, [8, length], np.int32)
-        mask = (np.arange(length) < generator.integers(1, length + 1, [8, 1])).astype(np.int32)
-        arrays = (ids * mask, mask, np.zeros_like(ids))
-        batches.append((dict(zip(INPUT_NAMES, map(tf.constant, arrays), strict=True)),))
-    return batches
+    length = model_task.longest(max_seq_length, info, model.config)
+    return [(features,) for features in model_task.random_features(model.config, length)]
 
 
 def evaluate(
@@ -303,12 +280,12 @@ def evaluate(
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    task, data_dir = _find_task(info, task_name, data_dir, tfds)
+    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds)
     task.check_head(model.config, f"the model in {folder!r}")
     scores = {}
     for name in task.expand(split or "dev"):
         examples = task.read(data_dir, name)
-        length = _longest(max_seq_length, info, model.config, task.default_seq_length)
+        length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
         encoded = task.encode(examples, tokenizer, length)
         logits = evaluation.predict(model, encoded, batch_size)
         if encoded.labels is not None:

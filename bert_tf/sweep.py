@@ -6,12 +6,13 @@ one factorized model from it, and from that one pruned model for each sparsity.
 """
 
 import dataclasses
+import difflib
 import itertools
 import os
 
 from absl import flags
 
-from bert_tf import model_dir, run_scores
+from bert_tf import exporting, model_dir, run_scores
 
 #: What each program writes last.
 DONE_FILES = {
@@ -20,6 +21,7 @@ DONE_FILES = {
     "remove_mask": model_dir.INFO_FILE,
     "evaluate": "scores.json",
     "benchmark": "benchmark.json",
+    "export": os.path.join("1", exporting.REPORT_FILE),
 }
 
 _TITLES = {
@@ -30,6 +32,7 @@ _TITLES = {
     "final": "fine-tune the compact model",
     "predictions": "evaluate the result",
     "benchmark": "dense and pruned",
+    "export": "export for TensorFlow Serving",
 }
 
 
@@ -60,6 +63,7 @@ class Settings:
       epochs: of dense and gated training, as text; None leaves those of the task.
       finetune: more flags of every training.
       benchmark: flags of the comparison of dense and pruned models; None leaves it out.
+      exports: whether `single` ends with a SavedModel.
     """
 
     folder: str
@@ -67,6 +71,7 @@ class Settings:
     epochs: str | None = None
     finetune: tuple = ()
     benchmark: tuple | None = ()
+    exports: bool = True
 
     def path(self, name):
         """Returns the folder of a run."""
@@ -117,13 +122,22 @@ def read_flags(configs_dir, task):
       ValueError: if there are no such files.
     """
     plain = task.lower().replace("-", "").replace("_", "")
+    files = os.listdir(configs_dir) if os.path.isdir(configs_dir) else []
+    tasks = [name.removeprefix("flop_") for name in files if name.startswith("flop_")]
+    known = [name.removesuffix(".flags") for name in tasks if f"finetune_{name}" in files]
+    if not known:
+        raise ValueError(
+            f"The folder {str(configs_dir)!r} holds no `finetune_TASK.flags` and "
+            "`flop_TASK.flags`; pass the folder `configs` of a clone as `--configs_dir`."
+        )
     found = []
     for kind in ("finetune", "flop"):
         path = os.path.join(configs_dir, f"{kind}_{plain}.flags")
         if not os.path.isfile(path):
+            nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
             raise ValueError(
-                f"The task {task!r} needs the flag file {path!r}, which does not exist; write it, "
-                "or name a task that has one."
+                f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
+                f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
             )
         found.append(tuple(flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])))
     return found
@@ -155,12 +169,13 @@ def single(task, settings, sparsity=None):
     shared = chain.shared()
     pruned = chain.pruned(sparsity)
     final = pruned[-1].name
-    predictions = chain.run(
-        "predictions", "evaluate", (*task.data, f"--model_dir={settings.path(final)}"), (final,)
-    )
+    model = (*task.data, f"--model_dir={settings.path(final)}")
+    predictions = chain.run("predictions", "evaluate", model, (final,))
     compared = _benchmark(task, settings, "benchmark", ["dense", final])
     repeated = [dataclasses.replace(run, repeats=True) for run in compared]
-    return [*shared, *pruned, predictions, *repeated]
+    # An export of another model takes the place of the last one.
+    export = chain.run("export", "export", (*model, "--overwrite"), (final,))
+    return [*shared, *pruned, predictions, *repeated, *([export] if settings.exports else [])]
 
 
 def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
@@ -228,7 +243,12 @@ class _Chain:
         """Returns the runs that all sparsities start from."""
         path = self.settings.path
         # Calibration must leave out what a training holds out.
-        held = [flag for flag in self.settings.finetune if flag.startswith("--holdout_")]
+        given = (*self.task.dense, *self.settings.finetune)
+        held = [
+            f"--{name}={found}"
+            for name in ("holdout_examples", "holdout_seed")
+            if (found := value(given, name)) is not None
+        ]
         seed = self.common[-1]
         dense = (*self.task.dense, *self.training, f"--init_checkpoint={self.settings.bert_dir}")
         factors = (*held, *self.task.data, seed, "--finetuned", f"--checkpoint={path(self.dense)}")

@@ -1,6 +1,7 @@
 """Carries out the plan of a sweep, a process for each run, with one line of state for each."""
 
 import datetime
+import hashlib
 import os
 import shlex
 import statistics
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from bert_tf import run_results, sweep_state, timing
+from bert_tf import run_folder, run_results, sweep_state, timing
 
 
 class SweepRunner:
@@ -56,6 +57,9 @@ class SweepRunner:
 
     def _start(self, number, run):
         self._announce(number, run)
+        # Its folder may change from here on, and this may be killed: what was known counts no more.
+        if self.state["runs"].pop(run.name, None):
+            sweep_state.write(self.folder, self.state)
         began = time.monotonic()
         code = self._call(run)
         seconds = time.monotonic() - began
@@ -74,7 +78,8 @@ class SweepRunner:
 
     def _call(self, run):
         """Runs the program to its end and returns its exit code."""
-        command = [*self.command(run), *run.flags, *(["--overwrite"] if self.overwrite else [])]
+        command = [*self.command(run), *run.flags, *self._made_from(run)]
+        command += ["--overwrite"] if self.overwrite else []
         settings = {"env": {**os.environ, **self.environment}}
         if self.shows_output:
             return _wait(subprocess.Popen(command, **settings))
@@ -83,6 +88,20 @@ class SweepRunner:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
             return _wait(subprocess.Popen(command, stdout=log, stderr=log, **settings))
+
+    def _made_from(self, run):
+        """Returns a flag with the digest of how the runs that it needs were made.
+
+        Their folders have the same names whatever lies in them. With this flag a run from another
+        model is another run by the rule of output folders: it does not go on from old checkpoints.
+        """
+        if not run.needs:
+            return []
+        made = hashlib.sha256()
+        for name in run.needs:
+            path = os.path.join(self.folder, name)
+            made.update((run_folder.command_of(path) or "").encode())
+        return [f"--made_from={made.hexdigest()[:16]}"]
 
     def _log(self, run):
         return os.path.join(self.folder, f"{run.name}.log")

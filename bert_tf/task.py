@@ -195,6 +195,12 @@ class TextTask(Task):
         return 1 if self.is_regression else len(self.labels)
 
     @property
+    def num_texts(self):
+        """1, or 2 for pairs of texts."""
+        _, tables = self.splits[0]
+        return len(tables[0].texts)
+
+    @property
     def head(self):
         """A classifier of `num_outputs`, as fields of `BertConfig`."""
         return {"head": "classifier", "num_labels": self.num_outputs}

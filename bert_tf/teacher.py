@@ -14,7 +14,8 @@ def logits(folder, encoded, batch_size):
     """Returns the teacher's logits `[N, ...]` for every example.
 
     They depend on the teacher and the data only, so they are kept in the
-    teacher's folder under a hash of both and found there by the next run.
+    teacher's folder, where it can be written to, under a hash of both, and found there by the
+    next run.
 
     Args:
       folder: the teacher's model directory.
@@ -30,8 +31,11 @@ def logits(folder, encoded, batch_size):
         return np.load(path)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
     computed = evaluation.predict(model_dir.load(folder), encoded, batch_size)
-    with files.replacing(path) as aside, open(aside, "wb") as file:
-        np.save(file, computed)
+    try:
+        with files.replacing(path) as aside, open(aside, "wb") as file:
+            np.save(file, computed)
+    except OSError as error:
+        logging.warning("The teacher's logits are computed again next time: %s.", error)
     return computed
 
 

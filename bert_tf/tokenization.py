@@ -72,11 +72,6 @@ class Tokenizer:
             max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
         )
 
-    @property
-    def vocab_size(self):
-        """Number of WordPieces."""
-        return len(self.vocab)
-
     def tokenize(self, texts):
         """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""
         texts = tf.strings.regex_replace(tf.convert_to_tensor(texts, tf.string), _REMOVED, "")
@@ -104,31 +99,48 @@ class Tokenizer:
           ValueError: if `max_seq_length` is too small or the lists differ in length.
         """
         segments = [texts_a] if texts_b is None else [texts_a, texts_b]
-        least = 2 * len(segments) + 1
-        if max_seq_length < least:
-            raise ValueError(
-                f"Argument `max_seq_length` must be at least {least} to hold a token of each text "
-                f"beside the special ones, received {max_seq_length}."
-            )
         if len(segments[-1]) != len(texts_a):
             raise ValueError(
                 "Arguments `texts_a` and `texts_b` must have the same length, received "
                 f"{len(texts_a)} and {len(segments[-1])}."
             )
-        parts = [
-            self._encode(
-                [texts[start : start + TEXTS_PER_CALL] for texts in segments], max_seq_length
-            )
-            for start in range(0, max(len(texts_a), 1), TEXTS_PER_CALL)
-        ]
-        ids, segment_ids = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
-        return Encoded(ids, segment_ids)
+        parts = []
+        for start in range(0, max(len(texts_a), 1), TEXTS_PER_CALL):
+            tokens = [self.tokenize(texts[start : start + TEXTS_PER_CALL]) for texts in segments]
+            parts.append(self.pack(tokens, max_seq_length))
+        return Encoded(
+            tf.concat([part.ids for part in parts], axis=0),
+            tf.concat([part.segments for part in parts], axis=0),
+        )
 
-    def _encode(self, segments, max_seq_length):
-        """Returns ids and segment ids of one call's texts."""
-        tokens = [self.tokenize(texts) for texts in segments]
-        trimmer = tf_text.RoundRobinTrimmer(max_seq_length - len(tokens) - 1)
-        return tf_text.combine_segments(trimmer.trim(tokens), self.cls_id, self.sep_id)
+    def pack(self, tokens, max_seq_length):
+        """Cuts the tokens of N texts or pairs and adds the special ones; works in graphs too.
+
+        Args:
+          tokens: list of one or two int32 `RaggedTensor [N, (T)]` of `tokenize`.
+          max_seq_length: as in `encode`.
+
+        Returns:
+          `Encoded` with N rows.
+
+        Raises:
+          ValueError: if `max_seq_length` is too small.
+        """
+        least = 2 * len(tokens) + 1
+        if max_seq_length < least:
+            raise ValueError(
+                f"Argument `max_seq_length` must be at least {least} to hold a token of each text "
+                f"beside the special ones, received {max_seq_length}."
+            )
+        cut = _cut(tokens, max_seq_length - len(tokens) - 1)
+        return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
+
+
+def first_tokens(tokens, counts):
+    """Returns the first `counts` (int64 `[N]`) tokens of each row of `tokens [N, (T)]`, or all."""
+    lengths = tokens.row_lengths()
+    keep = tf.ragged.range(lengths).flat_values < tf.repeat(counts, lengths)
+    return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(keep))
 
 
 def read_vocab(path):
@@ -155,6 +167,18 @@ def read_vocab(path):
         if token not in first:
             raise ValueError(f"The vocabulary {path!r} must have the entry {token!r}.")
     return list(first)
+
+
+def _cut(tokens, room):
+    """Cuts one text at its end, and of a pair the longer text first, to `room` tokens together.
+
+    tensorflow-text has an operation for this which servers with an older copy of it lack.
+    """
+    if len(tokens) == 1:
+        return [tokens[0][:, :room]]
+    lengths_a, lengths_b = (part.row_lengths() for part in tokens)
+    kept_a = tf.minimum(lengths_a, tf.maximum(room - lengths_b, (room + 1) // 2))
+    return [first_tokens(tokens[0], kept_a), first_tokens(tokens[1], room - kept_a)]
 
 
 def _drop_long_words(texts):

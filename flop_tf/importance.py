@@ -38,7 +38,10 @@ def rank_importance(model, projections, dataset, loss):
     factors = [layer.factor_out for layer in projections]
     total = [tf.Variable(tf.zeros(factor.shape[:1], tf.float64)) for factor in factors]
 
-    @tf.function(reduce_retracing=True)
+    # A `tf.data.Dataset` says beforehand what its batches may look like: one trace for all.
+    spec = getattr(dataset, "element_spec", None)
+
+    @tf.function(input_signature=spec and spec[:2], reduce_retracing=True)
     def add(x, y):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(factors)

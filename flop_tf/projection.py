@@ -17,7 +17,7 @@ class ProjectionSpec:
       gate: serialized gate over the R ranks (`flop_tf.gates.serialize`), or None.
 
     Raises:
-      ValueError: if the rank is negative or a gate is given without a rank.
+      ValueError: if the rank is negative, or the gate is no dict or without a rank.
     """
 
     rank: int | None = None
@@ -28,6 +28,10 @@ class ProjectionSpec:
             raise ValueError(f"Argument `rank` must be None or at least 0, received {self.rank}.")
         if self.gate is not None and self.rank is None:
             raise ValueError("Argument `gate` needs a factorized projection, received `rank=None`.")
+        if not isinstance(self.gate, dict | None):
+            raise ValueError(
+                f"Argument `gate` must be None or a serialized gate, received {self.gate!r}."
+            )
 
     def make(self, units, **kwargs):
         """Returns the layer: `keras.layers.Dense` or `FactorizedDense` with `units` outputs."""

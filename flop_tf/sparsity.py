@@ -12,7 +12,10 @@ import tensorflow as tf
 from flop_tf import budget
 from flop_tf.factorized import FactorizedDense
 
-_MAX_SHIFT = 64.0
+# How far below the shift at which a gate opens it is surely closed, relative to that shift.
+_MARGIN = 1e-6
+# Parameters by which a target may be missed where `1 - target` is not exact.
+_ROUNDING = 0.01
 
 
 class KernelSparsity:
@@ -87,8 +90,8 @@ class KernelSparsity:
     def calibrate(self, target_sparsity):
         """Adds one number to every log_alpha so that the stored sparsity meets the target.
 
-        Found by bisection; where no number gives the target exactly, the result
-        is the nearest one that is at least as sparse.
+        Where no number gives the target exactly, the result is the nearest one that
+        is at least as sparse. The gates need a `log_alpha` and a `closes_at`.
 
         Args:
           target_sparsity: the stored sparsity to reach.
@@ -99,29 +102,23 @@ class KernelSparsity:
         Raises:
           ValueError: if the target is out of reach even with all gates closed.
         """
-        original = [gate.log_alpha.numpy() for gate in self.gates]
-
-        def sparsity(shift):
-            for gate, log_alpha in zip(self.gates, original, strict=True):
-                gate.log_alpha.assign(log_alpha + np.float32(shift))
-            return float(self.stored_sparsity())
-
-        sparse, full = -_MAX_SHIFT, _MAX_SHIFT
-        most = sparsity(sparse)
-        if most < target_sparsity:
-            sparsity(0.0)
+        opens_at, parameters = self._opening()
+        allowed = (1.0 - target_sparsity) * self.original_parameters + _ROUNDING
+        most = 1.0 - parameters[0] / self.original_parameters
+        if parameters[0] > allowed:
             raise ValueError(
                 "Argument `target_sparsity` must be at most the sparsity with all gates closed, "
                 f"{most:.6f}, received {target_sparsity}."
             )
-        while full - sparse > 1e-6:
-            middle = (sparse + full) / 2
-            if sparsity(middle) >= target_sparsity:
-                sparse = middle
-            else:
-                full = middle
-        sparsity(sparse)
-        return sparse
+        if not opens_at.size:
+            return 0.0
+        too_many = np.searchsorted(parameters, allowed, side="right")
+        # Just below where one gate too many opens, or above all.
+        edge = opens_at[too_many - 1] if too_many < len(parameters) else opens_at[-1] + 1.0
+        shift = float(np.float32(edge - _MARGIN * max(1.0, abs(edge))))
+        for gate in self.gates:
+            gate.log_alpha.assign_add(tf.fill(gate.log_alpha.shape, shift))
+        return shift
 
     @contextlib.contextmanager
     def calibrated(self, target_sparsity):
@@ -132,6 +129,22 @@ class KernelSparsity:
         finally:
             for gate, log_alpha in zip(self.gates, original, strict=True):
                 gate.log_alpha.assign(log_alpha)
+
+    def _opening(self):
+        """Returns the shifts at which gates open, ascending, and what is stored below each.
+
+        The second array has one entry more: what is stored with all gates open.
+        """
+        opens_at, added = [np.zeros(0)], [np.zeros(0)]
+        for layer, inputs, outputs in self.gated():
+            log_alpha = layer.gate.log_alpha.numpy().astype(np.float64)
+            opens_at.append(np.sort(layer.gate.closes_at - log_alpha))
+            ranks = np.arange(log_alpha.size + 1) * budget.unit_parameters(inputs, outputs)
+            added.append(np.diff(np.minimum(ranks, budget.dense_parameters(inputs, outputs))))
+        opens_at, added = np.concatenate(opens_at), np.concatenate(added)
+        order = np.argsort(opens_at, kind="stable")
+        fixed = self._fixed_parameters(stored=True)
+        return opens_at[order], np.concatenate([[0.0], np.cumsum(added[order])]) + fixed
 
     def _fixed_parameters(self, stored=False):
         count = budget.stored_parameters if stored else budget.kernel_parameters

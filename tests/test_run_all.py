@@ -28,6 +28,18 @@ def test_a_bad_argument_is_one_sentence(tmp_path, args, sentence):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("--overwrite", "--benchmark", "--nobenchmark"),
+        *("--benchmark_flags=--rounds=3", "--configs_dir=own"),
+    ],
+)
+def test_it_passes_on_what_says_how_to_run(tmp_path, argument):
+    done = run_all(argument, "--bert_dir=.", cwd=tmp_path)
+    assert done.stderr.startswith("run_all.sh: error: --data_dir and --bert_dir need --task_name")
+
+
 def test_its_arguments_are_flags_of_the_sweep():
     sweep = (ROOT / "tools" / "sweep.py").read_text()
     names = set(re.findall(r"--(\w+)=\?", (ROOT / "run_all.sh").read_text()))

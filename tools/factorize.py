@@ -39,7 +39,7 @@ def define_flags():
     flags.DEFINE_string("label_column", None, "Task tsv: name of the label's column.")
     flags.DEFINE_string("label_type", None, "Task tsv: what a label is, class or number; class.")
     flags.DEFINE_string("language", None, "Task xnli: its language, two letters; en.")
-    flags.DEFINE_integer("calibration_examples", 1024, "Examples of it for the statistics.")
+    flags.DEFINE_integer("calibration_batches", 32, "Batches of 32 of it for the statistics.")
     flags.DEFINE_integer("holdout_examples", 0, "Training examples that are not among them.")
     flags.DEFINE_integer("holdout_seed", 0, "Which ones, as in flop-finetune.")
     flags.DEFINE_integer(
@@ -72,7 +72,7 @@ def _factorize(folder):
         label_column=FLAGS.label_column,
         label_type=FLAGS.label_type,
         language=FLAGS.language,
-        calibration_examples=FLAGS.calibration_examples,
+        calibration_batches=FLAGS.calibration_batches,
         holdout_examples=FLAGS.holdout_examples,
         holdout_seed=FLAGS.holdout_seed,
         max_seq_length=FLAGS.max_seq_length,

@@ -26,6 +26,8 @@ _DEFINERS = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
+# TensorFlow's own is for a disk or a memory that is full.
+_BAD_INPUT = (ValueError, OSError, flags.Error, tf.errors.ResourceExhaustedError)
 # These say how to run, not what, and do not make a command another one.
 _HOW_TO_RUN = {
     "overwrite",
@@ -60,7 +62,7 @@ def run(main, define_flags):
     _own_flags.update(set(FLAGS) - libraries)
     try:
         app.run(main, flags_parser=_parse)
-    except (ValueError, OSError, flags.Error) as error:
+    except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
         name = pathlib.Path(sys.argv[0]).stem
@@ -90,6 +92,9 @@ def dataclass_from_flags(cls, **changes):
 def define_output_flags():
     """Defines the flags that go with an output folder."""
     flags.DEFINE_bool("overwrite", False, "Replaces another run's files in the output folder.")
+    flags.DEFINE_string(
+        "made_from", None, "Of flop-sweep: how what it reads was made; other text is another run."
+    )
     flags.DEFINE_bool("timestamp_dir", False, "Writes to a new folder named by the start time.")
 
 

@@ -13,6 +13,7 @@ itself.
 import math
 import os
 import pathlib
+import re
 import shlex
 import signal
 import sys
@@ -77,6 +78,7 @@ def define_flags():
     flags.DEFINE_string(
         "benchmark_flags", "--batch_sizes=1,32 --lengths=64 --rounds=10", "Flags of flop-benchmark."
     )
+    flags.DEFINE_bool("export", True, "Whether `--task_name` ends with a SavedModel.")
     flags.DEFINE_string("configs_dir", str(CONFIGS), "Folder of the tasks' flag files.")
     flags.DEFINE_bool("overwrite", False, "Replaces runs that were made by another command.")
 
@@ -92,8 +94,9 @@ def _plan():
         folder=os.path.abspath(FLAGS.output_dir),
         bert_dir=os.path.abspath(FLAGS.bert_dir),
         epochs=FLAGS.epochs,
-        finetune=tuple(shlex.split(FLAGS.finetune_flags)),
-        benchmark=tuple(shlex.split(FLAGS.benchmark_flags)) if FLAGS.benchmark else None,
+        finetune=_words("finetune_flags"),
+        benchmark=_words("benchmark_flags") if FLAGS.benchmark else None,
+        exports=FLAGS.export,
     )
     if FLAGS.task_name:
         return sweep.single(_task(FLAGS.task_name), settings, FLAGS.sparsity)
@@ -138,6 +141,18 @@ def _check_number(name, text, expected, holds):
         fits = False
     if not fits:
         raise ValueError(f"Flag `--{name}` must be {expected}, received {text!r}.")
+
+
+def _words(name):
+    """Returns the flags that stand in a flag, those of a `--flagfile` among them."""
+    sentence = f"Flag `--{name}` must be of words `--name=value`, received "
+    try:
+        words = shlex.split(FLAGS[name].value)
+    except ValueError as error:
+        raise ValueError(f"{sentence}{FLAGS[name].value!r}: {error}.") from error
+    if wrong := [word for word in words if not re.match(r"--\w+=", word)]:
+        raise ValueError(f"{sentence}{wrong[0]!r}.")
+    return tuple(flags.FlagValues().read_flags_from_files(words))
 
 
 def _task(name):

@@ -48,11 +48,11 @@ def deserialize(data):
     Raises:
       ValueError: if the data names no gate.
     """
-    if data.get("name") in GATES:
+    if isinstance(data, dict) and data.get("name") in GATES:
         return GATES[data["name"]].from_config(data.get("config", {}))
     try:
         gate = keras.saving.deserialize_keras_object(data)
-    except (TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(
             f"A serialized gate must name one of {sorted(GATES)}, received {data!r}."
         ) from error

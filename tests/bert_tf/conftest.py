@@ -19,10 +19,10 @@ WORDS = {
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(word for words in WORDS.values() for word in words)]
 TINY = BertConfig(
     vocab_size=len(VOCAB),
-    hidden_size=16,
-    num_hidden_layers=2,
+    hidden_size=32,
+    num_hidden_layers=1,  # Each block costs every test seconds until its graph is made.
     num_attention_heads=2,
-    intermediate_size=24,
+    intermediate_size=48,
     max_position_embeddings=16,
     initializer_range=0.1,
 )

@@ -105,8 +105,8 @@ def test_default_steps_end_the_epoch(lengths):
     assert len(batching.training_dataset(encoded, 8, 0, num_steps=0)) == 0
 
 
-def test_pad_to_gives_one_static_width(lengths):
-    dataset = batching.training_dataset(encoded_of(lengths), 8, seed=0, pad_to=32)
+def test_one_width_is_static(lengths):
+    dataset = batching.training_dataset(encoded_of(lengths), 8, seed=0, widths=[32])
     assert dataset.element_spec[0]["input_mask"].shape.as_list() == [None, 32]
     assert {features["input_word_ids"].shape[1] for features, *_ in dataset} == {32}
 
@@ -143,13 +143,11 @@ def test_encode(tmp_path):
     assert batch[1].numpy().tolist() == [2.0, 1.5]
 
 
-def test_take_and_first():
+def test_take():
     encoded = encoded_of([2, 3, 4])
     taken = encoded.take([2, 0])
     assert taken.ids.to_list() == [[102] * 4, [100] * 2]
     assert taken.labels.tolist() == [0, 0]
-    assert encoded.first(2).lengths.tolist() == [2, 3]
-    assert len(encoded.first(10)) == 3
 
 
 def test_holdout_splits_by_seed(lengths):

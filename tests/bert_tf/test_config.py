@@ -105,6 +105,11 @@ def test_errors_of_a_layer():
         LayerConfig(1, 4, {"pooler": ProjectionSpec()})
 
 
+def with_projections(text):
+    layer = f'{{"num_heads": 1, "intermediate_size": 2, "projections": {text}}}'
+    return f'{{"vocab_size": 9, "layers": [{layer}]}}'
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -113,6 +118,11 @@ def test_errors_of_a_layer():
         ('{"hidden_size": 8}', r"needs the key 'vocab_size', received the keys \['hidden_size'\]"),
         ('{"vocab_size": "9"}', "cannot be used"),
         ('{"vocab_size": 9, "layers": [{}]}', "cannot be used: 'num_heads'"),
+        (with_projections("[]"), "cannot be used: 'list' object"),
+        (
+            with_projections('{"query": {"rank": 1, "gate": "x"}}'),
+            "cannot be used: Argument `gate` must be None or a serialized gate, received 'x'",
+        ),
         ('{"vocab_size": 9, "num_attention_heads": 5}', "must be a multiple of"),
     ],
 )

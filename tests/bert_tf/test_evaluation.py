@@ -40,7 +40,7 @@ def test_logits_come_in_the_order_of_the_data(encoded, batch_size):
 
 def test_scores_of_several_splits(encoded):
     task = tasks.get("sst-2")
-    splits = {"a": encoded, "b": encoded.first(3)}
+    splits = {"a": encoded, "b": encoded.take(range(3))}
     scores = evaluation.score(BertClassifier(CONFIG), task, splits, 2)
     assert list(scores) == ["a", "b"]
     assert set(scores["a"]) == {"eval_loss", *task.metrics}

@@ -52,3 +52,9 @@ def test_a_failing_block_keeps_the_old_folder(tmp_path):
         files.write_text(os.path.join(aside, "new.txt"), "ne")
         raise ValueError("half")
     assert os.listdir(path) == ["old.txt"] and os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_failing_block_leaves_no_new_folder(tmp_path):
+    with pytest.raises(ValueError, match="half"), files.replacing_folder(tmp_path / "new/1"):
+        raise ValueError("half")
+    assert os.listdir(tmp_path) == []

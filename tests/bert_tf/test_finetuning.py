@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -154,9 +155,7 @@ def test_pruning_reaches_the_target(gated):
 def test_tags_of_a_gated_run(gated):
     found = tags(gated[0])
     assert set(callbacks.TAGS) <= set(found)
-    assert {f"survivors/blocks.{i}.{name}" for i in (0, 1) for name in ("query", "ffn_out")} <= set(
-        found
-    )
+    assert {f"survivors/blocks.0.{name}" for name in ("query", "ffn_out")} <= set(found)
     image = next(iter(found["survivors"].values()))
     assert int(image[0]) > 100 and image[2].startswith(b"\x89PNG")
     # The gates are fixed at half of the 78 steps at the latest: nothing is left to control.
@@ -184,7 +183,8 @@ def test_evaluate_repeats_the_score(gated, compact, tmp_path):
 
 def test_a_compact_model_trains_on(run, compact):
     path, scores = run("again", init_checkpoint=compact[0], num_train_epochs=0.3)
-    assert bert_tf.load_info(path)["step"] == 4
+    info = bert_tf.load_info(path)
+    assert info["step"] == 4 and info["stage"] == "compact"
     assert bert_tf.load(path).config == bert_tf.load(compact[0]).config
     assert set(scores) == {"dev"}
 
@@ -204,7 +204,7 @@ def test_learning_rate_0_trains_the_gates_alone(run, full_rank):
     for name, array in before.items():
         np.testing.assert_array_equal(array, after[name], err_msg=name)
     gates = [array for name, array in after.items() if name not in before]
-    assert len(gates) == 12 and all(np.ptp(array) > 0 for array in gates)
+    assert len(gates) == 6 and all(np.ptp(array) > 0 for array in gates)
     assert bert_tf.load_info(path)["stored_sparsity"] == pytest.approx(0.5, abs=0.005)
 
 
@@ -264,8 +264,13 @@ def test_without_evaluation_the_last_step_is_kept(run, full_rank):
     [
         {"mixed_precision": "bfloat16", "gate_schedule": "noam", "learning_rate_warmup": 3},
         {"mixed_precision": "float16", "gradient_accumulation_steps": 2},
-        # All batches of one shape, each of which XLA compiles anew.
-        {"jit_compile": True, "gradient_accumulation_steps": 4, "eval_batch_size": 67},
+        # All batches of one shape, each of which XLA compiles anew, and so it would fixed gates.
+        {
+            "jit_compile": True,
+            "gradient_accumulation_steps": 4,
+            "eval_batch_size": 67,
+            "gate_freeze_fraction": 1.0,
+        },
     ],
 )
 def test_ways_to_run(run, full_rank, how):
@@ -273,7 +278,8 @@ def test_ways_to_run(run, full_rank, how):
         "_".join(how), init_checkpoint=full_rank, target_sparsity=0.5, num_train_epochs=4, **how
     )
     assert scores["dev"]["eval_accuracy"] > 0.7
-    assert bert_tf.load_info(path)["stored_sparsity"] == pytest.approx(0.5, abs=0.005)
+    # One rank of this model is up to 1.2 points.
+    assert 0.5 <= bert_tf.load_info(path)["stored_sparsity"] < 0.512
     assert bert_tf.load(path).dtype_policy.name == "float32"
 
 
@@ -390,15 +396,41 @@ def test_a_teacher_of_another_kind(
         finetuning.finetune(options(teacher=str(folder)))
 
 
+def test_a_checkpoint_of_other_variables(options, bert_dir, tmp_path):
+    """As where another model to start from was put in the place of the one before."""
+    settings = {"num_train_epochs": 0.2, "save_checkpoints_steps": 1}
+    finetuning.finetune(options(**settings))
+    factors = str(tmp_path / "factors")
+    stages.factorize(bert_dir, factors)
+    sentence = "The checkpoint '.*' is of .* of other variables; .*, or delete '(.*)' to start anew"
+    with pytest.raises(ValueError, match=sentence) as error:
+        finetuning.finetune(options(**settings, init_checkpoint=factors))
+    shutil.rmtree(re.search(sentence, str(error.value))[1])
+    finetuning.finetune(options(**settings, init_checkpoint=factors))
+    assert bert_tf.load_info(tmp_path / "out")["stage"] == "factorized"
+
+
+def test_a_file_that_cannot_grow(options, monkeypatch):
+    """Keras takes TensorFlow's error for the end of the data."""
+
+    def write(*_):
+        raise tf.errors.OutOfRangeError(None, None, "events: File too large")
+
+    monkeypatch.setattr(callbacks.Summaries, "on_train_batch_end", write)
+    with pytest.raises(OSError, match="Training ended at step 1 of 78: a file in '.*out' could"):
+        finetuning.finetune(options())
+
+
 def test_a_damaged_checkpoint(options, tmp_path):
-    settings = {"num_train_epochs": 1, "save_checkpoints_steps": 5}
+    folder = tmp_path / "shape"  # A word of TensorFlow's message on another architecture.
+    settings = {"num_train_epochs": 1, "save_checkpoints_steps": 5, "output_dir": str(folder)}
     scores = finetuning.finetune(options(**settings))
-    *_, before_last, last = sorted((tmp_path / "out/checkpoints").glob("*.data*"))
+    *_, before_last, last = sorted((folder / "checkpoints").glob("*.data*"))
     last.write_bytes(last.read_bytes()[:100])
     assert finetuning.finetune(options(**settings)) == scores
     for path in (before_last, last):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="No checkpoint in '.*checkpoints' can be read, all of"):
         finetuning.finetune(options(**settings))
-    shutil.rmtree(tmp_path / "out/checkpoints")
+    shutil.rmtree(folder / "checkpoints")
     assert finetuning.finetune(options(**settings)) == scores

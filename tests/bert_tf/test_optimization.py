@@ -34,19 +34,15 @@ def training(model, fix_step=50, **changes):
 
 @pytest.mark.parametrize(
     ("warmup", "expected"),
-    [(0.1, [0.0, 0.5, 1.0, 0.5, 0.0]), (0.0, [1.0, 0.95, 0.9, 0.5, 0.0])],
+    [(0.1, [0.0, 0.45, 0.9, 0.5, 0.0]), (0.0, [1.0, 0.95, 0.9, 0.5, 0.0])],
 )
 def test_rate_of_the_weights(warmup, expected):
     optimizer = optimization.weight_optimizer(
         options(learning_rate=2.0, warmup_proportion=warmup), 100
     )
     found = rates(optimizer, [0, 5, 10, 50, 100])
-    if warmup:
-        # Warmup leads to the decayed rate of its last step.
-        np.testing.assert_allclose(found[[0, 3, 4]], [0, 1, 0], atol=1e-6)
-        assert 0 < found[1] < found[2] <= 2
-    else:
-        np.testing.assert_allclose(found, 2 * np.array(expected), atol=1e-6)
+    # Warmup leads to the decayed rate of its last step.
+    np.testing.assert_allclose(found, 2 * np.array(expected), atol=1e-6)
     assert optimizer.global_clipnorm == 1.0 and optimizer.weight_decay == 0.01
 
 

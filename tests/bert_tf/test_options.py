@@ -36,7 +36,7 @@ def test_what_is_needed(name):
         ("holdout_seed", [-1], r"in \[0, 2147483648\)"),
         ("hidden_dropout_prob", [1.0, -0.1], r"in \[0, 1\)"),
         ("attention_probs_dropout_prob", [1.0], r"in \[0, 1\)"),
-        ("warmup_proportion", [-0.1, 1.1], r"in \[0, 1\]"),
+        ("warmup_proportion", [-0.1, 1.0], r"in \[0, 1\)"),
         ("distill_alpha", [-0.1, 1.1], r"in \[0, 1\]"),
         ("gate_freeze_fraction", [0.0, 1.1], r"in \(0, 1\]"),
         ("distill_temperature", [0.0], "above 0"),
@@ -92,7 +92,7 @@ def test_edges_of_the_ranges():
     FinetuneOptions(
         **NEEDED,
         learning_rate=0.0,
-        warmup_proportion=1.0,
+        warmup_proportion=0.0,
         gate_freeze_fraction=1.0,
         target_sparsity=0.0,
         length_buckets="16, 32",

@@ -69,6 +69,7 @@ class Folder:
             checkpoint=at / "dense",
             rank="full",
             seed=seed,
+            made_from=f"dense {seed}",
         )
         self.model(
             f"{place}/gated-0.6",
@@ -78,6 +79,7 @@ class Folder:
             init_checkpoint=at / "factorized",
             teacher=at / "dense",
             target_sparsity=".6",
+            made_from=f"factorized {seed}",
             **both,
         )
         self.model(

@@ -282,7 +282,7 @@ def test_fisher(dense, data_dir, tmp_path, tiny):
         data_dir=data_dir,
         init="fisher",
         rank=5,
-        calibration_examples=64,
+        calibration_batches=2,
     )
     assert bert_tf.load_info(out)["init"] == "fisher"
     assert stages.evaluate(out)["dev"]["f1"] > 0.2

@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 import bert_tf
-from bert_tf import model_dir, stages
+from bert_tf import model_dir, model_task, stages
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
 from bert_tf.tokenization import Tokenizer
@@ -54,7 +54,7 @@ KNOWN = {
 def test_factorize(bert_dir, sst_dir, out, init):
     data = {} if init == "svd" else {"data_dir": sst_dir, "task_name": "sst-2"}
     stages.factorize(
-        bert_dir, out, rank=5, init=init, max_seq_length=11, calibration_examples=96, **data
+        bert_dir, out, rank=5, init=init, max_seq_length=11, calibration_batches=3, **data
     )
     info = bert_tf.load_info(out)
     assert info["init"] == init and info["stage"] == "factorized"
@@ -160,9 +160,9 @@ def test_factorize_keeps_the_order_of_the_labels(save, pairs_dir, out):
         ({"init": "random"}, r"`init` must be one of \['fisher', .*\], received 'random'"),
         ({"init": "fisher"}, "`init=fisher` needs data: pass `data_dir` and `task_name`"),
         ({"data_dir": "x"}, "`init=whitened` needs data: .*, received 'x' and ''"),
-        ({"rank": 17}, r"`rank` must be 'full' or in \[0, 16\] .*received 17"),
+        ({"rank": 33}, r"`rank` must be 'full' or in \[0, 32\] .*received 33"),
         ({"density": 0.0}, "`density` must be above 0, received 0.0"),
-        ({"calibration_examples": 0}, "`calibration_examples` must be at least 1, received 0"),
+        ({"calibration_batches": 0}, "`calibration_batches` must be at least 1, received 0"),
         ({"rank": 5, "density": 0.5}, "`rank` and `density` exclude each other, received 5 and 0"),
         ({"data_dir": "x", "task_name": "tsv"}, "Task 'tsv' needs `text_columns`"),
         ({"data_dir": "x", "task_name": "sst2"}, "reads its split 'train' from train.tsv, but"),
@@ -269,4 +269,4 @@ def test_errors_of_evaluate(save, arguments, sentence):
 def test_longest_input(asked, known, length, bert_dir):
     """Asked for, else that of the training, else 128; the toy BERT has 16 positions."""
     info = {} if known is None else {"max_seq_length": known}
-    assert stages._longest(asked, info, bert_tf.load(bert_dir).config) == length
+    assert model_task.longest(asked, info, bert_tf.load(bert_dir).config) == length

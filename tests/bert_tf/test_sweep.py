@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from bert_tf import sweep
@@ -23,10 +25,10 @@ def last(run, *flags):
 def test_one_model():
     runs = sweep.single(RTE, SETTINGS, ".7")
     assert names(runs) == [
-        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark")
+        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark", "export")
     ]
-    dense, factorized, gated, compact, final, predictions, benchmark = runs
-    for run in (dense, factorized, gated, final, predictions):
+    dense, factorized, gated, compact, final, predictions, benchmark, export = runs
+    for run in (dense, factorized, gated, final, predictions, export):
         assert last(run, "task_name", "data_dir") == ["RTE", "/glue/RTE"]
     assert last(dense, "init_checkpoint", "output_dir") == ["/bert", "/out/dense"]
     assert last(dense, "learning_rate", "num_train_epochs") == ["5e-5", "4"]
@@ -39,7 +41,9 @@ def test_one_model():
     assert last(final, "learning_rate", "num_train_epochs") == ["1e-5", "1"]
     assert last(predictions, "model_dir", "output_dir") == ["/out/final", "/out/predictions"]
     assert last(benchmark, "model_dirs", "rounds") == ["/out/dense,/out/final", "3"]
-    assert [run.repeats for run in runs] == [False] * 6 + [True]
+    assert last(export, "model_dir", "output_dir") == ["/out/final", "/out/export"]
+    assert "--overwrite" in export.flags
+    assert [run.repeats for run in runs] == [False] * 6 + [True, False]
     assert [run.done_file for run in runs] == [
         "dense/eval_results.txt",
         "factorized/info.json",
@@ -48,7 +52,10 @@ def test_one_model():
         "final/eval_results.txt",
         "predictions/scores.json",
         "benchmark/benchmark.json",
+        "export/1/assets.extra/export.json",
     ]
+    settings = dataclasses.replace(SETTINGS, exports=False)
+    assert names(sweep.single(RTE, settings, ".7")) == names(runs)[:-1]
     assert gated.title == "train gates and weights"
 
 
@@ -123,6 +130,17 @@ def test_settings_of_every_training():
         )
 
 
+def test_calibration_leaves_out_what_dense_training_holds_out():
+    task = dataclasses.replace(RTE, dense=(*RTE.dense, "--holdout_examples=5", "--holdout_seed=3"))
+    dense, factorized, *_ = sweep.single(task, SETTINGS)
+    assert last(dense, "holdout_examples", "holdout_seed") == ["5", "3"]
+    assert last(factorized, "holdout_examples", "holdout_seed") == ["5", "3"]
+    settings = dataclasses.replace(SETTINGS, finetune=("--holdout_examples=9",))
+    dense, factorized, *_ = sweep.single(task, settings)
+    assert last(dense, "holdout_examples", "holdout_seed") == ["9", "3"]
+    assert last(factorized, "holdout_examples", "holdout_seed") == ["9", "3"]
+
+
 def test_two_runs_in_one_folder():
     sentence = "must be named once, received 'RTE/lr5e-5-seed0/compact-0.5' twice"
     with pytest.raises(ValueError, match=sentence):
@@ -136,9 +154,18 @@ def test_flag_files(tmp_path):
     assert dense == ("--task_name=SST-2", "--seed=1")
     assert flop == ("--target_sparsity=.6", "--nodo_eval")
     assert sweep.value((*dense, "--seed=2"), "seed") == "2" and sweep.value(flop, "seed") is None
-    sentence = "The task 'RTE' needs the flag file '.*finetune_rte.flags', which does not exist"
-    with pytest.raises(ValueError, match=sentence):
-        sweep.read_flags(tmp_path, "RTE")
+    (tmp_path / "finetune_wnli.flags").write_text("")
+    sentence = "The task '{}' needs the flag file '.*{}.flags', which does not exist; did you mean"
+    for name, missing in {"SST-3": "finetune_sst3", "WNLI": "flop_wnli"}.items():
+        with pytest.raises(ValueError, match=f"{sentence.format(name, missing)} 'sst2'"):
+            sweep.read_flags(tmp_path, name)
+
+
+def test_a_folder_without_flag_files(tmp_path):
+    sentence = "'.*' holds no `finetune_TASK.flags` and `flop_TASK.flags`; pass .* `--configs_dir`"
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ValueError, match=sentence):
+            sweep.read_flags(folder, "RTE")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 
@@ -9,9 +10,14 @@ import pytest
 
 from bert_tf import sweep, sweep_runner, sweep_state
 
-#: Writes what a program writes; `--fail` ends it with an error, `--kill` like a lack of memory.
+#: Writes what a program writes, by the rule of output folders; what it learns is what it read.
+#: `--fail` ends it with an error, `--kill` like a lack of memory, KILL=NAME after a checkpoint.
 SCRIPT = """
-import os, pathlib, signal, sys
+import os, pathlib, signal, sys, types
+package = types.ModuleType("bert_tf")  # Without its __init__, which imports TensorFlow.
+package.__path__ = [os.environ["BERT_TF"]]
+sys.modules["bert_tf"] = package
+from bert_tf import run_folder
 flags = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
 out = pathlib.Path(flags["output_dir"])
 with open(out.parent / "started", "a") as file:
@@ -23,18 +29,30 @@ if "kill" in flags:
     os.kill(os.getpid(), signal.SIGKILL)
 if "fail" in flags:
     sys.exit("finetune: error: a bad value.")
-out.mkdir(exist_ok=True)
-(out / "run.flags").write_text("\\n".join(sys.argv[1:]))
-if "nothing" not in flags:
-    (out / "eval_results.txt").write_text("")
+command = "\\n".join(word for word in sys.argv[1:] if word != "--overwrite")
+with run_folder.opened(out, command, "eval_results.txt", "overwrite" in flags) as to_do:
+    if not to_do:
+        sys.exit()
+    checkpoint = out / "checkpoints" / "checkpoint"
+    if not checkpoint.exists():
+        source = pathlib.Path(flags.get("source", "nothing"))
+        read = (source / "weights").read_text() if source.is_dir() else source.name
+        checkpoint.parent.mkdir()
+        checkpoint.write_text(read)
+    if os.environ.get("KILL") == out.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (out / "weights").write_text(checkpoint.read_text())
+    if "nothing" not in flags:
+        (out / "eval_results.txt").write_text("")
 """
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, monkeypatch):
     """Returns a function that carries out runs, given as `name: (flags, needs)`."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
+    monkeypatch.setenv("BERT_TF", os.path.dirname(sweep_runner.__file__))
 
     def start(runs, **settings):
         plan = [
@@ -86,6 +104,60 @@ def test_a_changed_run_starts_those_that_need_it_again(start, tmp_path):
     assert started(tmp_path) == ["a True None", "b True None"]
 
 
+@pytest.fixture
+def start_from(start, tmp_path):
+    """Returns a function that trains b from a, and a from what it is given."""
+
+    def start_from(source, **settings):
+        first = (f"--source={source}",)
+        return start({"a": (first, ()), "b": ((f"--source={tmp_path}/out/a",), ("a",))}, **settings)
+
+    return start_from
+
+
+def weights(tmp_path):
+    return [(tmp_path / "out" / name / "weights").read_text() for name in "ab"]
+
+
+def test_an_unfinished_run_does_not_go_on_from_another_model(start_from, tmp_path):
+    killed = {"environment": {"KILL": "b"}}
+    assert start_from("one", **killed) == {"b": "killed by signal 9"}
+    assert start_from("two", overwrite=True) == {}
+    assert weights(tmp_path) == ["two", "two"]
+
+
+def test_an_unfinished_run_goes_on_from_the_same_model(start_from, tmp_path):
+    start_from("one", environment={"KILL": "b"})
+    (tmp_path / "out/b/checkpoints/checkpoint").write_text("half of it")
+    assert start_from("one", overwrite=True) == {}
+    assert weights(tmp_path) == ["one", "half of it"]
+
+
+def test_a_finished_run_of_another_model_needs_overwrite(start_from, tmp_path):
+    start_from("one")
+    shutil.rmtree(tmp_path / "out/a")
+    failed = start_from("two")
+    assert "b' holds the files of another run, made without --made_from=" in failed["b"]
+    assert weights(tmp_path) == ["two", "one"]
+    assert start_from("two", overwrite=True) == {} and weights(tmp_path) == ["two", "two"]
+
+
+def test_a_run_that_ended_unseen(start_from, tmp_path, monkeypatch):
+    """The sweep is killed when b has ended under new flags: the old state is not of its files."""
+    start_from("one")
+    write = sweep_state.write
+
+    def die(folder, state):
+        if weights(tmp_path) == ["two", "two"]:
+            raise KeyboardInterrupt
+        write(folder, state)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sweep_state, "write", die)
+        start_from("two", overwrite=True)
+    assert start_from("one", overwrite=True) == {} and weights(tmp_path) == ["one", "one"]
+
+
 def test_a_failed_run_stops_only_those_that_need_it(start, tmp_path, capsys):
     runs = {
         "a": (("--fail",), ()),
@@ -107,8 +179,8 @@ def test_a_failed_run_stops_only_those_that_need_it(start, tmp_path, capsys):
     assert start(runs) == reasons
     assert [line.split()[0] for line in started(tmp_path)] == ["a", "d", "e", "f", "g"]
     lines = capsys.readouterr().out.splitlines()
-    assert "a  failed    finetune: error: a bad value.  in 0:00:" in lines[0]
-    assert "b  skipped   needs a" in lines[1] and "g  done" in lines[6]
+    assert "a failed    finetune: error: a bad value.  in 0:00:" in lines[0]
+    assert "b skipped   needs a" in lines[1] and "g done" in lines[6]
     state = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert state["environment"]["versions"]["tensorflow"]
     assert state["runs"]["a"]["error"] == "finetune: error: a bad value."

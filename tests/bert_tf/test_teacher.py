@@ -1,10 +1,11 @@
+import contextlib
 import os
 
 import numpy as np
 import pytest
 
 import bert_tf
-from bert_tf import batching, evaluation, tasks, teacher
+from bert_tf import batching, evaluation, files, tasks, teacher
 from flop_tf.backend import keras
 
 
@@ -37,13 +38,25 @@ def test_logits_are_kept_and_in_the_order_of_the_data(folder, encoded):
 
 def test_other_data_or_precision_have_their_own(folder, encoded):
     teacher.logits(folder, encoded, 16)
-    assert teacher.logits(folder, encoded.first(5), 16).shape == (5, 2)
+    assert teacher.logits(folder, encoded.take(range(5)), 16).shape == (5, 2)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        teacher.logits(folder, encoded.first(5), 16)
+        teacher.logits(folder, encoded.take(range(5)), 16)
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert len(kept(folder)) == 3
+
+
+def test_a_folder_that_cannot_be_written_to(folder, encoded, monkeypatch, caplog):
+    monkeypatch.setattr(files, "replacing", unwritable)
+    assert teacher.logits(folder, encoded.take(range(5)), 16).shape == (5, 2)
+    assert kept(folder) == [] and "computed again next time: [Errno 30]" in caplog.text
+
+
+@contextlib.contextmanager
+def unwritable(path):
+    raise OSError(30, "Read-only file system", path)
+    yield
 
 
 def test_no_teacher(encoded, tmp_path):

@@ -257,7 +257,7 @@ def test_the_chain(toy_dir, sst_dir, options, tmp_path):
     assert stages.evaluate(folder)["dev"] == pytest.approx(scores["dev"])
     assert stages.evaluate(folder, data_dir=sst_dir)["dev"] == pytest.approx(scores["dev"])
     factorized = str(tmp_path / "factorized")
-    few = {"calibration_examples": 32}
+    few = {"calibration_batches": 1}
     stages.factorize(folder, factorized, tfds="glue/sst2", data_dir=toy_dir, **few)
     info = bert_tf.load_info(factorized)
     assert info["init"] == "whitened" and info["data_dir"] == toy_dir

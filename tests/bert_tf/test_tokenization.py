@@ -107,7 +107,7 @@ def test_padding_id_without_the_entry(tmp_path):
     path.write_text("[UNK]\r\n[CLS]\r\n[SEP]\r\na\r\n", encoding="utf-8")
     tokenizer = Tokenizer(str(path))
     assert tokenizer.pad_id == 0
-    assert tokenizer.vocab_size == 4
+    assert len(tokenizer.vocab) == 4
     assert tokenizer.encode(["a"]).ids.to_list() == [[1, 3, 2]]
 
 

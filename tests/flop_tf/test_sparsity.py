@@ -134,6 +134,24 @@ def test_calibration_by_hand():
     assert float(sparsity.stored_sparsity()) == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("start", [0.0, 80.0, -300.0])
+def test_calibration_wherever_the_gates_are(start):
+    log_alpha = np.random.default_rng(0).normal(start, 3, 200)
+    sparsity = KernelSparsity([projection((300, 500), 200, log_alpha), projection((9, 9), 4, 0.0)])
+    unit = 800 / sparsity.original_parameters
+    for target in np.linspace(0.01, 0.99, 50):
+        sparsity.calibrate(target)
+        assert target - 1e-6 <= float(sparsity.stored_sparsity()) < target + 1.01 * unit
+    assert sparsity.calibrate(0.0) > -np.inf and sparsity.survivors() == [200, 4]
+
+
+def test_calibration_without_gates():
+    sparsity = KernelSparsity([projection((4, 6), 1)])
+    assert sparsity.calibrate(0.5) == 0
+    with pytest.raises(ValueError, match="at most .* 0.583333, received 0.9"):
+        sparsity.calibrate(0.9)
+
+
 def test_calibration_follows_the_threshold():
     sparsity = uneven()
     for gate in sparsity.gates:

@@ -7,7 +7,7 @@ import bert_tf
 
 def test_with_data(call, bert_dir, demo_dir, tmp_path, caplog):
     args = [f"--checkpoint={bert_dir}", f"--output_dir={tmp_path / 'out'}", "--finetuned"]
-    data = ["--task_name=sst-2", f"--data_dir={demo_dir}", "--calibration_examples=64"]
+    data = ["--task_name=sst-2", f"--data_dir={demo_dir}", "--calibration_batches=2"]
     assert call(factorize, *args, *data, "--rank=3") is None
     info = bert_tf.load_info(tmp_path / "out")
     assert info["init"] == "whitened" and info["task"]["name"] == "SST-2"

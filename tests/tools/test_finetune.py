@@ -1,7 +1,6 @@
 import dataclasses
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ from flop_tools import finetune
 
 import pytest
 from absl import flags
+from programs import Program
 
 import bert_tf
 from bert_tf.options import FinetuneOptions
@@ -30,17 +30,6 @@ def task(demo_dir, bert_dir, tmp_path):
 
 def arguments(settings):
     return [f"--{k}" if v is None else f"--{k}={v}" for k, v in settings.items()]
-
-
-def run(*args, file_size=None):
-    """Runs the program in a process of its own, whose files cannot grow beyond `file_size`."""
-
-    def limit():
-        if file_size is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-
-    command = [sys.executable, "-m", "flop_tools.finetune", *args]
-    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
 
 
 def test_every_option_is_a_flag(call):
@@ -115,7 +104,8 @@ def test_bad_input_is_one_sentence_and_leaves_no_folder(call, task, tmp_path, ch
 
 
 def test_in_a_process_of_its_own(task):
-    end = run(*arguments(task), "--epochs=3")
+    command = [sys.executable, "-m", "flop_tools.finetune", *arguments(task), "--epochs=3"]
+    end = subprocess.run(command, capture_output=True, text=True, check=False)
     assert end.returncode == 1 and end.stdout == ""
     assert end.stderr.startswith("finetune: error: Unknown command line flag 'epochs'")
     assert len(end.stderr.splitlines()) == 1
@@ -127,9 +117,12 @@ def test_a_full_disk(call, task, tmp_path, share):
     args = arguments(task)
     assert call(finetune, *args) is None
     before = (tmp_path / "out/model.safetensors").read_bytes()
-    end = run(*args, "--seed=1", "--overwrite", file_size=int(share * len(before)))
-    assert end.returncode == 1 and "Traceback" not in end.stderr
-    assert end.stderr.splitlines()[-1].startswith("finetune: error: The ")
-    assert "cannot be written to" in end.stderr.splitlines()[-1]
+    limit = int(share * len(before))
+    code, text = Program(
+        "flop_tools.finetune", *args, "--seed=1", "--overwrite", file_size=limit
+    ).wait()
+    assert code == 1 and "Traceback" not in text
+    assert text.splitlines()[-1].startswith("finetune: error: ")
+    assert "cannot be written to" in text.splitlines()[-1]
     assert (tmp_path / "out/model.safetensors").read_bytes() == before
     assert os.listdir(tmp_path) == ["out"]

@@ -1,10 +1,9 @@
 """A chief, two workers and a parameter server over loopback."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
+
+from programs import Program
 
 import bert_tf
 from bert_tf import stages
@@ -22,32 +21,31 @@ def test_the_chief_trains_through_the_others(bert_dir, demo_dir, tmp_path):
     processes = []
     for kind, index in roles:
         config = {"cluster": cluster, "task": {"type": kind, "index": index}}
-        command = [
-            *(sys.executable, "-m", "flop_tools.finetune"),
-            "--task_name=sst-2",
-            f"--data_dir={demo_dir}",
-            f"--init_checkpoint={factors}",
-            f"--output_dir={folder}",
-            "--distribution_strategy=parameter_server",
-            "--target_sparsity=0.3",
-            "--gate_order_examples=16",
-            "--max_seq_length=16",
-            "--train_batch_size=4",
-            "--num_train_epochs=12",
-            "--save_checkpoints_steps=50",
-        ]
-        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
         processes.append(
-            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+            Program(
+                "flop_tools.finetune",
+                "--task_name=sst-2",
+                f"--data_dir={demo_dir}",
+                f"--init_checkpoint={factors}",
+                f"--output_dir={folder}",
+                "--distribution_strategy=parameter_server",
+                "--target_sparsity=0.3",
+                "--gate_order_examples=16",
+                "--max_seq_length=16",
+                "--train_batch_size=4",
+                "--num_train_epochs=3",
+                "--save_checkpoints_steps=30",
+                TF_CONFIG=json.dumps(config),
+            )
         )
     *others, chief = processes
     try:
-        _, text = chief.communicate(timeout=300)
+        code, text = chief.wait()
         assert all(process.poll() is None for process in others)  # They serve until they are ended.
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
-    assert chief.returncode == 0, text
+            process.wait()
+    assert code == 0, text
     info = bert_tf.load_info(folder)
     assert 0.3 <= info["stored_sparsity"] < 0.33

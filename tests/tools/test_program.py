@@ -3,6 +3,7 @@ import sys
 from flop_tools import program
 
 import pytest
+import tensorflow as tf
 from absl import flags
 
 
@@ -10,6 +11,8 @@ def main(_):
     opinion = flags.FLAGS.opinion
     if opinion == "full":
         raise OSError(28, "No space left on device", "weights")
+    if opinion == "full graph":
+        raise tf.errors.ResourceExhaustedError(None, None, "events.1; No space left on device")
     if opinion == "bug":
         raise RuntimeError("a bug")
     if opinion != "good":
@@ -46,6 +49,7 @@ def test_success(call, capsys):
     [
         ("--opinion=bad", "Flag `--opinion` must be 'good', received 'bad'."),
         ("--opinion=full", "[Errno 28] No space left on device: 'weights'"),
+        ("--opinion=full graph", "events.1; No space left on device"),
         ("--opinoin=good", "Unknown command line flag 'opinoin'. Did you mean: opinion ?"),
         ("good", "Everything is passed as a flag `--name=value`, received ['good']."),
     ],

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from programs import Program
 from safetensors.numpy import load_file
 
 from bert_tf import stages
@@ -22,26 +21,20 @@ def command(bert_dir, demo_dir, tmp_path_factory):
     stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=demo_dir)
 
     def start(folder):
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "flop_tools.finetune",
-                "--task_name=sst-2",
-                f"--data_dir={demo_dir}",
-                f"--init_checkpoint={factors}",
-                f"--output_dir={folder}",
-                "--target_sparsity=0.4",
-                "--gate_order_examples=16",
-                "--max_seq_length=16",
-                "--length_buckets=16",
-                "--train_batch_size=2",
-                "--num_train_epochs=3",
-                "--learning_rate=1e-3",
-                "--save_checkpoints_steps=7",
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
+        return Program(
+            "flop_tools.finetune",
+            "--task_name=sst-2",
+            f"--data_dir={demo_dir}",
+            f"--init_checkpoint={factors}",
+            f"--output_dir={folder}",
+            "--target_sparsity=0.4",
+            "--gate_order_examples=16",
+            "--max_seq_length=16",
+            "--length_buckets=16",
+            "--train_batch_size=2",
+            "--num_train_epochs=3",
+            "--learning_rate=1e-3",
+            "--save_checkpoints_steps=7",
         )
 
     return start
@@ -50,9 +43,8 @@ def command(bert_dir, demo_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def unbroken(command, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken") / "out"
-    process = command(folder)
-    _, text = process.communicate()
-    assert process.returncode == 0, text
+    code, text = command(folder).wait()
+    assert code == 0, text
     return folder
 
 
@@ -110,11 +102,10 @@ def test_killed_at_several_moments(command, unbroken, tmp_path):
         if wait_for(moment, process):
             process.kill()
             killed += 1
-        process.communicate()
+        process.wait()
     assert killed >= 3
-    process = command(folder)
-    _, text = process.communicate()
-    assert process.returncode == 0, text
+    code, text = command(folder).wait()
+    assert code == 0, text
     assert_same_end(folder, unbroken)
     assert not any("temp" in name for name in listdir(folder / "checkpoints"))
 
@@ -124,15 +115,14 @@ def test_sigterm_saves_and_exits(command, unbroken, tmp_path):
     process = command(folder)
     assert wait_for(lambda: checkpoints(folder), process)
     process.terminate()
-    _, text = process.communicate()
-    assert process.returncode == ENDED_BY_SIGTERM, text
+    code, text = process.wait()
+    assert code == ENDED_BY_SIGTERM, text
     line = text.splitlines()[-1]
     assert line.startswith("Stopped by SIGTERM at step ")
     step = int(line.split("step ")[1].split(";")[0])
     assert f"ckpt-{step}" in checkpoints(folder)
-    process = command(folder)
-    _, text = process.communicate()
-    assert process.returncode == 0 and f"Going on from step {step}." in text
+    code, text = command(folder).wait()
+    assert code == 0 and f"Going on from step {step}." in text
     assert_same_end(folder, unbroken)
 
 
@@ -140,11 +130,10 @@ def test_two_runs_in_one_folder(command, tmp_path):
     folder = tmp_path / "out"
     first = command(folder)
     assert wait_for(lambda: (folder / "run.flags").exists(), first)
-    second = command(folder)
-    _, text = second.communicate()
+    code, text = command(folder).wait()
     first.kill()
-    first.communicate()
-    assert second.returncode == 1
+    first.wait()
+    assert code == 1
     assert text.splitlines()[-1].startswith(
         f"finetune: error: The output folder '{folder}' is in use by process {first.pid} on "
     )

@@ -56,12 +56,15 @@ def test_the_programs_understand_the_plan(call, arguments, tmp_path, monkeypatch
     # Only what starts processes is replaced; tests/bert_tf/test_sweep_runner.py has that.
     with monkeypatch.context() as patch:
         patch.setattr(sweep.sweep_runner, "SweepRunner", Runner)
-        assert "holds no runs" in call(sweep, *arguments())
+        assert "does not exist" in call(sweep, *arguments())
     (runs,) = plans
     for run in runs:
         tool = importlib.import_module(f"flop_tools.{run.program}")
-        assert call(tool, *run.flags) is None
+        assert call(tool, *run.flags, "--made_from=one") is None
         assert (tmp_path / "out" / run.done_file).is_file()
+        if "--overwrite" not in run.flags:
+            refused = call(tool, *run.flags, "--made_from=two")
+            assert "the files of another run, made without --made_from=two;" in refused
     found = report.gather(tmp_path / "out")
     assert [row["state"] for row in found["runs"]] == ["finished"] * len(runs)
     place = "SST-2/lr5e-5-seed0"
@@ -99,6 +102,19 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
         ({"bert_dir": "nowhere"}, "The folder or checkpoint `--bert_dir=nowhere` does not exist."),
         ({"tasks": "RTE"}, "The folder '{glue}/RTE' of the task RTE does not exist."),
         ({"tasks": "SST-3"}, "The task 'SST-3' needs the flag file '"),
+        ({"configs_dir": "."}, "The folder '.' holds no `finetune_TASK.flags` and `flop_TASK.fl"),
+        (
+            {"finetune_flags": "--holdout_examples 9"},
+            "Flag `--finetune_flags` must be of words `--name=value`, received '--holdout_exam",
+        ),
+        (
+            {"benchmark_flags": "-rounds=9"},
+            "Flag `--benchmark_flags` must be of words `--name=value`, received '-rounds=9'.",
+        ),
+        (
+            {"finetune_flags": "--text_columns='a,b"},
+            "Flag `--finetune_flags` must be of words `--name=value`, received \"--text_columns='",
+        ),
         ({"sparsities": ".3,1"}, "Flag `--sparsities` must be in [0, 1), received '1'."),
         ({"sparsities": "60%"}, "Flag `--sparsities` must be in [0, 1), received '60%'."),
         ({"learning_rates": "0"}, "Flag `--learning_rates` must be above 0, received '0'."),
@@ -111,8 +127,11 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
             {"tfds_data_dir": "."},
             "One of `--glue_dir` and `--tfds_data_dir` is needed, received ['",
         ),
-        ({"sparsity": ".3"}, "Flag `--sparsity` does not go with `--tasks`, see --help for both."),
-        ({"task_name": "RTE"}, "Flag `--tasks` does not go with `--task_name`, see --help for bot"),
+        (
+            {"sparsity": ".3"},
+            "Flag `--sparsity` does not go with `--tasks`; see --help for both ways.",
+        ),
+        ({"task_name": "RTE"}, "Flag `--tasks` does not go with `--task_name`; see --help for bot"),
         (
             {"tasks": "XNLI", "tfds_data_dir": ".", "glue_dir": None},
             "The task 'XNLI' is not in TFDS, pass its files by another flag.",
@@ -134,17 +153,26 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
     (runner,) = found
     assert runner.shows_output and runner.folder == str(tmp_path / "out")
     assert [run.name for run in runner.runs] == [
-        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark")
+        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark", "export")
     ]
     assert f"--data_dir={demo_dir}" in runner.runs[0].flags
     assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/finetune_demo.flags says.
+
+
+def test_a_flag_file_among_the_flags_of_every_training(call, arguments, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
+    (tmp_path / "own.flags").write_text("# A comment.\n--holdout_examples=9\n")
+    call(sweep, *arguments(finetune_flags=f"--weight_decay=.1 --flagfile={tmp_path}/own.flags"))
+    dense, factorized = found[0].runs[:2]
+    assert "--holdout_examples=9" in dense.flags and "--holdout_examples=9" in factorized.flags
 
 
 def test_tasks_of_tfds(call, arguments, tmp_path, monkeypatch):
     found = []
     monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
     data = {"tasks": "RTE,mnli", "glue_dir": None, "tfds_data_dir": tmp_path}
-    assert "holds no runs" in call(sweep, *arguments(**data))
+    assert "does not exist" in call(sweep, *arguments(**data))
     flags = [run.flags for run in found[0].runs if run.stage == "dense"]
     assert {"--tfds=glue/rte", f"--tfds_data_dir={tmp_path}"} <= set(flags[0])
     assert {"--tfds=glue/mnli", "--task_name=MNLI"} <= set(flags[1])

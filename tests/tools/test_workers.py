@@ -1,13 +1,11 @@
 """Several workers over loopback: they train one model, and go on after one is killed."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from programs import Program
 from safetensors.numpy import load_file
 
 from bert_tf import stages
@@ -44,13 +42,7 @@ def flags(bert_dir, demo_dir, tmp_path_factory):
 
 
 def start(flags, folder, *more):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "flop_tools.finetune", *flags, f"--output_dir={folder}", *more],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    return Program("flop_tools.finetune", *flags, f"--output_dir={folder}", *more, TF_CONFIG=None)
 
 
 def start_workers(flags, folder, hosts):
@@ -63,21 +55,21 @@ def test_a_worker_is_killed_and_all_go_on(flags, tmp_path):
     hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     chief, worker = start_workers(flags, folder, hosts)
     while not list((folder / "checkpoints").glob("*.index")):
-        assert chief.poll() is None and worker.poll() is None, chief.communicate()[1]
+        assert chief.poll() is None and worker.poll() is None, (chief.text(), worker.text())
         time.sleep(0.02)
     worker.kill()
-    worker.communicate()
+    worker.wait()
     time.sleep(1)
     chief.kill()  # Where it did not notice yet.
-    chief.communicate()
+    chief.wait()
 
     chief, worker = start_workers(flags, folder, hosts)
-    texts = [process.communicate()[1] for process in (chief, worker)]
-    assert chief.returncode == worker.returncode == 0, texts
-    assert "Going on from step" in texts[0]
+    ends = [process.wait() for process in (chief, worker)]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert "Going on from step" in ends[0][1]
 
-    one = start(flags, tmp_path / "one")
-    assert one.wait() == 0
+    code, text = start(flags, tmp_path / "one").wait()
+    assert code == 0, text
     ours, theirs = (load_file(tmp_path / n / "model.safetensors") for n in ("two", "one"))
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, atol=1e-5, err_msg=name)

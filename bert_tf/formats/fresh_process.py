@@ -1,0 +1,36 @@
+"""Answers requests by a SavedModel as a stranger would, with TensorFlow and tensorflow-text alone.
+
+Usage: python -P fresh_process.py FOLDER REQUESTS.npz ANSWERS.npz
+
+Arrays of requests are named `number/signature/input`, those of answers `number/output`.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  Its operations are in the graph.
+
+
+def main(folder, requests, answers):
+    """Reads the requests, answers each one by the signature that it names, writes the answers."""
+    signatures = tf.saved_model.load(folder).signatures
+    asked, given = {}, {}
+    with np.load(requests) as file:
+        for key in file:
+            number, signature, name = key.split("/")
+            array = file[key]
+            value = tf.constant(array.tolist()) if array.dtype.kind == "U" else tf.constant(array)
+            asked.setdefault((number, signature), {})[name] = value
+    for (number, signature), inputs in asked.items():
+        for name, value in signatures[signature](**inputs).items():
+            array = value.numpy()
+            given[f"{number}/{name}"] = array if array.dtype != object else array.astype(np.bytes_)
+    np.savez(answers, **given)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

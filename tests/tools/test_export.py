@@ -1,0 +1,69 @@
+import json
+import shutil
+
+from flop_tools import export
+
+import numpy as np
+import pytest
+
+import bert_tf
+from bert_tf import exporting, model_dir, sweep
+from bert_tf.classifier import BertClassifier
+from flop_tf.projection import ProjectionSpec
+
+pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+
+
+def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
+    """Formats of one version by their flags; the next one has a number of its own."""
+    args = [f"--model_dir={bert_dir}", f"--output_dir={tmp_path / 'toy'}", "--dev_examples=10"]
+    data = ["--task_name=sst-2", f"--data_dir={demo_dir}"]
+    assert call(export, *args, *data, "--format=litert_int8,onnx") is None
+    report = json.loads((tmp_path / "toy/1" / exporting.REPORT_FILE).read_text())
+    assert list(report["formats"]) == ["litert_int8", "onnx"]
+    assert report["command"].startswith("tools/export.py --model_dir=")
+    assert (report["compared_on"], report["num_examples"]) == ("dev", 10)
+    assert "onnx differs by at most " in caplog.text and "eval_accuracy" in caplog.text
+    text = call(export, *args, *data)
+    assert text.startswith("export: error: The version '") and "--overwrite" in text
+    assert call(export, *args, *data, "--format=onnx", "--version=2") is None
+    assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == ["1", "2"]
+
+
+def test_the_plan_of_one_model_ends_with_an_export(call, bert_dir, demo_dir, tmp_path):
+    pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
+    task = sweep.SweepTask("SST-2", ("--task_name=SST-2", f"--data_dir={demo_dir}"), (), ())
+    plan = sweep.single(task, sweep.Settings(str(tmp_path), bert_dir))
+    shutil.copytree(bert_dir, tmp_path / "final")
+    assert call(export, *plan[-1].flags) is None
+    assert (tmp_path / plan[-1].done_file).is_file()
+    assert (tmp_path / "export/1/saved_model.pb").is_file()
+
+
+def test_bad_input_leaves_no_folder(call, bert_dir, tmp_path):
+    out = f"--output_dir={tmp_path / 'out'}"
+    model = bert_tf.load(bert_dir)
+    gate = ProjectionSpec(4, {"name": "hard_concrete", "config": {"axis": 0}})
+    specs = {(i, name): gate for i, name, *_ in model.config.projections()}
+    gated = BertClassifier(model.config.with_projections(specs))
+    model_dir.save(tmp_path / "gated", gated, bert_tf.load_tokenizer(bert_dir))
+    for folder, sentence in (
+        (tmp_path / "gated", f"The model in '{tmp_path}/gated' has gates, which are not exported;"),
+        (tmp_path, f"The folder '{tmp_path}' is no model directory: expected 'info.json' in it."),
+        (bert_dir, f"Argument `task_name` is needed: '{bert_dir}' does not say its task."),
+    ):
+        text = call(export, out, f"--model_dir={folder}")
+        assert text.startswith(f"export: error: {sentence}") and "\n" not in text
+    text = call(export, out, f"--model_dir={bert_dir}", "--format=pb")
+    assert text.startswith("export: error: Argument `formats` expects names of ['saved_model', ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_that_are_not_at_hand(call, bert_dir, tmp_path, caplog):
+    """Random tokens are compared; a vocabulary without a score is no reason to stop."""
+    args = [f"--model_dir={bert_dir}", "--task_name=SST-2", "--format=litert_float32"]
+    assert call(export, *args, f"--output_dir={tmp_path / 'toy'}") is None
+    report = json.loads((tmp_path / "toy/1" / exporting.REPORT_FILE).read_text())
+    assert report["compared_on"] == "random tokens" and report["scores"] == {}
+    assert report["formats"]["litert_float32"]["largest_difference"] < 1e-5
+    assert np.isfinite(report["num_examples"]) and "random tokens are compared" in caplog.text
