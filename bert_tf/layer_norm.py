@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from flop_tf.backend import keras
 
-
 _scopes = threading.local()
 
 
