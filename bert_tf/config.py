@@ -13,6 +13,9 @@ from flop_tf.projection import ProjectionSpec
 #: The projections of a block, in the order of the computation.
 PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
+#: Those of a block's input.
+ATTENTION_INPUTS = PROJECTIONS[:3]
+
 #: The task heads and the number of outputs of each, None where `num_labels` says it.
 HEADS = {"classifier": None, "span": 2}
 
@@ -35,11 +38,14 @@ class LayerConfig:
       intermediate_size: F, 0 or more; 0 leaves only the bias of the FFN output.
       projections: a `ProjectionSpec` for each name in `PROJECTIONS`; a name
         left out is dense.
+      fused_attention: whether query, key and value share their first product, as in
+        exported models; see `bert_tf.execution_plan`.
     """
 
     num_heads: int
     intermediate_size: int
     projections: dict = dataclasses.field(default_factory=dict)
+    fused_attention: bool = False
 
     def __post_init__(self):
         for name in ("num_heads", "intermediate_size"):

@@ -9,10 +9,11 @@ import math
 
 import tensorflow as tf
 
-from bert_tf.config import BertConfig
+from bert_tf.config import ATTENTION_INPUTS, BertConfig
 from bert_tf.dropout import StepDropout
 from bert_tf.layer_norm import LayerNorm
 from flop_tf.backend import keras
+from flop_tf.fused import FusedProjections
 
 #: The model's inputs, named as in tf-models; int32 `[B, T]` each.
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
@@ -94,7 +95,13 @@ class TransformerBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config
         self.layer = config.layers[index]
+        if self.layer.fused_attention:
+            specs = [self.layer.projection(name) for name in ATTENTION_INPUTS]
+            units = [self.layer.num_heads * config.head_size] * len(specs)
+            self.attention_inputs = FusedProjections(units, [spec.rank for spec in specs])
         for name in self.layer.names():
+            if self.layer.fused_attention and name in ATTENTION_INPUTS:
+                continue
             units = self.layer.shape(name, config.hidden_size, config.head_size)[1]
             spec = self.layer.projection(name)
             setattr(self, name, spec.make(units, name=name, kernel_initializer=initializer(config)))
@@ -141,9 +148,12 @@ class TransformerBlock(keras.layers.Layer):
         """Returns the context `[B T, N D]` of all heads."""
         shape = tf.shape(attention_bias)
         heads = [shape[0], shape[3], self.layer.num_heads, self.config.head_size]
+        if self.layer.fused_attention:
+            projected = self.attention_inputs(hidden)
+        else:
+            projected = [getattr(self, n)(hidden, training=training) for n in ATTENTION_INPUTS]
         query, key, value = (
-            tf.transpose(tf.reshape(projection(hidden, training=training), heads), [0, 2, 1, 3])
-            for projection in (self.query, self.key, self.value)
+            tf.transpose(tf.reshape(projection, heads), [0, 2, 1, 3]) for projection in projected
         )
         scores = tf.matmul(query / math.sqrt(self.config.head_size), key, transpose_b=True)
         probabilities = tf.nn.softmax(scores + attention_bias)

@@ -1,0 +1,115 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bert_tf import execution_plan, model_task
+from bert_tf.classifier import BertClassifier
+from bert_tf.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.latency_table import LatencyTable
+from flop_tf.projection import ProjectionSpec
+
+CONFIG = BertConfig(
+    vocab_size=31,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=48,
+    max_position_embeddings=16,
+    initializer_range=0.3,
+)
+RANKS = {"query": 5, "key": 16, "value": 30, "attention_output": 3, "ffn_in": 17, "ffn_out": 0}
+
+
+def model_of(ranks):
+    specs = {(i, name): ProjectionSpec(rank) for i in (0, 1) for name, rank in ranks.items()}
+    return BertClassifier(CONFIG.with_projections(specs))
+
+
+def table(cost):
+    """A table whose seconds are a function of inputs and outputs."""
+    sizes = sorted({32, 48, 96, *range(1, 97)})
+    products = {(k, n): float(cost(k, n)) for k in sizes for n in sizes}
+    return LatencyTable(tokens=64, products=products, copy=0.0, environment={})
+
+
+def chosen(ranks, cost):
+    plan, _ = execution_plan.choose(model_of(ranks).config, table(cost))
+    layer = plan.layers[0]
+    return {name: layer.projection(name).rank for name in layer.names()}, layer.fused_attention
+
+
+def work(inputs, outputs):
+    return 1e-9 * inputs * outputs
+
+
+def call(inputs, outputs):
+    """Every product takes as long, whatever its size."""
+    return 1e-3
+
+
+def vectors(inputs, outputs):
+    """Sizes are worth the next multiple of 16."""
+    return 1e-9 * (-(-inputs // 16) * 16) * (-(-outputs // 16) * 16)
+
+
+def test_by_multiplications_alone():
+    ranks, _ = chosen(RANKS, work)
+    assert ranks == {**RANKS, "value": None, "ffn_in": 17}
+    ranks, _ = chosen({**RANKS, "ffn_in": 20}, work)
+    assert ranks["ffn_in"] is None  # 20 * 80 = 1600 multiplications, 32 * 48 = 1536 of the kernel.
+
+
+def test_where_products_cost_alike_everything_is_merged_and_fused():
+    ranks, fused = chosen(RANKS, call)
+    assert fused and set(ranks.values()) == {None, 0} and ranks["ffn_out"] == 0
+
+
+def test_ties_go_to_fewer_parameters():
+    ranks, _ = chosen({**RANKS, "query": 5}, vectors)
+    assert ranks["query"] == 5
+    ranks, _ = chosen({**RANKS, "ffn_in": 9}, lambda k, n: vectors(k, n) + 1e-7 * (9 in (k, n)))
+    assert ranks["ffn_in"] == 16
+
+
+@pytest.mark.parametrize("cost", [work, call, vectors, lambda k, n: vectors(k, n) + 1e-5])
+@pytest.mark.parametrize("ranks", [RANKS, {**RANKS, "key": None}, {}], ids=["all", "some", "dense"])
+def test_a_plan_computes_what_its_source_does(cost, ranks):
+    model = model_of(ranks)
+    plan, rows = execution_plan.choose(model.config, table(cost))
+    planned = execution_plan.apply(model, plan)
+    for features in model_task.random_features(CONFIG, 13, num_batches=2):
+        np.testing.assert_allclose(
+            planned(features, training=False), model(features, training=False), atol=1e-5
+        )
+    assert [row["projection"] for row in rows] == [
+        f"blocks.{i}.{name}" for i, name, *_ in model.config.projections()
+    ]
+
+
+def test_every_form_of_fusing():
+    model = model_of({**RANKS, "key": None})
+    for specs in (
+        {name: ProjectionSpec() for name in ATTENTION_INPUTS},
+        {"query": ProjectionSpec(16), "key": ProjectionSpec(), "value": ProjectionSpec(30)},
+    ):
+        layers = tuple(
+            dataclasses.replace(
+                layer, projections={**layer.projections, **specs}, fused_attention=True
+            )
+            for layer in model.config.layers
+        )
+        plan = dataclasses.replace(model.config, layers=layers)
+        planned = execution_plan.apply(model, plan)
+        (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
+        np.testing.assert_allclose(
+            planned(features, training=False), model(features, training=False), atol=1e-5
+        )
+
+
+def test_without_heads():
+    config = dataclasses.replace(
+        CONFIG, layers=tuple(dataclasses.replace(one, num_heads=0) for one in CONFIG.layers)
+    )
+    plan, rows = execution_plan.choose(config, table(work))
+    assert not plan.layers[0].fused_attention and len(rows) == 6
