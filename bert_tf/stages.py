@@ -1,5 +1,6 @@
 """The steps of the FLOP chain around training, from folder to folder."""
 
+import collections
 import os
 
 import numpy as np
@@ -133,6 +134,7 @@ def factorize(
         if holdout_examples:
             examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
         encoded = task.encode(examples, tokenizer, length, training=True)
+        logging.info("Collecting the statistics of %d batches ...", calibration_batches)
         statistics = _statistics(init, source, task, encoded, calibration_batches, seed)
     model, origin = compression.factorize(
         source,
@@ -144,7 +146,18 @@ def factorize(
     )
     for path, how in sorted(origin.items()):
         logging.info("%-18s %s", how, path)
+    logging.info("\nOf %d weights %s.", len(origin), _summary(origin))
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
+
+
+def _summary(origin):
+    counts = collections.Counter(origin.values())
+    meanings = {
+        compression.CARRIED: "came from the checkpoint",
+        compression.FACTORIZED: "are factors of its kernels",
+        compression.NEW: "are new",
+    }
+    return ", ".join(f"{counts[how]} {text} ({how})" for how, text in meanings.items())
 
 
 def _find_task(info, task_name, data_dir, tfds, **columns):

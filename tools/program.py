@@ -62,6 +62,10 @@ def run(main, define_flags):
     _own_flags.update(set(FLAGS) - libraries)
     try:
         app.run(main, flags_parser=_parse)
+    except KeyboardInterrupt:
+        name = pathlib.Path(sys.argv[0]).stem
+        print(f"{name}: stopped; the same command goes on or starts again.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
