@@ -15,14 +15,8 @@ def run_all(*args, cwd=None):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (
-            ["--taskname=RTE"],
-            f"unknown argument '--taskname=RTE'{ALL}",
-        ),
-        (
-            ["--epochs="],
-            f"unknown argument '--epochs='{ALL}",
-        ),
+        (["--taskname=RTE"], f"unknown argument '--taskname=RTE'{ALL}"),
+        (["--epochs="], f"unknown argument '--epochs='{ALL}"),
         (["RTE"], f"unknown argument 'RTE'{ALL}"),
         (["--bert_dir=."], "--data_dir and --bert_dir need --task_name beside them, or --tasks."),
     ],
