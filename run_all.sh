@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From a pretrained BERT to smaller ones that score about the same. Without arguments: the
-# demonstration, under 10 minutes on two cores. On real data, one model (the last three are optional):
+# demonstration, under 10 minutes on two cores (and 4 for .venv, once). On real data, one model
+# (the last three are optional):
 #   ./run_all.sh --task_name=SST-2 --data_dir=glue/SST-2 --bert_dir=uncased_L-12_H-768_A-12 \
 #                --output_dir=runs/sst2 --sparsity=.6 --epochs=3
 # or many, and a report on them; this is the grid of the original, with three seeds:
@@ -23,8 +24,12 @@ for argument in "$@"; do
     --tasks=?* | --glue_dir=?* | --tfds_data_dir=?* | --learning_rates=?* | --sparsities=?* | \
       --seeds=?* | --finetune_flags=?*) task=sweep ;;
     --overwrite | --benchmark | --nobenchmark | --benchmark_flags=?* | --configs_dir=?*) ;;
+    -h | --help)
+      sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit ;;
     *)
-      echo "run_all.sh: error: unknown argument '$argument', the head of this file has all." >&2
+      echo "run_all.sh: error: unknown argument '$argument', expected --name=value;" \
+        "./run_all.sh --help shows all." >&2
       exit 1 ;;
   esac
 done

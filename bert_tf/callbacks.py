@@ -66,7 +66,8 @@ class ProgressLine(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Updates the line."""
-        shown = {"loss": logs["loss"], **self.scores}
+        # Without the Lagrangian, whose size says nothing about the task.
+        shown = {"loss": logs["loss"] - logs.get("lagrangian_loss", 0.0), **self.scores}
         if "expected_sparsity" in logs:
             shown["expected"] = logs["expected_sparsity"]
             shown["target"] = logs["target_sparsity"]
@@ -132,6 +133,10 @@ class FixGatesAndSay(FixGates):
         super().fix(shift)
         self.fixed_variable.assign(True)
         stored = float(self.sparsity.stored_sparsity())
+        with tqdm.tqdm.external_write_mode(sys.stderr):  # Not behind the progress line.
+            self._say(shift, stored)
+
+    def _say(self, shift, stored):
         logging.info(
             "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
             "asked %.4f.",
@@ -177,49 +182,57 @@ class AtSteps(keras.callbacks.Callback):
             self.function(self.step, logs)
 
 
-class StopOnSigterm(keras.callbacks.Callback):
-    """Ends the program after the step in which SIGTERM comes, with a checkpoint of it.
+class StopOnSignal(keras.callbacks.Callback):
+    """Ends the program after the step in which SIGTERM or Ctrl-C comes, with a checkpoint of it.
+
+    A second Ctrl-C ends it at once.
 
     Args:
       checkpoints: the `RunCheckpoints` of the run.
       line: its `ProgressLine`, which ends before the last message.
 
     Raises:
-      SystemExit: with 143, as a process that SIGTERM ends.
+      SystemExit: with 143 or 130, as a process that such a signal ends.
     """
 
     def __init__(self, checkpoints, line):
         super().__init__()
         self.checkpoints = checkpoints
         self.line = line
-        self.received = False
-        self.previous = None
+        self.received = None
+        self.previous = {}
 
     def on_train_begin(self, logs=None):
-        """Takes the signal; Python allows it in the main thread only."""
+        """Takes the signals; Python allows it in the main thread only."""
         if threading.current_thread() is threading.main_thread():
-            self.previous = signal.signal(signal.SIGTERM, self._receive)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.previous[number] = signal.signal(number, self._receive)
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves and stops where the signal came."""
-        if not self.received:
+        if self.received is None:
             return
         self.on_train_end()
         self.line.on_train_end()
         self.checkpoints.save()
         self.checkpoints.finish()
         step = int(self.model.optimizer.iterations.numpy())
-        logging.info("Stopped by SIGTERM at step %d; the same command goes on from there.", step)
-        raise SystemExit(128 + signal.SIGTERM)
+        logging.info(
+            "Stopped by %s at step %d; the same command goes on from there.",
+            self.received.name,
+            step,
+        )
+        raise SystemExit(128 + self.received)
 
     def on_train_end(self, logs=None):
-        """Gives the signal back."""
-        if self.previous is not None:
-            signal.signal(signal.SIGTERM, self.previous)
-            self.previous = None
+        """Gives the signals back."""
+        while self.previous:
+            signal.signal(*self.previous.popitem())
 
-    def _receive(self, *_):
-        self.received = True
+    def _receive(self, number, _):
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
 
 
 def write_survivors(writer, step, model):

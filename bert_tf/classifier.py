@@ -38,7 +38,11 @@ class BertModel(GatedModel):
 
     def make_weights(self):
         """Creates the weights, so that they can be assigned by path; ends every constructor."""
-        self({name: keras.Input([None], dtype=tf.int32, name=name) for name in INPUT_NAMES})
+        specs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in INPUT_NAMES}
+        # Keras would take the shape of the first call for the only one a SavedModel accepts.
+        self._set_save_spec(specs)
+        # Called on a token, not on symbols: tracing every block takes twice as long.
+        self({name: tf.zeros([1, 1], tf.int32) for name in INPUT_NAMES})
 
     def compile(self, *args, distill_alpha=0.0, distill_temperature=1.0, **kwargs):
         """Configures training, see `GatedModel.compile`.

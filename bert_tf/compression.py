@@ -99,7 +99,7 @@ def remove_masks(model, threshold=0.0):
     if not 0 <= threshold < 1:
         raise ValueError(f"Argument `threshold` must be in [0, 1), received {threshold}.")
     if not model.gates:
-        raise ValueError("Argument `model` has no gates, so that there is nothing to remove.")
+        raise ValueError("The model has no gates, so that there is nothing to remove.")
     for gate in model.gates:
         gate.threshold = max(gate.threshold, threshold)
     specs, weights = {}, surgery.named_weights(model)

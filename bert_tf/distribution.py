@@ -126,13 +126,13 @@ def serve(options):
 def _task(options):
     """Returns `(cluster, kind, index)` of this process and makes sure that TF_CONFIG says so."""
     by_servers = options.distribution_strategy == "parameter_server"
-    if by_servers and "TF_CONFIG" not in os.environ:
-        raise ValueError(
-            "Argument `distribution_strategy=parameter_server` needs TF_CONFIG, which names a "
-            "chief, workers and parameter servers (ps)."
-        )
-    hosts = [host.strip() for host in options.worker_hosts.split(",") if host.strip()]
     if "TF_CONFIG" not in os.environ:
+        if by_servers:
+            raise ValueError(
+                "Argument `distribution_strategy=parameter_server` needs TF_CONFIG, which names a "
+                "chief, workers and parameter servers (ps)."
+            )
+        hosts = [host.strip() for host in options.worker_hosts.split(",") if host.strip()]
         if not hosts or not 0 <= options.task_index < len(hosts):
             raise ValueError(
                 f"Argument `distribution_strategy={options.distribution_strategy}` needs "
@@ -140,13 +140,12 @@ def _task(options):
                 f"{options.worker_hosts!r} and {options.task_index}."
             )
         distribute_utils.configure_cluster(",".join(hosts), options.task_index)
-    kinds = ("chief", "worker", "ps") if by_servers else ()
     try:
         config = json.loads(os.environ["TF_CONFIG"])
         task = config["task"]
         cluster, kind, index = config["cluster"], task["type"], int(task["index"])
-        for needed, number in ((kind, index), *((name, 0) for name in kinds)):
-            cluster[needed][number]
+        cluster[kind][index]  # Raises where it is not there, as the next line does.
+        [cluster[name][0] for name in ("chief", "worker", "ps") if by_servers]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
             f"TF_CONFIG must be JSON with `cluster`{', in it chief, worker and ps,' * by_servers} "

@@ -183,6 +183,8 @@ class BertEncoder(keras.layers.Layer):
             config.hidden_size, activation="tanh", kernel_initializer=initializer(config)
         )
 
+    # Nothing in here branches on tensors by `if`: AutoGraph would only make tracing slower.
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs, training=None):
         """Encodes a batch.
 

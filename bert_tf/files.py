@@ -8,6 +8,11 @@ import shutil
 import tempfile
 import uuid
 
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+# Of new files, as `open` makes them.
+_MODE = 0o666 & ~_UMASK
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -24,6 +29,7 @@ def replacing(path):
         yield aside
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
+        os.chmod(aside, _MODE)  # Some libraries write for the owner alone.
         os.replace(aside, path)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -236,7 +236,7 @@ class _Run:
             callbacks.Summaries(self.writer),
             callbacks.AtSteps(self._checkpoint, self.data.save_steps, self.total_steps),
             line,
-            callbacks.StopOnSigterm(self.checkpoints, line),
+            callbacks.StopOnSignal(self.checkpoints, line),
         ]
 
     def _checkpoint(self, step, logs):

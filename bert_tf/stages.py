@@ -1,5 +1,6 @@
 """The steps of the FLOP chain around training, from folder to folder."""
 
+import collections
 import os
 
 from absl import logging
@@ -131,6 +132,7 @@ def factorize(
         if holdout_examples:
             examples, _ = task.holdout(examples, holdout_examples, holdout_seed)
         encoded = task.encode(examples, tokenizer, length, training=True)
+        logging.info("Collecting the statistics of %d batches ...", calibration_batches)
         statistics = _statistics(init, source, task, encoded, calibration_batches, seed)
     model, origin = compression.factorize(
         source,
@@ -142,7 +144,18 @@ def factorize(
     )
     for path, how in sorted(origin.items()):
         logging.info("%-18s %s", how, path)
+    logging.info("\nOf %d weights %s.", len(origin), _summary(origin))
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
+
+
+def _summary(origin):
+    counts = collections.Counter(origin.values())
+    meanings = {
+        compression.CARRIED: "came from the checkpoint",
+        compression.FACTORIZED: "are factors of its kernels",
+        compression.NEW: "are new",
+    }
+    return ", ".join(f"{counts[how]} {text} ({how})" for how, text in meanings.items())
 
 
 def _check_fisher(source, task):

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+ALL = ", expected --name=value; ./run_all.sh --help shows all."
 
 
 def run_all(*args, cwd=None):
@@ -14,9 +15,9 @@ def run_all(*args, cwd=None):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["--taskname=RTE"], "unknown argument '--taskname=RTE', the head of this file has all."),
-        (["--epochs="], "unknown argument '--epochs=', the head of this file has all."),
-        (["RTE"], "unknown argument 'RTE', the head of this file has all."),
+        (["--taskname=RTE"], f"unknown argument '--taskname=RTE'{ALL}"),
+        (["--epochs="], f"unknown argument '--epochs='{ALL}"),
+        (["RTE"], f"unknown argument 'RTE'{ALL}"),
         (["--bert_dir=."], "--data_dir and --bert_dir need --task_name beside them, or --tasks."),
     ],
 )
@@ -45,3 +46,10 @@ def test_its_arguments_are_flags_of_the_sweep():
     names = set(re.findall(r"--(\w+)=\?", (ROOT / "run_all.sh").read_text()))
     assert names >= {"task_name", "tasks", "sparsities"}
     assert not {name for name in names if f'"{name}"' not in sweep}
+
+
+def test_help(tmp_path):
+    done = run_all("--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("From a pretrained BERT") and "--finetune_flags" in done.stdout
+    assert "set -euo" not in done.stdout

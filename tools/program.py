@@ -62,11 +62,13 @@ def run(main, define_flags):
     _own_flags.update(set(FLAGS) - libraries)
     try:
         app.run(main, flags_parser=_parse)
+    except KeyboardInterrupt:
+        print(f"{_name()}: stopped; the same command goes on or starts again.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
-        name = pathlib.Path(sys.argv[0]).stem
-        sys.exit(f"{name}: error: {' '.join(str(error).split())}")
+        sys.exit(f"{_name()}: error: {' '.join(str(error).split())}")
 
 
 def define_dataclass(cls):
@@ -131,6 +133,10 @@ def _command():
         if FLAGS[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _name():
+    return pathlib.Path(sys.argv[0]).stem
 
 
 def _end_with_parent():

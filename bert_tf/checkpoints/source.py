@@ -16,6 +16,9 @@ from bert_tf.checkpoints.variables import (
 from bert_tf.config import BertConfig
 from bert_tf.text_files import read_lines
 
+# Rows of a word embedding beyond its vocabulary; more of them mean another vocabulary.
+_MOST_PADDING = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -146,11 +149,16 @@ def _beside(folder, name):
 
 
 def _check_vocab(vocab_file, config):
-    """Fewer tokens than rows are normal: embeddings are padded. More could not be looked up."""
+    """Some rows more than tokens are normal: embeddings are padded. More tokens have no row."""
     num_tokens = len(read_lines(vocab_file, "vocabulary"))
     if num_tokens > config.vocab_size:
         raise ValueError(
             f"The vocabulary {vocab_file!r} has {num_tokens} lines, more than the "
+            f"{config.vocab_size} rows of the word embedding; take the one of this checkpoint."
+        )
+    if config.vocab_size - num_tokens >= _MOST_PADDING:
+        raise ValueError(
+            f"The vocabulary {vocab_file!r} has {num_tokens} lines, too few for the "
             f"{config.vocab_size} rows of the word embedding; take the one of this checkpoint."
         )
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from bert_tf.checkpoints import google_tf1, read_source
 from bert_tf.checkpoints.translation import translate
@@ -353,6 +353,18 @@ def test_values_that_are_not_finite_are_named(hugging_face_dir, value):
 
     edit_tensors(hugging_face_dir, spoil)
     with pytest.raises(ValueError, match=r"NaN or infinite .*: encoder\.layer\.1\.output\.den"):
+        read_source(hugging_face_dir)
+
+
+def test_vocabulary_of_another_checkpoint(hugging_face_dir, tmp_path):
+    rows = 11 + 1024
+    weights = load_file(hugging_face_dir / "model.safetensors")
+    for name, array in weights.items():
+        if "word_embeddings" in name:
+            weights[name] = np.resize(array, [rows, array.shape[1]])
+    save_file(weights, hugging_face_dir / "model.safetensors")
+    write_config(hugging_face_dir, vocab_size=rows)
+    with pytest.raises(ValueError, match=r"vocab.txt' has 3 lines, too few for the 1035 rows of"):
         read_source(hugging_face_dir)
 
 

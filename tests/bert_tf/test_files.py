@@ -36,6 +36,14 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_everybody_may_read(tmp_path):
+    with files.replacing(tmp_path / "a") as aside:
+        os.close(os.open(aside, os.O_CREAT, 0o600))
+    files.write_text(tmp_path / "b", "")
+    (tmp_path / "c").write_text("")
+    assert len({(tmp_path / name).stat().st_mode for name in "abc"}) == 1
+
+
 def test_replacing_folder(tmp_path):
     path = tmp_path / "folder"
     for text in ("old", "new"):

@@ -111,8 +111,8 @@ def test_in_a_process_of_its_own(task):
     assert len(end.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("share", [0.5, 2.0])
-def test_a_full_disk(call, task, tmp_path, share):
+@pytest.mark.parametrize(("share", "what"), [(0.5, "The "), (2.0, "A checkpoint up to step ")])
+def test_a_full_disk(call, task, tmp_path, share, what):
     """Half of the weights' size stops them; twice it stops the checkpoint, which has moments."""
     args = arguments(task)
     assert call(finetune, *args) is None
@@ -122,7 +122,7 @@ def test_a_full_disk(call, task, tmp_path, share):
         "flop_tools.finetune", *args, "--seed=1", "--overwrite", file_size=limit
     ).wait()
     assert code == 1 and "Traceback" not in text
-    assert text.splitlines()[-1].startswith("finetune: error: ")
+    assert text.splitlines()[-1].startswith(f"finetune: error: {what}")
     assert "cannot be written to" in text.splitlines()[-1]
     assert (tmp_path / "out/model.safetensors").read_bytes() == before
     assert os.listdir(tmp_path) == ["out"]

@@ -13,6 +13,8 @@ def main(_):
         raise OSError(28, "No space left on device", "weights")
     if opinion == "full graph":
         raise tf.errors.ResourceExhaustedError(None, None, "events.1; No space left on device")
+    if opinion == "stop":
+        raise KeyboardInterrupt
     if opinion == "bug":
         raise RuntimeError("a bug")
     if opinion != "good":
@@ -57,6 +59,11 @@ def test_success(call, capsys):
 def test_bad_input_is_one_sentence(call, argument, sentence):
     # A text as exit code is what Python prints to stderr, with 1 as the real code.
     assert call(argument) == f"tool: error: {sentence}"
+
+
+def test_ctrl_c(call, capsys):
+    assert call("--opinion=stop") == 130
+    assert capsys.readouterr().err == "tool: stopped; the same command goes on or starts again.\n"
 
 
 def test_a_bug_keeps_its_traceback(call):

@@ -45,7 +45,7 @@ def test_remove_mask(call, gated_dir, demo_dir, tmp_path, threshold, rank, caplo
 def test_bad_input_leaves_no_folder(call, bert_dir, gated_dir, tmp_path):
     out = f"--output_folder_dir={tmp_path / 'out'}"
     text = call(remove_mask, out, f"--checkpoint={bert_dir}")
-    assert text.startswith("remove_mask: error: Argument `model` has no gates, so that there is")
+    assert text.startswith("remove_mask: error: The model has no gates, so that there is")
     text = call(remove_mask, out, f"--checkpoint={gated_dir}", "--threshold=1")
     assert text == "remove_mask: error: Argument `threshold` must be in [0, 1), received 1.0."
     assert not (tmp_path / "out").exists()

@@ -11,8 +11,6 @@ from safetensors.numpy import load_file
 
 from bert_tf import stages
 
-ENDED_BY_SIGTERM = 128 + signal.SIGTERM
-
 
 @pytest.fixture(scope="module")
 def command(bert_dir, demo_dir, tmp_path_factory):
@@ -110,15 +108,16 @@ def test_killed_at_several_moments(command, unbroken, tmp_path):
     assert not any("temp" in name for name in listdir(folder / "checkpoints"))
 
 
-def test_sigterm_saves_and_exits(command, unbroken, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_saves_and_exits(command, unbroken, tmp_path, number):
     folder = tmp_path / "out"
     process = command(folder)
     assert wait_for(lambda: checkpoints(folder), process)
-    process.terminate()
+    os.kill(process.pid, number)
     code, text = process.wait()
-    assert code == ENDED_BY_SIGTERM, text
+    assert code == 128 + number, text
     line = text.splitlines()[-1]
-    assert line.startswith("Stopped by SIGTERM at step ")
+    assert line.startswith(f"Stopped by {number.name} at step ")
     step = int(line.split("step ")[1].split(";")[0])
     assert f"ckpt-{step}" in checkpoints(folder)
     code, text = command(folder).wait()
