@@ -113,6 +113,8 @@ class BertConfig:
       num_labels: outputs of the task head; 1 of a classifier is a regression.
       head: "classifier" of the pooled output, or "span": start and end over the tokens.
       layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
+      fused_layer_norm: whether inference computes LayerNorm in one operation, see
+        `bert_tf.layer_norm`; exported models for few tokens do not.
 
     Raises:
       ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
@@ -133,6 +135,7 @@ class BertConfig:
     num_labels: int = 2
     head: str = "classifier"
     layers: tuple = ()
+    fused_layer_norm: bool = True
 
     def __post_init__(self):
         for name in (

@@ -44,6 +44,10 @@ def _gelu_erf(inputs):
     return 0.5 * inputs * (1.0 + tf.math.erf(inputs * math.sqrt(0.5)))
 
 
+def _layer_norm(config):
+    return LayerNorm(config.fused_layer_norm, epsilon=config.layer_norm_eps)
+
+
 @keras.saving.register_keras_serializable("bert_tf")
 class BertEmbeddings(keras.layers.Layer):
     """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B T, H]`.
@@ -64,17 +68,18 @@ class BertEmbeddings(keras.layers.Layer):
             shape = [rows, config.hidden_size]
             weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
             setattr(self, name, weight)
-        self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
+        self.layer_norm = _layer_norm(config)
         self.dropout = StepDropout(config.hidden_dropout_prob, seed=_EMBEDDING_SEED)
 
     def call(self, word_ids, type_ids, training=None):
         """Returns the embedded tokens `[B T, H]`."""
         outputs = tf.gather(self.word_embeddings, word_ids)
         outputs += tf.convert_to_tensor(self.position_embeddings)[: tf.shape(word_ids)[1]]
-        # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
-        types = tf.one_hot(type_ids, self.config.type_vocab_size, dtype=outputs.dtype)
-        outputs += tf.tensordot(types, tf.convert_to_tensor(self.token_type_embeddings), 1)
         outputs = tf.reshape(outputs, [-1, self.config.hidden_size])
+        # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
+        types = tf.reshape(type_ids, [-1])
+        types = tf.one_hot(types, self.config.type_vocab_size, dtype=outputs.dtype)
+        outputs += tf.matmul(types, tf.convert_to_tensor(self.token_type_embeddings))
         return self.dropout(self.layer_norm(outputs, training=training), training=training)
 
 
@@ -110,8 +115,8 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_dropout = StepDropout(config.attention_probs_dropout_prob, seed=seed)
         self.attention_output_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 1)
         self.ffn_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 2)
-        self.attention_norm = LayerNorm(epsilon=config.layer_norm_eps)
-        self.ffn_norm = LayerNorm(epsilon=config.layer_norm_eps)
+        self.attention_norm = _layer_norm(config)
+        self.ffn_norm = _layer_norm(config)
 
     def call(self, hidden, attention_bias, training=None):
         """Returns `(outputs [B T, H], inputs)`.
@@ -155,7 +160,9 @@ class TransformerBlock(keras.layers.Layer):
         query, key, value = (
             tf.transpose(tf.reshape(projection, heads), [0, 2, 1, 3]) for projection in projected
         )
-        scores = tf.matmul(query / math.sqrt(self.config.head_size), key, transpose_b=True)
+        if not self.layer.fused_attention:  # Its weights hold the scale.
+            query = query / math.sqrt(self.config.head_size)
+        scores = tf.matmul(query, key, transpose_b=True)
         probabilities = tf.nn.softmax(scores + attention_bias)
         probabilities = self.attention_dropout(probabilities, training=training)
         context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])

@@ -2,22 +2,23 @@
 
 A plan is a `BertConfig`: a projection keeps its factors, has their rank rounded up to one that
 the processor likes, or becomes its dense kernel; query, key and value may share their first
-product. The model of a plan computes what its source does.
+product, with the scale of attention in the query's weights; LayerNorm is one operation or
+several. The model of a plan computes what its source does.
 M tokens, I inputs, O outputs, R rank.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
-from bert_tf import heads
+from bert_tf import heads, latency_table
 from bert_tf.config import ATTENTION_INPUTS
-from bert_tf.latency_table import ALIGNMENT
 from flop_tf import budget, surgery
 from flop_tf.projection import ProjectionSpec
 
 # A form that is slower by less than this may win by fewer parameters: measurements are no better.
-_TIE = 0.02
+_TIE = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +53,17 @@ def choose(config, table):
     for index, layer in enumerate(config.layers):
         shapes = {n: layer.shape(n, config.hidden_size, config.head_size) for n in layer.names()}
         best = {
-            name: _best(_forms(layer.projection(name), *shape, table))
+            name: _best(_forms(name, layer.projection(name), *shape, table))
             for name, shape in shapes.items()
         }
-        fused = _fused([best[n].specs[0] for n in ATTENTION_INPUTS if n in best], shapes, table)
-        separate = [best[name] for name in ATTENTION_INPUTS if name in best]
-        if fused:
-            together = Form(
-                sum(form.seconds for form in separate),
-                sum(form.parameters for form in separate),
-                tuple(form.specs[0] for form in separate),
-            )
-            chosen = _best([together, *fused])
-            is_fused = chosen is not together
-            for name, spec in zip(ATTENTION_INPUTS, chosen.specs, strict=True):
-                best[name] = Form(chosen.seconds / 3, chosen.parameters // 3, (spec,))
-        else:
-            is_fused = False
+        is_fused = False
+        if layer.num_heads:
+            separate = _joined([best[name] for name in ATTENTION_INPUTS])
+            specs = [layer.projection(name) for name in ATTENTION_INPUTS]
+            chosen = _best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
+            is_fused = chosen is not separate
+            if is_fused:
+                best.update(_parts(chosen))
         specs = {name: form.specs[0] for name, form in best.items()}
         layers.append(dataclasses.replace(layer, projections=specs, fused_attention=is_fused))
         rows += [
@@ -82,7 +77,10 @@ def choose(config, table):
             }
             for name, form in best.items()
         ]
-    return dataclasses.replace(config, layers=tuple(layers)), rows
+    norms = (latency_table.FUSED_NORM, latency_table.PLAIN_NORM)
+    fused, plain = (table.seconds(way, config.hidden_size, config.hidden_size) for way in norms)
+    plan = dataclasses.replace(config, layers=tuple(layers), fused_layer_norm=fused <= plain)
+    return plan, rows
 
 
 def apply(model, plan):
@@ -97,42 +95,64 @@ def apply(model, plan):
         _reform(weights, f"encoder.blocks.{index}.{name}", spec)
     for index, layer in enumerate(plan.layers):
         if layer.fused_attention:
-            _fuse(weights, f"encoder.blocks.{index}")
+            _fuse(weights, f"encoder.blocks.{index}", 1 / math.sqrt(plan.head_size))
     planned = heads.make(plan)
     surgery.assign_weights(planned, weights)
     return planned
 
 
-def _forms(spec, inputs, outputs, table):
-    """Returns the ways to compute one projection."""
+def _forms(name, spec, inputs, outputs, table):
+    """Returns the ways to compute one projection; query, key and value share the time of three."""
     if spec.rank == 0:
         return [Form(0.0, 0, (spec,))]
-    dense = Form(table.seconds(inputs, outputs), inputs * outputs, (ProjectionSpec(),))
-    if spec.rank is None:
-        return [dense]
-    return [
-        Form(
-            table.seconds(inputs, rank) + table.seconds(rank, outputs),
-            budget.factorized_parameters(inputs, outputs, rank),
-            (ProjectionSpec(rank),),
-        )
-        for rank in sorted({spec.rank, -(-spec.rank // ALIGNMENT) * ALIGNMENT})
-    ] + [dense]
-
-
-def _fused(specs, shapes, table):
-    """Returns the ways to compute query, key and value together: as they are, or all dense."""
-    if not specs or any(spec.rank == 0 for spec in specs):
-        return []
-    inputs, outputs = shapes[ATTENTION_INPUTS[0]]
-    forms = []
-    for some in {tuple(specs), (ProjectionSpec(),) * len(specs)}:
-        widths = [outputs if spec.rank is None else spec.rank for spec in some]
-        seconds = table.seconds(inputs, sum(widths)) + table.copy * table.tokens * sum(widths)
-        seconds += sum(table.seconds(s.rank, outputs) for s in some if s.rank is not None)
-        parameters = sum(budget.kernel_parameters(inputs, outputs, s.rank) for s in some)
-        forms.append(Form(seconds, parameters, some))
+    dense, factors, share = latency_table.DENSE, latency_table.FACTORS, 1
+    if name in ATTENTION_INPUTS:
+        dense, factors = latency_table.SEPARATE_DENSE, latency_table.SEPARATE_FACTORS
+        share = 1 / len(ATTENTION_INPUTS)
+    seconds = share * table.seconds(dense, inputs, outputs)
+    forms = [Form(seconds, inputs * outputs, (ProjectionSpec(),))]
+    for rank in sorted({spec.rank, _rounded(spec.rank)}) if spec.rank else ():
+        seconds = share * table.seconds(factors, inputs, outputs, [rank])
+        parameters = budget.factorized_parameters(inputs, outputs, rank)
+        forms.append(Form(seconds, parameters, (ProjectionSpec(rank),)))
     return forms
+
+
+def _fused(specs, inputs, outputs, table):
+    """Returns the ways to compute query, key and value together: dense, and by their factors."""
+    if any(spec.rank == 0 for spec in specs):
+        return []
+    count = len(specs)
+    dense = table.seconds(latency_table.FUSED_DENSE, inputs, outputs)
+    forms = [Form(dense, count * inputs * outputs, (ProjectionSpec(),) * count)]
+    ranks = [spec.rank for spec in specs]
+    if None not in ranks:
+        for some in {tuple(ranks), tuple(map(_rounded, ranks))}:
+            seconds = table.seconds(latency_table.FUSED_FACTORS, inputs, outputs, some)
+            parameters = budget.factorized_parameters(inputs, outputs, sum(some))
+            forms.append(Form(seconds, parameters, tuple(map(ProjectionSpec, some))))
+    return forms
+
+
+def _rounded(rank):
+    """Returns the next rank that is aligned."""
+    return -(-rank // latency_table.ALIGNMENT) * latency_table.ALIGNMENT
+
+
+def _joined(forms):
+    """Returns several projections in their own forms as one."""
+    return Form(
+        sum(form.seconds for form in forms),
+        sum(form.parameters for form in forms),
+        tuple(form.specs[0] for form in forms),
+    )
+
+
+def _parts(form):
+    """Returns the shares of query, key and value in a form of all three."""
+    count = len(form.specs)
+    parts = [Form(form.seconds / count, form.parameters // count, (spec,)) for spec in form.specs]
+    return dict(zip(ATTENTION_INPUTS, parts, strict=True))
 
 
 def _best(forms):
@@ -157,17 +177,21 @@ def _reform(weights, path, spec):
     weights[f"{path}.factor_out"] = np.pad(factor_out, [(0, more), (0, 0)])
 
 
-def _fuse(weights, block):
-    """Gives query, key and value of a block the weights of a `FusedProjections`."""
+def _fuse(weights, block, scale):
+    """Gives query, key and value of a block the weights of a `FusedProjections`.
+
+    Scaling the query's weights is scaling the scores.
+    """
     kernels, biases = [], []
     for index, name in enumerate(ATTENTION_INPUTS):
         path = f"{block}.{name}"
-        biases.append(weights.pop(f"{path}.bias"))
+        factor = np.float32(scale if name == "query" else 1)
+        biases.append(factor * weights.pop(f"{path}.bias"))
         if f"{path}.kernel" in weights:
-            kernels.append(weights.pop(f"{path}.kernel"))
+            kernels.append(factor * weights.pop(f"{path}.kernel"))
         else:
             kernels.append(weights.pop(f"{path}.factor_in"))
-            out = weights.pop(f"{path}.factor_out")
+            out = factor * weights.pop(f"{path}.factor_out")
             weights[f"{block}.attention_inputs.factor_out_{index}"] = out
     weights[f"{block}.attention_inputs.kernel"] = np.concatenate(kernels, axis=1)
     weights[f"{block}.attention_inputs.bias"] = np.concatenate(biases)

@@ -5,7 +5,7 @@
 | `saved_model.pb`, `variables` | the SavedModel, for TensorFlow Serving |
 | `model_PRECISION.tflite`, `model.onnx` | the other formats |
 | `assets` | `vocab.txt`, and `labels.txt` in the order of the logits |
-| `assets.extra` | `export.json` with the comparison, and requests that warm a server up |
+| `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
 """
 
 import importlib.metadata
@@ -15,11 +15,27 @@ import shutil
 import numpy as np
 from absl import logging
 
-from bert_tf import comparison, files, formats, model_dir, model_task, services, timing
+from bert_tf import (
+    comparison,
+    dense_comparison,
+    execution_plan,
+    files,
+    formats,
+    latency_table,
+    model_dir,
+    model_info,
+    model_task,
+    services,
+    timing,
+)
 from bert_tf.formats.saved_model import WARMUP_FILE, write_warmup
 from bert_tf.serving import ServedModel
 
 REPORT_FILE = os.path.join("assets.extra", "export.json")
+TABLE_FILE = os.path.join("assets.extra", "latency_table.json")
+
+#: Batch size and length that decide where nobody says another shape.
+DEFAULT_SHAPE = (8, 128)
 
 # Examples in the requests that warm a server up.
 _WARMUP_SIZES = (1, 8, 32)
@@ -39,6 +55,9 @@ def export(
     tfds="",
     max_seq_length=None,
     dev_examples=1024,
+    optimize_for=None,
+    table_file="",
+    allow_slower=False,
     overwrite=False,
     command="",
 ):
@@ -55,6 +74,10 @@ def export(
       max_seq_length: tokens that texts are cut to; None takes those of the training, else the
         default of the task.
       dev_examples: of the dev set to compare on, where its data are at hand; 0 is all.
+      optimize_for: `(batch size, length)` that decides how projections are computed, see
+        `execution_plan`; None takes `DEFAULT_SHAPE`, or the positions of a shorter model.
+      table_file: latency table of the device, for as many tokens; empty measures this one.
+      allow_slower: whether a pruned model is exported that is slower than its dense one.
       overwrite: whether a version that exists is replaced.
       command: how this was called, for the report.
 
@@ -62,8 +85,8 @@ def export(
       The report, as in `REPORT_FILE`.
 
     Raises:
-      ValueError: if an argument or the model does not fit, a format cannot hold the model, or
-        one differs from it by more than its tolerance.
+      ValueError: if an argument or the model does not fit, a format cannot hold the model,
+        differs from it by more than its tolerance or is slower than the dense model.
       OSError: if a file cannot be written.
     """
     chosen = {name: formats.get(name) for name in format_names}
@@ -83,10 +106,16 @@ def export(
     service = services.get(task, tokenizer, length)
     if not data_dir and os.path.isdir(known_dir):
         data_dir = known_dir
+    shape = _shape(optimize_for, model.config)
+    table = _table(table_file, model.config, shape)
+    plan, choices = execution_plan.choose(model.config, table)
     compared = comparison.Comparison(model, service, data_dir, dev_examples)
     report = {
         "model": os.path.abspath(folder),
         "stage": info["stage"],
+        "optimize_for": list(shape),
+        "choices": choices,
+        "config": plan.to_dict(),
         "task": task.to_dict(),
         "max_seq_length": length,
         "compared_on": compared.description,
@@ -96,16 +125,25 @@ def export(
         "command": command,
         **_environment(),
     }
-    served = ServedModel(model, service, model.config.max_position_embeddings)
+    planned = execution_plan.apply(model, plan)
+    served = ServedModel(planned, service, model.config.max_position_embeddings)
     with files.replacing_folder(path) as aside:
         _write_assets(aside, service)
         for name, form in chosen.items():
             form.write(served, aside)
             report["formats"][name] = _compare(name, form, aside, compared)
+        if model_info.stage(model.config) != "dense":
+            speed = dense_comparison.measure(model, service, table, chosen, aside, shape)
+            if not allow_slower:
+                dense_comparison.check(speed, folder, shape)
+            for name, row in speed.items():
+                logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
+                report["formats"][name]["speed"] = row
         if "saved_model" in chosen:
             requests = _warmup_requests(service, compared.texts)
             model_name = os.path.basename(os.path.dirname(path))
             write_warmup(os.path.join(aside, WARMUP_FILE), requests, model_name)
+        table.save(os.path.join(aside, TABLE_FILE))
         files.write_json(os.path.join(aside, REPORT_FILE), report)
     logging.info("Exported to %s.", path)
     return report
@@ -138,6 +176,32 @@ def _check(folder, model, tokenizer):
             f"The vocabulary of {str(folder)!r} must fit the {rows} word embeddings of the model, "
             f"received {words} entries; take the one that it was trained with."
         )
+
+
+def _shape(optimize_for, config):
+    positions = config.max_position_embeddings
+    batch_size, length = optimize_for or (DEFAULT_SHAPE[0], min(DEFAULT_SHAPE[1], positions))
+    if batch_size < 1 or not 1 <= length <= positions:
+        raise ValueError(
+            "Argument `optimize_for` must be a batch size from 1 on and a length in "
+            f"[1, {positions}], the positions of the model, received {batch_size}x{length}."
+        )
+    return batch_size, length
+
+
+def _table(path, config, shape):
+    """Returns the latency table in a file, or that of this device."""
+    tokens = shape[0] * shape[1]
+    if not path:
+        logging.info("Measuring how long products of %d tokens take on this device.", tokens)
+        return latency_table.measure(config, tokens)
+    table = latency_table.LatencyTable.load(path)
+    if table.tokens != tokens:
+        raise ValueError(
+            f"The latency table {path!r} must be of {tokens} tokens, as optimize_for="
+            f"{shape[0]}x{shape[1]} has, received one of {table.tokens}."
+        )
+    return table
 
 
 def _compare(name, form, folder, compared):

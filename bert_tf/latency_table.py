@@ -1,6 +1,6 @@
-"""How long products of matrices take on a device: measured once, kept in a file, looked up.
+"""How long each way to compute a projection takes on a device: measured once, kept, looked up.
 
-M tokens, K inputs, N outputs, D one of a model's own sizes, R rank.
+M tokens, I inputs, O outputs, R rank.
 """
 
 import dataclasses
@@ -11,65 +11,84 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import files, timing
+from bert_tf.config import ATTENTION_INPUTS
+from bert_tf.layer_norm import LayerNorm
+from flop_tf.backend import keras
+from flop_tf.factorized import FactorizedDense
+from flop_tf.fused import FusedProjections
 
-#: Sizes that are a multiple of it are faster: a vector of the processor holds that many numbers.
+#: Ranks that are a multiple of it are faster: a vector of the processor holds that many numbers.
 ALIGNMENT = 16
 
-# Ranks that are measured beside a model's own sizes; those between are interpolated.
-_RANKS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1152, 1536, 2304, 3072)
+#: The ways of one projection: a kernel, or two factors.
+DENSE, FACTORS = "dense", "factors"
+#: Those of query, key and value: side by side, which cores share among them, or in one layer.
+SEPARATE_DENSE, SEPARATE_FACTORS = "separate_dense", "separate_factors"
+FUSED_DENSE, FUSED_FACTORS = "fused_dense", "fused_factors"
+#: LayerNorm of H numbers, in one operation or in several.
+FUSED_NORM, PLAIN_NORM = "fused_norm", "plain_norm"
+
+_ONE = ((DENSE, FACTORS),)
+_THREE = ((SEPARATE_DENSE, SEPARATE_FACTORS), (FUSED_DENSE, FUSED_FACTORS))
+# Ranks that are measured; those between are interpolated.
+_RANKS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 # How far beside them ranks are measured that are no multiple of the alignment.
 _ASIDE = 3
-# Products one after the other in one call, so that the call itself hardly counts.
+# Layers one after the other in one call, so that the call itself hardly counts.
 _REPEATS = 4
+# Of all rounds, the share that may be faster than what is taken: others disturb, none helps.
+_QUANTILE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
 class LatencyTable:
-    """Seconds of `x [M, K] · W [K, N] + b`.
+    """Seconds of layers `[M, I] -> [M, O]`: projections with their bias, and LayerNorm.
 
     Args:
       tokens: M.
-      products: seconds by `(K, N)`.
-      copy: seconds for one of the numbers that are copied where a result is split.
+      forms: `{(way, I, O): {R: seconds}}`; R of a dense way is 0. The seconds of query, key and
+        value are those of all three, and R is their mean.
       environment: device, threads and versions, see `bert_tf.timing.environment`.
     """
 
     tokens: int
-    products: dict
-    copy: float
+    forms: dict
     environment: dict
 
-    def seconds(self, inputs, outputs):
-        """Returns the seconds of a product, interpolated between ranks that were measured.
+    def seconds(self, way, inputs, outputs, ranks=()):
+        """Returns the seconds of a way, interpolated between ranks that were measured.
 
         Args:
-          inputs: K.
-          outputs: N; at least one of the two must be a size that was measured with many others.
+          way: `DENSE`, `FACTORS`, one of query, key and value, or of LayerNorm.
+          inputs: I.
+          outputs: O.
+          ranks: R of each projection that has factors.
 
         Raises:
-          ValueError: if the table does not hold such sizes.
+          ValueError: if the table does not hold such layers.
         """
-        found = self.products.get((inputs, outputs))
-        if found is not None:
-            return found
-        for size, other, place in ((inputs, outputs, 1), (outputs, inputs, 0)):
-            points = sorted(
-                (pair[place], seconds)
-                for pair, seconds in self.products.items()
-                if pair[1 - place] == size and is_aligned(pair[place]) == is_aligned(other)
+        rank = float(np.mean(ranks)) if ranks else 0.0
+        points = self.forms.get((way, inputs, outputs), {})
+        if rank in points:
+            return points[rank]
+        aligned = all(is_aligned(one) for one in ranks)
+        points = sorted(point for point in points.items() if is_aligned(point[0]) == aligned)
+        if len(points) < 2:
+            known = sorted({f"{i}x{o}" for _, i, o in self.forms})
+            raise ValueError(
+                f"The latency table must hold layers of {inputs}x{outputs} ({way}), received one "
+                f"for {', '.join(known)}; measure one for this model by flop-benchmark --table."
             )
-            if len(points) > 1:
-                return _interpolated(points, other)
-        raise ValueError(
-            f"The latency table must hold products of {inputs} by {outputs}, received one for "
-            f"{sorted({size for pair in self.products for size in pair})}; measure one for this "
-            "model by flop-benchmark --table."
-        )
+        return _interpolated(points, rank)
 
     def save(self, path):
         """Writes the table as a JSON file."""
-        products = [[k, n, seconds] for (k, n), seconds in sorted(self.products.items())]
-        files.write_json(path, {**dataclasses.asdict(self), "products": products})
+        rows = [
+            {"way": way, "inputs": i, "outputs": o, "seconds": sorted(points.items())}
+            for (way, i, o), points in sorted(self.forms.items())
+        ]
+        data = {"tokens": self.tokens, "forms": rows, "environment": self.environment}
+        files.write_json(path, data)
 
     @classmethod
     def load(cls, path):
@@ -79,95 +98,105 @@ class LatencyTable:
           ValueError: if there is no such file or it holds something else.
         """
         if not os.path.isfile(path):
-            raise ValueError(f"The latency table {path!r} does not exist.")
+            raise ValueError(
+                f"The latency table {path!r} does not exist; flop-benchmark --table makes one."
+            )
         try:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
-            products = {(int(k), int(n)): float(s) for k, n, s in data["products"]}
-            return cls(int(data["tokens"]), products, float(data["copy"]), data["environment"])
+            forms = {
+                (row["way"], row["inputs"], row["outputs"]): {
+                    float(rank): float(seconds) for rank, seconds in row["seconds"]
+                }
+                for row in data["forms"]
+            }
+            return cls(int(data["tokens"]), forms, data["environment"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The file {path!r} is no latency table: {error!r}.") from error
 
 
-def is_aligned(size):
-    """Returns whether a size is a multiple of `ALIGNMENT`."""
-    return size % ALIGNMENT == 0
+def is_aligned(rank):
+    """Returns whether a rank is a multiple of `ALIGNMENT`."""
+    return rank % ALIGNMENT == 0
 
 
-def _interpolated(points, size):
-    """Returns the seconds at `size`; beyond the last point they grow as the last pair does."""
-    sizes, seconds = map(np.array, zip(*points, strict=True))
-    if size <= sizes[-1]:
-        return float(np.interp(size, sizes, seconds))
-    slope = (seconds[-1] - seconds[-2]) / (sizes[-1] - sizes[-2])
-    return float(seconds[-1] + max(0.0, slope) * (size - sizes[-1]))
-
-
-def measure(config, tokens, rounds=7):
-    """Measures the products that inference of a BERT may be made of.
+def measure(config, tokens, rounds=12):
+    """Measures the layers that inference of a BERT may be made of.
 
     Args:
-      config: a `BertConfig`; of its layers their shapes count, not their ranks.
+      config: a `BertConfig`; its dense shapes count and those of the unpruned BERT, not its ranks.
       tokens: M, batch size times length.
-      rounds: how often each product is timed; the median counts.
+      rounds: how often each layer is timed.
 
     Returns:
       `LatencyTable`.
     """
-    shapes = {shape for *_, shape in config.projections()}
-    context = max((o for i, o in shapes if i == config.hidden_size), default=config.hidden_size)
-    widest = 3 * max(config.hidden_size, min(context, config.hidden_size))
-    ranks = [rank for rank in _RANKS if rank <= widest]
-    ranks += [rank - _ASIDE for rank in ranks]
-    pairs = set(shapes)
-    for layer in config.layers:
-        if layer.num_heads:
-            pairs.add((config.hidden_size, 3 * layer.num_heads * config.head_size))
-    for size in {size for shape in shapes for size in shape}:
-        pairs |= {(size, rank) for rank in ranks} | {(rank, size) for rank in ranks}
-    pairs = sorted(pairs)
-    calls = [_product(tokens, *pair) for pair in pairs]
-    seconds = np.median(timing.interleaved(calls, rounds, warmup_rounds=2), axis=0) / _REPEATS
-    copy = np.median(timing.interleaved([_split(tokens, widest)], rounds, warmup_rounds=2))
-    return LatencyTable(
-        tokens,
-        dict(zip(pairs, map(float, seconds), strict=True)),
-        float(copy) / (_REPEATS * tokens * widest),
-        timing.environment(),
-    )
+    layers = _layers(config)
+    calls = [_call(tokens, *key) for key in layers]
+    seconds = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
+    forms = {}
+    for (way, inputs, outputs, rank), value in zip(
+        layers, np.quantile(seconds, _QUANTILE, axis=0), strict=True
+    ):
+        forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
+    return LatencyTable(tokens, forms, timing.environment())
 
 
-def _product(tokens, inputs, outputs):
-    """Returns a function that multiplies `_REPEATS` times, one after the other."""
-    generator = np.random.default_rng(0)
+def _layers(config):
+    """Returns a list of `(way, I, O, R)`."""
+    size = config.hidden_size
+    layers = {(way, size, size, 0) for way in (FUSED_NORM, PLAIN_NORM)}
+    for one in (config, config.dense):
+        for _, name, _, shape in one.projections():
+            for dense, factors in _THREE if name in ATTENTION_INPUTS else _ONE:
+                layers.add((dense, *shape, 0))
+                layers |= {(factors, *shape, rank) for rank in _ranks(min(shape))}
+    return sorted(layer for layer in layers if layer[1] and layer[2])
 
-    def draw(*shape):
-        return tf.constant(generator.normal(size=shape).astype(np.float32))
 
-    x, bias = draw(tokens, inputs), draw(outputs)
-    kernels = [draw(inputs, outputs) for _ in range(_REPEATS)]
+def _ranks(most):
+    """Returns ranks to measure up to the full one, two at least of each kind."""
+    aligned = sorted({*(r for r in _RANKS if r < most), -(-most // ALIGNMENT) * ALIGNMENT})
+    aligned = aligned if len(aligned) > 1 else [*aligned, aligned[0] + ALIGNMENT]
+    return [rank - aside for rank in aligned for aside in (0, _ASIDE)]
 
-    @tf.function
-    def multiply(x, bias, kernels):
+
+def _call(tokens, way, inputs, outputs, rank):
+    """Returns a function that computes `_REPEATS` times, one after the other."""
+    x = tf.random.stateless_normal([tokens, inputs], [0, 0])
+    repeats = [_make(way, outputs, rank) for _ in range(_REPEATS)]
+    for layer in tf.nest.flatten(repeats):
+        layer.build(x.shape)
+
+    @tf.function(autograph=False)
+    def run():
         results = []
-        for kernel in kernels:
-            with tf.control_dependencies(results[-1:]):
-                results.append(tf.nn.bias_add(tf.matmul(x, kernel), bias))
-        return results[-1][:1, :1]
+        for layers in repeats:
+            with tf.control_dependencies(results):
+                results = tf.nest.flatten([layer(x, training=False) for layer in layers])
+        return [result[:1, :1] for result in results]
 
-    return lambda: multiply(x, bias, kernels).numpy()
+    compiled = run.get_concrete_function()
+    return lambda: [result.numpy() for result in compiled()]
 
 
-def _split(tokens, width):
-    """Returns a function that splits `_REPEATS` results in three, one after the other."""
-    x = tf.random.stateless_normal([tokens, width], [0, 0])
+def _make(way, outputs, rank):
+    """Returns the layers of a way."""
+    count = len(ATTENTION_INPUTS)
+    if way in (FUSED_NORM, PLAIN_NORM):
+        return [LayerNorm(way == FUSED_NORM)]
+    if way in (FUSED_DENSE, FUSED_FACTORS):
+        return [FusedProjections([outputs] * count, [rank or None] * count)]
+    return [
+        FactorizedDense(outputs, rank) if rank else keras.layers.Dense(outputs)
+        for _ in range(1 if way in (DENSE, FACTORS) else count)
+    ]
 
-    @tf.function
-    def split(x):
-        results = []
-        for _ in range(_REPEATS):
-            with tf.control_dependencies(results[-1:]):
-                results += tf.split(x, 3, axis=-1)
-        return [part[:1, :1] for part in results]
 
-    return lambda: [part.numpy() for part in split(x)]
+def _interpolated(points, rank):
+    """Returns the seconds at `rank`; beyond the last point they grow as the last pair does."""
+    ranks, seconds = map(np.array, zip(*points, strict=True))
+    if rank <= ranks[-1]:
+        return float(np.interp(rank, ranks, seconds))
+    slope = (seconds[-1] - seconds[-2]) / (ranks[-1] - ranks[-2])
+    return float(seconds[-1] + max(0.0, slope) * (rank - ranks[-1]))

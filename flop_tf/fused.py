@@ -53,7 +53,7 @@ class FusedProjections(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=[sum(self.units)], initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the outputs of `inputs [..., I]`, a tuple of `[..., O_j]`."""
         first = tf.matmul(inputs, self.kernel)
         if self.ranks == (None,) * len(self.units):

@@ -3,6 +3,7 @@
 Usage: flop-export --model_dir=runs/compact --output_dir=served/sst2 --format=saved_model,onnx
 """
 
+import re
 import shlex
 import sys
 
@@ -27,6 +28,9 @@ def main(_):
         tfds=FLAGS.tfds,
         max_seq_length=FLAGS.max_seq_length,
         dev_examples=FLAGS.dev_examples,
+        optimize_for=_shape(FLAGS.optimize_for),
+        table_file=FLAGS.latency_table,
+        allow_slower=FLAGS.allow_slower,
         overwrite=FLAGS.overwrite,
         command=shlex.join(sys.argv),
     )
@@ -44,12 +48,23 @@ def define_flags():
     data_flags.define()
     flags.DEFINE_integer("max_seq_length", None, "WordPieces of a text; as in training.")
     flags.DEFINE_integer("dev_examples", 1024, "Dev examples to compare on; 0 is all.")
+    flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH that counts; 8x128.")
+    flags.DEFINE_string("latency_table", "", "Of flop-benchmark --table; else it is measured.")
+    flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")
     flags.DEFINE_bool("overwrite", False, "Replaces the version if it exists.")
 
 
 def run():
     """Entry point of `flop-export`."""
     program.run(main, define_flags)
+
+
+def _shape(text):
+    if not text:
+        return None
+    if not (match := re.fullmatch(r"(\d+)x(\d+)", text)):
+        raise ValueError(f"Flag `--optimize_for` must be such as 8x128, received {text!r}.")
+    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

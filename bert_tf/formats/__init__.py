@@ -1,11 +1,18 @@
 """The formats that a model is exported to; one file a kind of them.
 
-A format has the methods `write(served, folder)` and `run(folder, requests)`, and the attributes
-`tolerance`, the largest difference to the outputs of the source at which it is kept,
-`signatures`, the functions of a `ServedModel` that it holds, and `packages`, what it needs.
+A format has the methods
+
+* `write(served, folder)`: makes its file or files in a folder,
+* `run(folder, requests)`: answers requests to all its signatures, as a stranger would,
+* `load(folder)`: returns a function of ids for use in this process,
+
+and the attributes `tolerance`, the largest difference to the outputs of the source at which it is
+kept, `signatures`, the functions of a `ServedModel` that it holds, `file`, the one by which it is
+known, and `packages`, what it needs.
 """
 
 import importlib.util
+import os
 
 from bert_tf.formats.litert import LiteRT
 from bert_tf.formats.onnx import Onnx
@@ -19,6 +26,16 @@ FORMATS = {
     "litert_int8": LiteRT("int8"),
     "onnx": Onnx(),
 }
+
+
+def of_file(path):
+    """Returns the format that a file or a folder is of, or None."""
+    for form in FORMATS.values():
+        if os.path.basename(path) == form.file:
+            return form
+    if os.path.isfile(os.path.join(path, SavedModel.file)):
+        return FORMATS["saved_model"]
+    return None
 
 
 def get(name):

@@ -57,8 +57,13 @@ class LiteRT:
         Returns:
           List of `{name: array}`.
         """
+        answer = self.load(folder)
+        return [answer(inputs) for _, inputs in requests]
+
+    def load(self, folder):
+        """Returns a function `{name: array} -> {name: array}` that uses all cores."""
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(os.path.join(folder, self.file))
-        runner = interpreter.get_signature_runner()
-        return [runner(**inputs) for _, inputs in requests]
+        path = os.path.join(folder, self.file)
+        runner = Interpreter(path, num_threads=os.cpu_count()).get_signature_runner()
+        return lambda inputs: runner(**inputs)

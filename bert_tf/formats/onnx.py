@@ -4,8 +4,6 @@ import logging
 import os
 import re
 
-import numpy as np
-
 
 class Onnx:
     """The function of ids with its float outputs; batch and length stay variable."""
@@ -37,7 +35,6 @@ class Onnx:
             served.portable_numbers,
             input_signature=served.portable_numbers.input_signature,
             opset=self.OPSET,
-            custom_op_handlers={"Erfc": (_erfc, [])},
         )
         try:
             onnx.checker.check_model(model)
@@ -60,28 +57,30 @@ class Onnx:
         Raises:
           ValueError: if onnxruntime cannot run the model.
         """
+        answer = self.load(folder)
+        return [answer(inputs) for _, inputs in requests]
+
+    def load(self, folder):
+        """Returns a function `{name: array} -> {name: array}`; it raises ValueError as `run`."""
         import onnxruntime
 
+        path = os.path.join(folder, self.file)
         try:
-            session = onnxruntime.InferenceSession(
-                os.path.join(folder, self.file), providers=["CPUExecutionProvider"]
-            )
-            names = [output.name for output in session.get_outputs()]
-            answers = [session.run(names, inputs) for _, inputs in requests]
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:  # Its errors have no other class in common.
-            reason = str(error).partition("\n")[0]
-            raise ValueError(
-                f"onnxruntime cannot run the model: {reason}; leave it out."
-            ) from error
-        return [dict(zip(names, answer, strict=True)) for answer in answers]
+            raise _cannot_run(error) from error
+        names = [output.name for output in session.get_outputs()]
+
+        def answer(inputs):
+            try:
+                outputs = session.run(names, inputs)
+            except Exception as error:
+                raise _cannot_run(error) from error
+            return dict(zip(names, outputs, strict=True))
+
+        return answer
 
 
-def _erfc(graph, node, name, args):
-    """Puts `1 - erf(x)` for `erfc(x)`, which TensorFlow's GELU has and ONNX has not."""
-    shape, dtype = graph.get_shape(node.output[0]), graph.get_dtype(node.output[0])
-    one = graph.make_const(f"{name}/one", np.array(1, np.float32)).output[0]
-    graph.remove_node(name)
-    erf = graph.make_node("Erf", node.input, name=f"{name}/erf", shapes=[shape], dtypes=[dtype])
-    graph.make_node(
-        "Sub", [one, erf.output[0]], name=name, outputs=node.output, shapes=[shape], dtypes=[dtype]
-    )
+def _cannot_run(error):
+    reason = str(error).partition("\n")[0]
+    return ValueError(f"onnxruntime cannot run the model: {reason}; leave it out.")

@@ -22,6 +22,7 @@ class SavedModel:
     tolerance = 1e-4
     signatures = ("serving_default", "text")
     packages = ("tensorflow_serving",)
+    file = "saved_model.pb"
 
     def write(self, served, folder):
         """Writes `saved_model.pb` and `variables` into a folder.
@@ -60,6 +61,20 @@ class SavedModel:
                     index, name = key.split("/")
                     answers[int(index)][name] = file[key]
         return [answers[index] for index in range(len(requests))]
+
+    def load(self, folder):
+        """Returns a function `{name: array} -> {name: array}`."""
+        import tensorflow_text  # noqa: F401  Its operations are in the graph.
+
+        # The signature goes with its model, which must not be collected.
+        model = tf.saved_model.load(folder)
+
+        def answer(inputs):
+            tensors = {name: tf.constant(array) for name, array in inputs.items()}
+            answers = model.signatures["serving_default"](**tensors)
+            return {name: tensor.numpy() for name, tensor in answers.items()}
+
+        return answer
 
 
 def write_warmup(path, requests, model_name):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf import formats
-from bert_tf.encoder import INPUT_NAMES
+from bert_tf.encoder import INPUT_NAMES, activation
 from bert_tf.formats.saved_model import SavedModel
 from bert_tf.services import Service
 from bert_tf.serving import ServedModel
@@ -57,10 +57,10 @@ def served(function, num_positions=2):
 
 @pytest.mark.parametrize("name", [name for name in formats.FORMATS if name != "saved_model"])
 def test_a_format_answers(name, tmp_path):
-    """The third of three tokens is behind the last position; GELU has an erfc."""
+    """The third of three tokens is behind the last position."""
     pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
     form = formats.get(name)
-    form.write(served(tf.nn.gelu), str(tmp_path))
+    form.write(served(activation("gelu")), str(tmp_path))
     (answers,) = form.run(str(tmp_path), [("serving_default", IDS)])
     np.testing.assert_allclose(answers["logits"], [[1.9544997]] * 2, atol=1e-5)
 
