@@ -1,13 +1,10 @@
 """Training steps to measure: tf-models' encoder, and ours dense, factorized and gated."""
 
-import concurrent.futures
-import multiprocessing
-
 import tensorflow as tf
 from official.nlp import optimization as tf_models_optimization
 from official.nlp.modeling import networks
 
-from bert_tf import compression, losses, optimization
+from bert_tf import benchmark_process, compression, losses, optimization
 from bert_tf.classifier import BertClassifier
 from bert_tf.encoder import INPUT_NAMES, activation, initializer
 from bert_tf.options import FinetuneOptions
@@ -45,36 +42,19 @@ def build(variant, config, jit_compile=False):
 
 
 def peak_memory(variant, config, batch, precision="none", jit_compile=False, threads=0):
-    """Returns the memory of a training step, measured in a process of its own; needs Linux.
+    """Returns the memory of a training step in a process of its own, see `benchmark_process`.
 
     Args:
       variant: see `build`.
       config: see `build`.
       batch: `(features, labels)`, arrays.
-      precision: see `configure`.
+      precision: see `benchmark_process.configure`.
       jit_compile: see `build`.
-      threads: see `configure`.
-
-    Returns:
-      `{"base_bytes", "peak_bytes"}`: with all libraries imported, and the most
-      there was up to the end of the third step. On a GPU the device's memory.
+      threads: see `benchmark_process.configure`.
     """
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        arguments = (variant, config, batch, precision, jit_compile, threads)
-        return pool.submit(_measure_memory, *arguments).result()
-
-
-def configure(precision, threads=0):
-    """Sets up this process before any model is made.
-
-    Args:
-      precision: "none" for float32, or "bfloat16" mixed with it.
-      threads: of an operation; 0 leaves it to TensorFlow.
-    """
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    keras.mixed_precision.set_global_policy("float32" if precision == "none" else "mixed_bfloat16")
+    return benchmark_process.peak_memory(
+        _prepare, variant, config, batch, jit_compile, precision=precision, threads=threads
+    )
 
 
 def full_rank(config, gated):
@@ -164,23 +144,7 @@ VARIANTS = {
 }
 
 
-def _measure_memory(variant, config, batch, precision, jit_compile, threads):
-    configure(precision, threads)
-    base = _memory("VmRSS")
+def _prepare(variant, config, batch, jit_compile):
     step = build(variant, config, jit_compile)
     batch = tf.nest.map_structure(tf.constant, batch)
-    for _ in range(3):
-        float(step(*batch)["loss"])
-    if tf.config.list_physical_devices("GPU"):
-        return {
-            "base_bytes": 0,
-            "peak_bytes": tf.config.experimental.get_memory_info("GPU:0")["peak"],
-        }
-    return {"base_bytes": base, "peak_bytes": _memory("VmHWM")}
-
-
-def _memory(key):
-    # Not `getrusage`: its maximum is taken over from the parent, which holds all models at once.
-    with open("/proc/self/status", encoding="ascii") as file:
-        values = dict(line.split(":", 1) for line in file)
-    return int(values[key].split()[0]) * 1024
+    return lambda: float(step(*batch)["loss"])

@@ -26,8 +26,8 @@ def _timings(timings):
             "examples/s": f"{timing['examples_per_second']:.1f}",
             **_ratios(timing["ratios"]),
         }
-        if "multiplications_per_token" in timing:
-            row["M multiplications/token"] = f"{timing['multiplications_per_token'] / 1e6:.2f}"
+        if "flops" in timing:
+            row["GFLOPs"] = f"{timing['flops'] / 1e9:.2f}"
         rows.append(row)
     return rows
 

@@ -1,14 +1,12 @@
-"""What is measured: inference of model directories, and training steps.
+"""What is measured: inference of models, and training steps.
 
 Batches are random tokens without padding that lie in memory before.
 """
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import benchmark_steps, heads, model_dir, model_info, timing
+from bert_tf import benchmark_steps, benchmark_subjects, heads, model_info, timing
 from bert_tf.encoder import INPUT_NAMES
 
 
@@ -51,52 +49,63 @@ def multiplications_per_token(config, length):
     return round(model_info.num_kernel_parameters(config) + attention + head / length)
 
 
-def inference(folders, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
-    """Compares model directories.
+def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
+    """Compares model directories and exported files.
 
     Args:
-      folders: model directories; ratios are to the first.
+      paths: of `benchmark_subjects`; ratios are to the first.
       batch_sizes: ints.
       lengths: tokens of an input, ints.
       rounds: see `timing.interleaved`.
       warmup_rounds: see `timing.interleaved`.
-      jit_compile: whether XLA compiles the models.
+      jit_compile: whether XLA compiles the models of model directories.
 
     Returns:
       `{"models": [...], "timings": [...]}`, plain data.
 
     Raises:
-      ValueError: if a folder is no model directory or a number is out of range.
+      ValueError: if a path holds no model or a number is out of range.
     """
-    folders = [os.fspath(folder) for folder in folders]
-    names = _names(folders)
-    infos = [model_dir.load_info(folder) for folder in folders]
-    models = [model_dir.load(folder) for folder in folders]
-    batches = _batches([model.config for model in models], batch_sizes, lengths)
-    forwards = [_forward(model, jit_compile) for model in models]
+    subjects = benchmark_subjects.find(paths)
+    batches = _batches([subject.config for subject in subjects], batch_sizes, lengths)
+    forwards = [subject.load(jit_compile) for subject in subjects]
+    names = [subject.name for subject in subjects]
     timings = []
     for batch_size, length, (features, _) in batches:
-        calls = [lambda forward=forward, x=features: forward(x).numpy() for forward in forwards]
+        calls = [lambda forward=forward, x=features: forward(x) for forward in forwards]
         seconds = timing.interleaved(calls, rounds, warmup_rounds)
-        for model, row in zip(
-            models, timing.summary(seconds, names, names[:1], batch_size), strict=True
-        ):
-            counted = multiplications_per_token(model.config, length)
-            shape = {"batch_size": batch_size, "length": length}
-            timings.append({**shape, **row, "multiplications_per_token": counted})
-    described = [
-        {
-            "model": name,
-            "folder": folder,
-            **_counts(model.config),
-            **({"stage": info["stage"]} if "stage" in info else {}),
-            "file_bytes": os.path.getsize(os.path.join(folder, "model.safetensors")),
-            "task": info.get("task"),
-            "scores": info.get("scores", {}),
-        }
-        for name, folder, info, model in zip(names, folders, infos, models, strict=True)
-    ]
-    return {"models": described, "timings": timings}
+        rows = timing.summary(seconds, names, names[:1], batch_size)
+        for subject, row in zip(subjects, rows, strict=True):
+            counted = multiplications_per_token(subject.config, length)
+            timings.append(
+                {
+                    "batch_size": batch_size,
+                    "length": length,
+                    **row,
+                    "multiplications_per_token": counted,
+                    # A multiplication goes with an addition.
+                    "flops": 2 * counted * batch_size * length,
+                }
+            )
+    return {"models": [subject.describe() for subject in subjects], "timings": timings}
+
+
+def inference_memory(paths, batch_size, length, **settings):
+    """Compares the memory of models, see `memory`.
+
+    Args:
+      paths: see `inference`; ratios are to the first.
+      batch_size: examples.
+      length: tokens of an input.
+      **settings: of `benchmark_subjects.peak_memory`.
+    """
+    subjects = benchmark_subjects.find(paths)
+    features, _ = random_batch([subject.config for subject in subjects], batch_size, length)
+    measured = {
+        subject.name: benchmark_subjects.peak_memory(subject.path, features, **settings)
+        for subject in subjects
+    }
+    return _memory_rows(measured, [subjects[0].name], batch_size, length)
 
 
 def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
@@ -121,6 +130,7 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
     steps = [benchmark_steps.build(variant, config, jit_compile) for variant in variants]
     timings = []
     for batch_size, length, batch in batches:
+        batch = tf.nest.map_structure(tf.constant, batch)
         calls = [lambda step=step, batch=batch: float(step(*batch)["loss"]) for step in steps]
         seconds = timing.interleaved(calls, rounds, warmup_rounds)
         for row in timing.summary(seconds, variants, _baselines(variants), batch_size):
@@ -129,7 +139,11 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
         "factorized": benchmark_steps.full_rank(config, gated=False),
         "gated": benchmark_steps.full_rank(config, gated=True),
     }
-    models = [{"model": name, **_counts(configs.get(name, config))} for name in variants]
+    configs = {name: configs.get(name, config) for name in variants}
+    models = [
+        {"model": name, "stage": model_info.stage(one), **benchmark_subjects.counts(one)}
+        for name, one in configs.items()
+    ]
     return {"models": models, "timings": timings}
 
 
@@ -148,49 +162,32 @@ def memory(config, variants, batch_size, length, **settings):
       `step_bytes`, what came on top of the libraries.
     """
     batch = random_batch([config], batch_size, length)
-    rows = []
-    for name in variants:
-        measured = benchmark_steps.peak_memory(name, config, batch, **settings)
-        step_bytes = measured["peak_bytes"] - measured["base_bytes"]
-        rows.append(
-            {
-                "model": name,
-                "batch_size": batch_size,
-                "length": length,
-                "peak_bytes": measured["peak_bytes"],
-                "step_bytes": step_bytes,
-            }
-        )
-    of = {row["model"]: row["step_bytes"] for row in rows}
-    for row in rows:
-        row["ratios"] = {b: row["step_bytes"] / of[b] for b in _baselines(variants)}
-    return rows
+    measured = {
+        name: benchmark_steps.peak_memory(name, config, batch, **settings) for name in variants
+    }
+    return _memory_rows(measured, _baselines(variants), batch_size, length)
 
 
-def _forward(model, jit_compile):
-    ids = tf.TensorSpec([None, None], tf.int32)
-
-    @tf.function(input_signature=[dict.fromkeys(INPUT_NAMES, ids)], jit_compile=jit_compile)
-    def forward(features):
-        return model(features, training=False)
-
-    return forward
-
-
-def _names(folders):
-    """Returns the last parts of the paths, or the whole paths where two are alike."""
-    names = [os.path.basename(os.path.normpath(folder)) for folder in folders]
-    if len(set(names)) == len(names):
-        return names
-    if len(set(folders)) < len(folders):
-        raise ValueError(f"Argument `folders` names a folder twice, received {folders}.")
-    return folders
+def _memory_rows(measured, baselines, batch_size, length):
+    """Returns a dict for each name in `measured`, with ratios of what the step takes."""
+    steps = {name: row["peak_bytes"] - row["base_bytes"] for name, row in measured.items()}
+    return [
+        {
+            "model": name,
+            "batch_size": batch_size,
+            "length": length,
+            "peak_bytes": row["peak_bytes"],
+            "step_bytes": steps[name],
+            "ratios": {base: steps[name] / steps[base] for base in baselines},
+        }
+        for name, row in measured.items()
+    ]
 
 
 def _batches(configs, batch_sizes, lengths):
     """Returns `(batch size, length, batch)` for every pair; all are made before any is used."""
     return [
-        (size, length, tf.nest.map_structure(tf.constant, random_batch(configs, size, length)))
+        (size, length, random_batch(configs, size, length))
         for size in batch_sizes
         for length in lengths
     ]
@@ -198,11 +195,3 @@ def _batches(configs, batch_sizes, lengths):
 
 def _baselines(variants):
     return [name for name in variants if name in (variants[0], "dense")]
-
-
-def _counts(config):
-    return {
-        "stage": model_info.stage(config),
-        "parameters": model_info.num_parameters(config),
-        "kernel_parameters": model_info.num_kernel_parameters(config),
-    }

@@ -47,6 +47,12 @@ def write_text(path, text):
         file.write(text)
 
 
+def write_bytes(path, data):
+    """Writes bytes to a file, see `replacing`."""
+    with replacing(path) as aside, open(aside, "wb") as file:
+        file.write(data)
+
+
 def write_json(path, data):
     """Writes a JSON file by `replacing`, in the order of `data`."""
     write_text(path, json.dumps(data, indent=2) + "\n")

@@ -55,6 +55,11 @@ class LatencyTable:
     forms: dict
     environment: dict
 
+    @property
+    def num_layers(self):
+        """How many were measured."""
+        return sum(map(len, self.forms.values()))
+
     def seconds(self, way, inputs, outputs, ranks=()):
         """Returns the seconds of a way, interpolated between ranks that were measured.
 

@@ -1,4 +1,4 @@
-"""Figures as PNG: the ranks that survive, and scores against what a model costs."""
+"""Figures as PNG: ranks that survive, scores against what a model costs, latencies."""
 
 import io
 
@@ -50,6 +50,32 @@ def score_against(cost, label, results):
     axes.set_xlabel(label)
     axes.set_ylabel(results[0]["metric"])
     axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return _png(figure)
+
+
+def latencies(timings):
+    """Returns a picture of latencies: a group of bars for each shape, p50 high with a line to p90.
+
+    Args:
+      timings: those of a report of `bert_tf.benchmarking`.
+    """
+    shapes = list(dict.fromkeys(f"{row['batch_size']}x{row['length']}" for row in timings))
+    names = list(dict.fromkeys(row["model"] for row in timings))
+    width = 0.8 / len(names)
+    figure = matplotlib.figure.Figure(figsize=(3 + 1.1 * len(shapes), 3.6), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(names):
+        rows = [row for row in timings if row["model"] == name]
+        middle = np.array([row["p50_ms"] for row in rows])
+        late = np.array([row["p90_ms"] for row in rows])
+        places = np.arange(len(shapes)) + (number - (len(names) - 1) / 2) * width
+        axes.bar(places, middle, width, label=name, yerr=[0 * middle, late - middle], capsize=2)
+    axes.set_xticks(range(len(shapes)), shapes)
+    axes.set_xlabel("batch x length")
+    axes.set_yscale("log")
+    axes.set_ylabel("milliseconds, p50 and p90")
+    axes.grid(alpha=0.3, axis="y")
     axes.legend(fontsize="small")
     return _png(figure)
 

@@ -1,7 +1,10 @@
 """Compares the speed and size of models, or of training steps, in one run.
 
 Usage:
-  flop-benchmark --model_dirs=runs/dense,runs/compact --output_dir=runs/benchmark
+  flop-benchmark --model_dirs=runs/dense,runs/compact,served/sst2/1,served/sst2/1/model.onnx \
+    --output_dir=runs/benchmark
+  flop-benchmark --table --model_dirs=runs/compact --batch_sizes=8 --lengths=128 \
+    --output_dir=runs/table
   flop-benchmark --training --bert_config_file=configs/minilm_l6_h384.json \
     --batch_sizes=32 --lengths=64,128 --output_dir=runs/benchmark_training
 """
@@ -13,28 +16,43 @@ import sys
 
 from flop_tools import program
 
-from absl import flags
+from absl import flags, logging
 
-from bert_tf import benchmark_steps, benchmark_table, benchmarking, files, timing
+from bert_tf import (
+    benchmark_process,
+    benchmark_steps,
+    benchmark_table,
+    benchmarking,
+    files,
+    latency_table,
+    model_dir,
+    plots,
+    timing,
+)
 from bert_tf.config import BertConfig
 
 FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Measures what FLAGS ask for, writes benchmark.json and benchmark.md and prints the latter."""
+    """Measures what FLAGS ask for, writes a report or a table and prints the former."""
     with program.output_folder(FLAGS.output_dir) as folder:
-        _benchmark(folder)
+        benchmark_process.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
+        if FLAGS.table:
+            _table(folder)
+        else:
+            _benchmark(folder)
 
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_list("model_dirs", [], "Model directories; ratios are to the first.")
+    flags.DEFINE_list("model_dirs", [], "Models and exports; ratios are to the first.")
+    flags.DEFINE_bool("table", False, "Writes latency_table.json, for flop-export.")
     flags.DEFINE_string("output_dir", None, "Folder for the report.", required=True)
     flags.DEFINE_bool("training", False, "Whether to measure training steps, not model_dirs.")
-    flags.DEFINE_string("bert_config_file", "", "Architecture of the training steps.")
+    flags.DEFINE_string("bert_config_file", "", "Architecture of steps or table.")
     flags.DEFINE_list("variants", list(benchmark_steps.VARIANTS), "Training steps to measure.")
-    flags.DEFINE_bool("memory", True, "With --training: whether to measure memory, on Linux.")
+    flags.DEFINE_bool("memory", True, "Whether to measure memory, on Linux.")
     flags.DEFINE_list("batch_sizes", ["1", "8", "32"], "Examples a batch.")
     flags.DEFINE_list("lengths", ["16", "64", "128"], "Tokens of an input.")
     flags.DEFINE_integer("rounds", 20, "How often each model is timed.")
@@ -51,7 +69,6 @@ def run():
 
 
 def _benchmark(folder):
-    benchmark_steps.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
     report = _training() if FLAGS.training else _inference()
     report = {
         "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
@@ -61,14 +78,37 @@ def _benchmark(folder):
     text = benchmark_table.markdown(report)
     files.write_json(os.path.join(folder, "benchmark.json"), report)
     files.write_text(os.path.join(folder, "benchmark.md"), text)
+    files.write_bytes(os.path.join(folder, "benchmark.png"), plots.latencies(report["timings"]))
     print(text, end="")
+
+
+def _table(folder):
+    """Measures how long layers of a model take for one shape."""
+    grid = _grid()
+    if len(grid["batch_sizes"]) != 1 or len(grid["lengths"]) != 1:
+        raise ValueError("Flag `--table` needs one number in `--batch_sizes` and in `--lengths`.")
+    if FLAGS.model_dirs:
+        config = model_dir.read_source(FLAGS.model_dirs[0]).config
+    elif FLAGS.bert_config_file:
+        config = BertConfig.from_json_file(FLAGS.bert_config_file)
+    else:
+        raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
+    tokens = grid["batch_sizes"][0] * grid["lengths"][0]
+    table = latency_table.measure(config, tokens, FLAGS.rounds)
+    path = os.path.join(folder, "latency_table.json")
+    table.save(path)
+    logging.info("The latencies of %d layers are in %s.", table.num_layers, path)
 
 
 def _inference():
     if not FLAGS.model_dirs:
-        raise ValueError("Flag `--model_dirs` must name a model directory, or pass `--training`.")
+        raise ValueError(
+            "Flag `--model_dirs` must name a model directory or an export, or pass `--training`."
+        )
     grid = _grid()
     report = benchmarking.inference(FLAGS.model_dirs, **grid)
+    if FLAGS.memory:
+        report["memory"] = benchmarking.inference_memory(FLAGS.model_dirs, **_largest(grid))
     return {"settings": {**grid, "mixed_precision": FLAGS.mixed_precision}, **report}
 
 
@@ -82,15 +122,7 @@ def _training():
     grid = _grid()
     report = benchmarking.training(config, FLAGS.variants, **grid)
     if FLAGS.memory:
-        report["memory"] = benchmarking.memory(
-            config,
-            FLAGS.variants,
-            grid["batch_sizes"][-1],
-            grid["lengths"][-1],
-            precision=FLAGS.mixed_precision,
-            jit_compile=FLAGS.jit_compile,
-            threads=FLAGS.intra_op_threads,
-        )
+        report["memory"] = benchmarking.memory(config, FLAGS.variants, **_largest(grid))
     # The activation, too: tf-models' encoder gets the config's, not its own default.
     settings = {**grid, "mixed_precision": FLAGS.mixed_precision, "config": config.to_dict()}
     return {"settings": settings, **report}
@@ -103,6 +135,17 @@ def _grid():
         "rounds": FLAGS.rounds,
         "warmup_rounds": FLAGS.warmup_rounds,
         "jit_compile": FLAGS.jit_compile,
+    }
+
+
+def _largest(grid):
+    """Returns at what memory is measured."""
+    return {
+        "batch_size": grid["batch_sizes"][-1],
+        "length": grid["lengths"][-1],
+        "precision": FLAGS.mixed_precision,
+        "jit_compile": FLAGS.jit_compile,
+        "threads": FLAGS.intra_op_threads,
     }
 
 

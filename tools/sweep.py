@@ -76,7 +76,9 @@ def define_flags():
     )
     flags.DEFINE_bool("benchmark", True, "Whether to compare the speed of dense and pruned models.")
     flags.DEFINE_string(
-        "benchmark_flags", "--batch_sizes=1,32 --lengths=64 --rounds=10", "Flags of flop-benchmark."
+        "benchmark_flags",
+        "--batch_sizes=1,32 --lengths=64 --rounds=10 --memory=false",
+        "Flags of flop-benchmark.",
     )
     flags.DEFINE_bool("export", True, "Whether `--task_name` ends with a SavedModel.")
     flags.DEFINE_string("configs_dir", str(CONFIGS), "Folder of the tasks' flag files.")

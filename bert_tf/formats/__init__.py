@@ -5,6 +5,7 @@ A format has the methods
 * `write(served, folder)`: makes its file or files in a folder,
 * `run(folder, requests)`: answers requests to all its signatures, as a stranger would,
 * `load(folder)`: returns a function of ids for use in this process,
+* `files(folder)`: returns the paths of graph and weights,
 
 and the attributes `tolerance`, the largest difference to the outputs of the source at which it is
 kept, `signatures`, the functions of a `ServedModel` that it holds, `file`, the one by which it is

@@ -67,3 +67,7 @@ class LiteRT:
         path = os.path.join(folder, self.file)
         runner = Interpreter(path, num_threads=os.cpu_count()).get_signature_runner()
         return lambda inputs: runner(**inputs)
+
+    def files(self, folder):
+        """Returns the paths of what `write` made."""
+        return [os.path.join(folder, self.file)]

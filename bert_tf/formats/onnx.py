@@ -80,6 +80,10 @@ class Onnx:
 
         return answer
 
+    def files(self, folder):
+        """Returns the paths of what `write` made."""
+        return [os.path.join(folder, self.file)]
+
 
 def _cannot_run(error):
     reason = str(error).partition("\n")[0]

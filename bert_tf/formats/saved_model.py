@@ -76,6 +76,13 @@ class SavedModel:
 
         return answer
 
+    def files(self, folder):
+        """Returns the paths of graph and weights."""
+        variables = os.path.join(folder, "variables")
+        return [os.path.join(folder, self.file)] + [
+            os.path.join(variables, name) for name in os.listdir(variables)
+        ]
+
 
 def write_warmup(path, requests, model_name):
     """Writes requests that TensorFlow Serving answers once when it loads the model.

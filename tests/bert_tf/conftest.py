@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bert_tf import model_dir
+from bert_tf import latency_table, model_dir
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
 from bert_tf.options import FinetuneOptions
@@ -42,6 +42,14 @@ def bert_dir(tmp_path_factory, vocab_file):
     folder = tmp_path_factory.mktemp("bert")
     model_dir.save(folder, BertClassifier(TINY), Tokenizer(vocab_file))
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def table_file(tmp_path_factory):
+    """A latency table for as many tokens as an export of `TINY` is optimized for."""
+    path = str(tmp_path_factory.mktemp("table") / "latency_table.json")
+    latency_table.measure(TINY, tokens=8 * 16, rounds=1).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from bert_tf import benchmark_steps, benchmarking
+from bert_tf import benchmark_process, benchmark_steps, benchmarking
 from bert_tf.config import BertConfig
 from flop_tf.backend import keras
 
@@ -36,7 +36,7 @@ def test_every_variant_learns_at_any_shape(variant):
 @pytest.mark.parametrize("variant", ["tf_models", "gated"])
 @pytest.mark.parametrize(("precision", "jit_compile"), [("bfloat16", False), ("none", True)])
 def test_precision_and_compilation(variant, precision, jit_compile, float32):
-    benchmark_steps.configure(precision)
+    benchmark_process.configure(precision)
     step = benchmark_steps.build(variant, CONFIG, jit_compile)
     logs = step(*benchmarking.random_batch([CONFIG], 2, 3))
     assert np.isfinite(float(logs["loss"]))

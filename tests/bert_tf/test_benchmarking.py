@@ -109,7 +109,7 @@ def test_folders_with_the_same_last_name(folders, tmp_path):
     paths = [folders[0], str(tmp_path / "other" / "dense")]
     report = benchmarking.inference(paths, [1], [2], rounds=1)
     assert [model["model"] for model in report["models"]] == paths
-    with pytest.raises(ValueError, match="`folders` names a folder twice"):
+    with pytest.raises(ValueError, match="`paths` names a path twice"):
         benchmarking.inference([paths[0], paths[0]], [1], [2], rounds=1)
 
 

@@ -6,7 +6,17 @@ import pytest
 from bert_tf import execution_plan, model_task
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import ATTENTION_INPUTS, BertConfig
-from bert_tf.latency_table import LatencyTable
+from bert_tf.latency_table import (
+    DENSE,
+    FACTORS,
+    FUSED_DENSE,
+    FUSED_FACTORS,
+    FUSED_NORM,
+    PLAIN_NORM,
+    SEPARATE_DENSE,
+    SEPARATE_FACTORS,
+    LatencyTable,
+)
 from flop_tf.projection import ProjectionSpec
 
 CONFIG = BertConfig(
@@ -18,7 +28,7 @@ CONFIG = BertConfig(
     max_position_embeddings=16,
     initializer_range=0.3,
 )
-RANKS = {"query": 5, "key": 16, "value": 30, "attention_output": 3, "ffn_in": 17, "ffn_out": 0}
+RANKS = {"query": 5, "key": 15, "value": 30, "attention_output": 3, "ffn_in": 17, "ffn_out": 0}
 
 
 def model_of(ranks):
@@ -26,11 +36,18 @@ def model_of(ranks):
     return BertClassifier(CONFIG.with_projections(specs))
 
 
-def table(cost):
-    """A table whose seconds are a function of inputs and outputs."""
-    sizes = sorted({32, 48, 96, *range(1, 97)})
-    products = {(k, n): float(cost(k, n)) for k in sizes for n in sizes}
-    return LatencyTable(tokens=64, products=products, copy=0.0, environment={})
+def table(cost, norm=lambda way: 0.0):
+    """A table whose seconds are a function of the inputs and outputs of a product."""
+    forms = {(way, 32, 32): {0.0: norm(way)} for way in (FUSED_NORM, PLAIN_NORM)}
+    ranks = range(1, 49)
+    for i, o in ((32, 32), (32, 48), (48, 32)):
+        forms[DENSE, i, o] = {0.0: cost(i, o)}
+        forms[FACTORS, i, o] = {float(r): cost(i, r) + cost(r, o) for r in ranks}
+    forms[SEPARATE_DENSE, 32, 32] = {0.0: 3 * cost(32, 32)}
+    forms[SEPARATE_FACTORS, 32, 32] = {float(r): 3 * (cost(32, r) + cost(r, 32)) for r in ranks}
+    forms[FUSED_DENSE, 32, 32] = {0.0: cost(32, 96)}
+    forms[FUSED_FACTORS, 32, 32] = {float(r): cost(32, 3 * r) + 3 * cost(r, 32) for r in ranks}
+    return LatencyTable(tokens=64, forms=forms, environment={})
 
 
 def chosen(ranks, cost):
@@ -113,3 +130,15 @@ def test_without_heads():
     )
     plan, rows = execution_plan.choose(config, table(work))
     assert not plan.layers[0].fused_attention and len(rows) == 6
+
+
+@pytest.mark.parametrize("faster", [FUSED_NORM, PLAIN_NORM])
+def test_layer_norm_as_it_is_faster(faster):
+    model = model_of({})
+    plan, _ = execution_plan.choose(model.config, table(work, lambda way: float(way != faster)))
+    assert plan.fused_layer_norm == (faster == FUSED_NORM)
+    planned = execution_plan.apply(model, plan)
+    (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
+    np.testing.assert_allclose(
+        planned(features, training=False), model(features, training=False), atol=1e-5
+    )

@@ -1,6 +1,7 @@
 """Exports of tiny models, whole: files, signatures, equality, report, and what is refused."""
 
 import ast
+import functools
 import json
 import os
 import pathlib
@@ -13,9 +14,20 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its operations are in the graph.
 
 import bert_tf
-from bert_tf import exporting, formats, heads, model_dir, services, squad, stages
+from bert_tf import (
+    dense_comparison,
+    exporting,
+    formats,
+    heads,
+    model_dir,
+    services,
+    squad,
+    stages,
+    timing,
+)
 from bert_tf.config import BertConfig
 from bert_tf.formats import fresh_process
+from bert_tf.latency_table import LatencyTable
 from bert_tf.tokenization import Tokenizer
 from flop_tf.projection import ProjectionSpec
 
@@ -54,15 +66,21 @@ def save(vocab_file, bert_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def export(table_file):
+    """Exports by a table that is there; toys may be slower than their dense models."""
+    return functools.partial(exporting.export, table_file=table_file, allow_slower=True)
+
+
+@pytest.fixture(scope="module")
 def sst(save, sst_dir):
     return save({"name": "SST-2"}, data_dir=sst_dir)
 
 
 @pytest.fixture(scope="module")
-def exported(sst, tmp_path_factory):
+def exported(export, sst, tmp_path_factory):
     """The toy model of SST-2 in all formats."""
     out = tmp_path_factory.mktemp("export") / "toy"
-    report = exporting.export(sst, str(out), format_names=list(formats.FORMATS), command="flop x")
+    report = export(sst, str(out), format_names=list(formats.FORMATS), command="flop x")
     return out / "1", report
 
 
@@ -87,6 +105,7 @@ def test_files(exported, vocab_file):
         "assets/labels.txt",
         "assets.extra/tf_serving_warmup_requests",
         "assets.extra/export.json",
+        "assets.extra/latency_table.json",
     }
     assert (folder / "assets/vocab.txt").read_text() == pathlib.Path(vocab_file).read_text()
     assert (folder / "assets/labels.txt").read_text() == "0\n1\n"
@@ -109,6 +128,49 @@ def test_report(exported, sst):
     for name in ("saved_model", "litert_float32", "onnx"):
         assert found[name]["scores"] == pytest.approx(scores, abs=1e-5)
     assert report["scores"] == pytest.approx(scores, abs=1e-5)
+
+
+def test_the_plan_and_its_speed_are_reported(exported, table_file):
+    folder, report = exported
+    assert report["optimize_for"] == [8, 16]
+    ranks = {row["projection"]: (row["rank"], row["chosen_rank"]) for row in report["choices"]}
+    assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.query"][1] in (5, 16, None)
+    assert ranks["blocks.0.ffn_out"] == (0, 0) and ranks["blocks.0.key"][0] is None
+    plan = BertConfig.from_dict(report["config"])
+    assert plan.layers[0].projection("query").rank == ranks["blocks.0.query"][1]
+    for name in formats.FORMATS:
+        speed = report["formats"][name]["speed"]
+        assert 0 < speed["p50_ms"] and 0 < speed["dense_p50_ms"] and 0 < speed["ratio"]
+    table = LatencyTable.load(str(folder / "assets.extra/latency_table.json"))
+    assert table == LatencyTable.load(table_file)
+
+
+def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeypatch):
+    """Dense models here answer at once; ours is timed as it is."""
+    measure = timing.interleaved
+
+    def against_nothing(calls, *args, **kwargs):
+        return measure([calls[0], lambda: None], *args, **kwargs)
+
+    monkeypatch.setattr(timing, "interleaved", against_nothing)
+    sentence = (
+        "is slower than the dense model of its config: as litert_float32 .* ms against .* ms at "
+        "8x16, .* x; pass --allow_slower to export it all the same"
+    )
+    names = ["litert_float32"]
+    with pytest.raises(ValueError, match=sentence):
+        export(sst, str(tmp_path / "out"), format_names=names, allow_slower=False)
+    assert not (tmp_path / "out").exists()
+    report = export(sst, str(tmp_path / "out"), format_names=names)
+    assert report["formats"]["litert_float32"]["speed"]["ratio"] > 1.02
+
+
+def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(dense_comparison, "measure", None)
+    report = export(
+        bert_dir, str(tmp_path), task_name="SST-2", format_names=["onnx"], allow_slower=False
+    )
+    assert "speed" not in report["formats"]["onnx"]
 
 
 def test_ids_and_texts_give_the_answers_of_the_model(signatures, sst):
@@ -184,9 +246,9 @@ def test_warmup_requests_can_be_answered(exported, signatures):
     assert asked == [(s, n) for n in (1, 8, 32) for s in ("serving_default", "text")]
 
 
-def test_pairs_and_a_score(save, pairs_dir, tmp_path):
+def test_pairs_and_a_score(export, save, pairs_dir, tmp_path):
     folder = save(PAIRS, head={"num_labels": 1}, data_dir=pairs_dir)
-    report = exporting.export(folder, str(tmp_path), version=7, dev_examples=20)
+    report = export(folder, str(tmp_path), version=7, dev_examples=20)
     assert report["num_examples"] == 20 and set(report["scores"]) >= {"pearson", "mse"}
     assert not (tmp_path / "7/assets/labels.txt").exists()
     ask = tf.saved_model.load(str(tmp_path / "7")).signatures["text"]
@@ -201,10 +263,10 @@ def test_pairs_and_a_score(save, pairs_dir, tmp_path):
     np.testing.assert_allclose(answers["score"], expected[:, 0], atol=1e-5)
 
 
-def test_a_span_without_data(save, tmp_path):
+def test_a_span_without_data(export, save, tmp_path):
     folder = save(SQUAD, head={"head": "span"})
     names = ["saved_model", "onnx", "litert_float32"]
-    report = exporting.export(folder, str(tmp_path), format_names=names)
+    report = export(folder, str(tmp_path), format_names=names)
     assert report["compared_on"] == "random tokens" and report["scores"] == {}
     ask = tf.saved_model.load(str(tmp_path / "1")).signatures["text"]
     answers = ask(question=tf.constant(["the a the a the"]), context=tf.constant(["good " * 9]))
@@ -215,12 +277,12 @@ def test_a_span_without_data(save, tmp_path):
     assert logits.shape == (1, 2, 11) and set(answers) == {"start_logits", "end_logits", "tokens"}
 
 
-def test_bad_input(save, sst, exported, bert_dir, tmp_path):
+def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
     out = str(tmp_path / "out")
 
     def refuses(sentence, folder=sst, output_dir=out, **arguments):
         with pytest.raises(ValueError, match=sentence):
-            exporting.export(folder, output_dir, **arguments)
+            export(folder, output_dir, **arguments)
 
     refuses("The version '.*1' exists already; choose another", output_dir=exported[0].parent)
     refuses("`version` must be at least 1, received 0", version=0)
@@ -230,6 +292,10 @@ def test_bad_input(save, sst, exported, bert_dir, tmp_path):
         r"expects names of \['saved_model', .*'onnx'\], received 'tflite'", format_names=["tflite"]
     )
     refuses("`format_names` must name one of", format_names=[])
+    refuses("`optimize_for` must be a batch size from 1 on .* received 0x9", optimize_for=(0, 9))
+    refuses(r"a length in \[1, 16\], .* received 8x17", optimize_for=(8, 17))
+    refuses("must be of 18 tokens, as optimize_for=2x9 has, .* of 128", optimize_for=(2, 9))
+    refuses("'none.json' does not exist; flop-benchmark --table", table_file="none.json")
     refuses("is no model directory: expected 'info.json'", folder=str(tmp_path))
     gated = save({"name": "SST-2"}, gate="hard_concrete")
     refuses("has gates, which are not exported; remove the masks first", folder=gated)
@@ -243,17 +309,17 @@ def test_bad_input(save, sst, exported, bert_dir, tmp_path):
     assert not os.path.exists(out)
 
 
-def test_a_format_that_is_too_far_off_leaves_nothing(sst, tmp_path, monkeypatch):
+def test_a_format_that_is_too_far_off_leaves_nothing(export, sst, tmp_path, monkeypatch):
     monkeypatch.setattr(formats.FORMATS["litert_int8"], "tolerance", 0.0)
     with pytest.raises(ValueError, match="'litert_int8' must give .* within 0, but differs by"):
-        exporting.export(sst, str(tmp_path), format_names=["litert_float32", "litert_int8"])
+        export(sst, str(tmp_path), format_names=["litert_float32", "litert_int8"])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_version_is_replaced_on_demand(sst, tmp_path):
+def test_a_version_is_replaced_on_demand(export, sst, tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1/model.onnx").write_text("old")
-    exporting.export(sst, str(tmp_path), format_names=["litert_int8"], overwrite=True)
+    export(sst, str(tmp_path), format_names=["litert_int8"], overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
     files = sorted(path.name for path in (tmp_path / "1").iterdir())
     assert files == ["assets", "assets.extra", "model_int8.tflite"]

@@ -30,3 +30,17 @@ def test_results_of_one_kind_share_a_color():
         return len(np.unique(png[saturated][:, :3].round(1), axis=0))
 
     assert picture(0.5, 0.8) > picture(0.5, 0.5)
+
+
+def test_latencies_have_a_color_for_each_model():
+    def picture(*names):
+        rows = [
+            {"model": name, "batch_size": 1, "length": t, "p50_ms": 2.0 * t, "p90_ms": 3.0 * t}
+            for name in names
+            for t in (16, 64)
+        ]
+        png = image(plots.latencies(rows))
+        saturated = np.ptp(png[..., :3], axis=-1) > 0.5
+        return len(np.unique(png[saturated][:, :3].round(1), axis=0))
+
+    assert picture("dense", "compact") > picture("dense")

@@ -9,6 +9,7 @@ import pytest
 from bert_tf import model_dir, tokenization
 from bert_tf.classifier import BertClassifier
 from bert_tf.config import BertConfig
+from bert_tf.latency_table import LatencyTable
 
 CONFIG = BertConfig(
     vocab_size=6, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
@@ -34,7 +35,19 @@ def test_inference(call, tmp_path, capsys):
     report = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
     assert report["settings"]["batch_sizes"] == [1, 2]
     assert len(report["timings"]) == 4
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert [row["model"] for row in report["memory"]] == ["dense", "other"]
+    assert all(0 < row["step_bytes"] < row["peak_bytes"] for row in report["memory"])
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."}
+    assert names == {"benchmark.json", "benchmark.md", "benchmark.png", "run.flags"}
+
+
+def test_a_latency_table_of_a_config(call, tmp_path):
+    config_file = tmp_path / "config.json"
+    config_file.write_text(json.dumps(CONFIG.to_dict()))
+    args = ["--table", f"--bert_config_file={config_file}", f"--output_dir={tmp_path / 'out'}"]
+    assert call(benchmark, *args, "--batch_sizes=2", "--lengths=4", "--rounds=1") is None
+    table = LatencyTable.load(str(tmp_path / "out/latency_table.json"))
+    assert table.tokens == 8 and table.seconds("dense", 4, 4) > 0
 
 
 def test_training(tmp_path):
@@ -67,7 +80,18 @@ def test_training(tmp_path):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ([], "Flag `--model_dirs` must name a model directory, or pass `--training`."),
+        (
+            [],
+            "Flag `--model_dirs` must name a model directory or an export, or pass `--training`.",
+        ),
+        (
+            ["--table", "--model_dirs=a"],
+            "Flag `--table` needs one number in `--batch_sizes` and in `--lengths`.",
+        ),
+        (
+            ["--table", "--batch_sizes=8", "--lengths=128"],
+            "Flag `--table` needs `--model_dirs` or `--bert_config_file`.",
+        ),
         (
             ["--training"],
             "Flag `--training` needs `--bert_config_file`, such as a file of configs/.",

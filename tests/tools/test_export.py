@@ -1,7 +1,7 @@
 import json
 import shutil
 
-from flop_tools import export
+from flop_tools import benchmark, export
 
 import numpy as np
 import pytest
@@ -16,7 +16,10 @@ pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 
 def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     """Formats of one version by their flags; the next one has a number of its own."""
+    table = ["--table", f"--model_dirs={bert_dir}", "--batch_sizes=2", "--lengths=9", "--rounds=1"]
+    assert call(benchmark, *table, f"--output_dir={tmp_path / 'table'}") is None
     args = [f"--model_dir={bert_dir}", f"--output_dir={tmp_path / 'toy'}", "--dev_examples=10"]
+    args += [f"--latency_table={tmp_path / 'table/latency_table.json'}", "--optimize_for=2x9"]
     data = ["--task_name=sst-2", f"--data_dir={demo_dir}"]
     assert call(export, *args, *data, "--format=litert_int8,onnx") is None
     report = json.loads((tmp_path / "toy/1" / exporting.REPORT_FILE).read_text())
@@ -54,6 +57,8 @@ def test_bad_input_leaves_no_folder(call, bert_dir, tmp_path):
     ):
         text = call(export, out, f"--model_dir={folder}")
         assert text.startswith(f"export: error: {sentence}") and "\n" not in text
+    text = call(export, out, f"--model_dir={bert_dir}", "--task_name=SST-2", "--optimize_for=8*9")
+    assert text == "export: error: Flag `--optimize_for` must be such as 8x128, received '8*9'."
     text = call(export, out, f"--model_dir={bert_dir}", "--format=pb")
     assert text.startswith("export: error: Argument `formats` expects names of ['saved_model', ")
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,61 @@
+"""The process that is measured: its settings, and the memory of one made for it."""
+
+import concurrent.futures
+import multiprocessing
+
+import tensorflow as tf
+
+from flop_tf.backend import keras
+
+
+def configure(precision, threads=0):
+    """Sets up this process before any model is made.
+
+    Args:
+      precision: "none" for float32, or "bfloat16" mixed with it.
+      threads: of an operation; 0 leaves it to TensorFlow.
+    """
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    keras.mixed_precision.set_global_policy("float32" if precision == "none" else "mixed_bfloat16")
+
+
+def peak_memory(prepare, *arguments, precision="none", threads=0):
+    """Returns the memory of something that is done three times, in a process of its own.
+
+    Needs Linux.
+
+    Args:
+      prepare: function of a module; `prepare(*arguments)` returns what is done, a function.
+      *arguments: what pickle can send.
+      precision: see `configure`.
+      threads: see `configure`.
+
+    Returns:
+      `{"base_bytes", "peak_bytes"}`: with all libraries imported, and the most
+      there was up to the end. On a GPU the device's memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measure, prepare, arguments, precision, threads).result()
+
+
+def _measure(prepare, arguments, precision, threads):
+    configure(precision, threads)
+    base = _memory("VmRSS")
+    call = prepare(*arguments)
+    for _ in range(3):
+        call()
+    if tf.config.list_physical_devices("GPU"):
+        return {
+            "base_bytes": 0,
+            "peak_bytes": tf.config.experimental.get_memory_info("GPU:0")["peak"],
+        }
+    return {"base_bytes": base, "peak_bytes": _memory("VmHWM")}
+
+
+def _memory(key):
+    # Not `getrusage`: its maximum is taken over from the parent, which holds all models at once.
+    with open("/proc/self/status", encoding="ascii") as file:
+        values = dict(line.split(":", 1) for line in file)
+    return int(values[key].split()[0]) * 1024
