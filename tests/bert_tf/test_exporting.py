@@ -46,12 +46,15 @@ PAIRS = {
 
 @pytest.fixture(scope="module")
 def save(vocab_file, bert_dir, tmp_path_factory):
-    """Saves a factorized toy model with uneven ranks and what differs, and returns its folder."""
+    """Saves a toy model and what differs, and returns its folder.
 
-    def save(task=None, gate=None, head=None, **info):
+    It has uneven ranks, or none: dense ones are not compared with another model.
+    """
+
+    def save(task=None, gate=None, head=None, dense=False, **info):
         base = {**bert_tf.load(bert_dir).config.to_dict(), "num_hidden_layers": 1}
         config = BertConfig.from_dict({**base, "initializer_range": 0.3, **(head or {})})
-        ranks = {"query": 5, "ffn_in": 3, "ffn_out": 0}
+        ranks = {} if dense else {"query": 5, "ffn_in": 3, "ffn_out": 0}
         specs = {
             (i, name): ProjectionSpec(ranks[name], gate and {"name": gate, "config": {"axis": 0}})
             for i, name, *_ in config.projections()
@@ -247,7 +250,7 @@ def test_warmup_requests_can_be_answered(exported, signatures):
 
 
 def test_pairs_and_a_score(export, save, pairs_dir, tmp_path):
-    folder = save(PAIRS, head={"num_labels": 1}, data_dir=pairs_dir)
+    folder = save(PAIRS, head={"num_labels": 1}, dense=True, data_dir=pairs_dir)
     report = export(folder, str(tmp_path), version=7, dev_examples=20)
     assert report["num_examples"] == 20 and set(report["scores"]) >= {"pearson", "mse"}
     assert not (tmp_path / "7/assets/labels.txt").exists()
@@ -264,7 +267,7 @@ def test_pairs_and_a_score(export, save, pairs_dir, tmp_path):
 
 
 def test_a_span_without_data(export, save, tmp_path):
-    folder = save(SQUAD, head={"head": "span"})
+    folder = save(SQUAD, head={"head": "span"}, dense=True)
     names = ["saved_model", "onnx", "litert_float32"]
     report = export(folder, str(tmp_path), format_names=names)
     assert report["compared_on"] == "random tokens" and report["scores"] == {}
