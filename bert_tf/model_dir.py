@@ -16,10 +16,11 @@ import shutil
 
 import safetensors.numpy
 
-from bert_tf import files, heads, model_info
+from bert_tf import files
 from bert_tf.checkpoints import read_source
-from bert_tf.tokenization import Tokenizer
-from bert_tf.weight_paths import HEAD, POOLER, expected_shapes
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model import heads, model_info
+from bert_tf.model.weight_paths import HEAD, POOLER, expected_shapes
 from flop_tf import surgery
 
 #: Written last: a folder with it is complete.
@@ -31,7 +32,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
 
     Args:
       folder: the directory; made where it is missing.
-      model: a BERT of `bert_tf.heads`.
+      model: a BERT of `bert_tf.model.heads`.
       tokenizer: its `Tokenizer`.
       factorized: the `BertConfig` before the removal of masks, if there was one.
       **info: what else `info.json` says: task, labels, scores, ...; and the stage, where it
@@ -76,7 +77,7 @@ def load(folder, config_file=None):
 
 
 def build(source, **changes):
-    """Returns a BERT of `bert_tf.heads` with the weights of a `Source`.
+    """Returns a BERT of `bert_tf.model.heads` with the weights of a `Source`.
 
     Args:
       source: a `bert_tf.checkpoints.Source`.

@@ -5,7 +5,7 @@ import io
 import matplotlib.figure
 import numpy as np
 
-from bert_tf.config import PROJECTIONS
+from bert_tf.model.config import PROJECTIONS
 
 _MARKERS = {"dense": "s", "factorized": "^", "gated": "x", "compact": "o"}
 
@@ -36,7 +36,7 @@ def score_against(cost, label, results):
     Args:
       cost: list of N floats.
       label: of the cost.
-      results: list of N results of a `bert_tf.report` of one task.
+      results: list of N results of a `bert_tf.sweeps.report` of one task.
     """
     figure = matplotlib.figure.Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -58,7 +58,7 @@ def latencies(timings):
     """Returns a picture of latencies: a group of bars for each shape, p50 high with a line to p90.
 
     Args:
-      timings: those of a report of `bert_tf.benchmarking`.
+      timings: those of a report of `bert_tf.speed.benchmarking`.
     """
     shapes = list(dict.fromkeys(f"{row['batch_size']}x{row['length']}" for row in timings))
     names = list(dict.fromkeys(row["model"] for row in timings))

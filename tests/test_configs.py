@@ -8,9 +8,9 @@ from flop_tools import finetune
 import pytest
 from absl import flags
 
-from bert_tf.config import BertConfig
-from bert_tf.options import FinetuneOptions
-from bert_tf.weight_paths import expected_shapes
+from bert_tf.model.config import BertConfig
+from bert_tf.model.weight_paths import expected_shapes
+from bert_tf.training.options import FinetuneOptions
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 

@@ -1,6 +1,7 @@
 """Who may import whom: tools -> bert_tf -> flop_tf -> Keras, and nobody back."""
 
 import ast
+import graphlib
 import pathlib
 
 import pytest
@@ -78,6 +79,25 @@ def test_nobody_writes_the_keras_of_tensorflow(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not list(keras_attributes(tree))
     assert not [name for name in imports(tree) if name.startswith("tensorflow.keras")]
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] != "tools"
+    }
+    graph = {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {
+            whole if (whole := f"{node.module}.{each.name}") in modules else node.module
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for each in node.names
+        }
+        graph[name] = named & set(modules)
+    assert tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize(

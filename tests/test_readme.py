@@ -8,9 +8,9 @@ import pytest
 
 import flop_tf
 from bert_tf import model_dir
-from bert_tf.classifier import BertClassifier
-from bert_tf.config import BertConfig
-from bert_tf.tokenization import Tokenizer
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.config import BertConfig
 from flop_tf.backend import keras
 
 README = pathlib.Path(__file__).parents[1] / "README.md"

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf import services, tasks
-from bert_tf.classifier import BertClassifier
-from bert_tf.config import BertConfig
-from bert_tf.formats.saved_model import SavedModel
-from bert_tf.serving import ServedModel
-from bert_tf.tokenization import Tokenizer
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.config import BertConfig
+from bert_tf.serving import services
+from bert_tf.serving.formats.saved_model import SavedModel
+from bert_tf.serving.served_model import ServedModel
+from bert_tf.tasks import registry
 
 grpc = pytest.importorskip("grpc")
 apis = pytest.importorskip("tensorflow_serving.apis", reason="The extra `export` is not installed.")
@@ -56,7 +57,7 @@ def signatures(model, tmp_path_factory):
     """Those of the loaded SavedModel, `name/1` as TensorFlow Serving loads it."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
-    service = services.get(tasks.get("SST-2"), Tokenizer(str(folder / "vocab.txt")), 8)
+    service = services.get(registry.get("SST-2"), Tokenizer(str(folder / "vocab.txt")), 8)
     SavedModel().write(ServedModel(model, service, 16), str(folder / "toy/1"))
     return tf.saved_model.load(str(folder / "toy/1")).signatures
 

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from bert_tf import tfds_data
+from bert_tf.tasks import tfds_data
 
 FLAGS = flags.FLAGS
 

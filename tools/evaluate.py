@@ -10,7 +10,7 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf import stages
+from bert_tf.pruning import stages
 
 FLAGS = flags.FLAGS
 

@@ -11,7 +11,7 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf import exporting, formats
+from bert_tf.serving import exporting, formats
 
 FLAGS = flags.FLAGS
 

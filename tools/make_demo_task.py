@@ -7,7 +7,7 @@ from flop_tools import program
 
 from absl import flags, logging
 
-from bert_tf import demo_task
+from bert_tf.data import demo_task
 
 FLAGS = flags.FLAGS
 

@@ -13,7 +13,7 @@ import typing
 import tensorflow as tf
 from absl import app, flags, logging
 
-from bert_tf import run_folder
+from bert_tf.training import run_folder
 
 #: Environment variable with the process that a program must not outlive.
 PARENT = "FLOP_PARENT"
@@ -102,7 +102,7 @@ def define_output_flags():
 
 @contextlib.contextmanager
 def output_folder(folder, done_file=None, owner=True):
-    """Opens the output folder of this command, by the rule of `bert_tf.run_folder`.
+    """Opens the output folder of this command, by the rule of `bert_tf.training.run_folder`.
 
     Args:
       folder: the folder that was asked for.

@@ -7,7 +7,8 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf import model_dir, stages
+from bert_tf import model_dir
+from bert_tf.pruning import stages
 
 FLAGS = flags.FLAGS
 

@@ -22,7 +22,9 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf import report, report_page, run_folder, sweep, sweep_runner, tfds_data
+from bert_tf.sweeps import report, report_page, sweep, sweep_runner
+from bert_tf.tasks import tfds_data
+from bert_tf.training import run_folder
 
 FLAGS = flags.FLAGS
 

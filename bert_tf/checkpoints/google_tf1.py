@@ -3,7 +3,7 @@
 import numpy as np
 
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.config import BertConfig
+from bert_tf.model.config import BertConfig
 
 FORMAT = "google_tf1"
 CONFIG_FILE = "bert_config.json"

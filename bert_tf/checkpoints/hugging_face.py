@@ -6,8 +6,8 @@ import re
 import numpy as np
 
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.config import BertConfig
-from bert_tf.weight_paths import POOLER
+from bert_tf.model.config import BertConfig
+from bert_tf.model.weight_paths import POOLER
 
 FORMAT = "hugging_face"
 CONFIG_FILE = "config.json"

@@ -1,8 +1,8 @@
 """Our own model directories, at any stage: dense, factorized, gated or compact."""
 
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.config import BertConfig
-from bert_tf.weight_paths import expected_shapes
+from bert_tf.model.config import BertConfig
+from bert_tf.model.weight_paths import expected_shapes
 
 FORMAT = "model_dir"
 CONFIG_FILE = "bert_config.json"

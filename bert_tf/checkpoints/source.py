@@ -13,8 +13,8 @@ from bert_tf.checkpoints.variables import (
     open_checkpoint,
     open_safetensors,
 )
-from bert_tf.config import BertConfig
-from bert_tf.text_files import read_lines
+from bert_tf.data.text_files import read_lines
+from bert_tf.model.config import BertConfig
 
 # Rows of a word embedding beyond its vocabulary; more of them mean another vocabulary.
 _MOST_PADDING = 1024

@@ -4,11 +4,12 @@ import random
 
 import pytest
 
-from bert_tf import latency_table, model_dir
-from bert_tf.classifier import BertClassifier
-from bert_tf.config import BertConfig
-from bert_tf.options import FinetuneOptions
-from bert_tf.tokenization import Tokenizer
+from bert_tf import model_dir
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.config import BertConfig
+from bert_tf.serving import latency_table
+from bert_tf.training.options import FinetuneOptions
 from flop_tf.backend import keras
 
 WORDS = {

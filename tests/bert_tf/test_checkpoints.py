@@ -11,8 +11,8 @@ from safetensors.numpy import load_file, save_file
 from bert_tf.checkpoints import google_tf1, read_source
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables, open_checkpoint
-from bert_tf.config import BertConfig, LayerConfig
-from bert_tf.weight_paths import HEAD, expected_shapes
+from bert_tf.model.config import BertConfig, LayerConfig
+from bert_tf.model.weight_paths import HEAD, expected_shapes
 from flop_tf.projection import ProjectionSpec
 
 CONFIG = BertConfig(

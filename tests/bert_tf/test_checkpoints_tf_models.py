@@ -6,7 +6,7 @@ import tensorflow as tf
 from official.nlp.modeling import models, networks
 
 from bert_tf.checkpoints import read_live_encoder, read_source
-from bert_tf.weight_paths import HEAD, expected_shapes
+from bert_tf.model.weight_paths import HEAD, expected_shapes
 from flop_tf.backend import keras
 
 SIZES = {

@@ -11,9 +11,9 @@ import safetensors.numpy
 import bert_tf
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
-from bert_tf.classifier import BertClassifier
-from bert_tf.config import BertConfig, LayerConfig
-from bert_tf.tokenization import Tokenizer
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.config import BertConfig, LayerConfig
 from flop_tf import surgery
 from flop_tf.projection import ProjectionSpec
 

@@ -7,8 +7,8 @@ from official.nlp.modeling import networks
 from scipy import special
 
 from bert_tf.checkpoints import read_live_encoder, read_source
-from bert_tf.classifier import BertClassifier
-from bert_tf.weight_paths import HEAD
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.weight_paths import HEAD
 from flop_tf import surgery
 from flop_tf.backend import keras
 

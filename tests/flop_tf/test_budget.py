@@ -1,7 +1,7 @@
 import pytest
 
-from bert_tf import model_info
-from bert_tf.config import BertConfig
+from bert_tf.model import model_info
+from bert_tf.model.config import BertConfig
 from flop_tf import budget, factorization
 from flop_tf.projection import ProjectionSpec
 

@@ -6,10 +6,11 @@ from flop_tools import benchmark
 
 import pytest
 
-from bert_tf import model_dir, tokenization
-from bert_tf.classifier import BertClassifier
-from bert_tf.config import BertConfig
-from bert_tf.latency_table import LatencyTable
+from bert_tf import model_dir
+from bert_tf.data import tokenization
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.config import BertConfig
+from bert_tf.serving.latency_table import LatencyTable
 
 CONFIG = BertConfig(
     vocab_size=6, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import bert_tf
-from bert_tf import exporting, model_dir, sweep
-from bert_tf.classifier import BertClassifier
+from bert_tf import model_dir
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.serving import exporting
+from bert_tf.sweeps import sweep
 from flop_tf.projection import ProjectionSpec
 
 pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")

@@ -5,7 +5,7 @@ import pytest
 
 import bert_tf
 from bert_tf import model_dir
-from bert_tf.classifier import BertClassifier
+from bert_tf.model.classifier import BertClassifier
 from flop_tf.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0}}

@@ -11,7 +11,7 @@ from flop_tools import program, sweep
 
 import pytest
 
-from bert_tf import report
+from bert_tf.sweeps import report
 
 SMALL = "--max_seq_length=15 --length_buckets=15 --gate_order_examples=8"
 

@@ -1,0 +1,221 @@
+"""Batches of texts of similar length, gathered and padded by tf.data as `batch_plan` says.
+
+B batch, T tokens, N examples.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.data import batch_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedExamples:
+    """Tokens and labels of N examples.
+
+    Args:
+      ids: int32 `RaggedTensor [N, (T)]`.
+      segments: int32 `RaggedTensor [N, (T)]`.
+      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or None.
+      max_seq_length: the most tokens of an example.
+      pad_id: the token of padding.
+    """
+
+    ids: tf.RaggedTensor
+    segments: tf.RaggedTensor
+    labels: np.ndarray | None
+    max_seq_length: int
+    pad_id: int = 0
+
+    def __len__(self):
+        return len(self.lengths)
+
+    @property
+    def lengths(self):
+        """Tokens of each example, int64 `[N]`."""
+        # Not by an operation, because datasets for other processes are made inside a graph.
+        return np.diff(self.ids.row_splits.numpy())
+
+    def take(self, indices):
+        """Returns the examples at `indices`, in that order."""
+        indices = np.asarray(indices, np.int64)
+        return dataclasses.replace(
+            self,
+            ids=tf.gather(self.ids, indices),
+            segments=tf.gather(self.segments, indices),
+            labels=None if self.labels is None else self.labels[indices],
+        )
+
+
+def encode(examples, tokenizer, max_seq_length):
+    """Tokenizes `bert_tf.data.examples.Examples`.
+
+    Args:
+      examples: the texts and labels.
+      tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+      max_seq_length: the most tokens of an example; longer ones are cut.
+
+    Returns:
+      `EncodedExamples`.
+    """
+    encoded = tokenizer.encode(examples.texts_a, examples.texts_b, max_seq_length)
+    return EncodedExamples(
+        encoded.ids, encoded.segments, examples.labels, max_seq_length, tokenizer.pad_id
+    )
+
+
+def holdout(examples, num_examples, seed):
+    """Splits examples at random, each part in its old order.
+
+    Args:
+      examples: `Examples` or `EncodedExamples`.
+      num_examples: size of the second part, at least 0 and below `len(examples)`.
+      seed: int; the same seed splits the same way.
+
+    Returns:
+      `(rest, held_out)`.
+
+    Raises:
+      ValueError: if `num_examples` is out of range.
+    """
+    total = len(examples)
+    if not 0 <= num_examples < total:
+        raise ValueError(
+            f"Argument `holdout_examples` must be at least 0 and below the {total} training "
+            f"examples, received {num_examples}."
+        )
+    order = np.random.default_rng(seed).permutation(total)
+    held, rest = np.sort(order[:num_examples]), np.sort(order[num_examples:])
+    return examples.take(rest), examples.take(held)
+
+
+def training_dataset(encoded, batch_size, seed, first_step=0, num_steps=None, widths=None):
+    """Returns batches for training, from any step on.
+
+    Args:
+      encoded: `EncodedExamples` with labels.
+      batch_size: B, at least 1.
+      seed: int, decides the order of every epoch.
+      first_step: steps of earlier runs; counts over epochs. Defaults to 0.
+      num_steps: batches to give. Defaults to the rest of the epoch.
+      widths: as in `bert_tf.data.batch_plan.epoch_plan`.
+
+    Returns:
+      `tf.data.Dataset` of `(features, labels, index)`: the int32 `[B, T]`
+      inputs `input_word_ids`, `input_mask` and `input_type_ids`, the labels
+      `[B]`, and the int32 positions `[B]` in `encoded`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    indices, chosen = batch_plan.training_plan(
+        encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
+    )
+    return _dataset(encoded, indices, chosen)
+
+
+def replica_dataset(
+    encoded,
+    batch_size,
+    seed,
+    first_step,
+    num_steps,
+    widths=None,
+    *,
+    replicas=1,
+    local=(0, 1),
+    multiple=1,
+):
+    """Returns the batches of `training_dataset` as the replicas of one process take them.
+
+    A step's batch is split evenly between the replicas; rows that fill it up have
+    weight 0, and the others more than 1, so that `sum(weight * loss) / rows`,
+    averaged over replicas, is the mean over the examples of the step. All batches
+    have the same number of rows.
+
+    Args:
+      encoded: see `training_dataset`; so the next five.
+      batch_size: B of a step, over all replicas.
+      seed: see above.
+      first_step: see above.
+      num_steps: see above.
+      widths: see above.
+      replicas: number of all replicas.
+      local: `(first, number)`, the replicas of this process.
+      multiple: the rows of a replica are rounded up to a multiple of it.
+
+    Returns:
+      `tf.data.Dataset` of `(features, labels, weights, index)`, one element for each
+      local replica in turn, step by step; weights are float32 `[rows]`.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    indices, chosen = batch_plan.training_plan(
+        encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
+    )
+    filled = batch_plan.fill(indices, replicas * multiple)
+    real = filled >= 0
+    weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
+    indices, weights = (batch_plan.part(values, replicas, local) for values in (filled, weights))
+    return _dataset(encoded, indices, np.repeat(chosen, local[1]), True, weights)
+
+
+def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None):
+    """Returns batches that cover each example once, sorted by length.
+
+    Args:
+      encoded: `EncodedExamples`; without labels, those of the batches are empty, `[0]`.
+      batch_size: B, at least 1.
+      widths: as in `bert_tf.data.batch_plan.epoch_plan`.
+      replicas: number of all replicas, which share the rows of a batch.
+      local: `(first, number)`, the replicas of this process. With it all elements
+        have the same number of rows; those of index -1 only fill up.
+
+    Returns:
+      `tf.data.Dataset` as of `training_dataset`, one element for each local replica in turn.
+
+    Raises:
+      ValueError: if there are no examples or a width does not fit.
+    """
+    indices, chosen = batch_plan.evaluation_plan(
+        encoded.lengths, batch_size, encoded.max_seq_length, widths
+    )
+    if local is None:
+        return _dataset(encoded, indices, chosen)
+    filled = batch_plan.fill(indices, replicas)
+    part = batch_plan.part(filled, replicas, local)
+    return _dataset(encoded, part, np.repeat(chosen, local[1]), True)
+
+
+def _dataset(encoded, indices, widths, keeps_rows=False, *weights):
+    """Returns the batches of a plan, gathered and padded by TensorFlow.
+
+    Rows of index -1 are left out, or with `keeps_rows` hold any example.
+    """
+    labels = None if encoded.labels is None else tf.constant(encoded.labels)
+    static_rows = indices.shape[1] if keeps_rows else None
+    static_width = int(widths[0]) if len(set(widths.tolist())) == 1 else None
+
+    def batch(index, width, *weights):
+        index = index if keeps_rows else tf.boolean_mask(index, index >= 0)
+        taken = tf.maximum(index, 0)
+        ids = tf.gather(encoded.ids, taken)
+
+        def padded(rows, value):
+            dense = rows.to_tensor(value, shape=tf.stack([tf.constant(-1, tf.int32), width]))
+            return tf.ensure_shape(dense, [static_rows, static_width])
+
+        mask = tf.sequence_mask(ids.row_lengths(), width, tf.int32)
+        features = {
+            "input_word_ids": padded(ids, encoded.pad_id),
+            "input_mask": tf.ensure_shape(mask, [static_rows, static_width]),
+            "input_type_ids": padded(tf.gather(encoded.segments, taken), 0),
+        }
+        given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, taken)
+        return features, given, *weights, index
+
+    dataset = tf.data.Dataset.from_tensor_slices((indices, widths, *weights))
+    return dataset.map(batch, num_parallel_calls=2).prefetch(2)

@@ -1,0 +1,195 @@
+"""BERT's WordPiece tokenization, for all texts at once, inside TensorFlow.
+
+The tokens equal those of Google's `FullTokenizer` with at most 100 characters
+a word, the limit of Hugging Face (Google's code has 200, tf-models' copy 400),
+for cased and uncased vocabularies. tensorflow-text alone does not give them:
+its lower-casing folds "½", "™", "ß" and "…" into other letters and its limit
+counts bytes. So this file cleans and lower-cases by Google's rules and leaves
+splitting and WordPiece to `FastBertTokenizer`.
+The one difference left: characters younger than Python's Unicode tables, which
+Google's code takes for letters and TensorFlow knows as marks or punctuation.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from bert_tf.data.text_files import read_lines
+
+#: Words of more characters become `[UNK]`.
+MAX_CHARS_PER_WORD = 100
+
+#: Texts that are tokenized in one call, so that the memory does not grow with the file.
+TEXTS_PER_CALL = 16384
+
+_REMOVED = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\p{Cf}\x{FFFD}]"
+_CJK = (
+    r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
+    r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
+)
+_WORD_OF_ITS_OWN = rf"[\p{{P}}!-/:-@\[-`{{-~{_CJK}]"
+_SPACE = r"[\s\p{Z}]+"
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """Tokens of N texts or pairs.
+
+    Args:
+      ids: int32 `RaggedTensor [N, (T)]`, `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
+      segments: int32 `RaggedTensor [N, (T)]`, 1 from the first token of b on.
+    """
+
+    ids: tf.RaggedTensor
+    segments: tf.RaggedTensor
+
+
+class Tokenizer:
+    """Splits texts into WordPieces of a vocabulary.
+
+    Args:
+      vocab_file: path of a text file with one WordPiece a line.
+      do_lower_case: whether the vocabulary is uncased: lower-cases and strips
+        accents. Defaults to True.
+
+    Raises:
+      ValueError: if the file is missing, empty, not UTF-8, has a line that is
+        empty or double, or lacks `[UNK]`, `[CLS]` or `[SEP]`.
+    """
+
+    def __init__(self, vocab_file, do_lower_case=True):
+        self.vocab_file = vocab_file
+        self.do_lower_case = do_lower_case
+        self.vocab = read_vocab(vocab_file)
+        self.cls_id = self.vocab.index("[CLS]")
+        self.sep_id = self.vocab.index("[SEP]")
+        # Padding is masked, so a vocabulary without `[PAD]` can use any id.
+        self.pad_id = self.vocab.index("[PAD]") if "[PAD]" in self.vocab else 0
+        self._tokenizer = tf_text.FastBertTokenizer(
+            vocab=self.vocab,
+            token_out_type=tf.int32,
+            max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
+        )
+
+    def tokenize(self, texts):
+        """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""
+        texts = tf.strings.regex_replace(tf.convert_to_tensor(texts, tf.string), _REMOVED, "")
+        if self.do_lower_case:
+            texts = tf.strings.lower(texts, encoding="utf-8")
+            texts = tf_text.normalize_utf8(texts, "NFD")
+            texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
+        return self._tokenizer.tokenize(_drop_long_words(texts))
+
+    def encode(self, texts_a, texts_b=None, max_seq_length=128):
+        """Tokenizes N texts or pairs and adds the special tokens.
+
+        A single text is cut at its end; of a pair the longer text is cut first.
+
+        Args:
+          texts_a: list of N strings.
+          texts_b: list of N strings, or None for single texts.
+          max_seq_length: the most tokens kept, special ones included; at least
+            3, or 5 for pairs. Defaults to 128.
+
+        Returns:
+          `Encoded` with N rows.
+
+        Raises:
+          ValueError: if `max_seq_length` is too small or the lists differ in length.
+        """
+        segments = [texts_a] if texts_b is None else [texts_a, texts_b]
+        if len(segments[-1]) != len(texts_a):
+            raise ValueError(
+                "Arguments `texts_a` and `texts_b` must have the same length, received "
+                f"{len(texts_a)} and {len(segments[-1])}."
+            )
+        parts = []
+        for start in range(0, max(len(texts_a), 1), TEXTS_PER_CALL):
+            tokens = [self.tokenize(texts[start : start + TEXTS_PER_CALL]) for texts in segments]
+            parts.append(self.pack(tokens, max_seq_length))
+        return Encoded(
+            tf.concat([part.ids for part in parts], axis=0),
+            tf.concat([part.segments for part in parts], axis=0),
+        )
+
+    def pack(self, tokens, max_seq_length):
+        """Cuts the tokens of N texts or pairs and adds the special ones; works in graphs too.
+
+        Args:
+          tokens: list of one or two int32 `RaggedTensor [N, (T)]` of `tokenize`.
+          max_seq_length: as in `encode`.
+
+        Returns:
+          `Encoded` with N rows.
+
+        Raises:
+          ValueError: if `max_seq_length` is too small.
+        """
+        least = 2 * len(tokens) + 1
+        if max_seq_length < least:
+            raise ValueError(
+                f"Argument `max_seq_length` must be at least {least} to hold a token of each text "
+                f"beside the special ones, received {max_seq_length}."
+            )
+        cut = _cut(tokens, max_seq_length - len(tokens) - 1)
+        return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
+
+
+def first_tokens(tokens, counts):
+    """Returns the first `counts` (int64 `[N]`) tokens of each row of `tokens [N, (T)]`, or all."""
+    lengths = tokens.row_lengths()
+    keep = tf.ragged.range(lengths).flat_values < tf.repeat(counts, lengths)
+    return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(keep))
+
+
+def read_vocab(path):
+    """Reads a vocabulary: a list of WordPieces by id.
+
+    Raises:
+      ValueError: as `Tokenizer` does.
+    """
+    lines = read_lines(path, "vocabulary")
+    first = {}
+    for number, line in enumerate(lines, start=1):
+        token = line.strip(" \t")
+        if not token:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have empty lines, see line {number}."
+            )
+        if token in first:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have double entries, received {token!r} in the "
+                f"lines {first[token]} and {number}."
+            )
+        first[token] = number
+    for token in ("[UNK]", "[CLS]", "[SEP]"):
+        if token not in first:
+            raise ValueError(f"The vocabulary {path!r} must have the entry {token!r}.")
+    return list(first)
+
+
+def _cut(tokens, room):
+    """Cuts one text at its end, and of a pair the longer text first, to `room` tokens together.
+
+    tensorflow-text has an operation for this which servers with an older copy of it lack.
+    """
+    if len(tokens) == 1:
+        return [tokens[0][:, :room]]
+    lengths_a, lengths_b = (part.row_lengths() for part in tokens)
+    kept_a = tf.minimum(lengths_a, tf.maximum(room - lengths_b, (room + 1) // 2))
+    return [first_tokens(tokens[0], kept_a), first_tokens(tokens[1], room - kept_a)]
+
+
+def _drop_long_words(texts):
+    """Puts U+FFFD, which is in no vocabulary, for words over the limit in texts `[N]`."""
+    # Splitting costs more than WordPiece, so only texts with a long run without spaces are split.
+    run = rf"(?s).*\S{{{MAX_CHARS_PER_WORD + 1}}}.*"
+    suspects = tf.where(tf.strings.regex_full_match(texts, run))
+    words = tf_text.regex_split(
+        tf.gather(texts, suspects[:, 0]), f"{_SPACE}|{_WORD_OF_ITS_OWN}", _WORD_OF_ITS_OWN
+    )
+    is_long = tf.strings.length(words.flat_values, unit="UTF8_CHAR") > MAX_CHARS_PER_WORD
+    words = words.with_flat_values(tf.where(is_long, "\ufffd", words.flat_values))
+    joined = tf.strings.reduce_join(words, axis=-1, separator=" ")
+    return tf.tensor_scatter_nd_update(texts, suspects, joined)

@@ -1,0 +1,1 @@
+"""BERT: its architecture as a config, the encoder and the task heads."""

@@ -1,0 +1,12 @@
+"""The model of each task head."""
+
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.span_labeler import BertSpanLabeler
+
+#: Models by the `head` of their config.
+MODELS = {"classifier": BertClassifier, "span": BertSpanLabeler}
+
+
+def make(config):
+    """Returns a new model of a `BertConfig`, with the head that it names."""
+    return MODELS[config.head](config)

@@ -1,0 +1,83 @@
+"""How large a model is: counts that follow from its config alone.
+
+I inputs, O outputs, R rank. The names are those of the original's `info.txt`; the counts are true.
+"""
+
+import math
+
+from bert_tf.model.weight_paths import expected_shapes
+from flop_tf import budget
+
+
+def num_parameters(config):
+    """Returns the number of weights of a model, task head and gates included."""
+    return sum(math.prod(shape) for shape in expected_shapes(config).values())
+
+
+def num_kernel_parameters(config):
+    """Returns the parameters of the projections' kernels and factors."""
+    return sum(
+        budget.kernel_parameters(inputs, outputs, spec.rank)
+        for _, _, spec, (inputs, outputs) in config.projections()
+    )
+
+
+def stage(config):
+    """Returns "gated", "factorized", "compact" or "dense", as far as a config tells.
+
+    Factorized means that all projections of a kind have one rank, compact that
+    ranks, heads or widths are uneven.
+    """
+    if config == config.dense:
+        return "dense"
+    specs = [(name, shape, spec) for _, name, spec, shape in config.projections()]
+    if any(spec.gate is not None for *_, spec in specs):
+        return "gated"
+    kinds = {(name, shape, spec.rank) for name, shape, spec in specs}
+    return "factorized" if len(kinds) == len({name for name, *_ in specs}) else "compact"
+
+
+def counts(config, factorized=None):
+    """Returns the original's `info.txt` as a dict.
+
+    Args:
+      config: the model that is stored.
+      factorized: the model before removal; None means that nothing was removed.
+    """
+    original = num_kernel_parameters(config.dense)
+    kernels = num_kernel_parameters(config)
+    total = num_parameters(config.dense)
+    stored = num_parameters(config)
+    return {
+        "dense_origin_params": original,
+        "dense_total_params": num_kernel_parameters(factorized or config),
+        "dense_pruned_params": kernels,
+        "dense_sparsity": 1 - kernels / original,
+        "non_kernel_params": total - original,
+        "total_params": total,
+        "pruned_total_params": stored,
+        "actual_compact_rate": stored / total,
+    }
+
+
+def as_text(info):
+    """Returns `info.txt`: a line `key = value` for each count, in the original's format."""
+    lines = (
+        f"{key} = {value:.6f}" if isinstance(value, float) else f"{key} = {value}"
+        for key, value in info.items()
+    )
+    return "\n".join(lines) + "\n"
+
+
+def per_projection(config):
+    """Returns a list with what is stored of each projection, for `info.json`."""
+    return [
+        {
+            "projection": f"blocks.{index}.{name}",
+            "shape": [inputs, outputs],
+            "rank": spec.rank,
+            "stored_parameters": budget.kernel_parameters(inputs, outputs, spec.rank),
+            "dense_parameters": budget.dense_parameters(inputs, outputs),
+        }
+        for index, name, spec, (inputs, outputs) in config.projections()
+    ]

@@ -1,0 +1,1 @@
+"""The steps of the FLOP chain and the surgeries on a BERT."""

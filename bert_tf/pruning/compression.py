@@ -1,0 +1,132 @@
+"""The surgeries of FLOP on a BERT: dense to factorized, to gated, to compact."""
+
+import difflib
+
+import numpy as np
+
+from bert_tf.model import heads
+from bert_tf.model.weight_paths import HEAD, POOLER
+from flop_tf import ProjectionSpec, factorization, gates, surgery
+
+# Seeds of gates, apart from those of the encoder's dropouts.
+_GATE_SEEDS = 1 << 20
+
+#: How each weight of a factorized model came about, as the original's log calls it.
+CARRIED, FACTORIZED, NEW = "INIT_FROM_CKPT", "PASSED", "NOT_INIT_FROM_CKPT"
+
+
+def factorize(source, *, rank="full", density=None, statistics=None, split=None, keep_head=True):
+    """Returns a factorized model of a dense BERT, and how each weight came about.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`; projections that are not dense stay as they are.
+      rank: "full" or an int, see `flop_tf.factorization.choose_rank`.
+      density: D times the break-even rank instead.
+      statistics: arrays by the projection's path for `split`, or None.
+      split: function `(kernel, statistic, rank) -> (P, Q)`; None is the plain SVD.
+      keep_head: whether the task head is carried over, where there is one.
+
+    Returns:
+      `(BERT of bert_tf.model.heads, {weight path: CARRIED, FACTORIZED or NEW})`.
+
+    Raises:
+      ValueError: if a rank does not fit.
+    """
+    specs = {
+        (index, name): ProjectionSpec(factorization.choose_rank(*shape, rank, density))
+        for index, name, spec, shape in source.config.projections()
+        if spec == ProjectionSpec()
+    }
+    config = source.config.with_projections(specs)
+    weights = dict(source.weights)
+    if not keep_head:
+        for path in HEAD:
+            weights.pop(path, None)
+    origin = dict.fromkeys(weights, CARRIED)
+    for (index, name), spec in specs.items():
+        if spec.rank is None:
+            continue
+        path = f"blocks.{index}.{name}"
+        kernel = weights.pop(f"encoder.{path}.kernel")
+        del origin[f"encoder.{path}.kernel"]
+        factors = _split(kernel, spec.rank, split, None if statistics is None else statistics[path])
+        for factor, array in factors.items():
+            weights[f"encoder.{path}.{factor}"] = array
+            origin[f"encoder.{path}.{factor}"] = FACTORIZED
+    model = heads.make(config)
+    surgery.assign_weights(model, weights, new=[*HEAD, *POOLER])
+    return model, {path: origin.get(path, NEW) for path in model.get_weight_paths()}
+
+
+def with_gates(config, name, **arguments):
+    """Returns a config with a gate on every factorized projection, each with its own seed.
+
+    Args:
+      config: a `BertConfig` with factorized projections.
+      name: of the gate, see `flop_tf.gates.GATES`.
+      **arguments: of the gate.
+
+    Raises:
+      ValueError: if the gate is unknown or no projection has factors.
+    """
+    if name not in gates.GATES:
+        nearest = difflib.get_close_matches(name, gates.GATES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"Unknown gate {name!r}, did you mean {nearest!r}?")
+    gated = {}
+    for number, (index, projection, spec, _) in enumerate(config.projections()):
+        if spec.rank:
+            gate = {"name": name, "config": {"axis": 0, "seed": _GATE_SEEDS + number, **arguments}}
+            gated[index, projection] = ProjectionSpec(spec.rank, gate)
+    if not gated:
+        raise ValueError(
+            "Gates need a factorized model, but all projections of the checkpoint are dense; "
+            "factorize it first with factorize.py."
+        )
+    return config.with_projections(gated)
+
+
+def remove_masks(model, threshold=0.0):
+    """Returns the compact model of a gated one; no gate is left.
+
+    Args:
+      model: a BERT of `bert_tf.model.heads`.
+      threshold: in [0, 1); inference gates up to it are dropped too. The gates
+        of `model` take it over, so that the two models stay equal.
+
+    Raises:
+      ValueError: if the threshold is out of range or the model has no gates.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"Argument `threshold` must be in [0, 1), received {threshold}.")
+    if not model.gates:
+        raise ValueError("The model has no gates, so that there is nothing to remove.")
+    for gate in model.gates:
+        gate.threshold = max(gate.threshold, threshold)
+    specs, weights = {}, surgery.named_weights(model)
+    for (index, name, *_), (path, layer) in zip(
+        model.config.projections(), model.encoder.projections(), strict=True
+    ):
+        specs[index, name], kept = surgery.compact_projection(layer)
+        for part in ("kernel", "factor_in", "factor_out", "gate.log_alpha"):
+            weights.pop(f"encoder.{path}.{part}", None)
+        weights |= {f"encoder.{path}.{part}": array for part, array in kept.items()}
+    compact = heads.make(model.config.with_projections(specs))
+    surgery.assign_weights(compact, weights)
+    return compact
+
+
+def largest_difference(first, second, dataset):
+    """Returns the largest absolute difference of two models' logits over batches, or NaN."""
+    differences = [
+        np.abs(first(features, training=False) - second(features, training=False)).max()
+        for features, *_ in dataset
+    ]
+    return float(np.max(differences))  # Python's `max` would lose a NaN.
+
+
+def _split(kernel, rank, split, statistic):
+    if split is None:
+        return surgery.factorize_kernel(kernel, ProjectionSpec(rank))
+    return surgery.factorize_kernel(
+        kernel, ProjectionSpec(rank), lambda matrix, r: split(matrix, statistic, r)
+    )

@@ -1,0 +1,113 @@
+"""How far an exported model is from its source: outputs and scores on sentences of the dev set."""
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bert_tf.data import batching
+from bert_tf.tasks import model_task
+
+#: Texts that are sent as they are.
+NUM_TEXTS = 64
+
+_BATCH_SIZE = 32
+
+
+class Comparison:
+    """Requests, and the source model's answers to them.
+
+    Attributes:
+      requests: list of `(signature, {name: array})`: ids in batches, and one batch of texts.
+      texts: the texts of the last one, a list of strings by name.
+      description: what `requests` are made of.
+      num_examples: how many examples the requests of ids hold.
+      metric: the one that decides.
+      source: the answers of the source model, `{name: array}` for each request.
+
+    Args:
+      model: the source, a BERT of `bert_tf.model.heads`.
+      service: its `bert_tf.serving.services.Service`.
+      data_dir: folder of the task; random tokens and words are taken where there is none.
+      num_examples: of the dev set; 0 is all.
+
+    Raises:
+      ValueError: if the data do not fit the task.
+    """
+
+    def __init__(self, model, service, data_dir="", num_examples=1024):
+        self._joinable, self._service = model.joinable, service
+        self.metric = service.task.primary_metric
+        if data_dir:
+            ids = self._real(data_dir, num_examples)
+        else:
+            logging.info("The data of the task are not at hand; random tokens are compared.")
+            ids = self._random(model.config)
+        self.requests = [("serving_default", batch) for batch in ids]
+        self.requests.append(("text", {name: np.array(t) for name, t in self.texts.items()}))
+        ids_of_texts = _arrays(service.features(self.texts))
+
+        # In a graph, as servers and `predict` run it: what TensorFlow fuses there is no difference.
+        @tf.function(reduce_retracing=True)
+        def outputs(features):
+            return service.outputs(model(features, training=False))
+
+        self.source = [_arrays(outputs(_tensors(batch))) for batch in (*ids, ids_of_texts)]
+
+    def difference(self, outputs):
+        """Returns the largest absolute difference to the source, or NaN.
+
+        Args:
+          outputs: answers to the first requests, or to all.
+        """
+        differences = [
+            np.abs(array - given[name]).max()
+            for expected, given in zip(self.source, outputs, strict=False)
+            for name, array in expected.items()
+        ]
+        return float(np.max(differences))  # Python's `max` would lose a NaN.
+
+    def scores(self, outputs):
+        """Returns the task's scores of the answers to the requests of ids, or {} without labels."""
+        if self._encoded is None or self._encoded.labels is None:
+            return {}
+        parts = [
+            self._joinable(tf.constant(self._service.logits(given))).numpy()
+            for given in outputs[: len(self._order)]
+        ]
+        order = np.concatenate(self._order)
+        logits = np.concatenate(parts)[np.argsort(order)]
+        return self._service.task.score(logits, self._encoded)
+
+    def _real(self, data_dir, num_examples):
+        task, service = self._service.task, self._service
+        examples = task.read(data_dir, task.dev_splits[0])
+        examples = examples.take(range(min(num_examples or len(examples), len(examples))))
+        self.texts = service.texts(examples.take(range(min(NUM_TEXTS, len(examples)))))
+        self._encoded = task.encode(examples, service.tokenizer, service.max_seq_length)
+        batches = list(batching.evaluation_dataset(self._encoded, _BATCH_SIZE))
+        self._order = [index.numpy() for *_, index in batches]
+        self.description, self.num_examples = task.dev_splits[0], len(self._encoded)
+        return [_arrays(features) for features, *_ in batches]
+
+    def _random(self, config):
+        vocab, generator = self._service.tokenizer.vocab, np.random.default_rng(0)
+        self.texts = {
+            name: [" ".join(generator.choice(vocab, size)) for size in range(NUM_TEXTS)]
+            for name in self._service.text_names
+        }
+        self._encoded, self._order = None, []
+        batches = model_task.random_features(config, self._service.max_seq_length)
+        self.description, self.num_examples = "random tokens", sum(map(_rows, batches))
+        return [_arrays(features) for features in batches]
+
+
+def _arrays(tensors):
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _tensors(arrays):
+    return {name: tf.constant(array) for name, array in arrays.items()}
+
+
+def _rows(features):
+    return len(next(iter(features.values())))

@@ -1,0 +1,198 @@
+"""How a device computes each projection of a finished model fastest, and the model that does it so.
+
+A plan is a `BertConfig`: a projection keeps its factors, has their rank rounded up to one that
+the processor likes, or becomes its dense kernel; query, key and value may share their first
+product, with the scale of attention in the query's weights; LayerNorm is one operation or
+several. The model of a plan computes what its source does.
+M tokens, I inputs, O outputs, R rank.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bert_tf.model import heads
+from bert_tf.model.config import ATTENTION_INPUTS
+from bert_tf.serving import latency_table
+from flop_tf import budget, surgery
+from flop_tf.projection import ProjectionSpec
+
+# A form that is slower by less than this may win by fewer parameters: measurements are no better.
+_TIE = 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A way to compute one projection, or several that are fused.
+
+    Args:
+      seconds: by the latency table.
+      parameters: of its factors or kernels.
+      specs: the `ProjectionSpec` of each projection.
+    """
+
+    seconds: float
+    parameters: int
+    specs: tuple
+
+
+def choose(config, table):
+    """Returns the fastest plan for a model, by a table.
+
+    Args:
+      config: the `BertConfig` of a model without gates.
+      table: a `LatencyTable` of the device, for the number of tokens that decides.
+
+    Returns:
+      `(BertConfig, rows)`: the plan, and for each projection a dict of what was chosen.
+
+    Raises:
+      ValueError: if the table lacks a size.
+    """
+    layers, rows = [], []
+    for index, layer in enumerate(config.layers):
+        shapes = {n: layer.shape(n, config.hidden_size, config.head_size) for n in layer.names()}
+        best = {
+            name: _best(_forms(name, layer.projection(name), *shape, table))
+            for name, shape in shapes.items()
+        }
+        is_fused = False
+        if layer.num_heads:
+            separate = _joined([best[name] for name in ATTENTION_INPUTS])
+            specs = [layer.projection(name) for name in ATTENTION_INPUTS]
+            chosen = _best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
+            is_fused = chosen is not separate
+            if is_fused:
+                best.update(_parts(chosen))
+        specs = {name: form.specs[0] for name, form in best.items()}
+        layers.append(dataclasses.replace(layer, projections=specs, fused_attention=is_fused))
+        rows += [
+            {
+                "projection": f"blocks.{index}.{name}",
+                "shape": list(shapes[name]),
+                "rank": layer.projection(name).rank,
+                "chosen_rank": form.specs[0].rank,
+                "fused": is_fused and name in ATTENTION_INPUTS,
+                "microseconds": round(1e6 * form.seconds, 1),
+            }
+            for name, form in best.items()
+        ]
+    norms = (latency_table.FUSED_NORM, latency_table.PLAIN_NORM)
+    fused, plain = (table.seconds(way, config.hidden_size, config.hidden_size) for way in norms)
+    plan = dataclasses.replace(config, layers=tuple(layers), fused_layer_norm=fused <= plain)
+    return plan, rows
+
+
+def apply(model, plan):
+    """Returns the model of a plan, with the weights of its source.
+
+    Args:
+      model: a BERT of `bert_tf.model.heads` without gates.
+      plan: a `BertConfig` of `choose`, or of the same architecture with other forms.
+    """
+    weights = surgery.named_weights(model)
+    for index, name, spec, _ in plan.projections():
+        _reform(weights, f"encoder.blocks.{index}.{name}", spec)
+    for index, layer in enumerate(plan.layers):
+        if layer.fused_attention:
+            _fuse(weights, f"encoder.blocks.{index}", 1 / math.sqrt(plan.head_size))
+    planned = heads.make(plan)
+    surgery.assign_weights(planned, weights)
+    return planned
+
+
+def _forms(name, spec, inputs, outputs, table):
+    """Returns the ways to compute one projection; query, key and value share the time of three."""
+    if spec.rank == 0:
+        return [Form(0.0, 0, (spec,))]
+    dense, factors, share = latency_table.DENSE, latency_table.FACTORS, 1
+    if name in ATTENTION_INPUTS:
+        dense, factors = latency_table.SEPARATE_DENSE, latency_table.SEPARATE_FACTORS
+        share = 1 / len(ATTENTION_INPUTS)
+    seconds = share * table.seconds(dense, inputs, outputs)
+    forms = [Form(seconds, inputs * outputs, (ProjectionSpec(),))]
+    for rank in sorted({spec.rank, _rounded(spec.rank)}) if spec.rank else ():
+        seconds = share * table.seconds(factors, inputs, outputs, [rank])
+        parameters = budget.factorized_parameters(inputs, outputs, rank)
+        forms.append(Form(seconds, parameters, (ProjectionSpec(rank),)))
+    return forms
+
+
+def _fused(specs, inputs, outputs, table):
+    """Returns the ways to compute query, key and value together: dense, and by their factors."""
+    if any(spec.rank == 0 for spec in specs):
+        return []
+    count = len(specs)
+    dense = table.seconds(latency_table.FUSED_DENSE, inputs, outputs)
+    forms = [Form(dense, count * inputs * outputs, (ProjectionSpec(),) * count)]
+    ranks = [spec.rank for spec in specs]
+    if None not in ranks:
+        for some in {tuple(ranks), tuple(map(_rounded, ranks))}:
+            seconds = table.seconds(latency_table.FUSED_FACTORS, inputs, outputs, some)
+            parameters = budget.factorized_parameters(inputs, outputs, sum(some))
+            forms.append(Form(seconds, parameters, tuple(map(ProjectionSpec, some))))
+    return forms
+
+
+def _rounded(rank):
+    """Returns the next rank that is aligned."""
+    return -(-rank // latency_table.ALIGNMENT) * latency_table.ALIGNMENT
+
+
+def _joined(forms):
+    """Returns several projections in their own forms as one."""
+    return Form(
+        sum(form.seconds for form in forms),
+        sum(form.parameters for form in forms),
+        tuple(form.specs[0] for form in forms),
+    )
+
+
+def _parts(form):
+    """Returns the shares of query, key and value in a form of all three."""
+    count = len(form.specs)
+    parts = [Form(form.seconds / count, form.parameters // count, (spec,)) for spec in form.specs]
+    return dict(zip(ATTENTION_INPUTS, parts, strict=True))
+
+
+def _best(forms):
+    """Returns the fastest form; among those as fast, the one with the fewest parameters."""
+    limit = (1 + _TIE) * min(form.seconds for form in forms)
+    ties = [form for form in forms if form.seconds <= limit]
+    return min(ties, key=lambda form: (form.parameters, form.seconds))
+
+
+def _reform(weights, path, spec):
+    """Gives the weights of a projection the form of a spec."""
+    factor_in = weights.pop(f"{path}.factor_in", None)
+    if factor_in is None:
+        return
+    factor_out = weights.pop(f"{path}.factor_out")
+    if spec.rank is None:
+        kernel = factor_in.astype(np.float64) @ factor_out.astype(np.float64)
+        weights[f"{path}.kernel"] = kernel.astype(np.float32)
+        return
+    more = spec.rank - factor_in.shape[1]
+    weights[f"{path}.factor_in"] = np.pad(factor_in, [(0, 0), (0, more)])
+    weights[f"{path}.factor_out"] = np.pad(factor_out, [(0, more), (0, 0)])
+
+
+def _fuse(weights, block, scale):
+    """Gives query, key and value of a block the weights of a `FusedProjections`.
+
+    Scaling the query's weights is scaling the scores.
+    """
+    kernels, biases = [], []
+    for index, name in enumerate(ATTENTION_INPUTS):
+        path = f"{block}.{name}"
+        factor = np.float32(scale if name == "query" else 1)
+        biases.append(factor * weights.pop(f"{path}.bias"))
+        if f"{path}.kernel" in weights:
+            kernels.append(factor * weights.pop(f"{path}.kernel"))
+        else:
+            kernels.append(weights.pop(f"{path}.factor_in"))
+            out = factor * weights.pop(f"{path}.factor_out")
+            weights[f"{block}.attention_inputs.factor_out_{index}"] = out
+    weights[f"{block}.attention_inputs.kernel"] = np.concatenate(kernels, axis=1)
+    weights[f"{block}.attention_inputs.bias"] = np.concatenate(biases)

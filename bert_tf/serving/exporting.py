@@ -1,0 +1,247 @@
+"""From a model directory to a folder that servers load, each format compared before it is kept.
+
+| in `OUTPUT/VERSION` | holds |
+|---|---|
+| `saved_model.pb`, `variables` | the SavedModel, for TensorFlow Serving |
+| `model_PRECISION.tflite`, `model.onnx` | the other formats |
+| `assets` | `vocab.txt`, and `labels.txt` in the order of the logits |
+| `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
+"""
+
+import importlib.metadata
+import os
+import shutil
+
+import numpy as np
+from absl import logging
+
+from bert_tf import files, model_dir, timing
+from bert_tf.model import model_info
+from bert_tf.serving import (
+    comparison,
+    dense_comparison,
+    execution_plan,
+    formats,
+    latency_table,
+    services,
+)
+from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
+from bert_tf.serving.served_model import ServedModel
+from bert_tf.tasks import model_task
+
+REPORT_FILE = os.path.join("assets.extra", "export.json")
+TABLE_FILE = os.path.join("assets.extra", "latency_table.json")
+
+#: Batch size and length that decide where nobody says another shape.
+DEFAULT_SHAPE = (8, 128)
+
+# Examples in the requests that warm a server up.
+_WARMUP_SIZES = (1, 8, 32)
+# Embeddings are rounded up to a multiple of it at most.
+_VOCABULARY_MULTIPLE = 128
+_PACKAGES = ("tensorflow-text", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime")
+
+
+def export(
+    folder,
+    output_dir,
+    *,
+    version=1,
+    format_names=("saved_model",),
+    data_dir="",
+    task_name="",
+    tfds="",
+    max_seq_length=None,
+    dev_examples=1024,
+    optimize_for=None,
+    table_file="",
+    allow_slower=False,
+    overwrite=False,
+    command="",
+):
+    """Writes `OUTPUT/VERSION`, whole or not at all.
+
+    Args:
+      folder: model directory, dense, factorized or compact, with a task head.
+      output_dir: folder of the versions; its name is the model's.
+      version: int from 1 on.
+      format_names: names of `bert_tf.serving.formats.FORMATS`.
+      data_dir: folder of the task; empty takes that of the model.
+      task_name: the task; empty takes that of the model.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`.
+      max_seq_length: tokens that texts are cut to; None takes those of the training, else the
+        default of the task.
+      dev_examples: of the dev set to compare on, where its data are at hand; 0 is all.
+      optimize_for: `(batch size, length)` that decides how projections are computed, see
+        `execution_plan`; None takes `DEFAULT_SHAPE`, or the positions of a shorter model.
+      table_file: latency table of the device, for as many tokens; empty measures this one.
+      allow_slower: whether a pruned model is exported that is slower than its dense one.
+      overwrite: whether a version that exists is replaced.
+      command: how this was called, for the report.
+
+    Returns:
+      The report, as in `REPORT_FILE`.
+
+    Raises:
+      ValueError: if an argument or the model does not fit, a format cannot hold the model,
+        differs from it by more than its tolerance or is slower than the dense model.
+      OSError: if a file cannot be written.
+    """
+    chosen = {name: formats.get(name) for name in format_names}
+    if not chosen:
+        raise ValueError(f"Argument `format_names` must name one of {list(formats.FORMATS)}.")
+    if dev_examples < 0:
+        raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
+    path = _version_folder(output_dir, version, overwrite)
+    info = model_dir.load_info(folder)
+    model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
+    _check(folder, model, tokenizer)
+    if not (task_name or tfds or "task" in info):
+        raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
+    task, known_dir = model_task.find_task(info, task_name, data_dir, tfds)
+    task.check_head(model.config, f"the model in {folder!r}")
+    length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
+    service = services.get(task, tokenizer, length)
+    if not data_dir and os.path.isdir(known_dir):
+        data_dir = known_dir
+    shape = _shape(optimize_for, model.config)
+    table = _table(table_file, model.config, shape)
+    plan, choices = execution_plan.choose(model.config, table)
+    compared = comparison.Comparison(model, service, data_dir, dev_examples)
+    report = {
+        "model": os.path.abspath(folder),
+        "stage": info["stage"],
+        "optimize_for": list(shape),
+        "choices": choices,
+        "config": plan.to_dict(),
+        "task": task.to_dict(),
+        "max_seq_length": length,
+        "compared_on": compared.description,
+        "num_examples": compared.num_examples,
+        "scores": compared.scores(compared.source),
+        "formats": {},
+        "command": command,
+        **_environment(),
+    }
+    planned = execution_plan.apply(model, plan)
+    served = ServedModel(planned, service, model.config.max_position_embeddings)
+    with files.replacing_folder(path) as aside:
+        _write_assets(aside, service)
+        for name, form in chosen.items():
+            form.write(served, aside)
+            report["formats"][name] = _compare(name, form, aside, compared)
+        if model_info.stage(model.config) != "dense":
+            speed = dense_comparison.measure(model, service, table, chosen, aside, shape)
+            if not allow_slower:
+                dense_comparison.check(speed, folder, shape)
+            for name, row in speed.items():
+                logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
+                report["formats"][name]["speed"] = row
+        if "saved_model" in chosen:
+            requests = _warmup_requests(service, compared.texts)
+            model_name = os.path.basename(os.path.dirname(path))
+            write_warmup(os.path.join(aside, WARMUP_FILE), requests, model_name)
+        table.save(os.path.join(aside, TABLE_FILE))
+        files.write_json(os.path.join(aside, REPORT_FILE), report)
+    logging.info("Exported to %s.", path)
+    return report
+
+
+def _version_folder(output_dir, version, overwrite):
+    if not output_dir:
+        raise ValueError("Argument `output_dir` must name a folder, received none.")
+    if version < 1:
+        raise ValueError(f"Argument `version` must be at least 1, received {version}.")
+    path = os.path.join(os.path.abspath(output_dir), str(version))
+    if os.path.exists(path) and not overwrite:
+        raise ValueError(
+            f"The version {path!r} exists already; choose another one by --version, or pass "
+            "--overwrite to replace it."
+        )
+    return path
+
+
+def _check(folder, model, tokenizer):
+    """Raises ValueError where a model cannot be served."""
+    if model.gates:
+        raise ValueError(
+            f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
+            "first by flop-remove-mask."
+        )
+    words, rows = len(tokenizer.vocab), model.config.vocab_size
+    if rows - words >= _VOCABULARY_MULTIPLE:
+        raise ValueError(
+            f"The vocabulary of {str(folder)!r} must fit the {rows} word embeddings of the model, "
+            f"received {words} entries; take the one that it was trained with."
+        )
+
+
+def _shape(optimize_for, config):
+    positions = config.max_position_embeddings
+    batch_size, length = optimize_for or (DEFAULT_SHAPE[0], min(DEFAULT_SHAPE[1], positions))
+    if batch_size < 1 or not 1 <= length <= positions:
+        raise ValueError(
+            "Argument `optimize_for` must be a batch size from 1 on and a length in "
+            f"[1, {positions}], the positions of the model, received {batch_size}x{length}."
+        )
+    return batch_size, length
+
+
+def _table(path, config, shape):
+    """Returns the latency table in a file, or that of this device."""
+    tokens = shape[0] * shape[1]
+    if not path:
+        logging.info("Measuring how long products of %d tokens take on this device.", tokens)
+        return latency_table.measure(config, tokens)
+    table = latency_table.LatencyTable.load(path)
+    if table.tokens != tokens:
+        raise ValueError(
+            f"The latency table {path!r} must be of {tokens} tokens, as optimize_for="
+            f"{shape[0]}x{shape[1]} has, received one of {table.tokens}."
+        )
+    return table
+
+
+def _compare(name, form, folder, compared):
+    """Returns difference and scores of a format; raises ValueError where it is too far off."""
+    requests = [request for request in compared.requests if request[0] in form.signatures]
+    outputs = form.run(folder, requests)
+    difference = compared.difference(outputs)
+    if not difference <= form.tolerance:
+        raise ValueError(
+            f"The format {name!r} must give the outputs of the model within {form.tolerance:g}, "
+            f"but differs by {difference:.2e} on {compared.description}; leave it out."
+        )
+    scores, metric = compared.scores(outputs), compared.metric
+    shown = f", {metric} {scores[metric]:.4f}" if scores else ""
+    logging.info("%s differs by at most %.2e%s.", name, difference, shown)
+    return {"largest_difference": difference, "tolerance": form.tolerance, "scores": scores}
+
+
+def _write_assets(folder, service):
+    for name in ("assets", "assets.extra"):
+        os.makedirs(os.path.join(folder, name))
+    shutil.copyfile(service.tokenizer.vocab_file, os.path.join(folder, "assets", "vocab.txt"))
+    if service.labels:
+        text = "".join(f"{label}\n" for label in service.labels)
+        files.write_text(os.path.join(folder, "assets", "labels.txt"), text)
+
+
+def _warmup_requests(service, texts):
+    """Returns requests of several sizes to both signatures."""
+    requests = []
+    for size in _WARMUP_SIZES:
+        some = {name: np.resize(np.array(values), size) for name, values in texts.items()}
+        ids = {name: tensor.numpy() for name, tensor in service.features(some).items()}
+        requests += [("serving_default", ids), ("text", some)]
+    return requests
+
+
+def _environment():
+    environment = timing.environment()
+    for name in _PACKAGES:
+        try:
+            environment["versions"][name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # Those of formats that are not asked for need not be there.
+    return environment

@@ -1,0 +1,56 @@
+"""The formats that a model is exported to; one file a kind of them.
+
+A format has the methods
+
+* `write(served, folder)`: makes its file or files in a folder,
+* `run(folder, requests)`: answers requests to all its signatures, as a stranger would,
+* `load(folder)`: returns a function of ids for use in this process,
+* `files(folder)`: returns the paths of graph and weights,
+
+and the attributes `tolerance`, the largest difference to the outputs of the source at which it is
+kept, `signatures`, the functions of a `ServedModel` that it holds, `file`, the one by which it is
+known, and `packages`, what it needs.
+"""
+
+import importlib.util
+import os
+
+from bert_tf.serving.formats.litert import LiteRT
+from bert_tf.serving.formats.onnx import Onnx
+from bert_tf.serving.formats.saved_model import SavedModel
+
+#: Formats by name.
+FORMATS = {
+    "saved_model": SavedModel(),
+    "litert_float32": LiteRT("float32"),
+    "litert_float16": LiteRT("float16"),
+    "litert_int8": LiteRT("int8"),
+    "onnx": Onnx(),
+}
+
+
+def of_file(path):
+    """Returns the format that a file or a folder is of, or None."""
+    for form in FORMATS.values():
+        if os.path.basename(path) == form.file:
+            return form
+    if os.path.isfile(os.path.join(path, SavedModel.file)):
+        return FORMATS["saved_model"]
+    return None
+
+
+def get(name):
+    """Returns a format by its name.
+
+    Raises:
+      ValueError: if there is none of that name or a package that it needs is missing.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"Argument `formats` expects names of {list(FORMATS)}, received {name!r}.")
+    for package in FORMATS[name].packages:
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"The format {name!r} needs the package {package!r}, which is not installed; run "
+                "pip install 'flop-tf[export]'."
+            )
+    return FORMATS[name]

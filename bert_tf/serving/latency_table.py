@@ -1,0 +1,207 @@
+"""How long each way to compute a projection takes on a device: measured once, kept, looked up.
+
+M tokens, I inputs, O outputs, R rank.
+"""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf import files, timing
+from bert_tf.model.config import ATTENTION_INPUTS
+from bert_tf.model.layer_norm import LayerNorm
+from flop_tf.backend import keras
+from flop_tf.factorized import FactorizedDense
+from flop_tf.fused import FusedProjections
+
+#: Ranks that are a multiple of it are faster: a vector of the processor holds that many numbers.
+ALIGNMENT = 16
+
+#: The ways of one projection: a kernel, or two factors.
+DENSE, FACTORS = "dense", "factors"
+#: Those of query, key and value: side by side, which cores share among them, or in one layer.
+SEPARATE_DENSE, SEPARATE_FACTORS = "separate_dense", "separate_factors"
+FUSED_DENSE, FUSED_FACTORS = "fused_dense", "fused_factors"
+#: LayerNorm of H numbers, in one operation or in several.
+FUSED_NORM, PLAIN_NORM = "fused_norm", "plain_norm"
+
+_ONE = ((DENSE, FACTORS),)
+_THREE = ((SEPARATE_DENSE, SEPARATE_FACTORS), (FUSED_DENSE, FUSED_FACTORS))
+# Ranks that are measured; those between are interpolated.
+_RANKS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+# How far beside them ranks are measured that are no multiple of the alignment.
+_ASIDE = 3
+# Layers one after the other in one call, so that the call itself hardly counts.
+_REPEATS = 4
+# Of all rounds, the share that may be faster than what is taken: others disturb, none helps.
+_QUANTILE = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyTable:
+    """Seconds of layers `[M, I] -> [M, O]`: projections with their bias, and LayerNorm.
+
+    Args:
+      tokens: M.
+      forms: `{(way, I, O): {R: seconds}}`; R of a dense way is 0. The seconds of query, key and
+        value are those of all three, and R is their mean.
+      environment: device, threads and versions, see `bert_tf.timing.environment`.
+    """
+
+    tokens: int
+    forms: dict
+    environment: dict
+
+    @property
+    def num_layers(self):
+        """How many were measured."""
+        return sum(map(len, self.forms.values()))
+
+    def seconds(self, way, inputs, outputs, ranks=()):
+        """Returns the seconds of a way, interpolated between ranks that were measured.
+
+        Args:
+          way: `DENSE`, `FACTORS`, one of query, key and value, or of LayerNorm.
+          inputs: I.
+          outputs: O.
+          ranks: R of each projection that has factors.
+
+        Raises:
+          ValueError: if the table does not hold such layers.
+        """
+        rank = float(np.mean(ranks)) if ranks else 0.0
+        points = self.forms.get((way, inputs, outputs), {})
+        if rank in points:
+            return points[rank]
+        aligned = all(is_aligned(one) for one in ranks)
+        points = sorted(point for point in points.items() if is_aligned(point[0]) == aligned)
+        if len(points) < 2:
+            known = sorted({f"{i}x{o}" for _, i, o in self.forms})
+            raise ValueError(
+                f"The latency table must hold layers of {inputs}x{outputs} ({way}), received one "
+                f"for {', '.join(known)}; measure one for this model by flop-benchmark --table."
+            )
+        return _interpolated(points, rank)
+
+    def save(self, path):
+        """Writes the table as a JSON file."""
+        rows = [
+            {"way": way, "inputs": i, "outputs": o, "seconds": sorted(points.items())}
+            for (way, i, o), points in sorted(self.forms.items())
+        ]
+        data = {"tokens": self.tokens, "forms": rows, "environment": self.environment}
+        files.write_json(path, data)
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote.
+
+        Raises:
+          ValueError: if there is no such file or it holds something else.
+        """
+        if not os.path.isfile(path):
+            raise ValueError(
+                f"The latency table {path!r} does not exist; flop-benchmark --table makes one."
+            )
+        try:
+            with open(path, encoding="utf-8") as file:
+                data = json.load(file)
+            forms = {
+                (row["way"], row["inputs"], row["outputs"]): {
+                    float(rank): float(seconds) for rank, seconds in row["seconds"]
+                }
+                for row in data["forms"]
+            }
+            return cls(int(data["tokens"]), forms, data["environment"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"The file {path!r} is no latency table: {error!r}.") from error
+
+
+def is_aligned(rank):
+    """Returns whether a rank is a multiple of `ALIGNMENT`."""
+    return rank % ALIGNMENT == 0
+
+
+def measure(config, tokens, rounds=12):
+    """Measures the layers that inference of a BERT may be made of.
+
+    Args:
+      config: a `BertConfig`; its dense shapes count and those of the unpruned BERT, not its ranks.
+      tokens: M, batch size times length.
+      rounds: how often each layer is timed.
+
+    Returns:
+      `LatencyTable`.
+    """
+    layers = _layers(config)
+    calls = [_call(tokens, *key) for key in layers]
+    seconds = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
+    forms = {}
+    for (way, inputs, outputs, rank), value in zip(
+        layers, np.quantile(seconds, _QUANTILE, axis=0), strict=True
+    ):
+        forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
+    return LatencyTable(tokens, forms, timing.environment())
+
+
+def _layers(config):
+    """Returns a list of `(way, I, O, R)`."""
+    size = config.hidden_size
+    layers = {(way, size, size, 0) for way in (FUSED_NORM, PLAIN_NORM)}
+    for one in (config, config.dense):
+        for _, name, _, shape in one.projections():
+            for dense, factors in _THREE if name in ATTENTION_INPUTS else _ONE:
+                layers.add((dense, *shape, 0))
+                layers |= {(factors, *shape, rank) for rank in _ranks(min(shape))}
+    return sorted(layer for layer in layers if layer[1] and layer[2])
+
+
+def _ranks(most):
+    """Returns ranks to measure up to the full one, two at least of each kind."""
+    aligned = sorted({*(r for r in _RANKS if r < most), -(-most // ALIGNMENT) * ALIGNMENT})
+    aligned = aligned if len(aligned) > 1 else [*aligned, aligned[0] + ALIGNMENT]
+    return [rank - aside for rank in aligned for aside in (0, _ASIDE)]
+
+
+def _call(tokens, way, inputs, outputs, rank):
+    """Returns a function that computes `_REPEATS` times, one after the other."""
+    x = tf.random.stateless_normal([tokens, inputs], [0, 0])
+    repeats = [_make(way, outputs, rank) for _ in range(_REPEATS)]
+    for layer in tf.nest.flatten(repeats):
+        layer.build(x.shape)
+
+    @tf.function(autograph=False)
+    def run():
+        results = []
+        for layers in repeats:
+            with tf.control_dependencies(results):
+                results = tf.nest.flatten([layer(x, training=False) for layer in layers])
+        return [result[:1, :1] for result in results]
+
+    compiled = run.get_concrete_function()
+    return lambda: [result.numpy() for result in compiled()]
+
+
+def _make(way, outputs, rank):
+    """Returns the layers of a way."""
+    count = len(ATTENTION_INPUTS)
+    if way in (FUSED_NORM, PLAIN_NORM):
+        return [LayerNorm(way == FUSED_NORM)]
+    if way in (FUSED_DENSE, FUSED_FACTORS):
+        return [FusedProjections([outputs] * count, [rank or None] * count)]
+    return [
+        FactorizedDense(outputs, rank) if rank else keras.layers.Dense(outputs)
+        for _ in range(1 if way in (DENSE, FACTORS) else count)
+    ]
+
+
+def _interpolated(points, rank):
+    """Returns the seconds at `rank`; beyond the last point they grow as the last pair does."""
+    ranks, seconds = map(np.array, zip(*points, strict=True))
+    if rank <= ranks[-1]:
+        return float(np.interp(rank, ranks, seconds))
+    slope = (seconds[-1] - seconds[-2]) / (ranks[-1] - ranks[-2])
+    return float(seconds[-1] + max(0.0, slope) * (rank - ranks[-1]))

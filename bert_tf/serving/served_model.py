@@ -1,0 +1,70 @@
+"""A BERT as a server calls it: functions of ids and of raw texts with answers by name.
+
+B batch, T tokens.
+"""
+
+import tensorflow as tf
+
+from bert_tf.model import layer_norm
+from bert_tf.model.encoder import INPUT_NAMES
+
+
+class ServedModel(tf.Module):
+    """The functions that are exported; a SavedModel of it needs TensorFlow and tensorflow-text.
+
+    | function | inputs | outputs |
+    |---|---|---|
+    | `numbers` | ids, int32 `[B, T]` by `INPUT_NAMES` | float32 tensors of `Service.outputs` |
+    | `portable_numbers` | the same | the same, in operations that other formats have |
+    | `serving_default` | the same | those and `Service.answers` |
+    | `text` | strings `[B]` by `Service.text_names` | those and `Service.text_answers` |
+
+    Texts are cut to the service's `max_seq_length` as in training. Ids are cut behind
+    the last position of the model.
+
+    Args:
+      model: Keras model of the inputs `INPUT_NAMES` that returns the task's logits.
+      service: a `bert_tf.serving.services.Service`.
+      num_positions: the most tokens that the model takes.
+    """
+
+    def __init__(self, model, service, num_positions):
+        super().__init__()
+        self.service = service
+        # The weights and not the model: Keras would store traces of every layer beside them.
+        self.weights = list(model.variables)
+        ids = [tf.TensorSpec([None, None], tf.int32, name) for name in INPUT_NAMES]
+
+        @tf.function(input_signature=ids)
+        def numbers(input_word_ids, input_mask, input_type_ids):
+            rows = (input_word_ids, input_mask, input_type_ids)
+            features = {
+                name: row[:, :num_positions] for name, row in zip(INPUT_NAMES, rows, strict=True)
+            }
+            return service.outputs(model(features, training=False))
+
+        @tf.function(input_signature=ids)
+        def portable_numbers(input_word_ids, input_mask, input_type_ids):
+            with layer_norm.in_plain_operations():
+                return numbers.python_function(input_word_ids, input_mask, input_type_ids)
+
+        @tf.function(input_signature=ids)
+        def serving_default(input_word_ids, input_mask, input_type_ids):
+            return service.answers(numbers(input_word_ids, input_mask, input_type_ids))
+
+        @tf.function
+        def text(**texts):
+            features = service.features(texts)
+            answers = serving_default(*(features[name] for name in INPUT_NAMES))
+            return service.text_answers(answers, features[INPUT_NAMES[0]])
+
+        self.numbers, self.portable_numbers = numbers, portable_numbers
+        self.serving_default, self.text = serving_default, text
+
+    def signatures(self):
+        """Returns the concrete functions `serving_default` and `text` by name."""
+        texts = {name: tf.TensorSpec([None], tf.string, name) for name in self.service.text_names}
+        return {
+            "serving_default": self.serving_default.get_concrete_function(),
+            "text": self.text.get_concrete_function(**texts),
+        }

@@ -1,0 +1,150 @@
+"""What can be measured: model directories and exported files.
+
+A path is a model directory, `OUTPUT/VERSION` of `bert_tf.serving.exporting` (its SavedModel), or a
+LiteRT or ONNX file in there.
+"""
+
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from bert_tf import model_dir
+from bert_tf.checkpoints.variables import SAFETENSORS_FILE
+from bert_tf.model import model_info
+from bert_tf.model.config import BertConfig
+from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.serving import exporting, formats
+from bert_tf.speed import benchmark_process
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model whose speed is measured.
+
+    Args:
+      name: by which it is known in tables.
+      path: see the module.
+      config: its `BertConfig`; of an export, the one that is computed.
+      file_bytes: size of its weights and graph.
+      about: `stage`, `task` and `scores`, as far as they are known.
+    """
+
+    name: str
+    path: str
+    config: BertConfig
+    file_bytes: int
+    about: dict
+
+    def load(self, jit_compile=False):
+        """Returns a function that computes the outputs for features `{name: array [B, T]}`.
+
+        Args:
+          jit_compile: whether XLA compiles it; files are run as they are.
+        """
+        if form := formats.of_file(self.path):
+            return form.load(_folder(self.path))
+        forward = _forward(model_dir.load(self.path), jit_compile)
+        return lambda features: forward(features).numpy()
+
+    def describe(self):
+        """Returns what a report says of it, plain data."""
+        return {
+            "model": self.name,
+            "folder": self.path,
+            "stage": model_info.stage(self.config),
+            **counts(self.config),
+            "file_bytes": self.file_bytes,
+            **self.about,
+        }
+
+
+def find(paths):
+    """Returns a `Subject` for each path.
+
+    Raises:
+      ValueError: if a path is named twice or holds nothing that can be measured.
+    """
+    paths = [os.fspath(path) for path in paths]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"Argument `paths` names a path twice, received {paths}.")
+    names = [_short(path) for path in paths]
+    if len(set(names)) < len(names):
+        names = paths
+    return [_find(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def peak_memory(path, features, precision="none", jit_compile=False, threads=0):
+    """Returns the memory of inference in a process of its own, see `benchmark_process`.
+
+    Args:
+      path: see the module.
+      features: `{name: array [B, T]}`.
+      precision: see `benchmark_process.configure`.
+      jit_compile: see `Subject.load`.
+      threads: see `benchmark_process.configure`.
+    """
+    return benchmark_process.peak_memory(
+        _prepare, path, features, jit_compile, precision=precision, threads=threads
+    )
+
+
+def counts(config):
+    """Returns the numbers of parameters of a config, plain data."""
+    return {
+        "parameters": model_info.num_parameters(config),
+        "kernel_parameters": model_info.num_kernel_parameters(config),
+    }
+
+
+def _find(name, path):
+    form = formats.of_file(path)
+    if form is None:
+        info = model_dir.load_info(path)
+        config = model_dir.read_source(path).config
+        size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
+        return Subject(name, path, config, size, _about(info, info.get("scores", {})))
+    report_file = os.path.join(_folder(path), exporting.REPORT_FILE)
+    if not os.path.isfile(report_file):
+        raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
+    with open(report_file, encoding="utf-8") as file:
+        report = json.load(file)
+    known = {other: one for one, other in formats.FORMATS.items()}[form]
+    scores = report["formats"][known]["scores"]
+    scores = {report["compared_on"]: scores} if scores else {}
+    size = sum(os.path.getsize(file) for file in form.files(_folder(path)))
+    config = BertConfig.from_dict(report["config"])
+    return Subject(name, path, config, size, _about(report, scores))
+
+
+def _about(info, scores):
+    stage = {"stage": info["stage"]} if "stage" in info else {}
+    return {**stage, "task": info.get("task"), "scores": scores}
+
+
+def _folder(path):
+    return os.path.dirname(path) if os.path.isfile(path) else path
+
+
+def _short(path):
+    """Returns the last part of a path, or as many as tell exports of several models apart."""
+    parts = os.path.normpath(path).split(os.sep)
+    form = formats.of_file(path)
+    return os.path.join(*parts[-1 if form is None else -3 if os.path.isfile(path) else -2 :])
+
+
+def _forward(model, jit_compile):
+    ids = tf.TensorSpec([None, None], tf.int32)
+
+    @tf.function(input_signature=[dict.fromkeys(INPUT_NAMES, ids)], jit_compile=jit_compile)
+    def forward(features):
+        return model(features, training=False)
+
+    return forward
+
+
+def _prepare(path, features, jit_compile):
+    (subject,) = find([path])
+    forward = subject.load(jit_compile)
+    return lambda: forward(features)

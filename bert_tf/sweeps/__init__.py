@@ -1,0 +1,1 @@
+"""Many runs, unattended, and reports on them."""

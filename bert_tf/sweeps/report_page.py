@@ -1,0 +1,233 @@
+"""A report as Markdown and as one HTML page that needs no other file."""
+
+import base64
+import html
+import os
+
+import pandas as pd
+
+from bert_tf import files, plots
+from bert_tf.sweeps import sweep
+
+_STYLE = """
+body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: 1em 0; font-size: 14px }
+th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: left; white-space: nowrap }
+th { background: #f3f3f3 }
+section { overflow-x: auto }
+img { max-width: 100% }
+pre { white-space: pre-wrap; font-size: 13px }
+"""
+
+
+def write(report, folder):
+    """Writes `report.md`, `report.json` and `report.html`.
+
+    Args:
+      report: dict of `bert_tf.sweeps.report.gather`.
+      folder: where to write; made where it is missing.
+
+    Returns:
+      The first two tables as Markdown: the best of each task, and means over seeds.
+
+    Raises:
+      OSError: if a file cannot be written.
+    """
+    sections = _tables(report)
+    files.write_json(os.path.join(folder, "report.json"), report)
+    files.write_text(os.path.join(folder, "report.md"), _markdown(report, sections))
+    files.write_text(os.path.join(folder, "report.html"), _html(report, sections))
+    return "\n".join(_markdown_section(*section) for section in sections[:2])
+
+
+def _tables(report):
+    """Returns the tables as `(title, note, rows)`, rows being dicts of text by column."""
+    return [
+        (
+            "Best of each task",
+            "The best run of each task, stage and asked sparsity, chosen on held-out training "
+            "examples if a run has them, else on dev. Sparsity counts the kernels of the original "
+            "dense projections; parameters are all of the model, without closed ranks.",
+            [_result_row(result) for result in report["best"]],
+        ),
+        (
+            "Mean over seeds",
+            "Runs of one command that differ in their seed alone, with the sample standard "
+            "deviation (n - 1).",
+            [_seeds_row(row) for row in report["seeds"]],
+        ),
+        (
+            "Latency",
+            "Measured by turns in one run of flop-benchmark; the ratio is to its first model.",
+            [
+                _latency_row(result, row)
+                for result in report["results"]
+                for row in result["latency"]
+            ],
+        ),
+        (
+            "All scored runs",
+            "Times are in seconds, of training and of evaluation.",
+            [
+                {**_result_row(result), "seed": str(result["seed"]), **_times(result)}
+                for result in report["results"]
+            ],
+        ),
+        (
+            "Runs",
+            "Each one is the command `flop-PROGRAM --flagfile=RUN/run.flags`.",
+            [_state_row(row) for row in report["runs"]],
+        ),
+        ("Device and versions", "", [_environment_row(row) for row in report["environments"]]),
+    ]
+
+
+def _result_row(result):
+    beside = ", ".join(f"{name} {value:.4f}" for name, value in result["beside"].items())
+    return {
+        "task": result["task"],
+        "stage": result["stage"],
+        "metric": result["metric"],
+        "score": f"{result['score']:.4f}",
+        "beside": beside or "-",
+        "held out": f"{result['selected']:.4f}" if "holdout" in result["scores"] else "-",
+        "learning rate": _rate(result["learning_rate"]),
+        "asked sparsity": f"{result['asked']:g}",
+        "sparsity": f"{result['sparsity']:.4f}",
+        "parameters": f"{result['parameters']:,}",
+        "run": result["run"],
+    }
+
+
+def _seeds_row(row):
+    spread = "-" if row["deviation"] is None else f"{row['deviation']:.4f}"
+    return {
+        "task": row["task"],
+        "stage": row["stage"],
+        "metric": row["metric"],
+        "mean": f"{row['mean']:.4f}",
+        "deviation": spread,
+        "seeds": ", ".join(map(str, row["seeds"])),
+        "learning rate": _rate(row["learning_rate"]),
+        "asked sparsity": f"{row['asked']:g}",
+        "first run": row["runs"][0],
+    }
+
+
+def _latency_row(result, row):
+    return {
+        "task": result["task"],
+        "run": result["run"],
+        "batch x length": f"{row['batch_size']}x{row['length']}",
+        "p50 ms": f"{row['p50_ms']:.2f}",
+        "spread": f"{row['spread']:.1%}",
+        "ratio": f"{row['ratio']:.3f}",
+        "score": f"{result['score']:.4f}",
+    }
+
+
+def _times(result):
+    return {
+        name.replace("_", " "): "-" if result[name] is None else f"{result[name]:.1f}"
+        for name in ("train_time", "eval_time")
+    }
+
+
+def _state_row(row):
+    reason = " ".join((row["reason"] or "").split())
+    return {
+        "run": row["run"],
+        "program": (row["program"] or "-").replace("_", "-"),
+        "state": row["state"],
+        "reason": reason or "-",
+    }
+
+
+def _environment_row(row):
+    versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+    device = f"{row['device']}, {row['cores']} cores"
+    return {"of": row["source"], "device": device, "system": row["system"], "versions": versions}
+
+
+def _rate(rate):
+    return "-" if rate is None else sweep.short_number(rate)
+
+
+# Markdown.
+
+
+def _markdown(report, sections):
+    parts = [f"# Runs in {_plain(report['folder'])}\n"]
+    return "\n".join([*parts, *(_markdown_section(*section) for section in sections)])
+
+
+def _markdown_section(title, note, rows):
+    if not rows:
+        return f"## {title}\n\nNone.\n"
+    table = pd.DataFrame(rows).map(_plain).to_markdown(index=False, disable_numparse=True)
+    return "\n\n".join(part for part in (f"## {title}", note, f"{table}\n") if part)
+
+
+def _plain(text):
+    """Returns text that Markdown shows as it is inside a table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+# HTML.
+
+
+def _html(report, sections):
+    body = [f"<h1>Runs in {html.escape(report['folder'])}</h1>"]
+    shown = [_html_section(*section) for section in sections]
+    body += [*shown[:2], *_pictures(report), *shown[2:], _commands(report)]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>Report on {html.escape(report['folder'])}</title>\n<style>{_STYLE}</style>\n"
+        "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+    )
+
+
+def _html_section(title, note, rows):
+    with pd.option_context("display.max_colwidth", None):
+        table = pd.DataFrame(rows).to_html(index=False, border=0) if rows else "<p>None.</p>"
+    return f"<section>\n<h2>{title}</h2>\n<p>{html.escape(note)}</p>\n{table}\n</section>"
+
+
+def _pictures(report):
+    """Yields a section for each figure: scores against size and latency by task, and ranks."""
+    for task in dict.fromkeys(result["task"] for result in report["results"]):
+        results = [result for result in report["results"] if result["task"] == task]
+        sizes = [result["parameters"] / 1e6 for result in results]
+        title = f"{task}: score against size"
+        yield _picture(title, plots.score_against(sizes, "million parameters", results))
+        if timed := [result for result in results if result["latency"]]:
+            last = timed[0]["latency"][-1]
+            label = f"ms for a batch of {last['batch_size']} x {last['length']} tokens (p50)"
+            times = [result["latency"][-1]["p50_ms"] for result in timed]
+            title = f"{task}: score against latency"
+            yield _picture(title, plots.score_against(times, label, timed))
+    for row in report["ranks"]:
+        title = f"{row['task']}: ranks kept at sparsity {row['asked']:g} ({row['run']})"
+        yield _picture(title, plots.rank_heatmap(pd.DataFrame(row["ranks"]).to_numpy(float)))
+
+
+def _picture(title, png):
+    data = base64.b64encode(png).decode("ascii")
+    title = html.escape(title)
+    image = f'<img alt="{title}" src="data:image/png;base64,{data}">'
+    return f"<section>\n<h2>{title}</h2>\n{image}\n</section>"
+
+
+def _commands(report):
+    """Returns a list of every run's flags that opens on a click."""
+    parts = ["<section>\n<h2>Commands</h2>"]
+    for row in report["runs"]:
+        if row["flags"]:
+            program = (row["program"] or "-").replace("_", "-")
+            flags = "\n".join(f"--{name}={value}" for name, value in row["flags"].items())
+            parts.append(
+                f"<details><summary>{html.escape(row['run'])}</summary>"
+                f"<pre>flop-{program}\n{html.escape(flags)}</pre></details>"
+            )
+    return "\n".join([*parts, "</section>"])

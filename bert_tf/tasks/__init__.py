@@ -1,0 +1,1 @@
+"""What a task is: its data, head, loss and metrics."""

@@ -1,0 +1,154 @@
+"""GLUE and XNLI: one line for each file of the published layouts.
+
+tf-models' processors (`official.nlp.data.classifier_data_lib`) give the labels
+and their order. The files are read here: since tf-models 2.20 its GLUE
+processors take their rows from TensorFlow Datasets only, and of the ten tasks
+only `XnliProcessor` still reads files, but mixes the 15 languages of the dev
+file and crashes on a short row. So each task has a table for each file of the
+published layout, with quotes off. Against tf-models, MNLI's first text is the
+premise, as in the published files and Google's code.
+
+Primary metrics are those of GLUE, except that STS-B counts Pearson alone
+(Spearman is reported) and MRPC and QQP count F1 (accuracy is reported).
+"""
+
+import dataclasses
+
+from official.nlp.data import classifier_data_lib as processors
+
+from bert_tf.data.examples import Table
+from bert_tf.tasks.task import TextTask
+
+
+def xnli(language):
+    """Returns XNLI in one language; raises ValueError if there is no such language."""
+    if language not in processors.XnliProcessor.supported_languages:
+        raise ValueError(
+            f"Argument `language` must be one of {processors.XnliProcessor.supported_languages}, "
+            f"received {language!r}."
+        )
+    train = Table(f"multinli/multinli.train.{language}.tsv", ("premise", "hypo"), "label")
+    dev = Table(
+        "xnli.dev.tsv", ("sentence1", "sentence2"), "gold_label", where=("language", language)
+    )
+    test = dataclasses.replace(dev, file="xnli.test.tsv", label_is_optional=True)
+    return TextTask(
+        name="XNLI",
+        labels=_labels(processors.XnliProcessor),
+        splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
+        prediction_files=(("test", "XNLI.tsv"),),
+        label_names=(("contradictory", "contradiction"),),
+        arguments=(("language", language),),
+    )
+
+
+def _labels(processor):
+    # Asked of the class: the constructor of `MnliProcessor` downloads the data.
+    return tuple(processor.get_labels(None))
+
+
+def _glue(name, processor, texts, label="label", **fields):
+    """A task of three files with header lines, the test file without labels."""
+    return TextTask(
+        name=name,
+        labels=None if label == "score" else _labels(processor),
+        splits=(
+            ("train", (Table("train.tsv", texts, label),)),
+            ("dev", (Table("dev.tsv", texts, label),)),
+            ("test", (Table("test.tsv", texts, id="index"),)),
+        ),
+        prediction_files=(("test", f"{name}.tsv"),),
+        **fields,
+    )
+
+
+def _cola():
+    header = ("source", "label", "mark", "sentence")
+    return TextTask(
+        name="CoLA",
+        labels=_labels(processors.ColaProcessor),
+        splits=(
+            ("train", (Table("train.tsv", ("sentence",), "label", header=header),)),
+            ("dev", (Table("dev.tsv", ("sentence",), "label", header=header),)),
+            ("test", (Table("test.tsv", ("sentence",), id="index"),)),
+        ),
+        primary_metric="matthews_corrcoef",
+        prediction_files=(("test", "CoLA.tsv"),),
+    )
+
+
+def _mrpc():
+    # The raw files have no dev set: it is what GLUE's `dev_ids.tsv` names, else the test file.
+    columns = {"texts": ("#1 String", "#2 String"), "label": "Quality"}
+    raw_train = Table("msr_paraphrase_train.txt", **columns)
+    raw_test = Table("msr_paraphrase_test.txt", **columns)
+    named = {"pairs_file": "dev_ids.tsv"}
+    train = dataclasses.replace(raw_train, in_pairs=False, **named)
+    dev = dataclasses.replace(raw_train, **named)
+    test = Table("test.tsv", columns["texts"], id="index")
+    return TextTask(
+        name="MRPC",
+        labels=_labels(processors.MrpcProcessor),
+        splits=(
+            ("train", (Table("train.tsv", **columns), train, raw_train)),
+            ("dev", (Table("dev.tsv", **columns), dev, raw_test)),
+            ("test", (test, raw_test)),
+        ),
+        primary_metric="f1_score",
+        prediction_files=(("test", "MRPC.tsv"),),
+    )
+
+
+def _qqp():
+    # The first published train.tsv has questions with a line break, which leaves short rows.
+    columns = {"texts": ("question1", "question2"), "label": "is_duplicate"}
+    return TextTask(
+        name="QQP",
+        labels=_labels(processors.QqpProcessor),
+        splits=(
+            ("train", (Table("train.tsv", skips_short_rows=True, **columns),)),
+            ("dev", (Table("dev.tsv", skips_short_rows=True, **columns),)),
+            ("test", (Table("test.tsv", columns["texts"], id="id"),)),
+        ),
+        primary_metric="f1_score",
+        prediction_files=(("test", "QQP.tsv"),),
+    )
+
+
+def _mnli():
+    texts = ("sentence1", "sentence2")
+    splits = [("train", (Table("train.tsv", texts, "gold_label"),))]
+    for kind in ("matched", "mismatched"):
+        splits.append((f"dev_{kind}", (Table(f"dev_{kind}.tsv", texts, "gold_label"),)))
+        splits.append((f"test_{kind}", (Table(f"test_{kind}.tsv", texts, id="index"),)))
+    return TextTask(
+        name="MNLI",
+        labels=_labels(processors.MnliProcessor),
+        splits=tuple(splits),
+        prediction_files=(("test_matched", "MNLI-m.tsv"), ("test_mismatched", "MNLI-mm.tsv")),
+    )
+
+
+_PAIR = ("sentence1", "sentence2")
+#: The nine tasks of GLUE by name.
+TASKS = {
+    task.name: task
+    for task in (
+        _cola(),
+        _glue("SST-2", processors.SstProcessor, ("sentence",)),
+        _mrpc(),
+        _glue(
+            "STS-B",
+            processors.StsBProcessor,
+            _PAIR,
+            label="score",
+            primary_metric="pearson",
+            score_range=(0.0, 5.0),
+        ),
+        _qqp(),
+        _mnli(),
+        _glue("QNLI", processors.QnliProcessor, ("question", "sentence")),
+        _glue("RTE", processors.RteProcessor, _PAIR),
+        _glue("WNLI", processors.WnliProcessor, _PAIR),
+    )
+}

@@ -1,0 +1,91 @@
+"""Scores of predictions, computed by scikit-learn and SciPy."""
+
+import warnings
+
+import numpy as np
+from scipy import special, stats
+from sklearn import metrics
+
+
+def score(task, logits, labels):
+    """Scores logits against labels.
+
+    Precision, recall and F1 are of class 1 for two classes, else the mean over
+    classes (macro). A score that the predictions leave undefined, such as the
+    correlation of a constant, is 0.
+
+    Args:
+      task: `bert_tf.tasks.registry.Task`.
+      logits: `[N, num_outputs]`, floats.
+      labels: `[N]`, classes or scores.
+
+    Returns:
+      Dict of float by the names in `task.metrics`.
+
+    Raises:
+      ValueError: if the shapes do not fit or a logit is not a finite number.
+    """
+    logits = np.asarray(logits, np.float64)
+    labels = np.asarray(labels)
+    if logits.shape != (len(labels), task.num_outputs) or not len(labels):
+        raise ValueError(
+            f"Argument `logits` must have the shape {(len(labels), task.num_outputs)}, a row "
+            f"for each label and at least one, received {logits.shape}."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("Argument `logits` must be finite, received NaN or infinity.")
+    if task.is_regression:
+        return _regression(logits[:, 0], labels.astype(np.float64))
+    return _classification(logits.argmax(axis=1), labels, len(task.labels))
+
+
+def loss(task, logits, labels):
+    """Returns the mean loss of logits `[N, num_outputs]`: squared error or cross-entropy."""
+    if task.is_regression:
+        return float(metrics.mean_squared_error(labels, logits[:, 0]))
+    return cross_entropy(logits, labels)
+
+
+def cross_entropy(logits, labels):
+    """Returns the mean cross-entropy of logits `[..., C]` and classes `[...]`."""
+    log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
+    return float(-np.take_along_axis(log_probabilities, labels[..., np.newaxis], -1).mean())
+
+
+def _classification(predictions, labels, num_classes):
+    average = "binary" if num_classes == 2 else "macro"
+    precision, recall, f1_score, _ = metrics.precision_recall_fscore_support(
+        labels,
+        predictions,
+        labels=None if num_classes == 2 else np.arange(num_classes),
+        average=average,
+        zero_division=0.0,
+    )
+    with warnings.catch_warnings():
+        # The coefficient of one class is 0 and need not be announced.
+        warnings.simplefilter("ignore")
+        matthews = metrics.matthews_corrcoef(labels, predictions)
+    return {
+        "eval_accuracy": float(metrics.accuracy_score(labels, predictions)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1_score": float(f1_score),
+        "matthews_corrcoef": float(matthews),
+    }
+
+
+def _regression(predictions, labels):
+    with warnings.catch_warnings():
+        # A constant has no correlation, which `nan_to_num` turns into 0.
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        if len(labels) < 2:
+            pearson = spearman = 0.0
+        else:
+            pearson = np.nan_to_num(stats.pearsonr(predictions, labels).statistic)
+            spearman = np.nan_to_num(stats.spearmanr(predictions, labels).statistic)
+    return {
+        "pearson": float(pearson),
+        "spearmanr": float(spearman),
+        "mse": float(metrics.mean_squared_error(labels, predictions)),
+    }

@@ -1,0 +1,62 @@
+"""What a model directory knows of its task: which one, where its data are, how long its inputs."""
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.tasks import registry
+
+
+def find_task(info, task_name="", data_dir="", tfds="", **columns):
+    """Returns the task that is asked for and its folder; what is empty is that of the model.
+
+    Args:
+      info: `info.json` of the model directory.
+      task_name: see `bert_tf.tasks.registry.get`; so the rest.
+      data_dir: see above.
+      tfds: see above.
+      **columns: see above.
+
+    Returns:
+      `(Task, folder)`; the folder is empty where nobody names one.
+
+    Raises:
+      ValueError: if the arguments do not fit.
+    """
+    known = dict(info.get("task", {}))
+    if data_dir:
+        known.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+    data_dir = data_dir or info.get("data_dir", "")
+    given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
+    if known and task_name.lower() in ("", known["name"].lower()):
+        return registry.get(**{**known, **given}), data_dir
+    return registry.get(task_name, data_dir=data_dir, **given), data_dir
+
+
+def longest(max_seq_length, info, config, default=128):
+    """Returns the length that is asked for, else that of the training, within the positions."""
+    asked = max_seq_length or info.get("max_seq_length", default)
+    return min(asked, config.max_position_embeddings)
+
+
+def random_features(config, length, num_batches=8, batch_size=8):
+    """Returns batches of random tokens with padding, for models whose data are not at hand.
+
+    Args:
+      config: the model's `BertConfig`.
+      length: T, the width of all batches.
+      num_batches: their number.
+      batch_size: B.
+
+    Returns:
+      List of dicts of int32 `[B, T]` by `INPUT_NAMES`.
+    """
+    generator = np.random.default_rng(0)
+    batches = []
+    for _ in range(num_batches):
+        ids = generator.integers(0, config.vocab_size, [batch_size, length], np.int32)
+        lengths = generator.integers(1, length + 1, [batch_size, 1])
+        mask = (np.arange(length) < lengths).astype(np.int32)
+        arrays = (ids * mask, mask, np.zeros_like(ids))
+        batches.append(dict(zip(INPUT_NAMES, map(tf.constant, arrays), strict=True)))
+    return batches

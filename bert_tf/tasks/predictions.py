@@ -1,0 +1,49 @@
+"""Predictions in the format of a GLUE submission."""
+
+import os
+
+import numpy as np
+
+from bert_tf import files
+
+
+def write(task, split, ids, logits, directory):
+    """Writes a tab-separated file with the header `index`, `prediction`.
+
+    Classes are written as the task's label texts, scores with three decimals
+    and inside the task's range. The file is written aside and renamed.
+
+    Args:
+      task: `bert_tf.tasks.registry.Task`.
+      split: for example "test"; a test split gets the name of a submission
+        ("SST-2.tsv", "MNLI-mm.tsv"), another one gets its own ("SST-2.dev.tsv").
+      ids: N strings, `Examples.ids`.
+      logits: `[N, num_outputs]`.
+      directory: where to write; made if it does not exist.
+
+    Returns:
+      Path of the file.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+    """
+    logits = np.asarray(logits)
+    if logits.shape != (len(ids), task.num_outputs):
+        raise ValueError(
+            f"Argument `logits` must have the shape {(len(ids), task.num_outputs)}, "
+            f"received {logits.shape}."
+        )
+    rows = (f"{index}\t{text}\n" for index, text in zip(ids, _texts(task, logits), strict=True))
+    name = dict(task.prediction_files).get(split, f"{task.name}.{split}.tsv")
+    path = os.path.join(directory, name)
+    files.write_text(path, "index\tprediction\n" + "".join(rows))
+    return path
+
+
+def _texts(task, logits):
+    if task.is_regression:
+        scores = (
+            logits[:, 0] if task.score_range is None else np.clip(logits[:, 0], *task.score_range)
+        )
+        return [f"{score:.3f}" for score in scores]
+    return [task.labels[i] for i in logits.argmax(axis=1)]

@@ -1,0 +1,155 @@
+"""Finds a task by its name: GLUE, XNLI, SQuAD or any tab-separated file of one's own ("tsv")."""
+
+import dataclasses
+import difflib
+
+from bert_tf.data.examples import Table
+from bert_tf.tasks import glue, tfds_data
+from bert_tf.tasks.squad import SquadTask
+from bert_tf.tasks.task import TextTask
+
+
+def get(
+    name,
+    *,
+    data_dir=None,
+    text_columns=None,
+    label_column=None,
+    label_type="class",
+    labels=None,
+    language="en",
+    doc_stride=None,
+    max_query_length=None,
+    n_best_size=None,
+    max_answer_length=None,
+    tfds="",
+):
+    """Returns the task called `name`, however its case and hyphens are written.
+
+    Args:
+      name: a GLUE task, "xnli", "squad", or "tsv" for `train.tsv`, `dev.tsv` and
+        `test.tsv` with a header line; may be empty beside `tfds`.
+      data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
+        are collected and sorted, as numbers if all are integers.
+      text_columns: for "tsv": one or two column names, in a list or with a comma between them.
+      label_column: for "tsv": a column name.
+      label_type: for "tsv": "class" or "number". Labels that look like numbers
+        are classes unless "number" makes the task a regression. Defaults to "class".
+      labels: the labels that a model was trained with, in the order of its
+        logits. Decides those of "tsv"; the others must agree with it.
+      language: for "xnli": its two letters. Defaults to "en".
+      doc_stride: for "squad", see `bert_tf.tasks.squad.SquadTask`; None takes the default. So the
+        next three.
+      max_query_length: see above.
+      n_best_size: see above.
+      max_answer_length: see above.
+      tfds: data set of TensorFlow Datasets to read instead of the published
+        files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
+
+    Returns:
+      `Task`.
+
+    Raises:
+      ValueError: if the name is unknown or the arguments do not fit the task.
+    """
+    prepared = tfds_data.task(tfds) if tfds else None
+    name = name or (prepared.name if prepared else "")
+    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "tsv")}
+    if _plain(name) not in known:
+        nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"Unknown task {name!r}, did you mean {known[nearest]!r}? Expected one of "
+            f"{list(known.values())}."
+        )
+    key = known[_plain(name)]
+    if prepared and key != prepared.name:
+        raise ValueError(
+            f"The data set {tfds!r} is of the task {prepared.name!r}, received the task {key!r}; "
+            "leave one of `tfds` and `task_name` out."
+        )
+    if key == "tsv":
+        return _tsv(data_dir, text_columns, label_column, label_type, labels)
+    if text_columns or label_column or label_type != "class":
+        raise ValueError(
+            "Arguments `text_columns`, `label_column` and `label_type` belong to the task 'tsv', "
+            f"received the task {key!r}."
+        )
+    if key == "SQuAD":
+        settings = {
+            "doc_stride": doc_stride,
+            "max_query_length": max_query_length,
+            "n_best_size": n_best_size,
+            "max_answer_length": max_answer_length,
+        }
+        settings = {name: value for name, value in settings.items() if value is not None}
+        return dataclasses.replace(prepared or SquadTask(), **settings)
+    task = prepared or (glue.xnli(language) if key == "XNLI" else glue.TASKS[key])
+    if labels and tuple(labels) != task.labels:
+        raise ValueError(
+            f"Task {key} has the labels {task.labels and list(task.labels)}, but the model was "
+            f"trained with {list(labels)}."
+        )
+    return task
+
+
+def _plain(name):
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _tsv(data_dir, text_columns, label_column, label_type, labels):
+    if isinstance(text_columns, str):
+        text_columns = [name.strip() for name in text_columns.split(",") if name.strip()]
+    if not text_columns or len(text_columns) > 2 or not label_column:
+        raise ValueError(
+            "Task 'tsv' needs `text_columns`, one or two column names, and `label_column`, "
+            f"received {text_columns} and {label_column!r}."
+        )
+    if label_type not in ("class", "number"):
+        raise ValueError(
+            f"Argument `label_type` must be 'class' or 'number', received {label_type!r}."
+        )
+    columns = tuple(text_columns)
+    is_regression = label_type == "number"
+    train, dev = (Table(f"{split}.tsv", columns, label_column) for split in ("train", "dev"))
+    test = Table("test.tsv", columns, label_column, label_is_optional=True)
+    if not is_regression and not labels:
+        labels = _collect_labels(data_dir, train)
+    return TextTask(
+        name="tsv",
+        labels=None if is_regression else tuple(labels),
+        splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
+        primary_metric="pearson" if is_regression else "eval_accuracy",
+        prediction_files=(("test", "predictions.tsv"),),
+        arguments=(
+            ("text_columns", columns),
+            ("label_column", label_column),
+            ("label_type", label_type),
+        ),
+    )
+
+
+def _collect_labels(data_dir, table):
+    """Returns the sorted labels of a table."""
+    if not data_dir:
+        raise ValueError("Task 'tsv' needs `data_dir` or `labels` to know its labels.")
+    _, labels, _, line_numbers = table.read(data_dir)
+    labels = [label.strip() for label in labels]
+    if "" in labels:
+        raise ValueError(
+            f"The column {table.label!r} of {data_dir}/{table.file} must have a label in each "
+            f"line, received none in line {line_numbers[labels.index('')]}."
+        )
+    found = set(labels)
+    if len(found) < 2:
+        raise ValueError(
+            f"The column {table.label!r} of {data_dir}/{table.file} must have at least two labels, "
+            f"received {sorted(found)}."
+        )
+    return _sorted(found)
+
+
+def _sorted(labels):
+    try:
+        return tuple(sorted(sorted(labels), key=int))  # "1" and "01" have an order too.
+    except ValueError:
+        return tuple(sorted(labels))

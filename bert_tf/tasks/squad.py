@@ -1,0 +1,108 @@
+"""SQuAD v1.1: the answer to a question is a span of a paragraph."""
+
+import dataclasses
+import os
+
+from official.nlp.tools import squad_evaluate_v1_1
+
+from bert_tf import files
+from bert_tf.model import losses
+from bert_tf.tasks import metrics, squad_windows
+from bert_tf.tasks.squad_examples import SquadFile
+from bert_tf.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadTask(Task):
+    """SQuAD v1.1, with the settings of Google's `run_squad.py` as defaults.
+
+    Args:
+      name: "SQuAD".
+      splits: tuple of `(split, sources)`, see `bert_tf.tasks.squad_examples.SquadFile`.
+      primary_metric: the metric that decides which checkpoint is best.
+      arguments: tuple of `(name, value)` of what `get` received beside name and settings.
+      doc_stride: tokens between the starts of two windows of a paragraph.
+      max_query_length: tokens of a question that are kept.
+      n_best_size: starts and ends of a window that are combined, and answers that are kept.
+      max_answer_length: the most tokens of an answer.
+
+    Raises:
+      ValueError: if a number is below 1.
+    """
+
+    name: str = "SQuAD"
+    splits: tuple = (
+        ("train", (SquadFile("train-v1.1.json"),)),
+        ("dev", (SquadFile("dev-v1.1.json"),)),
+    )
+    primary_metric: str = "f1"
+    doc_stride: int = 128
+    max_query_length: int = 64
+    n_best_size: int = 20
+    max_answer_length: int = 30
+
+    default_seq_length = 384
+    metrics = ("exact_match", "f1")
+    head = {"head": "span", "num_labels": 2}
+
+    def __post_init__(self):
+        for name, value in self._settings().items():
+            if value < 1:
+                raise ValueError(f"Argument `{name}` must be at least 1, received {value}.")
+
+    def to_dict(self):
+        """Returns plain data; `get(**data)` gives this task again."""
+        return {"name": self.name, **self._settings(), **dict(self.arguments)}
+
+    def read(self, data_dir, split):
+        """Reads the `SquadExamples` of a split, in an order that is the same from every source.
+
+        Raises:
+          ValueError: if the split or the file is missing or its content does not fit.
+        """
+        return self.source(data_dir, split).read(data_dir).in_order()
+
+    def holdout(self, examples, num_examples, seed):
+        """Splits off whole articles with `num_examples` questions or a few more."""
+        return examples.split_by_article(num_examples, seed)
+
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the windows over the paragraphs, see `bert_tf.tasks.squad_windows.encode`."""
+        return squad_windows.encode(
+            examples,
+            tokenizer,
+            max_seq_length,
+            doc_stride=self.doc_stride,
+            max_query_length=self.max_query_length,
+            training=training,
+        )
+
+    def loss(self):
+        """Returns the mean cross-entropy of starts and ends."""
+        return losses.task_loss(is_regression=False)
+
+    def score(self, logits, encoded):
+        """Returns `eval_loss`, `exact_match` and `f1` by the official definition, in [0, 1].
+
+        The loss is the mean over windows, of the first answer where there are several.
+        """
+        best, _ = self._answers(logits, encoded)
+        scores = squad_evaluate_v1_1.evaluate(encoded.articles, best)
+        return {
+            "eval_loss": metrics.cross_entropy(logits, encoded.labels),
+            "exact_match": float(scores["exact_match"]),
+            "f1": float(scores["final_f1"]),
+        }
+
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes `predictions.json`, as SQuAD wants it, and `nbest_predictions.json`."""
+        best, n_best = self._answers(logits, encoded)
+        files.write_json(os.path.join(directory, "predictions.json"), best)
+        files.write_json(os.path.join(directory, "nbest_predictions.json"), n_best)
+
+    def _answers(self, logits, encoded):
+        return squad_windows.answers(encoded, logits, self.n_best_size, self.max_answer_length)
+
+    def _settings(self):
+        names = ("doc_stride", "max_query_length", "n_best_size", "max_answer_length")
+        return {name: getattr(self, name) for name in names}

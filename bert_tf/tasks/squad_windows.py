@@ -1,0 +1,230 @@
+"""Windows over the paragraphs of SQuAD, and the answers that logits over them give.
+
+tf-models' `squad_lib` does the work, as Google's `run_squad.py` did: it places
+answers on tokens, cuts paragraphs into overlapping windows and turns the best
+spans back into text. What it leaves open is decided here:
+
+- It asks for exactly one answer in training, so each question keeps its first.
+- Answers that it cannot find in the words (a span of spaces that it does not
+  know) make no training example; such questions are asked all the same.
+- Windows without the answer are trained on `[CLS]`, position 0.
+- No padding: batches are padded to their own width, and windows of padding, which
+  it would add to a short last batch, are not needed.
+
+N windows, T tokens.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import os
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from official.nlp.data import squad_lib
+
+from bert_tf.data.batching import EncodedExamples
+
+#: What tf-models reads of a model's outputs for one window.
+_Result = collections.namedtuple("_Result", "unique_id start_logits end_logits")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedWindows(EncodedExamples):
+    """N windows `[CLS] question [SEP] part of the paragraph [SEP]`.
+
+    Args:
+      ids: as in `EncodedExamples`, so the rest; labels are `[N, 2]`, the first and the last
+        token of the answer, both 0 in a window without it.
+      features: for each window tf-models' `InputFeatures`, without the padded lists.
+      questions: tf-models' `SquadExample` of every question.
+      articles: what the official evaluation reads, see `SquadExamples`.
+      do_lower_case: of the tokenizer.
+    """
+
+    features: list = ()
+    questions: list = ()
+    articles: list = ()
+    do_lower_case: bool = True
+
+    def take(self, indices):
+        """Returns the windows at `indices`; the others count as never asked."""
+        features = [self.features[i] for i in indices]
+        return dataclasses.replace(super().take(indices), features=features)
+
+
+def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length, training=False):
+    """Cuts the paragraph of each question into windows.
+
+    Args:
+      examples: `SquadExamples`.
+      tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+      max_seq_length: the most tokens of a window.
+      doc_stride: tokens between the starts of two windows, at least 1; where a window
+        holds fewer tokens of the paragraph, they follow each other without a gap.
+      max_query_length: tokens of a question that are kept, at least 1.
+      training: whether the windows are trained on, not scored: questions whose answer
+        is in no words are left out, and so is what answers are made from.
+
+    Returns:
+      `EncodedWindows`, or `EncodedExamples` for training; labels are None where the
+      questions have no answers.
+
+    Raises:
+      ValueError: if `max_seq_length` is too small or no window is left.
+    """
+    check_length(max_seq_length, max_query_length)
+    ids, segments, labels, features = [], [], [], []
+
+    def collect(feature):
+        length = len(feature.tokens)
+        ids.append(np.array(feature.input_ids[:length], np.int32))
+        segments.append(np.array(feature.segment_ids[:length], np.int32))
+        labels.append((feature.start_position, feature.end_position))
+        if not training:
+            feature.input_ids = feature.segment_ids = None
+            feature.input_mask = feature.paragraph_mask = None
+            features.append(feature)
+
+    with _quiet():
+        questions = _questions(examples)
+        if training:
+            questions = [question for question in questions if not question.is_impossible]
+        squad_lib.convert_examples_to_features(
+            examples=questions,
+            tokenizer=_WordPieces(tokenizer, questions),
+            max_seq_length=max_seq_length,
+            doc_stride=doc_stride,
+            max_query_length=max_query_length,
+            is_training=True,
+            output_fn=collect,
+        )
+    if len(questions) < len(examples):
+        logging.warning(
+            "Left out %d of %d questions, whose answers are in no words of their paragraphs.",
+            len(examples) - len(questions),
+            len(examples),
+        )
+    if not ids:
+        raise ValueError(
+            f"The {len(examples)} questions give no window; expected words in their paragraphs, "
+            "and answers among them for training."
+        )
+    encoded = EncodedExamples(
+        ids=_ragged(ids),
+        segments=_ragged(segments),
+        labels=np.array(labels, np.int32) if examples.is_labelled else None,
+        max_seq_length=max_seq_length,
+        pad_id=tokenizer.pad_id,
+    )
+    if training:
+        return encoded
+    return EncodedWindows(
+        **vars(encoded),
+        features=features,
+        questions=questions,
+        articles=examples.articles,
+        do_lower_case=tokenizer.do_lower_case,
+    )
+
+
+def check_length(max_seq_length, max_query_length):
+    """Raises ValueError if a window does not hold a question and a token of the paragraph."""
+    if max_seq_length < max_query_length + 4:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at least {max_query_length + 4}, to hold questions "
+            f"of `max_query_length` {max_query_length} and a token of the paragraph beside the "
+            f"special ones, received {max_seq_length}."
+        )
+
+
+def answers(encoded, logits, n_best_size, max_answer_length):
+    """Returns the answer to each question and the best ones beside it.
+
+    Args:
+      encoded: `EncodedWindows`.
+      logits: `[N, 2, T]`, of starts and ends, T at least the longest window.
+      n_best_size: starts and ends of a window that are combined, and answers that are kept.
+      max_answer_length: the most tokens of an answer.
+
+    Returns:
+      Two dicts by the question's id: a text, and a list of dicts with `text`,
+      `probability`, `start_logit` and `end_logit`.
+
+    Raises:
+      ValueError: if the shape does not fit or a logit is not a finite number.
+    """
+    if logits.shape[:2] != (len(encoded), 2) or logits.shape[2] < encoded.lengths.max():
+        raise ValueError(
+            f"Argument `logits` must have the shape ({len(encoded)}, 2, T) with T at least "
+            f"{encoded.lengths.max()}, received {logits.shape}."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("Argument `logits` must be finite, received NaN or infinity.")
+    results = [
+        _Result(feature.unique_id, *window[:, : len(feature.tokens)].tolist())
+        for feature, window in zip(encoded.features, logits, strict=True)
+    ]
+    with _quiet():
+        best, n_best, _ = squad_lib.postprocess_output(
+            all_examples=encoded.questions,
+            all_features=encoded.features,
+            all_results=results,
+            n_best_size=n_best_size,
+            max_answer_length=max_answer_length,
+            do_lower_case=encoded.do_lower_case,
+        )
+    return best, n_best
+
+
+class _WordPieces:
+    """Our tokenizer as tf-models calls one, text by text; all are split before, at once."""
+
+    def __init__(self, tokenizer, questions):
+        asked = [(q.question_text, q.orig_answer_text or "", *q.doc_tokens) for q in questions]
+        texts = sorted({text for texts in asked for text in texts})
+        ids = tokenizer.tokenize(texts)
+        pieces = [tokenizer.vocab[i] for i in ids.flat_values.numpy()]
+        ends = ids.row_splits.numpy().tolist()
+        self._pieces = {
+            text: pieces[start:end]
+            for text, (start, end) in zip(texts, itertools.pairwise(ends), strict=True)
+        }
+        self._ids = {piece: i for i, piece in enumerate(tokenizer.vocab)}
+
+    def tokenize(self, text):
+        return self._pieces[text]
+
+    def convert_tokens_to_ids(self, tokens):
+        return [self._ids[token] for token in tokens]
+
+
+def _questions(examples):
+    """Returns tf-models' `SquadExample` of every question, impossible where it finds no answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "squad.json")  # It reads files alone.
+        examples.with_first_answers().write(path)
+        questions = squad_lib.read_squad_examples(path, False, False)
+        placed = squad_lib.read_squad_examples(path, True, False) if examples.is_labelled else []
+    placed = {question.qas_id: question for question in placed}
+    for question in questions:
+        question.is_impossible = question.qas_id not in placed
+    return [placed.get(question.qas_id, question) for question in questions]
+
+
+def _ragged(rows):
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(row) for row in rows])
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silences tf-models, which logs its first 20 examples in full."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

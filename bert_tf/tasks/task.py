@@ -1,0 +1,291 @@
+"""What a task is: splits, inputs, head, loss, scores and predictions."""
+
+import abc
+import dataclasses
+import math
+
+import numpy as np
+
+from bert_tf.data import batching
+from bert_tf.data.examples import Examples
+from bert_tf.model import losses
+from bert_tf.tasks import metrics, predictions
+
+CLASSIFICATION_METRICS = (
+    "eval_accuracy",
+    "precision",
+    "recall",
+    "f1_score",
+    "matthews_corrcoef",
+)
+REGRESSION_METRICS = ("pearson", "spearmanr", "mse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(abc.ABC):
+    """What is learned. Training, the stages of the chain and evaluation ask it, never its name.
+
+    N examples; the shape of logits and labels is the task's own.
+
+    Args:
+      name: as it is published, for example "SST-2".
+      splits: tuple of `(split, sources)`; a source has `file`, `exists(data_dir)` and
+        `read(data_dir)`, the first one that exists is read.
+      primary_metric: the metric that decides which checkpoint is best.
+      arguments: tuple of `(name, value)` of what `get` received beside the name.
+    """
+
+    name: str
+    splits: tuple
+    primary_metric: str
+    arguments: tuple = ()
+
+    #: Longest input in WordPieces where none is asked for.
+    default_seq_length = 128
+
+    @property
+    def dev_splits(self):
+        """Names of the splits to evaluate on; the first one decides."""
+        return self.expand("dev")
+
+    @property
+    def test_splits(self):
+        """Names of the splits to predict."""
+        return self.expand("test")
+
+    def expand(self, split):
+        """Returns the splits that `split` names: "dev" of MNLI is two.
+
+        Raises:
+          ValueError: if the task has no such split.
+        """
+        names = tuple(name for name, _ in self.splits)
+        found = tuple(name for name in names if name == split or name.startswith(f"{split}_"))
+        if not found:
+            raise self._no_split(split)
+        return found
+
+    def check_head(self, config, owner):
+        """Raises ValueError, naming `owner`, where a model of a config has not the task's head."""
+        found = {name: getattr(config, name) for name in self.head}
+        if found != self.head:
+            raise ValueError(
+                f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
+                f"{_listing(found)}."
+            )
+
+    def source(self, data_dir, split):
+        """Returns the first source of a split that exists in `data_dir`.
+
+        Raises:
+          ValueError: if there is no such split or none of its files.
+        """
+        if not data_dir:
+            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
+        sources = dict(self.splits).get(split)
+        if sources is None:
+            raise self._no_split(split)
+        for source in sources:
+            if source.exists(data_dir):
+                return source
+        files = list(dict.fromkeys(source.file for source in sources))
+        raise ValueError(
+            f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
+            f"{str(data_dir)!r} has no such file."
+        )
+
+    def _no_split(self, split):
+        tfds = dict(self.arguments).get("tfds")
+        source = f" in the data set {tfds!r}" if tfds else ""
+        return ValueError(
+            f"Task {self.name} has no split {split!r}{source}, expected one of "
+            f"{[name for name, _ in self.splits]}."
+        )
+
+    def holdout(self, examples, num_examples, seed):
+        """Splits examples into `(rest, held out)`, see `bert_tf.data.batching.holdout`."""
+        return batching.holdout(examples, num_examples, seed)
+
+    @property
+    @abc.abstractmethod
+    def head(self):
+        """Fields of the `BertConfig` that make the task head, a dict."""
+
+    @property
+    @abc.abstractmethod
+    def metrics(self):
+        """Names of the scores beside `eval_loss`."""
+
+    @abc.abstractmethod
+    def to_dict(self):
+        """Returns plain data; `get(**data)` gives this task again, without looking at files."""
+
+    @abc.abstractmethod
+    def read(self, data_dir, split):
+        """Reads one split; the examples have a length and `take(indices)`.
+
+        Raises:
+          ValueError: if the split or a file is missing or its content does not fit.
+        """
+
+    @abc.abstractmethod
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of what `read` returns.
+
+        Args:
+          examples: what `read` returned.
+          tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+          max_seq_length: the most tokens of an example.
+          training: whether they are only trained on, not scored.
+        """
+
+    @abc.abstractmethod
+    def loss(self):
+        """Returns the Keras loss of `(labels, logits)`."""
+
+    @abc.abstractmethod
+    def score(self, logits, encoded):
+        """Returns `eval_loss` and the metrics of a whole labelled split, a dict of floats.
+
+        Args:
+          logits: of every example of `encoded`, in its order.
+          encoded: what `encode` returned.
+        """
+
+    @abc.abstractmethod
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes the predictions for a split in the published format.
+
+        Args:
+          split: its name.
+          examples: what `read` returned.
+          encoded: what `encode` returned for them.
+          logits: of every example of `encoded`, in its order.
+          directory: where to write; made if it does not exist.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTask(Task):
+    """A class or a score for a text or a pair of texts.
+
+    Args:
+      name: as it is written in GLUE, for example "SST-2".
+      splits: tuple of `(split, tables)`, see `bert_tf.data.examples.Table`.
+      primary_metric: the metric that decides which checkpoint is best.
+      labels: the classes as text, in the order of the logits; None for a regression.
+      prediction_files: tuple of `(split, file name)` of a GLUE submission.
+      score_range: `(lowest, highest)` score of a regression, or None for any.
+      label_names: tuple of `(text in the file, label)` where they differ.
+      arguments: tuple of `(name, value)` of what `get` received beside the name.
+    """
+
+    primary_metric: str = "eval_accuracy"
+    labels: tuple | None = None
+    prediction_files: tuple = ()
+    score_range: tuple | None = None
+    label_names: tuple = ()
+
+    @property
+    def is_regression(self):
+        """Whether a float is predicted."""
+        return self.labels is None
+
+    @property
+    def num_outputs(self):
+        """Width of the classifier."""
+        return 1 if self.is_regression else len(self.labels)
+
+    @property
+    def num_texts(self):
+        """1, or 2 for pairs of texts."""
+        _, tables = self.splits[0]
+        return len(tables[0].texts)
+
+    @property
+    def head(self):
+        """A classifier of `num_outputs`, as fields of `BertConfig`."""
+        return {"head": "classifier", "num_labels": self.num_outputs}
+
+    @property
+    def metrics(self):
+        """Names that `bert_tf.tasks.metrics.score` returns."""
+        return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
+
+    def to_dict(self):
+        """Returns plain data; `get(**data)` gives this task again, without looking at files."""
+        labels = None if self.is_regression else list(self.labels)
+        arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in self.arguments}
+        return {"name": self.name, "labels": labels, **arguments}
+
+    def read(self, data_dir, split):
+        """Reads one split of the published layout.
+
+        Args:
+          data_dir: folder of the task, such as "glue/SST-2".
+          split: one of the names in `splits`.
+
+        Returns:
+          `Examples`; the labels are None where a test file has none.
+
+        Raises:
+          ValueError: if the split, a file or a column is missing, or the
+            content is empty, not UTF-8, too short or has an unknown label.
+        """
+        table = self.source(data_dir, split)
+        texts, labels, ids, line_numbers = table.read(data_dir)
+        if labels is not None:
+            labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
+        return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
+
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the `EncodedExamples` of `Examples`; longer ones are cut."""
+        return batching.encode(examples, tokenizer, max_seq_length)
+
+    def loss(self):
+        """Returns cross-entropy, or mean squared error for a regression."""
+        return losses.task_loss(self.is_regression)
+
+    def score(self, logits, encoded):
+        """Returns `eval_loss` and the metrics of logits `[N, num_outputs]`, a dict of floats."""
+        scores = metrics.score(self, logits, encoded.labels)
+        return {"eval_loss": metrics.loss(self, logits, encoded.labels), **scores}
+
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes what GLUE wants, see `bert_tf.tasks.predictions.write`."""
+        predictions.write(self, split, examples.ids, logits, directory)
+
+    def _parse(self, labels, line_numbers, path):
+        """Turns label texts into int32 classes or float32 scores."""
+        if self.is_regression:
+            expected = (
+                "a number"
+                if self.score_range is None
+                else "a number from {} to {}".format(*self.score_range)
+            )
+            values = [self._score(text) for text in labels]
+        else:
+            expected = f"one of {list(self.labels)}"
+            classes = {label: i for i, label in enumerate(self.labels)}
+            classes.update((text, classes[label]) for text, label in self.label_names)
+            values = [classes.get(text.strip()) for text in labels]
+        if None in values:
+            row = values.index(None)
+            raise ValueError(
+                f"The data file {path!r} needs {expected} as a label, received {labels[row]!r} in "
+                f"line {line_numbers[row]}."
+            )
+        return np.array(values, np.float32 if self.is_regression else np.int32)
+
+    def _score(self, text):
+        """Returns the number in `text`, or None where it is not one that is expected."""
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        low, high = self.score_range or (-math.inf, math.inf)
+        return value if math.isfinite(value) and low <= value <= high else None
+
+
+def _listing(fields):
+    return " and ".join(f"{name}={value!r}" for name, value in fields.items())

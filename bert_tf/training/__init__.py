@@ -1,0 +1,1 @@
+"""Fine-tuning: runs with checkpoints, scores and devices."""

@@ -1,0 +1,50 @@
+"""A teacher's logits, computed once for a training set and kept beside the teacher."""
+
+import hashlib
+import os
+
+import numpy as np
+from absl import logging
+
+from bert_tf import files, model_dir
+from bert_tf.training import evaluation
+from flop_tf.backend import keras
+
+
+def logits(folder, encoded, batch_size):
+    """Returns the teacher's logits `[N, ...]` for every example.
+
+    They depend on the teacher and the data only, so they are kept in the
+    teacher's folder, where it can be written to, under a hash of both, and found there by the
+    next run.
+
+    Args:
+      folder: the teacher's model directory.
+      encoded: the `EncodedExamples` to teach.
+      batch_size: examples a batch.
+
+    Raises:
+      ValueError: if the folder is no model directory.
+    """
+    model_dir.load_info(folder)
+    path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
+    if os.path.isfile(path):
+        return np.load(path)
+    logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
+    computed = evaluation.predict(model_dir.load(folder), encoded, batch_size)
+    try:
+        with files.replacing(path) as aside, open(aside, "wb") as file:
+            np.save(file, computed)
+    except OSError as error:
+        logging.warning("The teacher's logits are computed again next time: %s.", error)
+    return computed
+
+
+def _fingerprint(folder, encoded):
+    # Half precision gives other logits.
+    digest = hashlib.sha256(keras.mixed_precision.global_policy().name.encode())
+    with open(os.path.join(folder, "model.safetensors"), "rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    for part in (encoded.ids.flat_values, encoded.ids.row_splits, encoded.segments.flat_values):
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,322 @@
+"""Exports of tiny models, whole: files, signatures, equality, report, and what is refused."""
+
+import ast
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  Its operations are in the graph.
+
+import bert_tf
+from bert_tf import model_dir, timing
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model import heads
+from bert_tf.model.config import BertConfig
+from bert_tf.pruning import stages
+from bert_tf.serving import dense_comparison, exporting, formats, services
+from bert_tf.serving.formats import fresh_process
+from bert_tf.serving.latency_table import LatencyTable
+from bert_tf.tasks import squad
+from flop_tf.projection import ProjectionSpec
+
+pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
+pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+
+SQUAD = {"name": "SQuAD", "max_query_length": 4, "doc_stride": 3}
+PAIRS = {
+    "name": "tsv",
+    "labels": None,
+    "text_columns": ["first", "second"],
+    "label_column": "score",
+    "label_type": "number",
+}
+
+
+@pytest.fixture(scope="module")
+def save(vocab_file, bert_dir, tmp_path_factory):
+    """Saves a toy model and what differs, and returns its folder.
+
+    It has uneven ranks, or none: dense ones are not compared with another model.
+    """
+
+    def save(task=None, gate=None, head=None, dense=False, **info):
+        base = {**bert_tf.load(bert_dir).config.to_dict(), "num_hidden_layers": 1}
+        config = BertConfig.from_dict({**base, "initializer_range": 0.3, **(head or {})})
+        ranks = {} if dense else {"query": 5, "ffn_in": 3, "ffn_out": 0}
+        specs = {
+            (i, name): ProjectionSpec(ranks[name], gate and {"name": gate, "config": {"axis": 0}})
+            for i, name, *_ in config.projections()
+            if name in ranks
+        }
+        folder = str(tmp_path_factory.mktemp("source") / "model")
+        model = heads.make(config.with_projections(specs))
+        model_dir.save(folder, model, Tokenizer(vocab_file), task=task, max_seq_length=11, **info)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def export(table_file):
+    """Exports by a table that is there; toys may be slower than their dense models."""
+    return functools.partial(exporting.export, table_file=table_file, allow_slower=True)
+
+
+@pytest.fixture(scope="module")
+def sst(save, sst_dir):
+    return save({"name": "SST-2"}, data_dir=sst_dir)
+
+
+@pytest.fixture(scope="module")
+def exported(export, sst, tmp_path_factory):
+    """The toy model of SST-2 in all formats."""
+    out = tmp_path_factory.mktemp("export") / "toy"
+    report = export(sst, str(out), format_names=list(formats.FORMATS), command="flop x")
+    return out / "1", report
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    """Those of the loaded SavedModel."""
+    return tf.saved_model.load(str(exported[0])).signatures
+
+
+def test_files(exported, vocab_file):
+    folder, report = exported
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files >= {
+        "saved_model.pb",
+        "variables/variables.index",
+        "model_float32.tflite",
+        "model_float16.tflite",
+        "model_int8.tflite",
+        "model.onnx",
+        "assets/vocab.txt",
+        "assets/labels.txt",
+        "assets.extra/tf_serving_warmup_requests",
+        "assets.extra/export.json",
+        "assets.extra/latency_table.json",
+    }
+    assert (folder / "assets/vocab.txt").read_text() == pathlib.Path(vocab_file).read_text()
+    assert (folder / "assets/labels.txt").read_text() == "0\n1\n"
+    assert json.loads((folder / "assets.extra/export.json").read_text()) == report
+
+
+def test_report(exported, sst):
+    _, report = exported
+    assert report["model"] == sst and report["command"] == "flop x"
+    assert (report["compared_on"], report["num_examples"]) == ("dev", 67)
+    assert report["versions"]["tensorflow"] == tf.__version__ and report["versions"]["tf2onnx"]
+    found = report["formats"]
+    assert list(found) == list(formats.FORMATS)
+    assert found["saved_model"]["largest_difference"] <= 1e-5
+    for name in ("litert_float32", "onnx"):
+        assert found[name]["largest_difference"] <= 1e-5
+    for name in ("litert_float16", "litert_int8"):
+        assert found[name]["largest_difference"] <= found[name]["tolerance"]
+    scores = stages.evaluate(sst)["dev"]
+    for name in ("saved_model", "litert_float32", "onnx"):
+        assert found[name]["scores"] == pytest.approx(scores, abs=1e-5)
+    assert report["scores"] == pytest.approx(scores, abs=1e-5)
+
+
+def test_the_plan_and_its_speed_are_reported(exported, table_file):
+    folder, report = exported
+    assert report["optimize_for"] == [8, 16]
+    ranks = {row["projection"]: (row["rank"], row["chosen_rank"]) for row in report["choices"]}
+    assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.query"][1] in (5, 16, None)
+    assert ranks["blocks.0.ffn_out"] == (0, 0) and ranks["blocks.0.key"][0] is None
+    plan = BertConfig.from_dict(report["config"])
+    assert plan.layers[0].projection("query").rank == ranks["blocks.0.query"][1]
+    for name in formats.FORMATS:
+        speed = report["formats"][name]["speed"]
+        assert 0 < speed["p50_ms"] and 0 < speed["dense_p50_ms"] and 0 < speed["ratio"]
+    table = LatencyTable.load(str(folder / "assets.extra/latency_table.json"))
+    assert table == LatencyTable.load(table_file)
+
+
+def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeypatch):
+    """Dense models here answer at once; ours is timed as it is."""
+    measure = timing.interleaved
+
+    def against_nothing(calls, *args, **kwargs):
+        return measure([calls[0], lambda: None], *args, **kwargs)
+
+    monkeypatch.setattr(timing, "interleaved", against_nothing)
+    sentence = (
+        "is slower than the dense model of its config: as litert_float32 .* ms against .* ms at "
+        "8x16, .* x; pass --allow_slower to export it all the same"
+    )
+    names = ["litert_float32"]
+    with pytest.raises(ValueError, match=sentence):
+        export(sst, str(tmp_path / "out"), format_names=names, allow_slower=False)
+    assert not (tmp_path / "out").exists()
+    report = export(sst, str(tmp_path / "out"), format_names=names)
+    assert report["formats"]["litert_float32"]["speed"]["ratio"] > 1.02
+
+
+def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(dense_comparison, "measure", None)
+    report = export(
+        bert_dir, str(tmp_path), task_name="SST-2", format_names=["onnx"], allow_slower=False
+    )
+    assert "speed" not in report["formats"]["onnx"]
+
+
+def test_ids_and_texts_give_the_answers_of_the_model(signatures, sst):
+    """Variable batch and length; texts that are too long are cut as in training."""
+    model, tokenizer = bert_tf.load(sst), bert_tf.load_tokenizer(sst)
+    texts = ["a good film", "", "so bad " * 20, "the plot was ÜGLY and X"]
+    for batch in (texts, texts[:1]):
+        encoded = tokenizer.encode(batch, None, 11)
+        ids = encoded.ids.to_tensor(tokenizer.pad_id)
+        features = {
+            "input_word_ids": ids,
+            "input_mask": tf.ones_like(encoded.ids).to_tensor(),
+            "input_type_ids": tf.zeros_like(ids),
+        }
+        logits = model(features, training=False).numpy()
+        for answers in (
+            signatures["serving_default"](**features),
+            signatures["text"](text=tf.constant(batch)),
+        ):
+            assert set(answers) == {"logits", "probabilities", "label"}
+            np.testing.assert_allclose(answers["logits"], logits, atol=1e-5)
+            probabilities = tf.nn.softmax(logits)
+            np.testing.assert_allclose(answers["probabilities"], probabilities, atol=1e-5)
+            labels = [b"01"[i : i + 1] for i in logits.argmax(axis=1)]
+            assert answers["label"].numpy().tolist() == labels
+
+
+def test_ids_behind_the_last_position_are_cut(signatures):
+    ask = signatures["serving_default"]
+    ids = tf.random.uniform([2, 40], 0, 20, tf.int32)
+    long, cut = (
+        ask(input_word_ids=x, input_mask=tf.ones_like(x), input_type_ids=tf.zeros_like(x))
+        for x in (ids, ids[:, :16])
+    )
+    np.testing.assert_array_equal(long["logits"], cut["logits"])
+
+
+@pytest.mark.parametrize(
+    "name, value", [("text", tf.constant([1])), ("text", tf.constant("a")), ("sentence", None)]
+)
+def test_a_request_of_another_form_is_refused(signatures, name, value):
+    ask = signatures["text"]
+    with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
+        ask(**{name: tf.constant(["a"]) if value is None else value})
+
+
+def test_saved_model_cli_names_the_signatures(exported):
+    program = os.path.join(os.path.dirname(sys.executable), "saved_model_cli")
+    command = [program, "show", "--dir", str(exported[0]), "--all"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for name in ("serving_default", "text", "probabilities", "label", "input_type_ids"):
+        assert f"['{name}']" in done.stdout
+
+
+def test_the_fresh_process_imports_tensorflow_and_tensorflow_text_alone():
+    path = pathlib.Path(fresh_process.__file__)
+    imports = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import)]
+    names = {alias.name for node in imports for alias in node.names}
+    assert names == {"os", "sys", "numpy", "tensorflow", "tensorflow_text"}
+
+
+def test_warmup_requests_can_be_answered(exported, signatures):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = exported[0] / "assets.extra/tf_serving_warmup_requests"
+    asked = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == "toy"
+        name = request.model_spec.signature_name
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        asked.append((name, len(signatures[name](**inputs)["label"])))
+    assert asked == [(s, n) for n in (1, 8, 32) for s in ("serving_default", "text")]
+
+
+def test_pairs_and_a_score(export, save, pairs_dir, tmp_path):
+    folder = save(PAIRS, head={"num_labels": 1}, dense=True, data_dir=pairs_dir)
+    report = export(folder, str(tmp_path), version=7, dev_examples=20)
+    assert report["num_examples"] == 20 and set(report["scores"]) >= {"pearson", "mse"}
+    assert not (tmp_path / "7/assets/labels.txt").exists()
+    ask = tf.saved_model.load(str(tmp_path / "7")).signatures["text"]
+    a, b = ["a good film", "so dull " * 9], ["the end", "the cast was warm"]
+    answers = ask(text_a=tf.constant(a), text_b=tf.constant(b))
+    encoded = bert_tf.load_tokenizer(folder).encode(a, b, 11)
+    mask = tf.ones_like(encoded.ids).to_tensor()
+    inputs = (encoded.ids.to_tensor(), mask, encoded.segments.to_tensor())
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    expected = bert_tf.load(folder)(dict(zip(names, inputs, strict=True)), training=False)
+    assert set(answers) == {"score"}
+    np.testing.assert_allclose(answers["score"], expected[:, 0], atol=1e-5)
+
+
+def test_a_span_without_data(export, save, tmp_path):
+    folder = save(SQUAD, head={"head": "span"}, dense=True)
+    names = ["saved_model", "onnx", "litert_float32"]
+    report = export(folder, str(tmp_path), format_names=names)
+    assert report["compared_on"] == "random tokens" and report["scores"] == {}
+    ask = tf.saved_model.load(str(tmp_path / "1")).signatures["text"]
+    answers = ask(question=tf.constant(["the a the a the"]), context=tf.constant(["good " * 9]))
+    tokens = "[CLS] the a the a [SEP] good good good good [SEP]".split()
+    assert [token.decode() for token in answers["tokens"][0].numpy()] == tokens
+    service = services.get(squad.SquadTask(max_query_length=4), None, 11)
+    logits = service.logits({key: value.numpy() for key, value in answers.items()})
+    assert logits.shape == (1, 2, 11) and set(answers) == {"start_logits", "end_logits", "tokens"}
+
+
+def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
+    out = str(tmp_path / "out")
+
+    def refuses(sentence, folder=sst, output_dir=out, **arguments):
+        with pytest.raises(ValueError, match=sentence):
+            export(folder, output_dir, **arguments)
+
+    refuses("The version '.*1' exists already; choose another", output_dir=exported[0].parent)
+    refuses("`version` must be at least 1, received 0", version=0)
+    refuses("`output_dir` must name a folder, received none", output_dir="")
+    refuses("`dev_examples` must be at least 0, received -1", dev_examples=-1)
+    refuses(
+        r"expects names of \['saved_model', .*'onnx'\], received 'tflite'", format_names=["tflite"]
+    )
+    refuses("`format_names` must name one of", format_names=[])
+    refuses("`optimize_for` must be a batch size from 1 on .* received 0x9", optimize_for=(0, 9))
+    refuses(r"a length in \[1, 16\], .* received 8x17", optimize_for=(8, 17))
+    refuses("must be of 18 tokens, as optimize_for=2x9 has, .* of 128", optimize_for=(2, 9))
+    refuses("'none.json' does not exist; flop-benchmark --table", table_file="none.json")
+    refuses("is no model directory: expected 'info.json'", folder=str(tmp_path))
+    gated = save({"name": "SST-2"}, gate="hard_concrete")
+    refuses("has gates, which are not exported; remove the masks first", folder=gated)
+    refuses("`task_name` is needed: .* does not say its task", folder=bert_dir)
+    refuses("'STS-B' needs .*num_labels=1, but the model", folder=bert_dir, task_name="STS-B")
+    other = save({"name": "SST-2"}, head={"vocab_size": 150})
+    refuses("must fit the 150 word embeddings of the model, received 22 entries", folder=other)
+    with open(f"{other}/vocab.txt", "a", encoding="utf-8") as file:
+        file.writelines(f"more{i}\n" for i in range(129))
+    refuses("has 151 lines, more than the 150 rows of the word embedding", folder=other)
+    assert not os.path.exists(out)
+
+
+def test_a_format_that_is_too_far_off_leaves_nothing(export, sst, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats.FORMATS["litert_int8"], "tolerance", 0.0)
+    with pytest.raises(ValueError, match="'litert_int8' must give .* within 0, but differs by"):
+        export(sst, str(tmp_path), format_names=["litert_float32", "litert_int8"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_version_is_replaced_on_demand(export, sst, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/model.onnx").write_text("old")
+    export(sst, str(tmp_path), format_names=["litert_int8"], overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    files = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert files == ["assets", "assets.extra", "model_int8.tflite"]

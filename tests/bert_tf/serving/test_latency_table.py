@@ -1,0 +1,81 @@
+import dataclasses
+
+import pytest
+
+from bert_tf.model.config import BertConfig, LayerConfig
+from bert_tf.serving import latency_table
+from bert_tf.serving.latency_table import (
+    DENSE,
+    FACTORS,
+    FUSED_DENSE,
+    FUSED_FACTORS,
+    FUSED_NORM,
+    PLAIN_NORM,
+    SEPARATE_DENSE,
+    SEPARATE_FACTORS,
+    LatencyTable,
+)
+
+POINTS = {16.0: 1.0, 32.0: 3.0, 64.0: 5.0, 13.0: 2.0, 29.0: 4.0}
+TABLE = LatencyTable(
+    tokens=8,
+    forms={(FACTORS, 32, 48): POINTS, (DENSE, 32, 48): {0.0: 9.0}},
+    environment={"device": "x"},
+)
+
+
+@pytest.mark.parametrize(
+    ("rank", "seconds"),
+    [(16, 1.0), (48, 4.0), (64, 5.0), (96, 7.0), (13, 2.0), (21, 3.0), (5, 2.0), (45, 6.0)],
+)
+def test_between_what_was_measured(rank, seconds):
+    """Multiples of 16 lie on a line of their own."""
+    assert TABLE.seconds(FACTORS, 32, 48, [rank]) == pytest.approx(seconds)
+
+
+def test_several_ranks_count_by_their_mean():
+    assert TABLE.seconds(FACTORS, 32, 48, [16, 32, 96]) == pytest.approx(4.0)
+    assert TABLE.seconds(FACTORS, 32, 48, [15, 21, 27]) == pytest.approx(3.0)
+    assert TABLE.seconds(DENSE, 32, 48) == 9.0
+
+
+@pytest.mark.parametrize("way, shape", [(FACTORS, (24, 40)), (FUSED_NORM, (32, 48))])
+def test_a_layer_that_is_missing(way, shape):
+    sentence = f"must hold layers of {shape[0]}x{shape[1]} .{way}., received one for 32x48;"
+    with pytest.raises(ValueError, match=sentence):
+        TABLE.seconds(way, *shape, [16])
+
+
+def test_saved_and_loaded(tmp_path):
+    path = str(tmp_path / "table.json")
+    TABLE.save(path)
+    assert LatencyTable.load(path) == TABLE
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"products": [1]}'])
+def test_no_table(text, tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="The file '.*table.json' is no latency table"):
+        LatencyTable.load(str(path))
+    with pytest.raises(ValueError, match="The latency table 'nowhere' does not exist; flop-b"):
+        LatencyTable.load("nowhere")
+
+
+def test_measured(tmp_path):
+    config = BertConfig(9, 32, 1, 2, 48, max_position_embeddings=8)
+    pruned = dataclasses.replace(config, layers=(LayerConfig(1, 20),))
+    table = latency_table.measure(pruned, tokens=16, rounds=2)
+    assert table.tokens == 16
+    assert all(seconds > 0 for points in table.forms.values() for seconds in points.values())
+    for shape in ((32, 32), (32, 16)):  # With both heads, and with one.
+        for way in (SEPARATE_DENSE, FUSED_DENSE):
+            assert table.seconds(way, *shape) > 0
+        for way in (SEPARATE_FACTORS, FUSED_FACTORS):
+            assert table.seconds(way, *shape, [3, 5, 7]) > 0
+    for shape in ((32, 48), (48, 32), (32, 20), (20, 32), (16, 32)):
+        assert table.seconds(DENSE, *shape) > 0 and table.seconds(FACTORS, *shape, [9]) > 0
+    assert table.seconds(FUSED_NORM, 32, 32) > 0 and table.seconds(PLAIN_NORM, 32, 32) > 0
+    table.save(tmp_path / "t.json")
+    assert LatencyTable.load(str(tmp_path / "t.json")) == table
+    assert table.environment["device"]

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from bert_tf import model_dir
+from bert_tf.serving import exporting, formats
+from bert_tf.speed import benchmark_subjects, benchmark_table, benchmarking
+
+pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
+pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+
+
+@pytest.fixture(scope="module")
+def exported(bert_dir, sst_dir, table_file, tmp_path_factory):
+    """A dense BERT in all formats."""
+    out = tmp_path_factory.mktemp("served") / "toy"
+    exporting.export(
+        bert_dir,
+        str(out),
+        task_name="SST-2",
+        data_dir=sst_dir,
+        format_names=list(formats.FORMATS),
+        table_file=table_file,
+    )
+    return out / "1"
+
+
+def test_models_and_exports_in_one_run(bert_dir, exported):
+    files = [exported / form.file for name, form in formats.FORMATS.items() if "_" not in name]
+    files += [exported / f"model_{precision}.tflite" for precision in ("float32", "int8")]
+    paths = [bert_dir, exported, *files]
+    report = json.loads(json.dumps(benchmarking.inference(paths, [1, 3], [5], rounds=2)))
+    names = [model["model"] for model in report["models"]]
+    assert names[1:] == ["toy/1"] + [f"toy/1/{path.name}" for path in files]
+    source, *exports = report["models"]
+    for model in exports:
+        assert model["parameters"] == source["parameters"]
+        assert model["stage"] == source["stage"] and model["task"]["name"] == "SST-2"
+        assert list(model["scores"]) == ["dev"] and model["file_bytes"] > 0
+    sizes = {model["model"]: model["file_bytes"] for model in exports}
+    assert sizes["toy/1/model_int8.tflite"] < sizes["toy/1/model_float32.tflite"]
+    assert len(report["timings"]) == 2 * len(paths)
+    first = report["timings"][0]
+    assert first["flops"] == 2 * 5 * first["multiplications_per_token"]
+    assert "GFLOPs" in benchmark_table.markdown(report)
+
+
+def test_what_runs_is_the_model(bert_dir, exported):
+    source, export = benchmark_subjects.find([bert_dir, exported])
+    features, _ = benchmarking.random_batch([source.config], 2, 7)
+    logits = model_dir.load(bert_dir)(features, training=False).numpy()
+    assert source.load()(features) == pytest.approx(logits, abs=1e-5)
+    assert export.load()(features)["logits"] == pytest.approx(logits, abs=1e-5)
+
+
+def test_memory_of_an_export(exported):
+    (row,) = benchmarking.inference_memory([exported], 2, 7, threads=1)
+    assert row["model"] == "toy/1" and 0 < row["step_bytes"] < row["peak_bytes"]
+
+
+def test_no_subject(exported, tmp_path):
+    with pytest.raises(ValueError, match="is no model directory"):
+        benchmark_subjects.find([tmp_path])
+    (tmp_path / "model.onnx").write_text("")
+    with pytest.raises(ValueError, match="The export '.*model.onnx' must have '.*export.json'"):
+        benchmark_subjects.find([tmp_path / "model.onnx"])

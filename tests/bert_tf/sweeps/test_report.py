@@ -1,0 +1,315 @@
+import base64
+import io
+import json
+import math
+import re
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from bert_tf.sweeps import report, report_page, run_results, sweep_state
+
+#: Dense kernels and all parameters of a model of one block.
+ORIGIN, TOTAL = 1000, 1500
+ENVIRONMENT = {
+    "device": "A <fast> chip",
+    "cores": 2,
+    "intra_op_threads": 0,
+    "system": "Linux",
+    "versions": {"python": "3.11"},
+}
+
+
+class Folder:
+    """Writes runs as the programs leave them."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, name, info=None, results=None, **flags):
+        folder = self.path / name
+        folder.mkdir(parents=True)
+        lines = {"output_dir": folder, "seed": 0, **flags}
+        if "output_folder_dir" in flags:
+            del lines["output_dir"]
+        text = "".join(f"--{key}={value}\n" for key, value in lines.items())
+        (folder / "run.flags").write_text(f"{text}--nojit_compile\n--do_eval\n")
+        if info is not None:
+            (folder / "info.json").write_text(json.dumps(info))
+        if results is not None:
+            (folder / "eval_results.txt").write_text(results)
+
+    def model(self, name, stage, sparsity, score=None, ranks=None, task="RTE", **flags):
+        info = {
+            "stage": stage,
+            "dense_sparsity": -0.5 if stage == "gated" else sparsity,
+            "stored_sparsity": sparsity,
+            "dense_origin_params": ORIGIN,
+            "total_params": TOTAL,
+            "projections": [{"projection": "blocks.0.query", "rank": ranks}],
+        }
+        if score is not None:
+            scores = score if isinstance(score, dict) else {"dev": {"eval_accuracy": score}}
+            info |= {"task": {"name": task}, "scores": scores, "step": 9}
+        if "output_folder_dir" not in flags and "rank" not in flags:
+            flags = {"learning_rate": "5e-05", **flags}
+        results = "global_step = 9\ntrain_time = 12.5\neval_time = 3.0\n"
+        self.run(name, info, results if "learning_rate" in flags else None, **flags)
+
+    def chain(self, place, seed, dense, gated, final, rate="5e-05"):
+        """One chain of a sweep, with its scores."""
+        at = self.path / place
+        both = {"seed": seed, "learning_rate": rate}
+        self.model(f"{place}/dense", "dense", 0.0, dense, init_checkpoint="/bert", **both)
+        self.model(
+            f"{place}/factorized",
+            "factorized",
+            -0.5,
+            checkpoint=at / "dense",
+            rank="full",
+            seed=seed,
+            made_from=f"dense {seed}",
+        )
+        self.model(
+            f"{place}/gated-0.6",
+            "gated",
+            0.601,
+            gated,
+            init_checkpoint=at / "factorized",
+            teacher=at / "dense",
+            target_sparsity=".6",
+            made_from=f"factorized {seed}",
+            **both,
+        )
+        self.model(
+            f"{place}/compact-0.6",
+            "compact",
+            0.601,
+            checkpoint=at / "gated-0.6",
+            output_folder_dir=at / "compact-0.6",
+        )
+        self.model(
+            f"{place}/final-0.6",
+            "compact",
+            0.601,
+            final,
+            ranks=7 + seed,
+            init_checkpoint=at / "compact-0.6",
+            teacher=at / "dense",
+            seed=seed,
+            learning_rate="1e-05",
+        )
+
+    def benchmark(self, name, models):
+        rows = [{"model": m, "folder": str(self.path / m)} for m in models]
+        timings = [
+            {
+                "batch_size": size,
+                "length": 64,
+                "model": model,
+                "p50_ms": 10.0 * size / (number + 1),
+                "spread": 0.125,
+                "ratios": {models[0]: 1 / (number + 1)},
+            }
+            for size in (1, 32)
+            for number, model in enumerate(models)
+        ]
+        data = {"environment": ENVIRONMENT, "models": rows, "timings": timings}
+        self.run(name, model_dirs=",".join(models))
+        (self.path / name / "benchmark.json").write_text(json.dumps(data))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "runs")
+
+
+@pytest.fixture
+def sweep(folder):
+    """Two seeds and a second learning rate, measured, beside runs that are not finished."""
+    folder.chain("RTE/lr5e-5-seed0", 0, 0.7, 0.66, 0.6)
+    folder.chain("RTE/lr5e-5-seed1", 1, 0.8, 0.62, 0.7)
+    folder.chain("RTE/lr2e-5-seed0", 0, 0.9, 0.5, 0.5, rate="2e-05")
+    dense, final = "RTE/lr5e-5-seed0/dense", "RTE/lr5e-5-seed1/final-0.6"
+    folder.benchmark("RTE/benchmark", [dense, final])
+    folder.run("RTE/half", init_checkpoint="/bert")
+    folder.run("RTE/torn", {"stage": "dense"}, "", init_checkpoint="/bert")
+    folder.run("RTE/strange")
+    entry = {"key": "0", "state": "failed", "seconds": 1.0, "error": "finetune: error: a | b <c>."}
+    done = {"key": "0", "state": "done", "seconds": 1.0}
+    sweep_state.write(
+        folder.path, {"environment": ENVIRONMENT, "runs": {"QQP/dense": entry, dense: done}}
+    )
+    return folder.path
+
+
+def rows(found, *names):
+    return [tuple(row[name] for name in names) for row in found]
+
+
+def test_best_of_each_task(sweep):
+    found = report.gather(sweep)["best"]
+    assert rows(found, "stage", "asked", "score", "learning_rate", "run") == [
+        ("dense", 0.0, 0.9, 2e-5, "RTE/lr2e-5-seed0/dense"),
+        ("gated", 0.6, 0.66, 5e-5, "RTE/lr5e-5-seed0/gated-0.6"),
+        # The learning rate is that of the gates' training, not of the short one after it.
+        ("compact", 0.6, 0.7, 5e-5, "RTE/lr5e-5-seed1/final-0.6"),
+    ]
+    # 1500 parameters without .601 of 1000 kernels, also where gates only close them.
+    assert rows(found, "parameters", "sparsity") == [(1500, 0.0), (899, 0.601), (899, 0.601)]
+    assert (
+        rows(found, "task", "metric", "train_time", "eval_time")
+        == [("RTE", "eval_accuracy", 12.5, 3.0)] * 3
+    )
+
+
+def test_mean_and_sample_deviation_over_seeds(sweep):
+    found = {(row["stage"], row["learning_rate"]): row for row in report.gather(sweep)["seeds"]}
+    assert len(found) == 6
+    dense, final = found["dense", 5e-5], found["compact", 5e-5]
+    assert dense["mean"] == pytest.approx(0.75) and dense["seeds"] == [0, 1]
+    assert dense["deviation"] == pytest.approx(0.1 / math.sqrt(2))
+    assert final["mean"] == pytest.approx(0.65) and len(final["runs"]) == 2
+    assert found["compact", 2e-5]["deviation"] is None
+
+
+def test_another_command_is_no_other_seed(folder):
+    for name, extra in (("a", {"seed": 0}), ("b", {"seed": 1}), ("c", {"seed": 2, "decay": 1})):
+        folder.model(name, "dense", 0.0, 0.5, init_checkpoint="/bert", **extra)
+    folder.model("d", "dense", 0.0, 0.5, init_checkpoint="/other", seed=3)
+    folder.model("e", "dense", 0.0, 0.5, init_checkpoint="/bert", seed=4, teacher="/x")
+    assert rows(report.gather(folder.path)["seeds"], "seeds") == [([0, 1],), ([2],), ([3],), ([4],)]
+
+
+def test_latency_and_ranks(sweep):
+    found = report.gather(sweep)
+    latency = {row["run"]: row["latency"] for row in found["results"] if row["latency"]}
+    assert set(latency) == {"RTE/lr5e-5-seed0/dense", "RTE/lr5e-5-seed1/final-0.6"}
+    assert latency["RTE/lr5e-5-seed1/final-0.6"] == [
+        {"batch_size": 1, "length": 64, "p50_ms": 5.0, "spread": 0.125, "ratio": 0.5},
+        {"batch_size": 32, "length": 64, "p50_ms": 160.0, "spread": 0.125, "ratio": 0.5},
+    ]
+    (ranks,) = found["ranks"]
+    assert ranks["run"] == "RTE/lr5e-5-seed1/final-0.6"
+    assert ranks["ranks"] == [[8, None, None, None, None, None]]
+    assert rows(found["environments"], "source", "device") == [(".", "A <fast> chip")]
+
+
+def test_runs_that_were_moved_together(sweep):
+    moved = sweep.rename(sweep.parent / "elsewhere")
+    found = report.gather(moved)
+    assert rows(found["best"], "asked") == [(0.0,), (0.6,), (0.6,)]
+    assert sum(bool(row["latency"]) for row in found["results"]) == 2
+
+
+def test_states(sweep):
+    found = {row["run"]: row for row in report.gather(sweep)["runs"]}
+    assert len(found) == 3 * 5 + 5
+    states = {name: (row["program"], row["state"], row["reason"]) for name, row in found.items()}
+    assert states["RTE/half"] == ("finetune", "unfinished", None)
+    assert states["RTE/torn"] == ("finetune", "damaged", "The entry 'dense_sparsity' is missing.")
+    unknown = "Its run.flags is of no program that is known."
+    assert states["RTE/strange"] == (None, "damaged", unknown)
+    assert states["QQP/dense"] == (None, "failed", "finetune: error: a | b <c>.")
+    assert states["RTE/benchmark"] == ("benchmark", "finished", None)
+    assert states["RTE/lr2e-5-seed0/compact-0.6"] == ("remove_mask", "finished", None)
+    assert states["RTE/lr2e-5-seed0/factorized"] == ("factorize", "finished", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("info.json", "{", "must be a JSON object"),
+        ("info.json", "[1]", "must be a JSON object"),
+        ("eval_results.txt", "train_time\n", "dictionary update sequence"),
+        ("eval_results.txt", "train_time = soon\n", "could not convert string to float"),
+        ("info.json", '{"stage": "dense", "dense_sparsity": "x"}', "is missing"),
+    ],
+)
+def test_a_damaged_run_is_listed(sweep, name, text, reason):
+    (sweep / "RTE/lr2e-5-seed0/dense" / name).write_text(text)
+    found = report.gather(sweep)
+    (row,) = [row for row in found["runs"] if row["run"] == "RTE/lr2e-5-seed0/dense"]
+    assert row["state"] == "damaged" and reason in row["reason"]
+    assert found["best"][0]["score"] == 0.8
+
+
+def test_held_out_examples_choose(folder):
+    for name, held, dev in (("a", 0.8, 0.6), ("b", 0.7, 0.9)):
+        scores = {"holdout": {"eval_accuracy": held}, "dev": {"eval_accuracy": dev}}
+        folder.model(name, "dense", 0.0, scores, init_checkpoint="/bert")
+    found = report.gather(folder.path)["best"]
+    assert rows(found, "run", "score", "selected") == [("a", 0.6, 0.8)]
+
+
+def test_what_else_is_published_of_a_task(folder):
+    pair = {"pearson": 0.9, "spearmanr": 0.8}
+    folder.model("a", "dense", 0.0, {"dev": pair}, task="STS-B", init_checkpoint="/bert")
+    both = {f"dev_{k}": {"eval_accuracy": v} for k, v in (("matched", 0.7), ("mismatched", 0.6))}
+    folder.model("b", "dense", 0.0, both, task="MNLI", init_checkpoint="/bert", do_train="false")
+    found = report.gather(folder.path)["best"]
+    assert rows(found, "task", "score", "beside", "learning_rate") == [
+        ("MNLI", 0.7, {"dev_mismatched": 0.6}, None),
+        ("STS-B", 0.9, {"spearmanr": 0.8}, 5e-5),
+    ]
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("", "holds no runs: no run"), ("x", "not exist")])
+def test_nothing_to_report(tmp_path, name, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        report.gather(tmp_path / name)
+
+
+def test_where_nothing_says_the_device_it_is_that_of_the_report(folder):
+    folder.run("a", init_checkpoint="/bert")
+    (environment,) = report.gather(folder.path)["environments"]
+    assert environment["source"] == "this report" and environment["versions"]["tensorflow"]
+
+
+def test_files(sweep, tmp_path):
+    found = report.gather(sweep)
+    text = report_page.write(found, tmp_path / "report")
+    assert json.loads((tmp_path / "report/report.json").read_text()) == found
+    markdown = (tmp_path / "report/report.md").read_text()
+    assert text in markdown
+    best = [cell.strip() for cell in text.splitlines()[6].split("|")[1:-1]]
+    assert best == [
+        *("RTE", "dense", "eval_accuracy", "0.9000", "-", "-", "2e-5", "0", "0.0000", "1,500"),
+        "RTE/lr2e-5-seed0/dense",
+    ]
+    assert "| 0.7500 | 0.0707" in text and "a \\| b &lt;c>." in markdown
+    assert "| 32x64" in markdown and "A &lt;fast> chip, 2 cores" in markdown
+
+
+def test_the_page_needs_no_other_file(sweep, tmp_path):
+    report_page.write(report.gather(sweep), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page) and "<script" not in page
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)">', page)
+    assert [title for title, _ in pictures] == [
+        "RTE: score against size",
+        "RTE: score against latency",
+        "RTE: ranks kept at sparsity 0.6 (RTE/lr5e-5-seed1/final-0.6)",
+    ]
+    for _, data in pictures:
+        image = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)))
+        assert image.shape[1] > 400 and len(np.unique(image)) > 20
+    assert "finetune: error: a | b &lt;c&gt;." in page and "A &lt;fast&gt; chip" in page
+    assert "<summary>RTE/half</summary><pre>flop-finetune\n--output_dir=" in page
+
+
+def test_a_hostile_folder_name(tmp_path):
+    folder = Folder(tmp_path / "<b>&")
+    folder.run("<i>x", init_checkpoint="</pre><script>")
+    report_page.write(report.gather(folder.path), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<b>" not in page and "<script" not in page and "<i>" not in page
+    assert "&lt;b&gt;&amp;" in page and "&lt;/pre&gt;&lt;script&gt;" in page
+
+
+def test_flags():
+    text = "--a=b=c\n--do_eval\n--nodo_train\n--norm=2\n--empty=\n"
+    assert run_results.parse_flags(text) == {
+        **{"a": "b=c", "do_eval": "true", "do_train": "false", "norm": "2", "empty": ""}
+    }

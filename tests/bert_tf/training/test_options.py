@@ -1,0 +1,101 @@
+import math
+
+import pytest
+
+from bert_tf.training.options import FinetuneOptions
+
+NEEDED = {"task_name": "sst-2", "data_dir": "d", "init_checkpoint": "c", "output_dir": "o"}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_needed(name):
+    with pytest.raises(ValueError, match=f"`{name}` is needed, received nothing"):
+        FinetuneOptions(**{**NEEDED, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("train_batch_size", [0], "at least 1"),
+        ("eval_batch_size", [-1], "at least 1"),
+        ("predict_batch_size", [0], "at least 1"),
+        ("keep_checkpoints", [0], "at least 1"),
+        ("max_seq_length", [2], "at least 3"),
+        ("num_train_epochs", [0.0, math.nan, math.inf], "above 0"),
+        ("train_examples", [-1], "at least 0"),
+        ("holdout_examples", [-1], "at least 0"),
+        ("learning_rate", [-1e-5, math.nan, math.inf], "at least 0"),
+        ("weight_decay", [-0.1], "at least 0"),
+        ("regularization_scale", [-0.1], "at least 0"),
+        ("learning_rate_warmup", [-1], "at least 0"),
+        ("save_checkpoints_steps", [-1], "at least 0"),
+        ("target_sparsity_warmup", [-1], "at least 0"),
+        ("alpha_learning_rate", [-0.1], "at least 0"),
+        ("lambda_learning_rate", [math.nan], "at least 0"),
+        ("seed", [-1, 2**31], r"in \[0, 2147483648\)"),
+        ("holdout_seed", [-1], r"in \[0, 2147483648\)"),
+        ("hidden_dropout_prob", [1.0, -0.1], r"in \[0, 1\)"),
+        ("attention_probs_dropout_prob", [1.0], r"in \[0, 1\)"),
+        ("warmup_proportion", [-0.1, 1.0], r"in \[0, 1\)"),
+        ("distill_alpha", [-0.1, 1.1], r"in \[0, 1\]"),
+        ("gate_freeze_fraction", [0.0, 1.1], r"in \(0, 1\]"),
+        ("distill_temperature", [0.0], "above 0"),
+        ("target_sparsity", [-0.1, 1.0, math.nan], r"in \[0, 1\)"),
+        (
+            "length_buckets",
+            ["8;16", "8,,9", "-8"],
+            "widths up to `max_seq_length` with commas between them",
+        ),
+        ("gate", ["hard"], "one of none, hard_concrete"),
+        ("gate_schedule", ["cosine"], "one of constant, noam"),
+        ("sparsity_base", ["all"], "one of dense, factorized"),
+        ("mixed_precision", ["float64"], "one of none, float16, bfloat16"),
+        ("label_type", ["text"], "one of class, number"),
+    ],
+)
+def test_range(name, values, expected):
+    for value in values:
+        with pytest.raises(ValueError, match=f"`{name}` must be {expected}, received {value!r}"):
+            FinetuneOptions(**NEEDED, **{name: value})
+
+
+def test_widths_within_the_longest_input():
+    FinetuneOptions(**NEEDED, length_buckets="8,500")  # The task says how long its inputs may be.
+    FinetuneOptions(**NEEDED, length_buckets="8,128", max_seq_length=128)
+    with pytest.raises(ValueError, match="`length_buckets` must be widths up to `max_seq_length`"):
+        FinetuneOptions(**NEEDED, length_buckets="8,129", max_seq_length=128)
+
+
+def test_what_excludes_each_other():
+    for other in ({"gate": "hard_concrete"}, {"target_sparsity": 0.5}):
+        with pytest.raises(ValueError, match="`factorized` trains factors without gates, received"):
+            FinetuneOptions(**NEEDED, factorized=True, **other)
+    with pytest.raises(ValueError, match="`target_sparsity` needs gates, received gate='none'"):
+        FinetuneOptions(**NEEDED, gate="none", target_sparsity=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, None),
+        ({"target_sparsity": 0.0}, "hard_concrete"),
+        ({"gate": "hard_concrete"}, "hard_concrete"),
+        ({"gate": "none"}, None),
+        ({"factorized": True}, None),
+    ],
+)
+def test_name_of_the_gate(changes, name):
+    assert FinetuneOptions(**NEEDED, **changes).gate_name == name
+
+
+def test_edges_of_the_ranges():
+    FinetuneOptions(
+        **NEEDED,
+        learning_rate=0.0,
+        warmup_proportion=0.0,
+        gate_freeze_fraction=1.0,
+        target_sparsity=0.0,
+        length_buckets="16, 32",
+        hidden_dropout_prob=0.0,
+        seed=2**31 - 1,
+    )

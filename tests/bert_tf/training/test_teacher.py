@@ -1,0 +1,67 @@
+import contextlib
+import os
+
+import numpy as np
+import pytest
+
+import bert_tf
+from bert_tf import files
+from bert_tf.data import batching
+from bert_tf.tasks import registry
+from bert_tf.training import evaluation, teacher
+from flop_tf.backend import keras
+
+
+@pytest.fixture
+def encoded(bert_dir, sst_dir):
+    examples = registry.get("sst-2").read(sst_dir, "dev")
+    return batching.encode(examples, bert_tf.load_tokenizer(bert_dir), 11)
+
+
+@pytest.fixture
+def folder(bert_dir, tmp_path):
+    for name in os.listdir(bert_dir):
+        os.symlink(os.path.join(bert_dir, name), tmp_path / name)
+    return str(tmp_path)
+
+
+def kept(folder):
+    return [name for name in os.listdir(folder) if name.startswith("logits-")]
+
+
+def test_logits_are_kept_and_in_the_order_of_the_data(folder, encoded):
+    logits = teacher.logits(folder, encoded, 16)
+    expected = evaluation.predict(bert_tf.load(folder), encoded, 7)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    (name,) = kept(folder)
+    # What lies there is taken: a mark in it comes back.
+    np.save(os.path.join(folder, name), logits + 1)
+    np.testing.assert_array_equal(teacher.logits(folder, encoded, 16), logits + 1)
+
+
+def test_other_data_or_precision_have_their_own(folder, encoded):
+    teacher.logits(folder, encoded, 16)
+    assert teacher.logits(folder, encoded.take(range(5)), 16).shape == (5, 2)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        teacher.logits(folder, encoded.take(range(5)), 16)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert len(kept(folder)) == 3
+
+
+def test_a_folder_that_cannot_be_written_to(folder, encoded, monkeypatch, caplog):
+    monkeypatch.setattr(files, "replacing", unwritable)
+    assert teacher.logits(folder, encoded.take(range(5)), 16).shape == (5, 2)
+    assert kept(folder) == [] and "computed again next time: [Errno 30]" in caplog.text
+
+
+@contextlib.contextmanager
+def unwritable(path):
+    raise OSError(30, "Read-only file system", path)
+    yield
+
+
+def test_no_teacher(encoded, tmp_path):
+    with pytest.raises(ValueError, match="is no model directory: expected 'info.json' in it"):
+        teacher.logits(str(tmp_path), encoded, 16)
