@@ -3,6 +3,8 @@
 Usage:
   flop-benchmark --model_dirs=runs/dense,runs/compact,served/sst2/1,served/sst2/1/model.onnx \
     --output_dir=runs/benchmark
+  flop-benchmark --densities=.6,.4,.2 --bert_config_file=configs/minilm_l6_h384.json \
+    --batch_sizes=8 --lengths=128 --output_dir=runs/benchmark_plans
   flop-benchmark --table --model_dirs=runs/compact --batch_sizes=8 --lengths=128 \
     --output_dir=runs/table
   flop-benchmark --training --bert_config_file=configs/minilm_l6_h384.json \
@@ -41,8 +43,9 @@ def define_flags():
     flags.DEFINE_list("model_dirs", [], "Models and exports; ratios are to the first.")
     flags.DEFINE_bool("table", False, "Writes latency_table.json, for flop-export.")
     flags.DEFINE_string("output_dir", None, "Folder for the report.", required=True)
+    flags.DEFINE_list("densities", [], "Of random models, to compare with tf-models' own.")
     flags.DEFINE_bool("training", False, "Whether to measure training steps, not model_dirs.")
-    flags.DEFINE_string("bert_config_file", "", "Architecture of steps or table.")
+    flags.DEFINE_string("bert_config_file", "", "Architecture, without model_dirs.")
     flags.DEFINE_list("variants", list(benchmark_steps.VARIANTS), "Training steps to measure.")
     flags.DEFINE_bool("memory", True, "Whether to measure memory, on Linux.")
     flags.DEFINE_list("batch_sizes", ["1", "8", "32"], "Examples a batch.")
@@ -61,7 +64,7 @@ def run():
 
 
 def _benchmark(folder):
-    report = _training() if FLAGS.training else _inference()
+    report = _training() if FLAGS.training else _plans() if FLAGS.densities else _inference()
     report = {
         "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         "environment": timing.environment(),
@@ -95,7 +98,8 @@ def _table(folder):
 def _inference():
     if not FLAGS.model_dirs:
         raise ValueError(
-            "Flag `--model_dirs` must name a model directory or an export, or pass `--training`."
+            "Flag `--model_dirs` must name a model directory or an export, or pass `--training` or "
+            "`--densities`."
         )
     grid = _grid()
     report = benchmarking.inference(FLAGS.model_dirs, **grid)
@@ -104,14 +108,15 @@ def _inference():
     return {"settings": {**grid, "mixed_precision": FLAGS.mixed_precision}, **report}
 
 
+def _plans():
+    config, grid = _config("densities"), _grid()
+    del grid["jit_compile"]
+    report = benchmarking.plans(config, _numbers("densities", float), **grid)
+    return {"settings": {**grid, "config": config.to_dict()}, **report}
+
+
 def _training():
-    if not FLAGS.bert_config_file:
-        raise ValueError(
-            "Flag `--training` needs `--bert_config_file`, such as a file of configs/."
-        )
-    config = BertConfig.from_json_file(FLAGS.bert_config_file).dense
-    config = dataclasses.replace(config, head="classifier")
-    grid = _grid()
+    config, grid = _config("training"), _grid()
     report = benchmarking.training(config, FLAGS.variants, **grid)
     if FLAGS.memory:
         report["memory"] = benchmarking.memory(config, FLAGS.variants, **_largest(grid))
@@ -120,10 +125,18 @@ def _training():
     return {"settings": settings, **report}
 
 
+def _config(name):
+    """Returns the dense architecture that the flag called `name` needs."""
+    if not FLAGS.bert_config_file:
+        raise ValueError(f"Flag `--{name}` needs `--bert_config_file`, such as a file of configs/.")
+    config = BertConfig.from_json_file(FLAGS.bert_config_file).dense
+    return dataclasses.replace(config, head="classifier")
+
+
 def _grid():
     return {
-        "batch_sizes": _integers("batch_sizes"),
-        "lengths": _integers("lengths"),
+        "batch_sizes": _numbers("batch_sizes"),
+        "lengths": _numbers("lengths"),
         "rounds": FLAGS.rounds,
         "warmup_rounds": FLAGS.warmup_rounds,
         "jit_compile": FLAGS.jit_compile,
@@ -141,9 +154,9 @@ def _largest(grid):
     }
 
 
-def _integers(name):
+def _numbers(name, kind=int):
     try:
-        values = [int(value) for value in FLAGS[name].value]
+        values = [kind(value) for value in FLAGS[name].value]
     except ValueError:
         values = []
     if not values:

@@ -44,6 +44,25 @@ def build(variant, config, jit_compile=False):
     return tf.function(step, input_signature=signature, autograph=False, jit_compile=jit_compile)
 
 
+def tf_models_encoder(config):
+    """Returns tf-models' `BertEncoderV2` of the sizes, activation and dropout of a config."""
+    encoder = networks.BertEncoderV2(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        max_sequence_length=config.max_position_embeddings,
+        type_vocab_size=config.type_vocab_size,
+        inner_dim=config.intermediate_size,
+        inner_activation=activation(config.hidden_act),
+        output_dropout=config.hidden_dropout_prob,
+        attention_dropout=config.attention_probs_dropout_prob,
+        initializer=initializer(config),
+    )
+    encoder(encoder.inputs)
+    return encoder
+
+
 def peak_memory(variant, config, batch, precision="none", jit_compile=False, threads=0):
     """Returns the memory of a training step in a process of its own, see `benchmark_process`.
 
@@ -71,20 +90,7 @@ def full_rank(config, gated):
 
 def _tf_models(config):
     """A bare tf-models encoder with a dense head and tf-models' optimizer."""
-    encoder = networks.BertEncoderV2(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        max_sequence_length=config.max_position_embeddings,
-        type_vocab_size=config.type_vocab_size,
-        inner_dim=config.intermediate_size,
-        inner_activation=activation(config.hidden_act),
-        output_dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
-        initializer=initializer(config),
-    )
-    encoder(encoder.inputs)
+    encoder = tf_models_encoder(config)
     dropout = keras.layers.Dropout(config.hidden_dropout_prob)
     head = keras.layers.Dense(config.num_labels, dtype="float32")
     head.build([None, config.hidden_size])

@@ -9,7 +9,8 @@ import tensorflow as tf
 from bert_tf import timing
 from bert_tf.model import heads, model_info
 from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.speed import benchmark_steps, benchmark_subjects
+from bert_tf.serving import latency_table
+from bert_tf.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
 
 def random_batch(configs, batch_size, length, seed=0):
@@ -78,17 +79,7 @@ def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=
         seconds = timing.interleaved(calls, rounds, warmup_rounds)
         rows = timing.summary(seconds, names, names[:1], batch_size)
         for subject, row in zip(subjects, rows, strict=True):
-            counted = multiplications_per_token(subject.config, length)
-            timings.append(
-                {
-                    "batch_size": batch_size,
-                    "length": length,
-                    **row,
-                    "multiplications_per_token": counted,
-                    # A multiplication goes with an addition.
-                    "flops": 2 * counted * batch_size * length,
-                }
-            )
+            timings.append(_inference_row(row, subject.config, batch_size, length))
     return {"models": [subject.describe() for subject in subjects], "timings": timings}
 
 
@@ -108,6 +99,41 @@ def inference_memory(paths, batch_size, length, **settings):
         for subject in subjects
     }
     return _memory_rows(measured, [subjects[0].name], batch_size, length)
+
+
+def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
+    """Compares random models, as they are and by their plans for each shape, with tf-models'.
+
+    Args:
+      config: a dense `BertConfig`.
+      densities: see `benchmark_plans.build`; ratios are to tf-models' encoder.
+      batch_sizes: ints.
+      lengths: tokens of an input, ints.
+      rounds: see `timing.interleaved`.
+      warmup_rounds: see `timing.interleaved`.
+
+    Returns:
+      `{"models": [...], "timings": [...]}`, plain data.
+
+    Raises:
+      ValueError: if a number is out of range.
+    """
+    models, timings = [], []
+    for batch_size, length, (features, _) in _batches([config], batch_sizes, lengths):
+        table = latency_table.measure(config, batch_size * length)
+        candidates = benchmark_plans.build(config, densities, table)
+        calls = [lambda one=one, x=features: one.forward(x) for one in candidates]
+        seconds = timing.interleaved(calls, rounds, warmup_rounds)
+        names = [one.name for one in candidates]
+        for one, row in zip(
+            candidates, timing.summary(seconds, names, names[:1], batch_size), strict=True
+        ):
+            timings.append(_inference_row(row, one.config, batch_size, length))
+        models = [
+            {"model": one.name, "stage": one.stage, **benchmark_subjects.counts(one.config)}
+            for one in candidates
+        ]
+    return {"models": models, "timings": timings}
 
 
 def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
@@ -168,6 +194,18 @@ def memory(config, variants, batch_size, length, **settings):
         name: benchmark_steps.peak_memory(name, config, batch, **settings) for name in variants
     }
     return _memory_rows(measured, _baselines(variants), batch_size, length)
+
+
+def _inference_row(row, config, batch_size, length):
+    counted = multiplications_per_token(config, length)
+    return {
+        "batch_size": batch_size,
+        "length": length,
+        **row,
+        "multiplications_per_token": counted,
+        # A multiplication goes with an addition.
+        "flops": 2 * counted * batch_size * length,
+    }
 
 
 def _memory_rows(measured, baselines, batch_size, length):

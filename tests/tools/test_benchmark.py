@@ -77,12 +77,33 @@ def test_training(tmp_path):
     assert report["settings"]["config"]["hidden_act"] == "gelu"
 
 
+def test_plans_against_tf_models(call, tmp_path, capsys):
+    config_file = tmp_path / "config.json"
+    config_file.write_text(json.dumps(CONFIG.to_dict()))
+    args = ["--densities=.5", f"--bert_config_file={config_file}", "--rounds=1"]
+    args += ["--batch_sizes=2", "--lengths=4", f"--output_dir={tmp_path / 'out'}"]
+    assert call(benchmark, *args) is None
+    report = json.loads((tmp_path / "out/benchmark.json").read_text(encoding="utf-8"))
+    names = ["tf_models", "dense", "dense, plan", "density 0.5", "density 0.5, plan"]
+    assert [row["model"] for row in report["timings"]] == names
+    assert [row["stage"] for row in report["models"][:4]] == ["dense"] * 3 + ["factorized"]
+    assert report["timings"][0]["ratios"] == {"tf_models": 1.0}
+    assert "density 0.5, plan" in capsys.readouterr().out
+    end = call(benchmark, *args, "--densities=0", "--overwrite")
+    assert end == "benchmark: error: Argument `densities` must be above 0, received 0.0."
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
         (
             [],
-            "Flag `--model_dirs` must name a model directory or an export, or pass `--training`.",
+            "Flag `--model_dirs` must name a model directory or an export, or pass `--training` or "
+            "`--densities`.",
+        ),
+        (
+            ["--densities=.5"],
+            "Flag `--densities` needs `--bert_config_file`, such as a file of configs/.",
         ),
         (
             ["--table", "--model_dirs=a"],

@@ -1,0 +1,84 @@
+"""Inference of random models as exports compute it, against tf-models' own encoder."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from bert_tf.model import heads, model_info
+from bert_tf.model.config import BertConfig
+from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.serving import execution_plan
+from bert_tf.speed import benchmark_steps
+from flop_tf import ProjectionSpec, budget
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A way to compute a BERT.
+
+    Args:
+      name: by which it is known in tables.
+      config: the `BertConfig` that is computed.
+      stage: of the model, whatever form its plan gives it.
+      forward: function of features `{name: array [B, T]}`.
+    """
+
+    name: str
+    config: BertConfig
+    stage: str
+    forward: Callable
+
+
+def build(config, densities, table):
+    """Returns candidates: tf-models' encoder, dense, and factors as they are and by the plan.
+
+    Args:
+      config: a dense `BertConfig`.
+      densities: kernel parameters of the factors over those of the kernels, floats above 0.
+      table: a `LatencyTable`.
+
+    Raises:
+      ValueError: if a density is not above 0.
+    """
+    encoder = benchmark_steps.tf_models_encoder(config)
+    candidates = [
+        Candidate(
+            "tf_models",
+            config,
+            "dense",
+            _compiled(lambda features, training: encoder(features)["pooled_output"]),
+        )
+    ]
+    models = {"dense": heads.make(config)}
+    for density in densities:
+        models[f"density {density:g}"] = heads.make(_factorized(config, density))
+    for name, model in models.items():
+        plan, _ = execution_plan.choose(model.config, table)
+        stage, planned = model_info.stage(model.config), execution_plan.apply(model, plan)
+        candidates += [
+            Candidate(name, model.config, stage, _compiled(model)),
+            Candidate(f"{name}, plan", plan, stage, _compiled(planned)),
+        ]
+    return candidates
+
+
+def _factorized(config, density):
+    if not density > 0:
+        raise ValueError(f"Argument `densities` must be above 0, received {density}.")
+    return config.with_projections(
+        {
+            (index, name): ProjectionSpec(max(1, round(density * budget.break_even_rank(*shape))))
+            for index, name, _, shape in config.projections()
+        }
+    )
+
+
+def _compiled(model):
+    ids = [tf.TensorSpec([None, None], tf.int32)] * len(INPUT_NAMES)
+
+    @tf.function(input_signature=ids, autograph=False)
+    def forward(*rows):
+        return model(dict(zip(INPUT_NAMES, rows, strict=True)), training=False)
+
+    return lambda features: forward(*(features[name] for name in INPUT_NAMES)).numpy()
