@@ -172,7 +172,8 @@ def _wait_for_workers(task, timeout):
                     "seconds; start all workers with the same --worker_hosts, or pass a longer "
                     "--worker_timeout."
                 )
-            time.sleep(_SECONDS_BETWEEN_TRIES if missing else 0)
+            # After the last one, too: those that tried just before must find this one yet.
+            time.sleep(_SECONDS_BETWEEN_TRIES if missing else 2 * _SECONDS_BETWEEN_TRIES)
 
 
 def _address(host):
