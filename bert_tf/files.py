@@ -67,7 +67,9 @@ def replacing_folder(path):
     """
     path = os.path.abspath(path)
     parent = os.path.dirname(path)
-    is_new = not os.path.exists(parent)
+    made = [parent]
+    while not os.path.exists(made[-1]):
+        made.append(os.path.dirname(made[-1]))
     os.makedirs(parent, exist_ok=True)
     aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.partial-", dir=parent)
     try:
@@ -77,12 +79,18 @@ def replacing_folder(path):
         if os.path.exists(path):
             replaced = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.replaced-", dir=parent)
             os.replace(path, os.path.join(replaced, "old"))
-        os.replace(aside, path)
+        try:
+            os.replace(aside, path)
+        except OSError:
+            if replaced is not None:
+                os.replace(os.path.join(replaced, "old"), path)
+                os.rmdir(replaced)
+            raise
         if replaced is not None:
             shutil.rmtree(replaced)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
-        if is_new:
-            with contextlib.suppress(OSError):  # Another one may use it by now.
-                os.rmdir(parent)
+        with contextlib.suppress(OSError):  # Others may use them by now.
+            for folder in made[:-1]:
+                os.rmdir(folder)
         raise

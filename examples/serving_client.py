@@ -9,9 +9,11 @@ REST needs Python alone, gRPC also tensorflow-serving-api.
 """
 
 import argparse
+import http.client
 import json
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 
@@ -29,15 +31,27 @@ def ask_rest(address, model, inputs, signature="text", timeout=60):
       OSError: if there is no server or it refuses the request; the message says why.
     """
     request = urllib.request.Request(
-        f"{address}/v1/models/{model}:predict",
+        f"{address}/v1/models/{urllib.parse.quote(model)}:predict",
         json.dumps({"signature_name": signature, "inputs": inputs}).encode(),
         {"Content-Type": "application/json"},
     )
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
-            return json.load(response)["outputs"]
+            answer = json.load(response)
     except urllib.error.HTTPError as error:
-        raise OSError(json.load(error).get("error", str(error))) from error
+        raise OSError(_reason(error)) from error
+    if not isinstance(answer, dict) or "outputs" not in answer:
+        raise OSError(f"the server gave no outputs: {str(answer)[:200]}")
+    return answer["outputs"]
+
+
+def _reason(error):
+    """Returns what the server says of an error, in its own JSON or as it is."""
+    text = error.read().decode(errors="replace")
+    try:
+        return json.loads(text)["error"]
+    except (ValueError, TypeError, KeyError):
+        return f"{error}: {text[:200]}"
 
 
 def ask_grpc(address, model, inputs, signature="text", timeout=60):
@@ -87,7 +101,7 @@ def main(argv=None):
         else:
             arrays = ask_grpc(args.grpc, args.model, args.inputs, args.signature)
             answer = {name: array.tolist() for name, array in arrays.items()}
-    except OSError as error:
+    except (OSError, ValueError, TypeError, AttributeError, http.client.HTTPException) as error:
         sys.exit(f"serving_client: error: {error}")
     print(json.dumps(answer, indent=2, default=bytes.decode))
 

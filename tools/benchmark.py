@@ -50,9 +50,9 @@ def define_flags():
     flags.DEFINE_bool("memory", True, "Whether to measure memory, on Linux.")
     flags.DEFINE_list("batch_sizes", ["1", "8", "32"], "Examples a batch.")
     flags.DEFINE_list("lengths", ["16", "64", "128"], "Tokens of an input.")
-    flags.DEFINE_integer("rounds", 20, "How often each model is timed.")
-    flags.DEFINE_integer("warmup_rounds", 3, "Rounds before, which do not count.")
-    flags.DEFINE_integer("intra_op_threads", 0, "Threads of an operation; 0 for TensorFlow's own.")
+    flags.DEFINE_integer("rounds", 20, "How often each model is timed.", lower_bound=1)
+    flags.DEFINE_integer("warmup_rounds", 3, "Rounds before, which do not count.", 0)
+    flags.DEFINE_integer("intra_op_threads", 0, "Threads of an operation; 0: TensorFlow's own.", 0)
     flags.DEFINE_enum("mixed_precision", "none", ["none", "bfloat16"], "Type of activations.")
     flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles what is measured.")
     program.define_output_flags()
@@ -88,6 +88,7 @@ def _table(folder):
         config = BertConfig.from_json_file(FLAGS.bert_config_file)
     else:
         raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
+    benchmarking.random_batch([config], grid["batch_sizes"][0], grid["lengths"][0])  # Fits.
     tokens = grid["batch_sizes"][0] * grid["lengths"][0]
     table = latency_table.measure(config, tokens, FLAGS.rounds)
     path = os.path.join(folder, "latency_table.json")

@@ -224,6 +224,7 @@ class BertConfig:
                     for name, spec in layer.projections.items()
                     if spec != ProjectionSpec()
                 },
+                **({"fused_attention": True} if layer.fused_attention else {}),
             }
             for layer in self.layers
         ]
@@ -250,6 +251,7 @@ class BertConfig:
                 layer["num_heads"],
                 layer["intermediate_size"],
                 {name: ProjectionSpec(**spec) for name, spec in layer["projections"].items()},
+                layer.get("fused_attention", False),
             )
             for layer in data.get("layers", ())
         )

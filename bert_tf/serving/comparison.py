@@ -54,13 +54,16 @@ class Comparison:
         self.source = [_arrays(outputs(_tensors(batch))) for batch in (*ids, ids_of_texts)]
 
     def difference(self, outputs):
-        """Returns the largest absolute difference to the source, or NaN.
+        """Returns the largest difference to the source, or NaN.
+
+        It is relative to the largest output of a name where that is above 1: logits of 10 have
+        a tenth of the digits behind the point that those of 1 have.
 
         Args:
           outputs: answers to the first requests, or to all.
         """
         differences = [
-            np.abs(array - given[name]).max()
+            np.abs(array - given[name]).max() / max(1.0, np.abs(array).max())
             for expected, given in zip(self.source, outputs, strict=False)
             for name, array in expected.items()
         ]

@@ -92,7 +92,7 @@ def export(
         raise ValueError(f"Argument `format_names` must name one of {list(formats.FORMATS)}.")
     if dev_examples < 0:
         raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
-    path = _version_folder(output_dir, version, overwrite)
+    path = _version_folder(output_dir, version, overwrite, (folder, data_dir, table_file))
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
     _check(folder, model, tokenizer)
@@ -110,9 +110,10 @@ def export(
     compared = comparison.Comparison(model, service, data_dir, dev_examples)
     report = {
         "model": os.path.abspath(folder),
-        "stage": info["stage"],
+        "stage": info.get("stage", model_info.stage(model.config)),
         "optimize_for": list(shape),
         "choices": choices,
+        "latencies_of": table.environment,
         "config": plan.to_dict(),
         "task": task.to_dict(),
         "max_seq_length": length,
@@ -147,7 +148,7 @@ def export(
     return report
 
 
-def _version_folder(output_dir, version, overwrite):
+def _version_folder(output_dir, version, overwrite, sources):
     if not output_dir:
         raise ValueError("Argument `output_dir` must name a folder, received none.")
     if version < 1:
@@ -158,6 +159,17 @@ def _version_folder(output_dir, version, overwrite):
             f"The version {path!r} exists already; choose another one by --version, or pass "
             "--overwrite to replace it."
         )
+    inside = os.path.join(os.path.realpath(path), "")
+    for source in filter(None, sources):
+        if os.path.join(os.path.realpath(source), "").startswith(inside):
+            raise ValueError(
+                f"The version {path!r} would replace {source!r}; choose another --output_dir."
+            )
+    if os.path.exists(path) and not os.path.isfile(os.path.join(path, REPORT_FILE)):
+        if not os.path.isdir(path) or os.listdir(path):
+            raise ValueError(
+                f"The path {path!r} is no export and is not replaced; choose another --output_dir."
+            )
     return path
 
 
@@ -199,6 +211,9 @@ def _table(path, config, shape):
             f"The latency table {path!r} must be of {tokens} tokens, as optimize_for="
             f"{shape[0]}x{shape[1]} has, received one of {table.tokens}."
         )
+    measured, here = (one.get("device") for one in (table.environment, timing.environment()))
+    if measured != here:
+        logging.warning("The latency table is of %s; this device is %s.", measured, here)
     return table
 
 

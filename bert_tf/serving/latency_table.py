@@ -5,6 +5,7 @@ M tokens, I inputs, O outputs, R rank.
 
 import dataclasses
 import json
+import math
 import os
 
 import numpy as np
@@ -74,9 +75,9 @@ class LatencyTable:
         """
         rank = float(np.mean(ranks)) if ranks else 0.0
         points = self.forms.get((way, inputs, outputs), {})
-        if rank in points:
-            return points[rank]
         aligned = all(is_aligned(one) for one in ranks)
+        if rank in points and is_aligned(rank) == aligned:
+            return points[rank]
         points = sorted(point for point in points.items() if is_aligned(point[0]) == aligned)
         if len(points) < 2:
             known = sorted({f"{i}x{o}" for _, i, o in self.forms})
@@ -115,7 +116,9 @@ class LatencyTable:
                 }
                 for row in data["forms"]
             }
-            return cls(int(data["tokens"]), forms, data["environment"])
+            if not all(0 <= one < math.inf for points in forms.values() for one in points.values()):
+                raise ValueError("seconds must be finite and at least 0")
+            return cls(int(data["tokens"]), forms, dict(data["environment"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The file {path!r} is no latency table: {error!r}.") from error
 
@@ -137,7 +140,7 @@ def measure(config, tokens, rounds=12):
       `LatencyTable`.
     """
     layers = _layers(config)
-    calls = [_call(tokens, *key) for key in layers]
+    calls = [_call(tokens, config.layer_norm_eps, *key) for key in layers]
     seconds = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
     forms = {}
     for (way, inputs, outputs, rank), value in zip(
@@ -166,10 +169,10 @@ def _ranks(most):
     return [rank - aside for rank in aligned for aside in (0, _ASIDE)]
 
 
-def _call(tokens, way, inputs, outputs, rank):
+def _call(tokens, epsilon, way, inputs, outputs, rank):
     """Returns a function that computes `_REPEATS` times, one after the other."""
     x = tf.random.stateless_normal([tokens, inputs], [0, 0])
-    repeats = [_make(way, outputs, rank) for _ in range(_REPEATS)]
+    repeats = [_make(way, outputs, rank, epsilon) for _ in range(_REPEATS)]
     for layer in tf.nest.flatten(repeats):
         layer.build(x.shape)
 
@@ -185,11 +188,11 @@ def _call(tokens, way, inputs, outputs, rank):
     return lambda: [result.numpy() for result in compiled()]
 
 
-def _make(way, outputs, rank):
-    """Returns the layers of a way."""
+def _make(way, outputs, rank, epsilon):
+    """Returns the layers of a way; with another epsilon, LayerNorm would be other operations."""
     count = len(ATTENTION_INPUTS)
     if way in (FUSED_NORM, PLAIN_NORM):
-        return [LayerNorm(way == FUSED_NORM)]
+        return [LayerNorm(way == FUSED_NORM, epsilon=epsilon)]
     if way in (FUSED_DENSE, FUSED_FACTORS):
         return [FusedProjections([outputs] * count, [rank or None] * count)]
     return [

@@ -50,10 +50,19 @@ class ServedModel(tf.Module):
 
         @tf.function(input_signature=ids)
         def serving_default(input_word_ids, input_mask, input_type_ids):
-            return service.answers(numbers(input_word_ids, input_mask, input_type_ids))
+            rows = [tf.ensure_shape(row, [None, None]) for row in (input_word_ids, input_type_ids)]
+            mask = tf.cast(tf.ensure_shape(input_mask, [None, None]) != 0, tf.int32)
+            shapes = [tf.shape(row) for row in (*rows, mask)]
+            same = [
+                tf.debugging.assert_equal(shape, shapes[0], "The inputs must have one shape.")
+                for shape in shapes[1:]
+            ]
+            with tf.control_dependencies(same):
+                return service.answers(numbers(rows[0], tf.identity(mask), rows[1]))
 
         @tf.function
         def text(**texts):
+            texts = {name: tf.ensure_shape(value, [None]) for name, value in texts.items()}
             features = service.features(texts)
             answers = serving_default(*(features[name] for name in INPUT_NAMES))
             return service.text_answers(answers, features[INPUT_NAMES[0]])

@@ -1,6 +1,7 @@
 """Inference of random models as exports compute it, against tf-models' own encoder."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -41,6 +42,7 @@ def build(config, densities, table):
     Raises:
       ValueError: if a density is not above 0.
     """
+    configs = {density: _factorized(config, density) for density in densities}
     encoder = benchmark_steps.tf_models_encoder(config)
     candidates = [
         Candidate(
@@ -51,8 +53,8 @@ def build(config, densities, table):
         )
     ]
     models = {"dense": heads.make(config)}
-    for density in densities:
-        models[f"density {density:g}"] = heads.make(_factorized(config, density))
+    for density, factorized in configs.items():
+        models[f"density {density:g}"] = heads.make(factorized)
     for name, model in models.items():
         plan, _ = execution_plan.choose(model.config, table)
         stage, planned = model_info.stage(model.config), execution_plan.apply(model, plan)
@@ -64,7 +66,7 @@ def build(config, densities, table):
 
 
 def _factorized(config, density):
-    if not density > 0:
+    if not 0 < density < math.inf:
         raise ValueError(f"Argument `densities` must be above 0, received {density}.")
     return config.with_projections(
         {

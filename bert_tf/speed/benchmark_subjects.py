@@ -99,6 +99,8 @@ def counts(config):
 
 
 def _find(name, path):
+    if not os.path.exists(path):
+        raise ValueError(f"The path {path!r} does not exist.")
     form = formats.of_file(path)
     if form is None:
         info = model_dir.load_info(path)
@@ -108,14 +110,18 @@ def _find(name, path):
     report_file = os.path.join(_folder(path), exporting.REPORT_FILE)
     if not os.path.isfile(report_file):
         raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
-    with open(report_file, encoding="utf-8") as file:
-        report = json.load(file)
     known = {other: one for one, other in formats.FORMATS.items()}[form]
-    scores = report["formats"][known]["scores"]
-    scores = {report["compared_on"]: scores} if scores else {}
+    try:
+        with open(report_file, encoding="utf-8") as file:
+            report = json.load(file)
+        scores = report["formats"][known]["scores"]
+        split = f"{report['compared_on']}, {report['num_examples']} examples"
+        about = _about(report, {split: scores} if scores else {})
+        config = BertConfig.from_dict(report["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"The file {report_file!r} is no report of {known}: {error!r}.") from error
     size = sum(os.path.getsize(file) for file in form.files(_folder(path)))
-    config = BertConfig.from_dict(report["config"])
-    return Subject(name, path, config, size, _about(report, scores))
+    return Subject(name, path, config, size, about)
 
 
 def _about(info, scores):

@@ -63,6 +63,6 @@ def test_a_failing_block_keeps_the_old_folder(tmp_path):
 
 
 def test_a_failing_block_leaves_no_new_folder(tmp_path):
-    with pytest.raises(ValueError, match="half"), files.replacing_folder(tmp_path / "new/1"):
+    with pytest.raises(ValueError, match="half"), files.replacing_folder(tmp_path / "some/new/1"):
         raise ValueError("half")
     assert os.listdir(tmp_path) == []

@@ -62,7 +62,9 @@ def test_bad_input_leaves_no_folder(call, bert_dir, tmp_path):
     text = call(export, out, f"--model_dir={bert_dir}", "--task_name=SST-2", "--optimize_for=8*9")
     assert text == "export: error: Flag `--optimize_for` must be such as 8x128, received '8*9'."
     text = call(export, out, f"--model_dir={bert_dir}", "--format=pb")
-    assert text.startswith("export: error: Argument `formats` expects names of ['saved_model', ")
+    assert text.startswith(
+        "export: error: Argument `format_names` expects names of ['saved_model', "
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -46,7 +46,9 @@ def get(name):
       ValueError: if there is none of that name or a package that it needs is missing.
     """
     if name not in FORMATS:
-        raise ValueError(f"Argument `formats` expects names of {list(FORMATS)}, received {name!r}.")
+        raise ValueError(
+            f"Argument `format_names` expects names of {list(FORMATS)}, received {name!r}."
+        )
     for package in FORMATS[name].packages:
         if importlib.util.find_spec(package) is None:
             raise ValueError(

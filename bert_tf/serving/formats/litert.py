@@ -61,11 +61,12 @@ class LiteRT:
         return [answer(inputs) for _, inputs in requests]
 
     def load(self, folder):
-        """Returns a function `{name: array} -> {name: array}` that uses all cores."""
+        """Returns a function `{name: array} -> {name: array}` with TensorFlow's threads."""
         from ai_edge_litert.interpreter import Interpreter
 
         path = os.path.join(folder, self.file)
-        runner = Interpreter(path, num_threads=os.cpu_count()).get_signature_runner()
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+        runner = Interpreter(path, num_threads=threads).get_signature_runner()
         return lambda inputs: runner(**inputs)
 
     def files(self, folder):

@@ -4,6 +4,8 @@ import logging
 import os
 import re
 
+import tensorflow as tf
+
 
 class Onnx:
     """The function of ids with its float outputs; batch and length stay variable."""
@@ -65,8 +67,12 @@ class Onnx:
         import onnxruntime
 
         path = os.path.join(folder, self.file)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = tf.config.threading.get_intra_op_parallelism_threads()
         try:
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # Its errors have no other class in common.
             raise _cannot_run(error) from error
         names = [output.name for output in session.get_outputs()]

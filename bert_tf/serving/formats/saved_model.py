@@ -19,7 +19,7 @@ _SCRIPT = pathlib.Path(__file__).with_name("fresh_process.py")
 class SavedModel:
     """The signatures of a `ServedModel` with weights and, as assets, vocabulary and labels."""
 
-    tolerance = 1e-4
+    tolerance = 1e-5
     signatures = ("serving_default", "text")
     packages = ("tensorflow_serving",)
     file = "saved_model.pb"

@@ -136,3 +136,9 @@ def test_errors_of_a_file(text, sentence, tmp_path):
 def test_no_file():
     with pytest.raises(ValueError, match="The BERT config 'nowhere' does not exist"):
         BertConfig.from_json_file("nowhere")
+
+
+def test_what_only_exports_have_survives_too():
+    layers = (dataclasses.replace(BASE.layers[0], fused_attention=True), *BASE.layers[1:])
+    config = dataclasses.replace(BASE, layers=layers, fused_layer_norm=False)
+    assert BertConfig.from_dict(config.to_dict()) == config

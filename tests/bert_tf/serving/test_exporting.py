@@ -19,7 +19,7 @@ from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model import heads
 from bert_tf.model.config import BertConfig
 from bert_tf.pruning import stages
-from bert_tf.serving import dense_comparison, exporting, formats, services
+from bert_tf.serving import dense_comparison, execution_plan, exporting, formats, services
 from bert_tf.serving.formats import fresh_process
 from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.tasks import squad
@@ -127,13 +127,15 @@ def test_report(exported, sst):
     assert report["scores"] == pytest.approx(scores, abs=1e-5)
 
 
-def test_the_plan_and_its_speed_are_reported(exported, table_file):
+def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     folder, report = exported
     assert report["optimize_for"] == [8, 16]
     ranks = {row["projection"]: (row["rank"], row["chosen_rank"]) for row in report["choices"]}
     assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.query"][1] in (5, 16, None)
     assert ranks["blocks.0.ffn_out"] == (0, 0) and ranks["blocks.0.key"][0] is None
     plan = BertConfig.from_dict(report["config"])
+    chosen, _ = execution_plan.choose(bert_tf.load(sst).config, LatencyTable.load(table_file))
+    assert plan == chosen
     assert plan.layers[0].projection("query").rank == ranks["blocks.0.query"][1]
     for name in formats.FORMATS:
         speed = report["formats"][name]["speed"]
@@ -206,12 +208,41 @@ def test_ids_behind_the_last_position_are_cut(signatures):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("text", tf.constant([1])), ("text", tf.constant("a")), ("sentence", None)]
+    "name, value",
+    [
+        ("text", tf.constant([1])),
+        ("text", tf.constant("a")),
+        ("text", tf.constant([["a", "b"], ["c", "d"]])),
+        ("sentence", None),
+    ],
 )
 def test_a_request_of_another_form_is_refused(signatures, name, value):
     ask = signatures["text"]
     with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
         ask(**{name: tf.constant(["a"]) if value is None else value})
+
+
+def test_ids_of_another_form_are_refused(signatures):
+    def ask(ids=(2, 4), mask=(2, 4), types=(2, 4)):
+        shapes = {"input_word_ids": ids, "input_mask": mask, "input_type_ids": types}
+        return signatures["serving_default"](
+            **{name: tf.ones(shape, tf.int32) for name, shape in shapes.items()}
+        )
+
+    assert ask()["logits"].shape == (2, 2)
+    for wrong in ({"mask": (4, 2)}, {"types": (2, 3)}, {"ids": (2, 4, 1)}):
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+            ask(**wrong)
+
+
+def test_any_mask_but_0_is_a_token(signatures):
+    def ask(number):
+        ids = tf.constant([[2, 9, 3, 0]])
+        mask = tf.constant([[1, 1, 1, 0]]) * number
+        inputs = {"input_word_ids": ids, "input_mask": mask, "input_type_ids": 0 * ids}
+        return signatures["serving_default"](**inputs)["logits"]
+
+    np.testing.assert_array_equal(ask(7), ask(1))
 
 
 def test_saved_model_cli_names_the_signatures(exported):
@@ -282,6 +313,15 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
             export(folder, output_dir, **arguments)
 
     refuses("The version '.*1' exists already; choose another", output_dir=exported[0].parent)
+    version = {"output_dir": exported[0].parent, "overwrite": True}
+    refuses("would replace '.*'; choose another", folder=str(exported[0]), **version)
+    table = exported[0] / "assets.extra/latency_table.json"
+    refuses("would replace '.*latency_table.json'", table_file=str(table), **version)
+    foreign = tmp_path / "foreign" / "1"
+    foreign.mkdir(parents=True)
+    (foreign / "thesis.txt").write_text("years")
+    refuses("is no export and is not replaced", output_dir=str(foreign.parent), overwrite=True)
+    assert (foreign / "thesis.txt").exists()
     refuses("`version` must be at least 1, received 0", version=0)
     refuses("`output_dir` must name a folder, received none", output_dir="")
     refuses("`dev_examples` must be at least 0, received -1", dev_examples=-1)
@@ -314,7 +354,8 @@ def test_a_format_that_is_too_far_off_leaves_nothing(export, sst, tmp_path, monk
 
 
 def test_a_version_is_replaced_on_demand(export, sst, tmp_path):
-    (tmp_path / "1").mkdir()
+    (tmp_path / "1/assets.extra").mkdir(parents=True)
+    (tmp_path / "1/assets.extra/export.json").write_text("{}")
     (tmp_path / "1/model.onnx").write_text("old")
     export(sst, str(tmp_path), format_names=["litert_int8"], overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+import tensorflow as tf
 
 from bert_tf.model.config import BertConfig, LayerConfig
 from bert_tf.serving import latency_table
@@ -52,7 +53,18 @@ def test_saved_and_loaded(tmp_path):
     assert LatencyTable.load(path) == TABLE
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"products": [1]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"forms": [1]}',
+        '{"tokens": 8, "environment": {}, "forms": [{"way": "dense", "inputs": 1, "outputs": 1, '
+        '"seconds": [[0, NaN]]}]}',
+        '{"tokens": 8, "environment": 7, "forms": []}',
+    ],
+)
 def test_no_table(text, tmp_path):
     path = tmp_path / "table.json"
     path.write_text(text, encoding="utf-8")
@@ -60,6 +72,21 @@ def test_no_table(text, tmp_path):
         LatencyTable.load(str(path))
     with pytest.raises(ValueError, match="The latency table 'nowhere' does not exist; flop-b"):
         LatencyTable.load("nowhere")
+
+
+def test_unaligned_ranks_stay_so_if_their_mean_is_not():
+    assert TABLE.seconds(FACTORS, 32, 48, [13, 35, 48]) == pytest.approx(4.375)  # Not 3.0 of 32.
+
+
+def test_layer_norm_is_measured_as_the_model_computes_it():
+    """With an epsilon like Keras' own, both ways would be one operation."""
+    operations = []
+    for way in (FUSED_NORM, PLAIN_NORM):
+        (layer,) = latency_table._make(way, 32, 0, epsilon=1e-12)
+        call = tf.function(lambda x, layer=layer: layer(x, training=False))
+        graph = call.get_concrete_function(tf.TensorSpec([16, 32])).graph
+        operations.append({one.type for one in graph.get_operations()})
+    assert "FusedBatchNormV3" in operations[0] and "FusedBatchNormV3" not in operations[1]
 
 
 def test_measured(tmp_path):

@@ -36,7 +36,7 @@ def test_models_and_exports_in_one_run(bert_dir, exported):
     for model in exports:
         assert model["parameters"] == source["parameters"]
         assert model["stage"] == source["stage"] and model["task"]["name"] == "SST-2"
-        assert list(model["scores"]) == ["dev"] and model["file_bytes"] > 0
+        assert list(model["scores"]) == ["dev, 67 examples"] and model["file_bytes"] > 0
     sizes = {model["model"]: model["file_bytes"] for model in exports}
     assert sizes["toy/1/model_int8.tflite"] < sizes["toy/1/model_float32.tflite"]
     assert len(report["timings"]) == 2 * len(paths)
@@ -63,4 +63,15 @@ def test_no_subject(exported, tmp_path):
         benchmark_subjects.find([tmp_path])
     (tmp_path / "model.onnx").write_text("")
     with pytest.raises(ValueError, match="The export '.*model.onnx' must have '.*export.json'"):
+        benchmark_subjects.find([tmp_path / "model.onnx"])
+    with pytest.raises(ValueError, match="The path 'nowhere' does not exist"):
+        benchmark_subjects.find(["nowhere"])
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"formats": {"onnx": {"scores": {}}}}'])
+def test_a_damaged_report(text, tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra/export.json").write_text(text)
+    (tmp_path / "model.onnx").write_text("")
+    with pytest.raises(ValueError, match="The file '.*export.json' is no report of onnx: "):
         benchmark_subjects.find([tmp_path / "model.onnx"])
