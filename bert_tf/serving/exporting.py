@@ -8,6 +8,7 @@
 | `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
 """
 
+import dataclasses
 import importlib.metadata
 import os
 import shutil
@@ -17,6 +18,7 @@ from absl import logging
 
 from bert_tf import files, model_dir, timing
 from bert_tf.model import model_info
+from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
     comparison,
     dense_comparison,
@@ -93,6 +95,66 @@ def export(
     if dev_examples < 0:
         raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
     path = _version_folder(output_dir, version, overwrite, (folder, data_dir, table_file))
+    source = _read(folder, data_dir, task_name, tfds, max_seq_length)
+    shape = _shape(optimize_for, source.model.config)
+    table = _table(table_file, source.model.config, shape)
+    plan, choices = execution_plan.choose(source.model.config, table)
+    compared = comparison.Comparison(source.model, source.service, source.data_dir, dev_examples)
+    report = {
+        "model": os.path.abspath(folder),
+        "stage": source.stage,
+        "optimize_for": list(shape),
+        "choices": choices,
+        "latencies_of": table.environment,
+        "config": plan.to_dict(),
+        "task": source.service.task.to_dict(),
+        "max_seq_length": source.service.max_seq_length,
+        "compared_on": compared.description,
+        "num_examples": compared.num_examples,
+        "scores": compared.scores(compared.source),
+        "formats": {},
+        "command": command,
+        **_environment(),
+    }
+    served = ServedModel(
+        execution_plan.apply(source.model, plan),
+        source.service,
+        source.model.config.max_position_embeddings,
+    )
+    with files.replacing_folder(path) as aside:
+        _write_assets(aside, source.service)
+        for name, form in chosen.items():
+            form.write(served, aside)
+            report["formats"][name] = _compare(name, form, aside, compared)
+        if model_info.stage(source.model.config) != "dense":
+            speed = dense_comparison.measure(
+                source.model, source.service, table, chosen, aside, shape
+            )
+            if not allow_slower:
+                dense_comparison.check(speed, folder, shape)
+            for name, row in speed.items():
+                logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
+                report["formats"][name]["speed"] = row
+        if "saved_model" in chosen:
+            _write_warmup(aside, source.service, compared.texts, os.path.dirname(path))
+        table.save(os.path.join(aside, TABLE_FILE))
+        files.write_json(os.path.join(aside, REPORT_FILE), report)
+    logging.info("Exported to %s.", path)
+    return report
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A model, what it is served as, and the folder of its task's data or ""."""
+
+    model: BertModel
+    service: services.Service
+    data_dir: str
+    stage: str
+
+
+def _read(folder, data_dir, task_name, tfds, max_seq_length):
+    """Returns the `_Source` in a model directory; the arguments are those of `export`."""
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
     _check(folder, model, tokenizer)
@@ -101,51 +163,10 @@ def export(
     task, known_dir = model_task.find_task(info, task_name, data_dir, tfds)
     task.check_head(model.config, f"the model in {folder!r}")
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
-    service = services.get(task, tokenizer, length)
     if not data_dir and os.path.isdir(known_dir):
         data_dir = known_dir
-    shape = _shape(optimize_for, model.config)
-    table = _table(table_file, model.config, shape)
-    plan, choices = execution_plan.choose(model.config, table)
-    compared = comparison.Comparison(model, service, data_dir, dev_examples)
-    report = {
-        "model": os.path.abspath(folder),
-        "stage": info.get("stage", model_info.stage(model.config)),
-        "optimize_for": list(shape),
-        "choices": choices,
-        "latencies_of": table.environment,
-        "config": plan.to_dict(),
-        "task": task.to_dict(),
-        "max_seq_length": length,
-        "compared_on": compared.description,
-        "num_examples": compared.num_examples,
-        "scores": compared.scores(compared.source),
-        "formats": {},
-        "command": command,
-        **_environment(),
-    }
-    planned = execution_plan.apply(model, plan)
-    served = ServedModel(planned, service, model.config.max_position_embeddings)
-    with files.replacing_folder(path) as aside:
-        _write_assets(aside, service)
-        for name, form in chosen.items():
-            form.write(served, aside)
-            report["formats"][name] = _compare(name, form, aside, compared)
-        if model_info.stage(model.config) != "dense":
-            speed = dense_comparison.measure(model, service, table, chosen, aside, shape)
-            if not allow_slower:
-                dense_comparison.check(speed, folder, shape)
-            for name, row in speed.items():
-                logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
-                report["formats"][name]["speed"] = row
-        if "saved_model" in chosen:
-            requests = _warmup_requests(service, compared.texts)
-            model_name = os.path.basename(os.path.dirname(path))
-            write_warmup(os.path.join(aside, WARMUP_FILE), requests, model_name)
-        table.save(os.path.join(aside, TABLE_FILE))
-        files.write_json(os.path.join(aside, REPORT_FILE), report)
-    logging.info("Exported to %s.", path)
-    return report
+    stage = info.get("stage", model_info.stage(model.config))
+    return _Source(model, services.get(task, tokenizer, length), data_dir, stage)
 
 
 def _version_folder(output_dir, version, overwrite, sources):
@@ -204,7 +225,8 @@ def _table(path, config, shape):
     tokens = shape[0] * shape[1]
     if not path:
         logging.info("Measuring how long products of %d tokens take on this device.", tokens)
-        return latency_table.measure(config, tokens)
+        factors = any(spec.rank for *_, spec, _ in config.projections())
+        return latency_table.measure(config, tokens, factors=factors)
     table = latency_table.LatencyTable.load(path)
     if table.tokens != tokens:
         raise ValueError(
@@ -242,14 +264,15 @@ def _write_assets(folder, service):
         files.write_text(os.path.join(folder, "assets", "labels.txt"), text)
 
 
-def _warmup_requests(service, texts):
-    """Returns requests of several sizes to both signatures."""
+def _write_warmup(folder, service, texts, model_folder):
+    """Writes requests of several sizes to both signatures."""
     requests = []
     for size in _WARMUP_SIZES:
         some = {name: np.resize(np.array(values), size) for name, values in texts.items()}
         ids = {name: tensor.numpy() for name, tensor in service.features(some).items()}
         requests += [("serving_default", ids), ("text", some)]
-    return requests
+    path = os.path.join(folder, WARMUP_FILE)
+    write_warmup(path, requests, os.path.basename(model_folder))
 
 
 def _environment():

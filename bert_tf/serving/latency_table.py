@@ -3,6 +3,7 @@
 M tokens, I inputs, O outputs, R rank.
 """
 
+import collections
 import dataclasses
 import json
 import math
@@ -128,38 +129,40 @@ def is_aligned(rank):
     return rank % ALIGNMENT == 0
 
 
-def measure(config, tokens, rounds=12):
+def measure(config, tokens, rounds=12, factors=True):
     """Measures the layers that inference of a BERT may be made of.
 
     Args:
       config: a `BertConfig`; its dense shapes count and those of the unpruned BERT, not its ranks.
       tokens: M, batch size times length.
       rounds: how often each layer is timed.
+      factors: whether pairs of factors are measured; a dense model has none.
 
     Returns:
       `LatencyTable`.
     """
-    layers = _layers(config)
-    calls = [_call(tokens, config.layer_norm_eps, *key) for key in layers]
-    seconds = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
     forms = {}
-    for (way, inputs, outputs, rank), value in zip(
-        layers, np.quantile(seconds, _QUANTILE, axis=0), strict=True
-    ):
-        forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
+    # Only what has one shape is compared, and not all shapes need to lie in memory at once.
+    for (inputs, outputs), layers in _layers(config, factors).items():
+        layers = sorted(layers)
+        calls = [_call(tokens, config.layer_norm_eps, inputs, outputs, *one) for one in layers]
+        seconds = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
+        for (way, rank), value in zip(layers, np.quantile(seconds, _QUANTILE, axis=0), strict=True):
+            forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
     return LatencyTable(tokens, forms, timing.environment())
 
 
-def _layers(config):
-    """Returns a list of `(way, I, O, R)`."""
-    size = config.hidden_size
-    layers = {(way, size, size, 0) for way in (FUSED_NORM, PLAIN_NORM)}
+def _layers(config, factors):
+    """Returns a set of `(way, R)` by `(I, O)`."""
+    layers = collections.defaultdict(set)
+    layers[config.hidden_size, config.hidden_size] = {(FUSED_NORM, 0), (PLAIN_NORM, 0)}
     for one in (config, config.dense):
         for _, name, _, shape in one.projections():
-            for dense, factors in _THREE if name in ATTENTION_INPUTS else _ONE:
-                layers.add((dense, *shape, 0))
-                layers |= {(factors, *shape, rank) for rank in _ranks(min(shape))}
-    return sorted(layer for layer in layers if layer[1] and layer[2])
+            for dense, factorized in _THREE if name in ATTENTION_INPUTS else _ONE:
+                layers[shape].add((dense, 0))
+                if factors:
+                    layers[shape] |= {(factorized, rank) for rank in _ranks(min(shape))}
+    return {shape: ways for shape, ways in layers.items() if all(shape)}
 
 
 def _ranks(most):
@@ -169,7 +172,7 @@ def _ranks(most):
     return [rank - aside for rank in aligned for aside in (0, _ASIDE)]
 
 
-def _call(tokens, epsilon, way, inputs, outputs, rank):
+def _call(tokens, epsilon, inputs, outputs, way, rank):
     """Returns a function that computes `_REPEATS` times, one after the other."""
     x = tf.random.stateless_normal([tokens, inputs], [0, 0])
     repeats = [_make(way, outputs, rank, epsilon) for _ in range(_REPEATS)]
