@@ -88,9 +88,9 @@ def _table(folder):
         config = BertConfig.from_json_file(FLAGS.bert_config_file)
     else:
         raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
-    benchmarking.random_batch([config], grid["batch_sizes"][0], grid["lengths"][0])  # Fits.
-    tokens = grid["batch_sizes"][0] * grid["lengths"][0]
-    table = latency_table.measure(config, tokens, FLAGS.rounds)
+    (batch_size,), (length,) = grid["batch_sizes"], grid["lengths"]
+    benchmarking.check_shape([config], batch_size, length)
+    table = latency_table.measure(config, batch_size * length, FLAGS.rounds)
     path = os.path.join(folder, "latency_table.json")
     table.save(path)
     logging.info("The latencies of %d layers are in %s.", table.num_layers, path)

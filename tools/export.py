@@ -5,7 +5,6 @@ Usage: flop-export --model_dir=runs/compact --output_dir=served/sst2 --format=sa
 
 import re
 import shlex
-import signal
 import sys
 
 from flop_tools import data_flags, program
@@ -20,7 +19,7 @@ FLAGS = flags.FLAGS
 def main(_):
     """Exports the model that FLAGS name."""
     # Told to end, it takes away what it has half written.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("export: ended by a signal."))
+    program.exit_on_sigterm("export")
     exporting.export(
         FLAGS.model_dir,
         FLAGS.output_dir,

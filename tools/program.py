@@ -71,6 +71,11 @@ def run(main, define_flags):
         sys.exit(f"{_name()}: error: {' '.join(str(error).split())}")
 
 
+def exit_on_sigterm(name):
+    """Ends the program of a name by SystemExit when it is told to; Python itself would just end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{name}: ended by a signal."))
+
+
 def define_dataclass(cls):
     """Defines a flag for each field of an options class, with its default and help."""
     hints = typing.get_type_hints(cls)

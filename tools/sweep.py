@@ -15,7 +15,6 @@ import os
 import pathlib
 import re
 import shlex
-import signal
 import sys
 
 from flop_tools import program
@@ -40,8 +39,8 @@ def main(_):
     """Plans what FLAGS ask for, runs it and reports it."""
     plan = _plan()
     folder = os.path.abspath(FLAGS.output_dir)
-    # A program that is told to end may save first; Python itself would just end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("sweep: ended by a signal."))
+    # Told to end, it ends its programs, which may save first.
+    program.exit_on_sigterm("sweep")
     runner = sweep_runner.SweepRunner(
         plan,
         folder,

@@ -4,13 +4,10 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import tensorflow as tf
-
 from bert_tf.model import heads, model_info
 from bert_tf.model.config import BertConfig
-from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.serving import execution_plan
-from bert_tf.speed import benchmark_steps
+from bert_tf.speed import benchmark_steps, benchmark_subjects
 from flop_tf import ProjectionSpec, budget
 
 
@@ -49,7 +46,9 @@ def build(config, densities, table):
             "tf_models",
             config,
             "dense",
-            _compiled(lambda features, training: encoder(features)["pooled_output"]),
+            benchmark_subjects.compiled(
+                lambda features, training: encoder(features)["pooled_output"]
+            ),
         )
     ]
     models = {"dense": heads.make(config)}
@@ -59,8 +58,8 @@ def build(config, densities, table):
         plan, _ = execution_plan.choose(model.config, table)
         stage, planned = model_info.stage(model.config), execution_plan.apply(model, plan)
         candidates += [
-            Candidate(name, model.config, stage, _compiled(model)),
-            Candidate(f"{name}, plan", plan, stage, _compiled(planned)),
+            Candidate(name, model.config, stage, benchmark_subjects.compiled(model)),
+            Candidate(f"{name}, plan", plan, stage, benchmark_subjects.compiled(planned)),
         ]
     return candidates
 
@@ -74,13 +73,3 @@ def _factorized(config, density):
             for index, name, _, shape in config.projections()
         }
     )
-
-
-def _compiled(model):
-    ids = [tf.TensorSpec([None, None], tf.int32)] * len(INPUT_NAMES)
-
-    @tf.function(input_signature=ids, autograph=False)
-    def forward(*rows):
-        return model(dict(zip(INPUT_NAMES, rows, strict=True)), training=False)
-
-    return lambda features: forward(*(features[name] for name in INPUT_NAMES)).numpy()

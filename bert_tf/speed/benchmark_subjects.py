@@ -11,6 +11,7 @@ import os
 import tensorflow as tf
 
 from bert_tf import model_dir
+from bert_tf.checkpoints.model_dir import CONFIG_FILE
 from bert_tf.checkpoints.variables import SAFETENSORS_FILE
 from bert_tf.model import model_info
 from bert_tf.model.config import BertConfig
@@ -43,10 +44,9 @@ class Subject:
         Args:
           jit_compile: whether XLA compiles it; files are run as they are.
         """
-        if form := formats.of_file(self.path):
-            return form.load(_folder(self.path))
-        forward = _forward(model_dir.load(self.path), jit_compile)
-        return lambda features: forward(features).numpy()
+        if name := formats.of_file(self.path):
+            return formats.FORMATS[name].load(_folder(self.path))
+        return compiled(model_dir.load(self.path), jit_compile)
 
     def describe(self):
         """Returns what a report says of it, plain data."""
@@ -90,6 +90,22 @@ def peak_memory(path, features, precision="none", jit_compile=False, threads=0):
     )
 
 
+def compiled(model, jit_compile=False):
+    """Returns a function from features `{name: array [B, T]}` to the outputs of a model, an array.
+
+    Args:
+      model: function of features and `training`.
+      jit_compile: whether XLA compiles it.
+    """
+    ids = tf.TensorSpec([None, None], tf.int32)
+
+    @tf.function(input_signature=[dict.fromkeys(INPUT_NAMES, ids)], jit_compile=jit_compile)
+    def forward(features):
+        return model(features, training=False)
+
+    return lambda features: forward(features).numpy()
+
+
 def counts(config):
     """Returns the numbers of parameters of a config, plain data."""
     return {
@@ -101,16 +117,15 @@ def counts(config):
 def _find(name, path):
     if not os.path.exists(path):
         raise ValueError(f"The path {path!r} does not exist.")
-    form = formats.of_file(path)
-    if form is None:
+    known = formats.of_file(path)
+    if known is None:
         info = model_dir.load_info(path)
-        config = model_dir.read_source(path).config
+        config = BertConfig.from_json_file(os.path.join(path, CONFIG_FILE))
         size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
         return Subject(name, path, config, size, _about(info, info.get("scores", {})))
     report_file = os.path.join(_folder(path), exporting.REPORT_FILE)
     if not os.path.isfile(report_file):
         raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
-    known = {other: one for one, other in formats.FORMATS.items()}[form]
     try:
         with open(report_file, encoding="utf-8") as file:
             report = json.load(file)
@@ -120,7 +135,7 @@ def _find(name, path):
         config = BertConfig.from_dict(report["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The file {report_file!r} is no report of {known}: {error!r}.") from error
-    size = sum(os.path.getsize(file) for file in form.files(_folder(path)))
+    size = sum(map(os.path.getsize, formats.FORMATS[known].files(_folder(path))))
     return Subject(name, path, config, size, about)
 
 
@@ -136,18 +151,8 @@ def _folder(path):
 def _short(path):
     """Returns the last part of a path, or as many as tell exports of several models apart."""
     parts = os.path.normpath(path).split(os.sep)
-    form = formats.of_file(path)
-    return os.path.join(*parts[-1 if form is None else -3 if os.path.isfile(path) else -2 :])
-
-
-def _forward(model, jit_compile):
-    ids = tf.TensorSpec([None, None], tf.int32)
-
-    @tf.function(input_signature=[dict.fromkeys(INPUT_NAMES, ids)], jit_compile=jit_compile)
-    def forward(features):
-        return model(features, training=False)
-
-    return forward
+    known = formats.of_file(path)
+    return os.path.join(*parts[-1 if known is None else -3 if os.path.isfile(path) else -2 :])
 
 
 def _prepare(path, features, jit_compile):

@@ -13,6 +13,18 @@ from bert_tf.serving import latency_table
 from bert_tf.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
 
+def check_shape(configs, batch_size, length):
+    """Raises ValueError if some model accepts no batches of such a shape, see `random_batch`."""
+    positions = min(config.max_position_embeddings for config in configs)
+    if batch_size < 1:
+        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+    if not 1 <= length <= positions:
+        raise ValueError(
+            f"Argument `length` must be in [1, {positions}], the positions of the model, "
+            f"received {length}."
+        )
+
+
 def random_batch(configs, batch_size, length, seed=0):
     """Returns `(features, labels)`, int32 arrays of random tokens without padding.
 
@@ -25,14 +37,7 @@ def random_batch(configs, batch_size, length, seed=0):
     Raises:
       ValueError: if the size or the length is out of range.
     """
-    positions = min(config.max_position_embeddings for config in configs)
-    if batch_size < 1:
-        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
-    if not 1 <= length <= positions:
-        raise ValueError(
-            f"Argument `length` must be in [1, {positions}], the positions of the model, "
-            f"received {length}."
-        )
+    check_shape(configs, batch_size, length)
     rng = np.random.default_rng(seed)
     shape = [batch_size, length]
     words = rng.integers(min(c.vocab_size for c in configs), size=shape, dtype=np.int32)

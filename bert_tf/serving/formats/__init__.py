@@ -30,13 +30,11 @@ FORMATS = {
 
 
 def of_file(path):
-    """Returns the format that a file or a folder is of, or None."""
-    for form in FORMATS.values():
+    """Returns the name of the format that a file or a folder is of, or None."""
+    for name, form in FORMATS.items():
         if os.path.basename(path) == form.file:
-            return form
-    if os.path.isfile(os.path.join(path, SavedModel.file)):
-        return FORMATS["saved_model"]
-    return None
+            return name
+    return "saved_model" if os.path.isfile(os.path.join(path, SavedModel.file)) else None
 
 
 def get(name):

@@ -6,12 +6,14 @@ import re
 
 import tensorflow as tf
 
+from bert_tf.serving.formats.single_file import SingleFile
 
-class Onnx:
-    """The function of ids with its float outputs; batch and length stay variable."""
+
+class Onnx(SingleFile):
+    """An `.onnx` file."""
 
     tolerance = 1e-4
-    signatures = ("serving_default",)
+    family = "ONNX"
     packages = ("tf2onnx", "onnxruntime")
     file = "model.onnx"
 
@@ -19,15 +21,7 @@ class Onnx:
     OPSET = 17
 
     def write(self, served, folder):
-        """Writes the file into a folder.
-
-        Args:
-          served: a `bert_tf.serving.served_model.ServedModel`.
-          folder: where to write.
-
-        Raises:
-          ValueError: if ONNX has no such operation as the model needs.
-        """
+        """See `SingleFile`."""
         import onnx
         import tf2onnx
 
@@ -41,29 +35,12 @@ class Onnx:
         try:
             onnx.checker.check_model(model)
         except onnx.checker.ValidationError as error:
-            missing = re.search(r"No Op registered for (\w+)", str(error))
-            what = f"operation {missing[1]} of the model" if missing else f"model: {error}"
-            raise ValueError(f"ONNX cannot hold the {what[:300]}; leave it out.") from error
+            missing = re.findall(r"No Op registered for (\w+)", str(error))[:1]
+            raise self.cannot_hold(missing, error) from error
         onnx.save(model, os.path.join(folder, self.file))
 
-    def run(self, folder, requests):
-        """Answers requests by onnxruntime.
-
-        Args:
-          folder: of `write`.
-          requests: list of `(signature, {name: array})`; there is one signature.
-
-        Returns:
-          List of `{name: array}`.
-
-        Raises:
-          ValueError: if onnxruntime cannot run the model.
-        """
-        answer = self.load(folder)
-        return [answer(inputs) for _, inputs in requests]
-
     def load(self, folder):
-        """Returns a function `{name: array} -> {name: array}`; it raises ValueError as `run`."""
+        """See `SingleFile`."""
         import onnxruntime
 
         path = os.path.join(folder, self.file)
@@ -85,10 +62,6 @@ class Onnx:
             return dict(zip(names, outputs, strict=True))
 
         return answer
-
-    def files(self, folder):
-        """Returns the paths of what `write` made."""
-        return [os.path.join(folder, self.file)]
 
 
 def _cannot_run(error):

@@ -1,0 +1,59 @@
+"""What formats of one file have in common."""
+
+import abc
+import os
+
+
+class SingleFile(abc.ABC):
+    """The function of ids with its float outputs; batch and length stay variable.
+
+    Attributes of subclasses, beside those in `bert_tf.serving.formats`:
+      family: what errors call the format.
+    """
+
+    signatures = ("serving_default",)
+
+    @abc.abstractmethod
+    def write(self, served, folder):
+        """Writes the file into a folder.
+
+        Args:
+          served: a `bert_tf.serving.served_model.ServedModel`.
+          folder: where to write.
+
+        Raises:
+          ValueError: if the format has no such operation as the model needs.
+        """
+
+    @abc.abstractmethod
+    def load(self, folder):
+        """Returns a function `{name: array} -> {name: array}`, with TensorFlow's threads.
+
+        Raises:
+          ValueError: if the file cannot be run; so does the function.
+        """
+
+    def run(self, folder, requests):
+        """Answers requests.
+
+        Args:
+          folder: of `write`.
+          requests: list of `(signature, {name: array})`; there is one signature.
+
+        Returns:
+          List of `{name: array}`.
+
+        Raises:
+          ValueError: if the file cannot be run.
+        """
+        answer = self.load(folder)
+        return [answer(inputs) for _, inputs in requests]
+
+    def files(self, folder):
+        """Returns the paths of what `write` made."""
+        return [os.path.join(folder, self.file)]
+
+    def cannot_hold(self, missing, error):
+        """Returns the ValueError for operations that are missing, or for another error."""
+        what = f"operation {', '.join(missing)} of the model" if missing else f"model: {error}"
+        return ValueError(f"{self.family} cannot hold the {what[:300]}; leave it out.")
