@@ -19,7 +19,7 @@ import safetensors.numpy
 from bert_tf import files
 from bert_tf.checkpoints import read_source
 from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model import heads, model_info
+from bert_tf.model import heads, model_info, weight_paths
 from bert_tf.model.weight_paths import HEAD, POOLER, expected_shapes
 from flop_tf import surgery
 
@@ -92,7 +92,7 @@ def build(source, **changes):
         for path, array in source.weights.items()
         if path not in HEAD or array.shape == shapes.get(path)
     }
-    gates = [path for path in shapes if path.endswith(".log_alpha")]
+    gates = filter(weight_paths.of_gate, shapes)
     surgery.assign_weights(model, kept, new=[*HEAD, *POOLER, *gates])
     return model
 

@@ -16,6 +16,9 @@ PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 #: Those of a block's input.
 ATTENTION_INPUTS = PROJECTIONS[:3]
 
+#: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
+UNITS = ("heads", "neurons", "ffn")
+
 #: The task heads and the number of outputs of each, None where `num_labels` says it.
 HEADS = {"classifier": None, "span": 2}
 
@@ -40,12 +43,16 @@ class LayerConfig:
         left out is dense.
       fused_attention: whether query, key and value share their first product, as in
         exported models; see `bert_tf.serving.execution_plan`.
+      has_ffn: whether there is a feed-forward at all; without it not even its bias is left.
+      gates: a serialized gate for some of `UNITS`, see `flop_tf.gates.serialize`.
     """
 
     num_heads: int
     intermediate_size: int
     projections: dict = dataclasses.field(default_factory=dict)
     fused_attention: bool = False
+    has_ffn: bool = True
+    gates: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("num_heads", "intermediate_size"):
@@ -58,9 +65,16 @@ class LayerConfig:
             raise ValueError(
                 f"Argument `projections` expects names of {PROJECTIONS}, received {unknown}."
             )
+        if unknown := sorted(set(self.gates) - set(UNITS)):
+            raise ValueError(f"Argument `gates` expects names of {UNITS}, received {unknown}.")
+        if not self.has_ffn and self.intermediate_size:
+            raise ValueError(
+                "Argument `intermediate_size` must be 0 without an FFN, received "
+                f"{self.intermediate_size}."
+            )
         if self.projections:
             # What holds anyway is left out, so that equal blocks compare equal.
-            bare = LayerConfig(self.num_heads, self.intermediate_size)
+            bare = LayerConfig(self.num_heads, self.intermediate_size, has_ffn=self.has_ffn)
             specs = {name: self.projection(name) for name in self.projections}
             kept = {name: s for name, s in specs.items() if s != bare.projection(name)}
             object.__setattr__(self, "projections", kept)
@@ -76,9 +90,18 @@ class LayerConfig:
 
     def names(self):
         """Returns the projections that exist: none leads to heads or neurons that are gone."""
-        absent = () if self.num_heads else ("query", "key", "value")
+        absent = () if self.num_heads else ATTENTION_INPUTS
         absent += () if self.intermediate_size else ("ffn_in",)
+        absent += () if self.has_ffn else ("ffn_out",)
         return tuple(name for name in PROJECTIONS if name not in absent)
+
+    def num_units(self, kind):
+        """Returns how many units of a kind of `UNITS` the block has."""
+        return {
+            "heads": self.num_heads,
+            "neurons": self.intermediate_size,
+            "ffn": int(self.has_ffn),
+        }[kind]
 
     def shape(self, name, hidden_size, head_size):
         """Returns the dense shape `(I, O)` of the projection called `name`."""
@@ -189,12 +212,25 @@ class BertConfig:
         """The same architecture before any pruning."""
         return dataclasses.replace(self, layers=())
 
+    @property
+    def has_gates(self):
+        """Whether there is a gate anywhere."""
+        specs = [spec for _, _, spec, _ in self.projections()]
+        return any(layer.gates for layer in self.layers) or any(s.gate is not None for s in specs)
+
     def projections(self):
         """Yields `(block index, name, ProjectionSpec, (I, O))` for every projection there is."""
         for index, layer in enumerate(self.layers):
             for name in layer.names():
                 shape = layer.shape(name, self.hidden_size, self.head_size)
                 yield index, name, layer.projection(name), shape
+
+    def units(self, *kinds):
+        """Yields `(block index, kind, number)` of the units of the kinds; all kinds without any."""
+        for index, layer in enumerate(self.layers):
+            for kind in kinds or UNITS:
+                if layer.num_units(kind):
+                    yield index, kind, layer.num_units(kind)
 
     def with_projections(self, specs):
         """Returns a config whose projections are `specs`, a dict by `(block index, name)`."""
@@ -225,6 +261,8 @@ class BertConfig:
                     if spec != ProjectionSpec()
                 },
                 **({"fused_attention": True} if layer.fused_attention else {}),
+                **({} if layer.has_ffn else {"has_ffn": False}),
+                **({"gates": layer.gates} if layer.gates else {}),
             }
             for layer in self.layers
         ]
@@ -252,6 +290,8 @@ class BertConfig:
                 layer["intermediate_size"],
                 {name: ProjectionSpec(**spec) for name, spec in layer["projections"].items()},
                 layer.get("fused_attention", False),
+                layer.get("has_ffn", True),
+                layer.get("gates", {}),
             )
             for layer in data.get("layers", ())
         )

@@ -12,6 +12,7 @@ import tensorflow as tf
 from bert_tf.model.config import ATTENTION_INPUTS, BertConfig
 from bert_tf.model.dropout import StepDropout
 from bert_tf.model.layer_norm import LayerNorm
+from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.fused import FusedProjections
 
@@ -88,7 +89,9 @@ class TransformerBlock(keras.layers.Layer):
     """Self-attention and feed-forward, each with residual and LayerNorm after it.
 
     `a = LayerNorm(x + O softmax(q k^T / sqrt(D)) v)`, `y = LayerNorm(a + W2 gelu(W1 a))`.
-    Without heads, or without neurons, only the bias of the output projection is left.
+    Without heads, or without neurons, only the bias of the output projection is left; without
+    an FFN `y = LayerNorm(a)`. Gates scale the contexts of the heads, the activated neurons
+    and the output of the FFN.
 
     Args:
       config: a `BertConfig`.
@@ -110,6 +113,8 @@ class TransformerBlock(keras.layers.Layer):
             units = self.layer.shape(name, config.hidden_size, config.head_size)[1]
             spec = self.layer.projection(name)
             setattr(self, name, spec.make(units, name=name, kernel_initializer=initializer(config)))
+        for kind, gate in self.layer.gates.items():
+            setattr(self, f"{kind}_gate", gates.deserialize(gate))
         self.activation = activation(config.hidden_act)
         seed = _BLOCK_SEEDS * (index + 1)
         self.attention_dropout = StepDropout(config.attention_probs_dropout_prob, seed=seed)
@@ -139,15 +144,29 @@ class TransformerBlock(keras.layers.Layer):
         attended = self.attention_output(context, training=training)
         attended = self.attention_output_dropout(attended, training=training)
         attended = self.attention_norm(hidden + attended, training=training)
+        if not self.layer.has_ffn:
+            return self.ffn_norm(attended, training=training), inputs
 
+        batch = tf.shape(attention_bias)[0]
         neurons = attended
         if self.layer.intermediate_size:
             inputs["ffn_in"] = attended
             neurons = self.activation(self.ffn_in(attended, training=training))
+            neurons = self._gate("neurons", neurons, batch, training)
         inputs["ffn_out"] = neurons
         outputs = self.ffn_out(neurons, training=training)
         outputs = self.ffn_dropout(outputs, training=training)
+        outputs = self._gate("ffn", outputs, batch, training)
         return self.ffn_norm(attended + outputs, training=training), inputs
+
+    def _gate(self, kind, inputs, batch, training):
+        """Returns `inputs [B T, U W]` with the units of a kind, U, scaled by their gate."""
+        if kind not in self.layer.gates:
+            return inputs
+        units = self.layer.num_units(kind)
+        shape = [batch, -1, units, inputs.shape[1] // units]
+        scaled = getattr(self, f"{kind}_gate")(tf.reshape(inputs, shape), training=training)
+        return tf.reshape(scaled, [-1, inputs.shape[1]])
 
     def _attend(self, hidden, attention_bias, training):
         """Returns the context `[B T, N D]` of all heads."""
@@ -166,7 +185,8 @@ class TransformerBlock(keras.layers.Layer):
         probabilities = tf.nn.softmax(scores + attention_bias)
         probabilities = self.attention_dropout(probabilities, training=training)
         context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])
-        return tf.reshape(context, [-1, self.layer.num_heads * self.config.head_size])
+        context = tf.reshape(context, [-1, self.layer.num_heads * self.config.head_size])
+        return self._gate("heads", context, shape[0], training)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -232,6 +252,12 @@ class BertEncoder(keras.layers.Layer):
         """Yields `(path, layer)` of every projection, in the order of `config.projections()`."""
         for index, name, *_ in self.config.projections():
             yield f"blocks.{index}.{name}", getattr(self.blocks[index], name)
+
+    def unit_gates(self):
+        """Yields `(path, gate)` of the gates on heads, neurons and FFNs: `blocks.0.heads`, ..."""
+        for index, block in enumerate(self.blocks):
+            for kind in block.layer.gates:
+                yield f"blocks.{index}.{kind}", getattr(block, f"{kind}_gate")
 
     def get_config(self):
         """Returns the constructor's arguments, the `BertConfig` as plain data."""

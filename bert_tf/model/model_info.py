@@ -26,15 +26,16 @@ def stage(config):
     """Returns "gated", "factorized", "compact" or "dense", as far as a config tells.
 
     Factorized means that all projections of a kind have one rank, compact that
-    ranks, heads or widths are uneven.
+    ranks are uneven, or heads, neurons or FFNs are gone.
     """
     if config == config.dense:
         return "dense"
-    specs = [(name, shape, spec) for _, name, spec, shape in config.projections()]
-    if any(spec.gate is not None for *_, spec in specs):
+    if config.has_gates:
         return "gated"
-    kinds = {(name, shape, spec.rank) for name, shape, spec in specs}
-    return "factorized" if len(kinds) == len({name for name, *_ in specs}) else "compact"
+    if list(config.units()) != list(config.dense.units()):
+        return "compact"
+    ranks = {(name, spec.rank) for _, name, spec, _ in config.projections()}
+    return "factorized" if len(ranks) == len({name for name, _ in ranks}) else "compact"
 
 
 def counts(config, factorized=None):

@@ -3,7 +3,8 @@
 H hidden, I and O inputs and outputs of a projection, R rank.
 """
 
-from bert_tf.model.config import HEADS
+from bert_tf.model.config import HEADS, UNITS
+from flop_tf import gates
 
 
 def head(name):
@@ -36,7 +37,10 @@ def expected_shapes(config):
     }
     for index, name, spec, shape in config.projections():
         shapes.update(_projection(f"encoder.blocks.{index}.{name}", spec, *shape))
-    for index in range(config.num_hidden_layers):
+    for index, layer in enumerate(config.layers):
+        for kind, gate in layer.gates.items():
+            path = f"encoder.blocks.{index}.{kind}_gate.{gates.variable_name(gate)}"
+            shapes[path] = (layer.num_units(kind),)
         shapes.update(_norm(f"encoder.blocks.{index}.attention_norm", hidden))
         shapes.update(_norm(f"encoder.blocks.{index}.ffn_norm", hidden))
     for (kernel, bias), outputs in ((POOLER, hidden), (head(config.head), config.num_labels)):
@@ -57,5 +61,11 @@ def _projection(path, spec, inputs, outputs):
         shapes[f"{path}.factor_in"] = (inputs, spec.rank)
         shapes[f"{path}.factor_out"] = (spec.rank, outputs)
         if spec.gate is not None:
-            shapes[f"{path}.gate.log_alpha"] = (spec.rank,)
+            shapes[f"{path}.gate.{gates.variable_name(spec.gate)}"] = (spec.rank,)
     return shapes
+
+
+def of_gate(path):
+    """Returns whether a path leads to a variable of a gate."""
+    owner = path.rpartition(".")[0]
+    return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))

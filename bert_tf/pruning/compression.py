@@ -6,6 +6,7 @@ import numpy as np
 
 from bert_tf.model import heads
 from bert_tf.model.weight_paths import HEAD, POOLER
+from bert_tf.pruning import units
 from flop_tf import ProjectionSpec, factorization, gates, surgery
 
 # Seeds of gates, apart from those of the encoder's dropouts.
@@ -63,14 +64,14 @@ def with_gates(config, name, **arguments):
 
     Args:
       config: a `BertConfig` with factorized projections.
-      name: of the gate, see `flop_tf.gates.GATES`.
+      name: of the gate, one of `flop_tf.gates.CALIBRATED`.
       **arguments: of the gate.
 
     Raises:
       ValueError: if the gate is unknown or no projection has factors.
     """
-    if name not in gates.GATES:
-        nearest = difflib.get_close_matches(name, gates.GATES, n=1, cutoff=0.0)[0]
+    if name not in gates.CALIBRATED:
+        nearest = difflib.get_close_matches(name, gates.CALIBRATED, n=1, cutoff=0.0)[0]
         raise ValueError(f"Unknown gate {name!r}, did you mean {nearest!r}?")
     gated = {}
     for number, (index, projection, spec, _) in enumerate(config.projections()):
@@ -101,16 +102,20 @@ def remove_masks(model, threshold=0.0):
     if not model.gates:
         raise ValueError("The model has no gates, so that there is nothing to remove.")
     for gate in model.gates:
-        gate.threshold = max(gate.threshold, threshold)
+        if hasattr(gate, "threshold"):
+            gate.threshold = max(gate.threshold, threshold)
     specs, weights = {}, surgery.named_weights(model)
     for (index, name, *_), (path, layer) in zip(
         model.config.projections(), model.encoder.projections(), strict=True
     ):
         specs[index, name], kept = surgery.compact_projection(layer)
-        for part in ("kernel", "factor_in", "factor_out", "gate.log_alpha"):
-            weights.pop(f"encoder.{path}.{part}", None)
+        for part in [part for part in weights if part.startswith(f"encoder.{path}.")]:
+            if not part.endswith(".bias"):
+                del weights[part]
         weights |= {f"encoder.{path}.{part}": array for part, array in kept.items()}
-    compact = heads.make(model.config.with_projections(specs))
+    values = {path: gate.mask(training=False).numpy() for path, gate in model.encoder.unit_gates()}
+    config, weights = units.remove(model.config.with_projections(specs), weights, values)
+    compact = heads.make(config)
     surgery.assign_weights(compact, weights)
     return compact
 

@@ -265,13 +265,12 @@ def _config_changes(options, source, task):
             f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
             f"positions of the checkpoint, received {options.max_seq_length}."
         )
-    has_gates = any(spec.gate is not None for _, _, spec, _ in config.projections())
-    if options.factorized and has_gates:
+    if options.factorized and config.has_gates:
         raise ValueError(
             "Argument `factorized` trains factors without gates, but the checkpoint "
             f"{options.init_checkpoint!r} has gates; remove them first with remove_mask.py."
         )
-    if options.gate_name and not has_gates:
+    if options.gate_name and not config.has_gates:
         changes["layers"] = compression.with_gates(
             config, options.gate_name, initial_log_alpha=options.initial_log_alpha
         ).layers

@@ -71,7 +71,7 @@ class FinetuneOptions:
     gate: str = option(
         "",
         "Gates for a factorized model; by --target_sparsity hard_concrete.",
-        ("", "none", *gates.GATES),
+        ("", "none", *gates.CALIBRATED),
     )
     factorized: bool = option(False, "As in the original: train factors without gates.")
     target_sparsity: float = option(None, "Sparsity of the dense kernels to reach, in [0, 1).")

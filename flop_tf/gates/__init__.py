@@ -6,10 +6,15 @@ A new gate is a subclass of `Gate` in a file of its own, registered with
 
 from flop_tf.backend import keras
 from flop_tf.gates.base import Gate
+from flop_tf.gates.fixed import FixedMask
 from flop_tf.gates.hard_concrete import HardConcrete
+from flop_tf.gates.importance import Importance
 
 #: Gates by the name that flags and configs use.
-GATES = {"hard_concrete": HardConcrete}
+GATES = {"hard_concrete": HardConcrete, "fixed": FixedMask, "importance": Importance}
+
+#: Names of those that the Lagrangian can steer to a target.
+CALIBRATED = tuple(name for name, gate in GATES.items() if gate.calibrates)
 
 
 def get(identifier, **defaults):
@@ -59,3 +64,8 @@ def deserialize(data):
     if not isinstance(gate, Gate):
         raise ValueError(f"A serialized gate must name one of {sorted(GATES)}, received {data!r}.")
     return gate
+
+
+def variable_name(data):
+    """Returns the name of the variable that makes the mask of a serialized gate."""
+    return type(deserialize(data)).variable_name

@@ -24,6 +24,13 @@ class Gate(keras.layers.Layer, abc.ABC):
       **kwargs: of `keras.layers.Layer`. The mask is float32 under every policy.
     """
 
+    #: Name of the variable that makes the mask, of the mask's shape.
+    variable_name = None
+    #: Whether training draws masks, by a `seed`.
+    draws = False
+    #: Whether calibration to a sparsity works: it needs a `log_alpha` and a `closes_at`.
+    calibrates = False
+
     def __init__(self, axis=-1, **kwargs):
         kwargs = {"autocast": False, **kwargs, "dtype": "float32"}
         super().__init__(**kwargs)
@@ -43,11 +50,15 @@ class Gate(keras.layers.Layer, abc.ABC):
 
     def call(self, inputs, training=None):
         """Returns `inputs * mask`, in the type of the inputs."""
-        mask = tf.cast(self.mask(training), inputs.dtype)
-        if self.axis is not None and self.axis % inputs.shape.rank != inputs.shape.rank - 1:
-            trailing = inputs.shape.rank - 1 - self.axis % inputs.shape.rank
-            mask = tf.reshape(mask, [-1] + [1] * trailing)
-        return inputs * mask
+        return inputs * self.spread(self.mask(training), inputs)
+
+    def spread(self, mask, inputs):
+        """Returns a mask in the type of the inputs and of a shape that is broadcast along them."""
+        mask = tf.cast(mask, inputs.dtype)
+        if self.axis is None or self.axis % inputs.shape.rank == inputs.shape.rank - 1:
+            return mask
+        trailing = inputs.shape.rank - 1 - self.axis % inputs.shape.rank
+        return tf.reshape(mask, [-1] + [1] * trailing)
 
     @abc.abstractmethod
     def build_mask(self, shape):

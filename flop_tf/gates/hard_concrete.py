@@ -67,6 +67,10 @@ class HardConcrete(Gate):
       Learning Sparse Neural Networks through L0 Regularization, arXiv 1712.01312.
     """
 
+    variable_name = "log_alpha"
+    draws = True
+    calibrates = True
+
     def __init__(
         self,
         axis=-1,

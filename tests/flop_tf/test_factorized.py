@@ -18,7 +18,8 @@ def mixed_bfloat16():
 def spread(layer):
     """Gives the gate of a built layer open, half open and closed units."""
     if layer.gate is not None and layer.rank:
-        layer.gate.log_alpha.assign(np.linspace(-4, 4, layer.rank))
+        variable = getattr(layer.gate, layer.gate.variable_name)
+        variable.assign(np.linspace(-4, 4, layer.rank))
 
 
 def formula(layer, inputs, activation=lambda x: x):
@@ -52,7 +53,9 @@ def run_layer_test(make, inputs, weights, folder, files):
     outputs = layer(inputs)
     spread(layer)
     outputs = layer(inputs)
-    assert len(layer.weights) == len(layer.trainable_weights) == weights
+    assert len(layer.weights) == weights
+    fixed = layer.gate.non_trainable_weights if layer.gate is not None and layer.rank else []
+    assert len(layer.trainable_weights) == weights - len(fixed)
     assert outputs.dtype == tf.float32
     assert layer.compute_output_shape(inputs.shape) == outputs.shape
 

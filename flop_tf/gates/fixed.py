@@ -1,0 +1,42 @@
+"""Gates that nothing trains: a mask that a search, an analysis or a file has set."""
+
+import tensorflow as tf
+
+from flop_tf.backend import keras
+from flop_tf.gates.base import Gate
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class FixedMask(Gate):
+    """`y = x * values`, with values in [0, 1] that are assigned from outside, 1 at first.
+
+    They are a variable, so a graph that was traced once sees every new mask.
+
+    Args:
+      axis: see `Gate`.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    variable_name = "values"
+
+    def build_mask(self, shape):
+        """Creates `values`, all 1."""
+        self.values = self.add_weight(
+            name="values",
+            shape=shape,
+            initializer="ones",
+            trainable=False,
+            experimental_autocast=False,
+        )
+
+    def mask(self, training=None):
+        """Returns the values, cut to [0, 1]."""
+        return tf.clip_by_value(self.values, 0.0, 1.0)
+
+    def expected_active(self):
+        """Returns the number of units that are not 0."""
+        return tf.math.count_nonzero(self.keep(), dtype=tf.float32)
+
+    def keep(self):
+        """Returns where the values are above 0."""
+        return self.values > 0
