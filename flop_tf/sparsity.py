@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from flop_tf import budget
 from flop_tf.factorized import FactorizedDense
+from flop_tf.gated_dense import GatedDense
 
 # How far below the shift at which a gate opens it is surely closed, relative to that shift.
 _MARGIN = 1e-6
@@ -22,7 +23,7 @@ class KernelSparsity:
     """Counts the kernel parameters of a model's projections.
 
     Args:
-      projections: built layers, `FactorizedDense` or `keras.layers.Dense`.
+      projections: built layers, `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       original_parameters: kernel parameters of the original dense model. None
         sums `I * O` over `projections`, right while no head or neuron is gone.
     """
@@ -36,14 +37,18 @@ class KernelSparsity:
 
     @property
     def gates(self):
-        """The gates of the projections that have one."""
+        """The gates over ranks."""
         return [layer.gate for layer, *_ in self.gated()]
 
     def gated(self):
-        """Yields `(layer, I, O)` of every projection that has a gate, in the order of `gates`."""
-        for layer, (inputs, outputs, _) in zip(self.projections, self._shapes, strict=True):
-            if getattr(layer, "gate", None) is not None and layer.rank:
+        """Yields `(layer, I, O)` of every projection with gated ranks, in the order of `gates`."""
+        for layer, (inputs, outputs, rank) in zip(self.projections, self._shapes, strict=True):
+            if rank and layer.gate is not None:
                 yield layer, inputs, outputs
+
+    def _masked(self):
+        """Returns the gates over the weights of kernels."""
+        return [layer.gate for layer in self.projections if isinstance(layer, GatedDense)]
 
     @property
     def factorized_parameters(self):
@@ -59,9 +64,8 @@ class KernelSparsity:
             layer.gate.expected_active() * budget.unit_parameters(inputs, outputs)
             for layer, inputs, outputs in self.gated()
         ]
-        return (
-            tf.add_n(gated) + self._fixed_parameters() if gated else float(self._fixed_parameters())
-        )
+        masked = [gate.expected_active() for gate in self._masked()]
+        return tf.add_n([tf.constant(float(self._fixed_parameters())), *gated, *masked])
 
     def expected_sparsity(self):
         """Returns `1 - expected parameters / original parameters`, a scalar."""
@@ -70,6 +74,8 @@ class KernelSparsity:
     def stored_parameters(self):
         """Returns what removal would store under the keep rule, a scalar tensor."""
         total = tf.constant(float(self._fixed_parameters(stored=True)))
+        for gate in self._masked():
+            total += tf.math.count_nonzero(gate.keep(), dtype=tf.float32)
         for layer, inputs, outputs in self.gated():
             kept = tf.reduce_sum(tf.cast(layer.gate.keep(), tf.float32))
             factors = kept * budget.unit_parameters(inputs, outputs)

@@ -9,6 +9,7 @@ import numpy as np
 from flop_tf import budget, factorization, gates
 from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
+from flop_tf.gated_dense import GatedDense
 from flop_tf.projection import ProjectionSpec
 from flop_tf.training import GatedModel
 
@@ -89,11 +90,13 @@ def compact_projection(layer):
     """Folds a projection's gate, drops what the keep rule drops and picks how to store the rest.
 
     Args:
-      layer: a built `FactorizedDense` or `keras.layers.Dense`.
+      layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
 
     Returns:
       `(ProjectionSpec, {name: array})`: factors, or a kernel above the break-even rank.
     """
+    if isinstance(layer, GatedDense):
+        return ProjectionSpec(), {"kernel": (layer.kernel * layer.gate.mask(False)).numpy()}
     if not isinstance(layer, FactorizedDense):
         return ProjectionSpec(), {"kernel": layer.kernel.numpy()}
     if not layer.rank:
@@ -173,7 +176,7 @@ def compact(model):
     compacted = {
         layer.name: compact_projection(layer)
         for layer in model.layers
-        if isinstance(layer, FactorizedDense)
+        if isinstance(layer, FactorizedDense | GatedDense)
     }
 
     def spec(layer):

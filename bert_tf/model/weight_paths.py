@@ -56,12 +56,13 @@ def _norm(path, size):
 def _projection(path, spec, inputs, outputs):
     shapes = {f"{path}.bias": (outputs,)}
     if spec.rank is None:
-        shapes[f"{path}.kernel"] = (inputs, outputs)
+        shapes[f"{path}.kernel"] = gated = (inputs, outputs)
     elif spec.rank:
         shapes[f"{path}.factor_in"] = (inputs, spec.rank)
         shapes[f"{path}.factor_out"] = (spec.rank, outputs)
-        if spec.gate is not None:
-            shapes[f"{path}.gate.{gates.variable_name(spec.gate)}"] = (spec.rank,)
+        gated = (spec.rank,)
+    if spec.gate is not None and spec.rank != 0:
+        shapes[f"{path}.gate.{gates.variable_name(spec.gate)}"] = gated
     return shapes
 
 

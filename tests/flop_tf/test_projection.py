@@ -3,6 +3,7 @@ import pytest
 from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
+from flop_tf.gated_dense import GatedDense
 from flop_tf.projection import ProjectionSpec
 
 GATE = gates.serialize(gates.get("hard_concrete", axis=0, seed=3))
@@ -37,11 +38,18 @@ def test_a_spec_is_plain_data():
         ProjectionSpec(3).rank = 2
 
 
+def test_a_dense_one_with_a_gate_is_gated_weight_by_weight():
+    gate = gates.serialize(gates.get("fixed", axis=None))
+    layer = ProjectionSpec(None, gate).make(4, activation="relu", name="query")
+    assert isinstance(layer, GatedDense)
+    assert (layer.units, layer.name, layer.gate.axis) == (4, "query", None)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ((-1,), "`rank` must be None or at least 0, received -1"),
-        ((None, GATE), "`gate` needs a factorized projection, received `rank=None`"),
+        ((3, "fixed"), "`gate` must be None or a serialized gate, received 'fixed'"),
     ],
 )
 def test_specs_that_make_no_sense(arguments, message):
