@@ -16,12 +16,11 @@ import shutil
 
 import safetensors.numpy
 
-from bert_tf import files
 from bert_tf.checkpoints import read_source
 from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model import heads, model_info, weight_paths
 from bert_tf.model.weight_paths import HEAD, POOLER, expected_shapes
-from flop_tf import surgery
+from flop_tf import files, surgery
 
 #: Written last: a folder with it is complete.
 INFO_FILE = "info.json"

@@ -4,7 +4,7 @@ from flop_tf.factorized import FactorizedDense
 from flop_tf.gates import Gate, HardConcrete
 from flop_tf.importance import order_gates, rank_importance
 from flop_tf.lagrangian import Lagrangian
-from flop_tf.optimizers import BertAdam
+from flop_tf.optimizers import BertAdam, BertAdamax
 from flop_tf.projection import ProjectionSpec
 from flop_tf.sparsity import KernelSparsity
 from flop_tf.surgery import compact, factorize
@@ -12,6 +12,7 @@ from flop_tf.training import FixGates, GatedModel
 
 __all__ = [
     "BertAdam",
+    "BertAdamax",
     "FactorizedDense",
     "FixGates",
     "Gate",

@@ -1,4 +1,4 @@
-"""Adam as BERT and FLOP use it: without bias correction, one fused kernel a variable."""
+"""Adam and Adamax as BERT uses them: without bias correction, one fused kernel a variable."""
 
 import tensorflow as tf
 
@@ -79,3 +79,56 @@ class BertAdam(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
         }
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class BertAdamax(BertAdam):
+    """Adamax without bias correction, with decoupled weight decay, as MT-DNN trains BERT.
+
+    `m = b1 m + (1 - b1) g`, `u = max(b2 u, |g| + epsilon)`,
+    `x -= lr (m / (u + epsilon) + weight_decay x)`.
+
+    TensorFlow's fused kernel has `v = max(b2 v, |g|)`. With `v = u - epsilon` the formula is
+    `v = max(b2 (v - epsilon (1 - b2) / b2), |g|)`, so that v is lowered a little beforehand, and
+    the kernel adds `2 epsilon` to it.
+
+    Args:
+      learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.
+      beta_1: decay of m. Defaults to .9.
+      beta_2: decay of u. Defaults to .999.
+      epsilon: Defaults to 1e-6.
+      name: of the optimizer.
+      **kwargs: of `keras.optimizers.Optimizer`: `weight_decay`, `global_clipnorm`, ...
+
+    Reference:
+      Adam, arXiv 1412.6980, section 7.1; Multi-Task Deep Neural Networks for Natural Language
+      Understanding, arXiv 1901.11504.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-6,
+        name="BertAdamax",
+        **kwargs,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, name, **kwargs)
+
+    def update_step(self, gradient, variable):
+        """Updates one variable."""
+        index = self._index_dict[self._var_key(variable)]
+        lowered = self.epsilon * (1.0 - self.beta_2) / self.beta_2
+        self._v[index].assign(self._v[index] - tf.constant(lowered, variable.dtype))
+        tf.raw_ops.ResourceApplyAdaMax(
+            var=variable.handle,
+            m=self._m[index].handle,
+            v=self._v[index].handle,
+            beta1_power=tf.zeros([], variable.dtype),
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            beta1=tf.constant(self.beta_1, variable.dtype),
+            beta2=tf.constant(self.beta_2, variable.dtype),
+            epsilon=tf.constant(2.0 * self.epsilon, variable.dtype),
+            grad=tf.convert_to_tensor(gradient),
+        )

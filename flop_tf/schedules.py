@@ -65,6 +65,49 @@ class ConstantWithWarmup(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "warmup_steps": self.warmup_steps}
 
 
+@keras.saving.register_keras_serializable("flop_tf")
+class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """`rate * min(step / warmup, (total - step) / (total - warmup))`, never below 0.
+
+    It rises to the whole rate and falls to 0; the schedule of tf-models decays from the first
+    step on and so stays below the whole rate.
+
+    Args:
+      rate: highest rate, at the end of the warmup.
+      total_steps: steps of the run.
+      warmup_steps: steps of linear growth, in [0, total_steps), may be a fraction. Defaults to 0.
+
+    Raises:
+      ValueError: if `warmup_steps` is out of range.
+    """
+
+    def __init__(self, rate, total_steps, warmup_steps=0):
+        super().__init__()
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                f"Argument `warmup_steps` must be in [0, {total_steps}), received {warmup_steps}."
+            )
+        self.rate = rate
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        """Returns the rate of an update, `step` being the number of updates before it."""
+        step = tf.cast(step, tf.float32)
+        rising = step / max(1.0, self.warmup_steps)
+        falling = (self.total_steps - step) / (self.total_steps - self.warmup_steps)
+        factor = tf.where(step < self.warmup_steps, rising, tf.maximum(falling, 0.0))
+        return self.rate * factor
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            "rate": self.rate,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
 def sparsity_ramp(step, start, target, warmup_steps):
     """Returns the sparsity asked for at `step`.
 

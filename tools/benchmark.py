@@ -20,10 +20,11 @@ from flop_tools import program
 
 from absl import flags, logging
 
-from bert_tf import files, model_dir, plots, timing
+from bert_tf import model_dir, plots, timing
 from bert_tf.model.config import BertConfig
 from bert_tf.serving import latency_table
 from bert_tf.speed import benchmark_process, benchmark_steps, benchmark_table, benchmarking
+from flop_tf import files
 
 FLAGS = flags.FLAGS
 

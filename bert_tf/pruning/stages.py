@@ -5,7 +5,7 @@ import os
 
 from absl import logging
 
-from bert_tf import files, model_dir
+from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
 from bert_tf.data import batching
 from bert_tf.model import model_info
@@ -14,7 +14,7 @@ from bert_tf.pruning import compression, projection_statistics
 from bert_tf.tasks import model_task
 from bert_tf.training import evaluation
 from bert_tf.training.run_data import SMALL_BATCH
-from flop_tf import factorization
+from flop_tf import factorization, files
 from flop_tf.backend import keras
 
 #: Largest difference of the logits at which a compact model still counts as the gated one.

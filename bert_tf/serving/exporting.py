@@ -16,7 +16,7 @@ import shutil
 import numpy as np
 from absl import logging
 
-from bert_tf import files, model_dir, timing
+from bert_tf import model_dir, timing
 from bert_tf.model import model_info
 from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
@@ -30,6 +30,7 @@ from bert_tf.serving import (
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import model_task
+from flop_tf import files
 
 REPORT_FILE = os.path.join("assets.extra", "export.json")
 TABLE_FILE = os.path.join("assets.extra", "latency_table.json")

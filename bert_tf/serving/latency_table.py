@@ -12,9 +12,10 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import files, timing
+from bert_tf import timing
 from bert_tf.model.config import ATTENTION_INPUTS
 from bert_tf.model.layer_norm import LayerNorm
+from flop_tf import files
 from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
 from flop_tf.fused import FusedProjections

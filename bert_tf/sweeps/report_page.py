@@ -6,8 +6,9 @@ import os
 
 import pandas as pd
 
-from bert_tf import files, plots
+from bert_tf import plots
 from bert_tf.sweeps import sweep
+from flop_tf import files
 
 _STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 
-from bert_tf import files
+from flop_tf import files
 
 STATE_FILE = "sweep.json"
 

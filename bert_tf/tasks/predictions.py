@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from bert_tf import files
+from flop_tf import files
 
 
 def write(task, split, ids, logits, directory):

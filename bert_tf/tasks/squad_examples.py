@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from bert_tf import files
+from flop_tf import files
 
 _FORM = "data > paragraphs > context, qas > id, question, answers > text, answer_start"
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 
-from bert_tf import files
+from flop_tf import files
 
 FLAGS_FILE = "run.flags"
 

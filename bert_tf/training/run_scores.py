@@ -6,8 +6,9 @@ import time
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import files, model_dir
+from bert_tf import model_dir
 from bert_tf.training import callbacks, evaluation
+from flop_tf import files
 
 #: Written last; a folder with it holds a finished run.
 RESULTS_FILE = "eval_results.txt"

@@ -6,8 +6,9 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf import files, model_dir
+from bert_tf import model_dir
 from bert_tf.training import evaluation
+from flop_tf import files
 from flop_tf.backend import keras
 
 

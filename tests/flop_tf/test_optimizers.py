@@ -3,9 +3,11 @@ import pytest
 import tensorflow as tf
 
 from flop_tf.backend import keras
-from flop_tf.optimizers import BertAdam
+from flop_tf.optimizers import BertAdam, BertAdamax
+from flop_tf.schedules import LinearWarmupDecay
 
 SHAPES = ([3, 2], [2], [])
+OPTIMIZERS = (BertAdam, BertAdamax)
 
 
 def variables():
@@ -13,33 +15,50 @@ def variables():
     return [tf.Variable(np.float32(rng.normal(size=shape))) for shape in SHAPES]
 
 
-def gradients(step):
+def gradients(step, scale=1.0):
     rng = np.random.default_rng(step + 1)
-    return [np.float32(rng.normal(size=shape)) for shape in SHAPES]
+    return [np.float32(scale * rng.normal(size=shape)) for shape in SHAPES]
 
 
-def reference(steps, rate, decay=0.0, clip=None, epsilon=1e-6, beta_1=0.9, beta_2=0.999):
+def adam(v, g, beta_2, epsilon):
+    """The second moment of Adam and what divides the first."""
+    v = beta_2 * v + (1 - beta_2) * g**2
+    return v, np.sqrt(v) + epsilon
+
+
+def adamax(u, g, beta_2, epsilon):
+    """The norm of Adamax and what divides the first moment."""
+    u = np.maximum(beta_2 * u, np.abs(g) + epsilon)
+    return u, u + epsilon
+
+
+FORMULAS = {BertAdam: adam, BertAdamax: adamax}
+
+
+def reference(
+    formula, steps, rate, decay=0.0, clip=None, epsilon=1e-6, beta_1=0.9, beta_2=0.999, scale=1.0
+):
     """The formula, in float64."""
     x = [v.numpy().astype(np.float64) for v in variables()]
     m, v = [0 * a for a in x], [0 * a for a in x]
     for step in range(steps):
-        g = [a.astype(np.float64) for a in gradients(step)]
+        g = [a.astype(np.float64) for a in gradients(step, scale)]
         if clip is not None:
             norm = np.sqrt(sum(np.sum(a**2) for a in g))
             g = [a * min(1.0, clip / norm) for a in g]
         lr = rate(step) if callable(rate) else rate
         for i in range(len(x)):
             m[i] = beta_1 * m[i] + (1 - beta_1) * g[i]
-            v[i] = beta_2 * v[i] + (1 - beta_2) * g[i] ** 2
-            x[i] = x[i] - lr * (m[i] / (np.sqrt(v[i]) + epsilon) + decay * x[i])
+            v[i], divisor = formula(v[i], g[i], beta_2, epsilon)
+            x[i] = x[i] - lr * (m[i] / divisor + decay * x[i])
     return x
 
 
-def run(optimizer, steps, values=None):
+def run(optimizer, steps, values=None, scale=1.0):
     values = variables() if values is None else values
     start = int(optimizer.iterations)
     for step in range(start, start + steps):
-        grads = [tf.constant(g) for g in gradients(step)]
+        grads = [tf.constant(g) for g in gradients(step, scale)]
         optimizer.apply_gradients(zip(grads, values, strict=True))
     return values
 
@@ -56,10 +75,37 @@ def run(optimizer, steps, values=None):
         ({"global_clipnorm": 1.0, "weight_decay": 0.01}, {"clip": 1.0, "decay": 0.01}),
     ],
 )
-def test_updates_are_the_formula(arguments, expected):
-    values = run(BertAdam(0.02, **arguments), 8)
-    for ours, theirs in zip(values, reference(8, 0.02, **expected), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_updates_are_the_formula(optimizer, arguments, expected):
+    values = run(optimizer(0.02, **arguments), 8)
+    theirs = reference(FORMULAS[optimizer], 8, 0.02, **expected)
+    for value, expected_value in zip(values, theirs, strict=True):
+        np.testing.assert_allclose(value, expected_value, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-6, 1e-8, 0.0])
+def test_gradients_of_the_size_of_epsilon(scale):
+    values = run(BertAdamax(0.02), 30, scale=scale)
+    expected = reference(adamax, 30, 0.02, scale=scale)
+    for ours, theirs in zip(values, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_adamax_of_the_specification(jit):
+    optimizer = BertAdamax(LinearWarmupDecay(0.05, 100, 10), weight_decay=0.01)
+    value = tf.Variable(1.0)
+    optimizer.build([value])
+
+    @tf.function(jit_compile=jit)
+    def step(gradient):
+        optimizer.apply_gradients([(gradient, value)])
+
+    values = []
+    for gradient in (0.5, 0.5, 0.0, 0.5):
+        step(tf.constant(gradient))
+        values.append(float(value))
+    np.testing.assert_allclose(values, [1.0, 0.999, 0.9971884, 0.9932303], atol=1e-6)
 
 
 def test_the_first_step_has_no_bias_correction():
@@ -72,14 +118,15 @@ def test_the_first_step_has_no_bias_correction():
 def test_the_rate_may_be_a_schedule():
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 5, 0.0)
     values = run(BertAdam(schedule), 4)
-    expected = reference(4, lambda step: 0.1 * (1 - step / 5))
+    expected = reference(adam, 4, lambda step: 0.1 * (1 - step / 5))
     for ours, theirs in zip(values, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_weight_decay_can_be_excluded():
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weight_decay_can_be_excluded(optimizer):
     values = [tf.Variable([1.0]), tf.Variable([1.0])]
-    optimizer = BertAdam(0.1, weight_decay=0.5)
+    optimizer = optimizer(0.1, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_list=values[1:])
     optimizer.apply_gradients([(tf.zeros([1]), value) for value in values])
     np.testing.assert_allclose([v.numpy()[0] for v in values], [0.95, 1.0])
@@ -89,9 +136,10 @@ def test_weight_decay_can_be_excluded():
 @pytest.mark.parametrize(
     "clip, rows", [(None, [[1, 3, 1], [0, 0, 4]]), (0.5, [[1, 3, 2], [0, 3, 4]])]
 )
-def test_sparse_gradients_are_dense_ones(clip, rows):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_sparse_gradients_are_dense_ones(optimizer, clip, rows):
     sparse, dense = tf.Variable(tf.ones([5, 2])), tf.Variable(tf.ones([5, 2]))
-    ours, theirs = (BertAdam(0.1, weight_decay=0.01, global_clipnorm=clip) for _ in range(2))
+    ours, theirs = (optimizer(0.1, weight_decay=0.01, global_clipnorm=clip) for _ in range(2))
     for indices in rows:
         slices = tf.IndexedSlices(
             tf.reshape(tf.range(6.0), [3, 2]) - 2, tf.constant(indices), tf.constant([5, 2])
@@ -101,9 +149,10 @@ def test_sparse_gradients_are_dense_ones(clip, rows):
     np.testing.assert_allclose(sparse, dense, atol=1e-6)
 
 
-def test_an_embedding_is_trained_in_a_graph():
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_embedding_is_trained_in_a_graph(optimizer):
     table = tf.Variable(tf.ones([5, 2]))
-    optimizer = BertAdam(0.1)
+    optimizer = optimizer(0.1)
 
     @tf.function
     def step():
@@ -116,12 +165,13 @@ def test_an_embedding_is_trained_in_a_graph():
     np.testing.assert_array_equal(changed, [False, True, False, True, False])
 
 
-def test_slots_and_steps_are_saved(tmp_path):
-    unbroken = run(BertAdam(0.05), 6)
-    optimizer = BertAdam(0.05)
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_slots_and_steps_are_saved(tmp_path, make):
+    unbroken = run(make(0.05), 6)
+    optimizer = make(0.05)
     values = run(optimizer, 3)
     path = tf.train.Checkpoint(optimizer=optimizer, values=values).save(tmp_path / "checkpoint")
-    restored, copies = BertAdam(0.05), variables()
+    restored, copies = make(0.05), variables()
     restored.build(copies)
     tf.train.Checkpoint(optimizer=restored, values=copies).restore(path).assert_consumed()
     assert int(restored.iterations) == 3
@@ -130,7 +180,8 @@ def test_slots_and_steps_are_saved(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_config_holds_every_argument():
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_config_holds_every_argument(make):
     arguments = {
         "learning_rate": 0.3,
         "beta_1": 0.8,
@@ -139,8 +190,8 @@ def test_config_holds_every_argument():
         "weight_decay": 0.02,
         "global_clipnorm": 2.0,
     }
-    optimizer = BertAdam(**arguments)
+    optimizer = make(**arguments)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert isinstance(copy, BertAdam)
+    assert type(copy) is make
     config = copy.get_config()
     assert {key: config[key] for key in arguments} == pytest.approx(arguments)

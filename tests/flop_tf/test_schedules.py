@@ -36,7 +36,34 @@ def test_constant_with_warmup(warmup, rates):
 
 
 @pytest.mark.parametrize(
-    "schedule", [schedules.Noam(5.0, 768, 200), schedules.ConstantWithWarmup(2.0, 3)]
+    "warmup, factors",
+    [
+        (10, {0: 0, 5: 0.5, 10: 1, 55: 0.5, 100: 0, 120: 0}),
+        (0, {0: 1, 25: 0.75, 100: 0}),
+        # A tenth of a run that ten does not divide.
+        (2.5, {0: 0, 1: 0.4, 2: 0.8, 3: 97 / 97.5, 100: 0}),
+    ],
+)
+def test_linear_warmup_and_decay(warmup, factors):
+    schedule = schedules.LinearWarmupDecay(3.0, 100, warmup)
+    rates = {step: float(schedule(tf.constant(step, tf.int64))) for step in factors}
+    assert rates == pytest.approx({step: 3 * factor for step, factor in factors.items()})
+
+
+@pytest.mark.parametrize("warmup", [-1, 100])
+def test_a_warmup_is_shorter_than_the_run(warmup):
+    message = rf"`warmup_steps` must be in \[0, 100\), received {warmup}"
+    with pytest.raises(ValueError, match=message):
+        schedules.LinearWarmupDecay(1.0, 100, warmup)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.Noam(5.0, 768, 200),
+        schedules.ConstantWithWarmup(2.0, 3),
+        schedules.LinearWarmupDecay(2.0, 30, 3),
+    ],
 )
 def test_schedules_save_and_load(schedule):
     data = keras.optimizers.schedules.serialize(schedule)

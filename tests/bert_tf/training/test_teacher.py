@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import bert_tf
-from bert_tf import files
 from bert_tf.data import batching
 from bert_tf.tasks import registry
 from bert_tf.training import evaluation, teacher
+from flop_tf import files
 from flop_tf.backend import keras
 
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from bert_tf import files
+from flop_tf import files
 
 
 def test_replacing(tmp_path):

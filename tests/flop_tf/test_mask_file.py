@@ -1,0 +1,206 @@
+import json
+import os
+import re
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from flop_tf import mask_file
+
+BASE = "ab" * 32
+
+
+def masks(seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = {"heads": (3, 5), "blocks": (3,), "a/kernel": (17, 9), "none": (0, 4), "one": ()}
+    return {name: rng.random(shape) < 0.5 for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "masks.safetensors"
+    mask_file.write(path, masks(), "tickets", BASE, {"seed": 3, "levels": [1, 2.5]})
+    return path
+
+
+def refuses(path, message, **expected):
+    """One sentence that names the file."""
+    with pytest.raises(ValueError, match=message) as caught:
+        mask_file.read(path, **expected)
+    text = str(caught.value)
+    assert str(path) in text and text.endswith(".") and "\n" not in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_written_is_read(tmp_path, seed):
+    provenance = {"task": "rte", "nested": {"none": None, "text": "ü", "list": [1, 0.1, True]}}
+    path = tmp_path / "new" / "masks.safetensors"
+    mask_file.write(path, masks(seed), "lottery", BASE, provenance)
+    saved = mask_file.read(path)
+    assert (saved.method, saved.base, saved.provenance) == ("lottery", BASE, provenance)
+    assert saved.masks.keys() == masks().keys()
+    for name, mask in masks(seed).items():
+        assert saved.masks[name].dtype == bool and saved.masks[name].shape == mask.shape
+        np.testing.assert_array_equal(saved.masks[name], mask)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_no_provenance_is_an_empty_one(path):
+    mask_file.write(path, {}, "tickets", BASE)
+    assert mask_file.read(path) == mask_file.SavedMasks({}, "tickets", BASE, {})
+
+
+def test_what_is_expected_is_accepted(path):
+    shapes = {name: list(mask.shape) for name, mask in masks().items()}
+    assert mask_file.read(path, base=BASE, shapes=shapes).method == "tickets"
+
+
+def test_equal_masks_make_equal_files(path):
+    first = path.read_bytes()
+    shuffled = dict(reversed(masks().items()))
+    mask_file.write(path, shuffled, "tickets", BASE, {"seed": 3, "levels": [1, 2.5]})
+    assert path.read_bytes() == first
+
+
+def test_a_weight_takes_a_bit(path):
+    rng = np.random.default_rng(0)
+    large = {f"encoder/layer_{i}/kernel": rng.random((384, 1536)) < 0.5 for i in range(6)}
+    mask_file.write(path, large, "magnitude", BASE)
+    num_weights = sum(mask.size for mask in large.values())
+    assert path.stat().st_size <= 1.01 * num_weights / 8
+
+
+def test_masks_of_another_model(path):
+    refuses(path, f"of another model: expected the fingerprint {'0' * 64}, rec", base="0" * 64)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"heads": (3, 4)}, r"expected \(3, 4\) for 'heads', received \(3, 5\), 1 in all differ"),
+        ({"pooler": (2,)}, r"expected \(2,\) for 'pooler', received no mask, 1 in all differ"),
+        ({"heads": None}, r"expected no mask for 'heads', received \(3, 5\), 1 in all differ"),
+        ({"one": (1,), "heads": None}, "expected no mask for 'heads', .* 2 in all differ"),
+    ],
+)
+def test_other_names_or_shapes(path, change, message):
+    shapes = {**{name: mask.shape for name, mask in masks().items()}, **change}
+    shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+    refuses(path, f"other names or shapes: {message}", shapes=shapes)
+
+
+def test_truncated_files(path):
+    data = path.read_bytes()
+    for size in (0, 5, 20, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        refuses(path, "must be a mask file, received a damaged or another one: ")
+
+
+def test_changed_bits(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    refuses(path, "is damaged: expected the SHA-256 [0-9a-f]{64}, received another content")
+
+
+@pytest.mark.parametrize("old, new", [(b"tickets", b"tackets"), (b"abab", b"acab")])
+def test_a_changed_header(path, old, new):
+    data = path.read_bytes()
+    assert data.count(old)
+    path.write_bytes(data.replace(old, new, 1))
+    refuses(path, "is damaged: expected the SHA-256")
+
+
+def test_every_changed_byte_is_found(path):
+    data = path.read_bytes()
+    for index in range(0, len(data), 7):
+        path.write_bytes(data[:index] + bytes([data[index] ^ 4]) + data[index + 1 :])
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            mask_file.read(path)
+
+
+def test_foreign_files(path):
+    path.write_bytes(b"PK\x03\x04 an archive and no mask at all")
+    refuses(path, "must be a mask file, received a damaged or another one: ")
+    safetensors.numpy.save_file({"w": np.ones(3)}, path)
+    refuses(path, r"with metadata 'flop_tf.masks', received a safetensors file with metadata \[\]")
+    safetensors.numpy.save_file({"w": np.ones(3)}, path, {"format": "pt"})
+    refuses(path, r"received a safetensors file with metadata \['format'\]; name one that has mas")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "3"])
+def test_a_header_that_is_no_object(path, text):
+    safetensors.numpy.save_file({}, path, {"flop_tf.masks": text})
+    refuses(path, "is damaged: expected a JSON object in its metadata, received '")
+
+
+@pytest.mark.parametrize("header", [{}, {"version": 2}])
+def test_another_version(path, header):
+    safetensors.numpy.save_file({}, path, {"flop_tf.masks": json.dumps(header)})
+    version = header.get("version")
+    refuses(path, f"must be a mask file of version 1, received version {version}; read it with")
+
+
+def test_a_header_without_a_hash(path):
+    safetensors.numpy.save_file({}, path, {"flop_tf.masks": json.dumps({"version": 1})})
+    refuses(path, "is damaged: expected the SHA-256 None")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        mask_file.read(tmp_path / "none.safetensors")
+
+
+def test_masks_that_are_not_boolean(path):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="must have boolean arrays, received float32 for 'heads'"):
+        mask_file.write(path, {"heads": np.ones(3, np.float32)}, "tickets", BASE)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [{"a": np.float32(1)}, {"a": float("nan")}, {"a": (1, 2)}, {1: 2}, [1], {"a": {1}}],
+)
+def test_provenance_that_is_no_json(path, provenance):
+    message = "`provenance` must be a dict that JSON gives back as it is, received"
+    with pytest.raises(ValueError, match=message):
+        mask_file.write(path, masks(), "tickets", BASE, provenance)
+
+
+def weights():
+    rng = np.random.default_rng(0)
+    return {"a": rng.normal(size=[3, 4]).astype(np.float32), "b": np.zeros(2), "c": np.float32(1)}
+
+
+def test_the_fingerprint_does_not_depend_on_order_or_layout():
+    expected = mask_file.fingerprint(weights())
+    assert re.fullmatch("[0-9a-f]{64}", expected)
+    assert mask_file.fingerprint(dict(reversed(weights().items()))) == expected
+    columns = {**weights(), "a": np.asfortranarray(weights()["a"])}
+    assert mask_file.fingerprint(columns) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": weights()["a"].T},
+        {"a": weights()["a"].reshape(4, 3)},
+        {"a": weights()["a"] + 1e-3},
+        {"b": np.zeros(2, np.int64)},
+        {"b": np.zeros([2, 1])},
+        {"c": np.float32([1])},
+        {"c": ml_dtypes.bfloat16(1)},
+        {"d": np.zeros(0)},
+        {"a": weights()["b"], "b": weights()["a"]},
+    ],
+)
+def test_the_fingerprint_tells_models_apart(change):
+    expected = mask_file.fingerprint(weights())
+    assert mask_file.fingerprint({**weights(), **change}) != expected
+
+
+def test_the_fingerprint_takes_numbers_only():
+    with pytest.raises(ValueError, match="must have arrays of numbers, received object for 'a'"):
+        mask_file.fingerprint({"a": np.array([None])})
