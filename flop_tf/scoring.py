@@ -10,8 +10,11 @@ import numpy as np
 _TINY_NORM = 1e-20
 
 
-def mean_importance(batch_scores, accumulate=False):
+def mean_importance(batch_scores, sizes=None, accumulate=False):
     """Returns the mean absolute score over batches, `I = 1/T sum_t |s_t|`.
+
+    With sizes B_t it is `sum_t B_t |s_t| / sum_t B_t`, which for scores of single tokens or
+    examples does not depend on how the examples lie in batches.
 
     With `accumulate` it is `1/T sum_t |sum_{j<=t} s_j|`, what the programs of both papers compute:
     they never clear the gradients, so early batches count most and the order of batches matters.
@@ -20,6 +23,8 @@ def mean_importance(batch_scores, accumulate=False):
     Args:
       batch_scores: s, array `[T, ...]`: a score for each of T batches, signed where it is the
         gradient of a whole batch.
+      sizes: B, the examples of each batch; None counts all batches alike. `accumulate` does so
+        in any case.
       accumulate: whether to repeat the papers' programs. Defaults to False.
 
     Returns:
@@ -39,8 +44,8 @@ def mean_importance(batch_scores, accumulate=False):
             f"shape {scores.shape}."
         )
     if accumulate:
-        scores = np.cumsum(scores, axis=0)
-    return np.abs(scores).mean(axis=0)
+        return np.abs(np.cumsum(scores, axis=0)).mean(axis=0)
+    return np.average(np.abs(scores), axis=0, weights=sizes)
 
 
 def normalize_by_layer(scores):

@@ -6,6 +6,7 @@ K batches, B_k examples in batch k, U units of a gate.
 import numpy as np
 import tensorflow as tf
 
+from flop_tf import scoring
 from flop_tf.gates import Importance
 
 
@@ -59,7 +60,7 @@ class UnitImportance:
             raise ValueError("Argument `dataset` must have at least one batch, received none.")
         by_gate = [np.stack(batches) for batches in zip(*scores, strict=True)]
         reduced = [
-            mean_importance(values, sizes if gate.reducer != "batch" else None, accumulate)
+            scoring.mean_importance(values, sizes if gate.reducer != "batch" else None, accumulate)
             for gate, values in zip(self.gates, by_gate, strict=True)
         ]
         return reduced, outputs
@@ -71,20 +72,3 @@ class UnitImportance:
             outputs = self._model(x, training=False)
             loss = self._loss(y, outputs)
         return tape.gradient(loss, values), outputs
-
-
-def mean_importance(scores, sizes=None, accumulate=False):
-    """Returns the importance of units from their scores in every batch.
-
-    Args:
-      scores: s, `[K, U]`.
-      sizes: B_k, examples in each batch, the weights of the mean; None counts batches alike.
-      accumulate: see `UnitImportance.measure`; sizes do not matter then.
-
-    Returns:
-      `[U]`: `sum_k B_k |s_k| / sum_k B_k`, or `mean_k |sum_{j <= k} s_j|`.
-    """
-    scores = np.asarray(scores, np.float64)
-    if accumulate:
-        return np.abs(np.cumsum(scores, axis=0)).mean(axis=0)
-    return np.average(np.abs(scores), axis=0, weights=sizes)

@@ -6,7 +6,7 @@ from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.gates import importance
 from flop_tf.training import GatedModel
-from flop_tf.unit_importance import UnitImportance, mean_importance
+from flop_tf.unit_importance import UnitImportance
 
 # Vector C5 of the specification: [B, H, T, D].
 CONTEXT = [
@@ -116,19 +116,6 @@ def test_masks_change_without_another_trace_and_outputs_come_back():
     _, masked = pass_.measure(batches(x, y, 5))
     assert np.abs(np.concatenate(masked) - np.concatenate(outputs)).max() > 1e-3
     assert pass_._step.experimental_get_tracing_count() == traces
-
-
-def test_accumulation_of_the_originals():
-    """Vector C6: super tickets' scores of tokens, then the lottery's signed ones of batches."""
-    assert mean_importance([[1], [2], [3]], accumulate=True) == pytest.approx(10 / 3)
-    assert mean_importance([[3], [2], [1]], accumulate=True) == pytest.approx(14 / 3)
-    assert mean_importance([[1], [2], [3]]) == pytest.approx(2)
-    # The lottery sums up over the batches instead of taking the mean.
-    assert 3 * mean_importance([[1], [-2], [0.5]], accumulate=True) == pytest.approx(2.5)
-    assert 3 * mean_importance([[1], [-2], [0.5]]) == pytest.approx(3.5)
-    assert 3 * mean_importance([[0.2]] * 3, accumulate=True) == pytest.approx(1.2)
-    assert 3 * mean_importance([[0.2]] * 3) == pytest.approx(0.6)
-    assert mean_importance([[1], [4]], sizes=[2, 1]) == pytest.approx(2)
 
 
 def test_accumulation_is_an_option_of_the_pass():
