@@ -17,11 +17,6 @@ SEEDS = range(3)
         ([0.2, 0.2, 0.2], 0.6 / 3, 1.2 / 3),
     ],
 )
-def test_sizes_weigh_the_batches():
-    assert scoring.mean_importance([[1.0], [4.0]], sizes=[2, 1]) == pytest.approx([2])
-    assert scoring.mean_importance([[1.0], [4.0]], sizes=[2, 1], accumulate=True) == [3]
-
-
 def test_means_of_the_specification(batches, mean, accumulated):
     assert scoring.mean_importance(batches) == pytest.approx(mean)
     assert scoring.mean_importance(batches, accumulate=True) == pytest.approx(accumulated)
@@ -96,3 +91,8 @@ def test_scores_that_are_refused(function, name):
         ValueError, match=f"`{name}` must be finite, received 2 NaN or infinite values of 3"
     ):
         function([np.nan, 1, np.inf])
+
+
+def test_sizes_weigh_the_batches():
+    assert scoring.mean_importance([[1.0], [4.0]], sizes=[2, 1]) == pytest.approx([2])
+    assert scoring.mean_importance([[1.0], [4.0]], sizes=[2, 1], accumulate=True) == [3]
