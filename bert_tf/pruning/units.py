@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 
+from bert_tf.model import weight_paths
 from bert_tf.model.config import ATTENTION_INPUTS, UNITS
 from flop_tf import gates
 
@@ -112,8 +113,8 @@ class _Block:
         (value,) = values
         self._replace("ffn")
         if value > 0:
-            for part in ("kernel", "factor_out", "bias"):
-                if (path := f"{self.path}.ffn_out.{part}") in self.weights:
+            for path in self._parts("ffn_out", "kernel", "factor_out", "bias"):
+                if not weight_paths.of_gate(path):
                     self.weights[path] = self.weights[path] * value
             return
         self._replace("neurons", intermediate_size=0, has_ffn=False)
@@ -131,9 +132,8 @@ class _Block:
         if not len(kept):
             self._drop(name)
             return
-        for part in ("kernel", "factor_out", "bias"):
-            if (path := f"{self.path}.{name}.{part}") in self.weights:
-                self.weights[path] = self.weights[path][..., kept]
+        for path in self._parts(name, "kernel", "factor_out", "bias"):
+            self.weights[path] = self.weights[path][..., kept]
 
     def _keep_inputs(self, name, kept, scale):
         if not len(kept):
@@ -141,9 +141,17 @@ class _Block:
             self._drop(name)
             self.weights[f"{self.path}.{name}.bias"] = bias
             return
-        for part in ("kernel", "factor_in"):
-            if (path := f"{self.path}.{name}.{part}") in self.weights:
-                self.weights[path] = self.weights[path][kept] * scale[:, np.newaxis]
+        for path in self._parts(name, "kernel", "factor_in"):
+            self.weights[path] = self.weights[path][kept]
+            if not weight_paths.of_gate(path):
+                self.weights[path] = self.weights[path] * scale[:, np.newaxis]
+
+    def _parts(self, name, *parts):
+        """Returns the paths of weights of a projection, and of the gate over its kernel."""
+        owner = f"{self.path}.{name}"
+        gate = [path for path in self.weights if path.startswith(f"{owner}.gate.")]
+        over_kernel = [path for path in gate if self.weights[path].ndim == 2]
+        return [path for part in parts if (path := f"{owner}.{part}") in self.weights] + over_kernel
 
     def _drop(self, name):
         self._forget(name)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
-from bert_tf.pruning import compression
+from bert_tf.pruning import compression, masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
 from bert_tf.training.run_checkpoints import RunCheckpoints
@@ -59,6 +59,8 @@ class _Run:
             options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
         )
         tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        if options.mask:
+            source = masks.apply(source, masks.load(options.mask, source.config).masks)
         self.task = registry.get(
             options.task_name,
             data_dir=options.data_dir,

@@ -30,6 +30,7 @@ class FinetuneOptions:
     tfds: str = option("", "Data set of TensorFlow Datasets instead, such as glue/sst2.")
     init_checkpoint: str = option("", "BERT to start from: folder or checkpoint, any format.")
     output_dir: str = option("", "Folder for the model, checkpoints and TensorBoard files.")
+    mask: str = option("", "Mask file: what it removes is gone, weights that it masks stay 0.")
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
     vocab_file: str = option("", "Vocabulary, if it does not lie beside the checkpoint.")
     do_lower_case: bool = option(None, "Uncased vocabulary; taken from the checkpoint, or true.")
