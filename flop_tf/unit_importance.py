@@ -29,7 +29,7 @@ class UnitImportance:
         if not self.gates:
             raise ValueError("Argument `model` must have Importance gates, received one without.")
         self._model, self._loss = model, loss
-        self._step = tf.function(self._measure, reduce_retracing=True)
+        self._step = None
 
     def measure(self, dataset, accumulate=False):
         """Returns `(importance, outputs)` of one pass over a data set.
@@ -40,7 +40,7 @@ class UnitImportance:
         `mean_k |s_k|` for "batch".
 
         Args:
-          dataset: `tf.data.Dataset` of batches `(x, y, ...)`.
+          dataset: `tf.data.Dataset` of batches `(x, y, ...)`, of one kind at every call.
           accumulate: as the originals compute it, who never clear a gradient:
             `mean_k |sum_{j <= k} s_j|`, which depends on the order of the batches.
 
@@ -50,6 +50,10 @@ class UnitImportance:
         Raises:
           ValueError: if the dataset has no batch.
         """
+        if self._step is None:
+            # A `tf.data.Dataset` says beforehand what its batches may look like: one trace for all.
+            spec = getattr(dataset, "element_spec", None)
+            self._step = tf.function(self._measure, input_signature=spec and spec[:2])
         scores, sizes, outputs = [], [], []
         for x, y, *_ in dataset:
             found, predicted = self._step(x, y)

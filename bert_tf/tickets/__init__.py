@@ -1,0 +1,1 @@
+"""Tickets: subnetworks of heads, FFNs, neurons and weights, found and trained anew."""

@@ -1,0 +1,53 @@
+"""The file of importances: scores of units by path, and how they were measured."""
+
+import json
+
+import numpy as np
+
+from bert_tf.pruning import masks, units
+from flop_tf import files
+
+
+def save(path, config, importance, **provenance):
+    """Writes a JSON file.
+
+    Args:
+      path: of the file.
+      config: the `BertConfig` of the model that was measured.
+      importance: dict of float arrays by path.
+      **provenance: plain data: model, data, reducer, examples, ...
+    """
+    data = {
+        "model": masks.identity(config),
+        **provenance,
+        "importance": {name: array.tolist() for name, array in importance.items()},
+    }
+    files.write_json(path, data)
+
+
+def load(path, config):
+    """Returns the importances of a file, a dict of float64 arrays by path, and its provenance.
+
+    Args:
+      path: of the file.
+      config: the `BertConfig` of the model that they must fit.
+
+    Raises:
+      ValueError: if it is no such file or of another model.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = dict(json.load(file))
+        importance = {
+            name: np.asarray(values, np.float64) for name, values in data.pop("importance").items()
+        }
+        model = data.pop("model")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"The file {path!r} is no file of importances: {error!r}.") from error
+    if model != masks.identity(config):
+        raise ValueError(
+            f"The file {path!r} has importances of another model: expected "
+            f"{masks.identity(config)}, received {model}; measure this one."
+        )
+    units.check_mask(config, importance)
+    return importance, data
