@@ -8,6 +8,7 @@ TOOLS = (
     "export",
     "factorize",
     "fetch_minilm",
+    "find_tickets",
     "finetune",
     "make_demo_task",
     "remove_mask",

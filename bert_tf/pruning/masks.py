@@ -10,6 +10,7 @@ import json
 
 import numpy as np
 
+from bert_tf.model import model_info
 from bert_tf.model.weight_paths import expected_shapes
 from bert_tf.pruning import units
 from flop_tf import ProjectionSpec, gates, mask_file
@@ -90,6 +91,21 @@ def kernels(source):
     paths = [f"blocks.{index}.{name}{_KERNEL}" for index, name, *_ in source.config.projections()]
     found = {path: source.weights.get(f"encoder.{path}") for path in paths}
     return {path: kernel for path, kernel in found.items() if kernel is not None}
+
+
+def num_parameters(config, mask):
+    """Returns the parameters of a model under a mask, those of weights that are 0 left out.
+
+    Args:
+      config: the `BertConfig` of the model.
+      mask: dict of boolean arrays by path.
+    """
+    zeros = sum(
+        kept.size - np.count_nonzero(kept) for p, kept in mask.items() if p.endswith(_KERNEL)
+    )
+    values = {path: kept for path, kept in mask.items() if not path.endswith(_KERNEL)}
+    config, _ = units.remove(config, {}, values)
+    return int(model_info.num_parameters(config) - zeros)
 
 
 def _mask_kernels(source, mask):

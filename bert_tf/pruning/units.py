@@ -57,6 +57,26 @@ def check_mask(config, mask):
             )
 
 
+def by_kind(importance):
+    """Returns arrays by path as arrays by kind: `[L, U]` of heads and neurons, `[L]` of FFNs."""
+    found = {}
+    for kind in UNITS:
+        rows = [array for path, array in importance.items() if path.endswith(f".{kind}")]
+        if rows:
+            found[kind] = np.concatenate(rows) if kind == "ffn" else np.stack(rows)
+    return found
+
+
+def by_path(mask, kinds=UNITS):
+    """Returns a mask by kind, as of `by_kind`, as one by path."""
+    return {
+        f"blocks.{index}.{kind}": np.atleast_1d(row)
+        for kind, rows in mask.items()
+        if kind in kinds
+        for index, row in enumerate(rows)
+    }
+
+
 def remove(config, weights, values):
     """Returns a model without the units whose value is 0, those left scaled by their values.
 
@@ -137,9 +157,10 @@ class _Block:
 
     def _keep_inputs(self, name, kept, scale):
         if not len(kept):
-            bias = self.weights[f"{self.path}.{name}.bias"]
+            path = f"{self.path}.{name}.bias"
+            bias = {path: self.weights[path]} if path in self.weights else {}
             self._drop(name)
-            self.weights[f"{self.path}.{name}.bias"] = bias
+            self.weights |= bias
             return
         for path in self._parts(name, "kernel", "factor_in"):
             self.weights[path] = self.weights[path][kept]

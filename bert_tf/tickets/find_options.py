@@ -1,0 +1,137 @@
+"""Every setting of a search for tickets, with its default and one line of help."""
+
+import dataclasses
+
+from bert_tf.model.config import PROJECTIONS, UNITS
+from bert_tf.training.options import option
+from flop_tf import scoring
+from flop_tf.gates import importance
+
+METHODS = ("super", "lottery", "magnitude")
+
+#: How importances are made comparable, by name.
+NORMALIZATIONS = {
+    "none": (),
+    "layer": (scoring.normalize_by_layer,),
+    "global": (scoring.normalize_globally,),
+    "layer,global": (scoring.normalize_by_layer, scoring.normalize_globally),
+}
+
+# What the papers do, by method.
+_REDUCERS = {"super": "token", "lottery": "batch"}
+_NORMALIZATIONS = {"super": "layer", "lottery": "layer,global"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FindOptions:
+    """Settings of `bert_tf.tickets.finding.find`.
+
+    Raises:
+      ValueError: if a value is out of range.
+    """
+
+    model_dir: str = option("", "Fine-tuned BERT, dense.")
+    output_dir: str = option("", "Folder for masks and importances.")
+    task_name: str = option("", "Task; that of the model.")
+    data_dir: str = option("", "Its folder; that of the model.")
+    method: str = option("super", "What to look for.", METHODS)
+    units: str = option("heads,ffn", "What to prune, with commas: heads, ffn, neurons.")
+    split: str = option("", "Examples to measure and score: train of super, else dev.")
+    examples: int = option(0, "Uses only the first N of them; 0 is all.")
+    reducer: str = option(
+        "",
+        "What importance is summed over before its absolute value; token of super, else batch.",
+        ("", *importance.REDUCERS),
+    )
+    accumulate: bool = option(False, "Importances as the originals: no gradient is ever cleared.")
+    normalize: str = option(
+        "",
+        "How importances are made comparable; layer of super, else layer,global.",
+        ("", *NORMALIZATIONS),
+    )
+    percents: str = option("10,20,30,40,50,60,70,80", "Of super: levels, percent of the heads.")
+    head_counts: str = option("", "Of super: heads to remove at each level instead.")
+    ffn_counts: str = option("", "Of super: FFNs to remove at each level.")
+    min_heads: int = option(1, "Of super: heads that each layer keeps.")
+    threshold: float = option(0.9, "Of a search: share of the whole model's score to keep.")
+    amount: float = option(0.1, "Of a search: share of heads or weights that go in one step.")
+    max_steps: int = option(9, "Of magnitude: steps at most.")
+    of_total: bool = option(False, "Of magnitude: a step takes that share of all weights.")
+    include: str = option("", "Of magnitude: projections with commas, such as query,ffn_in; all.")
+    batch_size: int = option(32, "Examples a batch.")
+    max_seq_length: int = option(None, "Longest input in WordPieces; that of the training.")
+    seed: int = option(0, "Of random tickets.")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), field.metadata["choices"]
+            if choices and value not in choices:
+                raise ValueError(
+                    f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
+                    f"received {value!r}."
+                )
+        for name in ("model_dir", "output_dir"):
+            if not getattr(self, name):
+                raise ValueError(f"Argument `{name}` is needed, received nothing.")
+        if not self.kinds or set(self.kinds) - set(UNITS):
+            raise ValueError(
+                f"Argument `units` must name some of {', '.join(UNITS)}, received {self.units!r}."
+            )
+        if "neurons" in self.kinds and (len(self.kinds) > 1 or self.method == "lottery"):
+            raise ValueError(
+                "Argument `units` must name neurons alone, with the method super, received "
+                f"{self.units!r} and the method {self.method}."
+            )
+        if unknown := set(self._included) - set(PROJECTIONS):
+            raise ValueError(
+                f"Argument `include` must name some of {', '.join(PROJECTIONS)}, received "
+                f"{sorted(unknown)}."
+            )
+        for name, least in (("examples", 0), ("batch_size", 1), ("max_steps", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"Argument `{name}` must be at least {least}, received {getattr(self, name)}."
+                )
+
+    @property
+    def kinds(self):
+        """The names in `units`."""
+        return _names(self.units)
+
+    @property
+    def _included(self):
+        return _names(self.include) or PROJECTIONS
+
+    def includes(self, path):
+        """Returns whether the weights of a path, such as `blocks.0.query.kernel`, may go."""
+        return path.split(".")[-2] in self._included
+
+    @property
+    def reducer_name(self):
+        """The reducer that is asked for, or that of the method."""
+        return self.reducer or _REDUCERS[self.method]
+
+    def normalized(self, importance):
+        """Returns importances by kind, made comparable as it is asked for."""
+        name = self.normalize or _NORMALIZATIONS[self.method]
+        for normalize in NORMALIZATIONS[name]:
+            importance = {kind: normalize(scores) for kind, scores in importance.items()}
+        return importance
+
+    def numbers(self, name, kind=float):
+        """Returns the numbers of an option that is text, in a list.
+
+        Raises:
+          ValueError: if one of them is none.
+        """
+        text = getattr(self, name)
+        try:
+            return [kind(one) for one in text.split(",") if one.strip()]
+        except ValueError as error:
+            raise ValueError(
+                f"Argument `{name}` must be numbers with commas between them, received {text!r}."
+            ) from error
+
+
+def _names(text):
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,122 @@
+"""Finds tickets in a fine-tuned BERT: masks of its units or weights, a file for each.
+
+| method | finds |
+|---|---|
+| `super` | winning, losing and random tickets at levels of sparsity, by importance, in one shot |
+| `lottery` | the smallest subnetwork whose score stays above a threshold, by importance |
+| `magnitude` | the same for single weights, by magnitude |
+"""
+
+import os
+
+from bert_tf import model_dir
+from bert_tf.checkpoints import read_source
+from bert_tf.model import model_info
+from bert_tf.pruning import masks
+from bert_tf.tasks import model_task
+from bert_tf.tickets import one_shot, searches
+from bert_tf.tickets.measured_bert import MeasuredBert
+from flop_tf import files
+
+#: Written last: what was found, with a file for each.
+TICKETS_FILE = "tickets.json"
+
+# Functions of a `Finder`, by the name of the method.
+_METHODS = {
+    "super": one_shot.levels,
+    "lottery": searches.lottery,
+    "magnitude": searches.largest_weights,
+}
+
+
+def find(options, tfds=""):
+    """Finds the tickets of a model and writes their masks.
+
+    Args:
+      options: `FindOptions`.
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`.
+
+    Returns:
+      What `tickets.json` holds.
+
+    Raises:
+      ValueError: if the model, its data or an option do not fit.
+    """
+    finder = Finder(options, tfds)
+    tickets = _METHODS[options.method](finder)
+    identity = masks.identity(finder.source.config)
+    data = {"method": options.method, "model": identity, **finder.about, "tickets": tickets}
+    files.write_json(os.path.join(options.output_dir, TICKETS_FILE), data)
+    return data
+
+
+class Finder:
+    """A model, its examples and the folder for what is found.
+
+    Attributes:
+      options: `FindOptions`.
+      source: the model.
+      task: its `Task`.
+      encoded: the examples to measure and score.
+      about: where tickets come from, plain data.
+    """
+
+    def __init__(self, options, tfds):
+        self.options = options
+        info = model_dir.load_info(options.model_dir)
+        self.source = read_source(options.model_dir)
+        if self.source.config != self.source.config.dense:
+            raise ValueError(
+                f"Tickets are found in dense models, but the one in {options.model_dir!r} is "
+                f"{info.get('stage', model_info.stage(self.source.config))}."
+            )
+        self.task, data_dir = model_task.find_task(info, options.task_name, options.data_dir, tfds)
+        split = options.split or ("train" if options.method == "super" else self.task.dev_splits[0])
+        length = model_task.longest(
+            options.max_seq_length, info, self.source.config, self.task.default_seq_length
+        )
+        examples = self.task.read(data_dir, split)
+        if options.examples:
+            examples = examples.take(range(min(options.examples, len(examples))))
+        tokenizer = model_dir.load_tokenizer(options.model_dir)
+        self.encoded = self.task.encode(examples, tokenizer, length)
+        self.about = {
+            "model_dir": os.path.abspath(options.model_dir),
+            "task": self.task.to_dict(),
+            "split": split,
+            "examples": len(examples),
+        }
+
+    def measured(self):
+        """Returns the model with gates that measure."""
+        options = self.options
+        return MeasuredBert(
+            self.source, self.task, options.kinds, options.reducer_name, options.batch_size
+        )
+
+    def path(self, name):
+        """Returns the path of a file."""
+        return os.path.join(self.options.output_dir, name)
+
+    def write(self, name, kind, mask, removed):
+        """Writes the file of a mask and returns what it is, plain data.
+
+        Args:
+          name: of the file.
+          kind: of the ticket: winning, random, good, ...
+          mask: dict of boolean arrays by path.
+          removed: how many units or weights went, plain data.
+        """
+        config = self.source.config
+        file = os.path.join("masks", f"{name}.safetensors")
+        method = f"{self.options.method}: {kind}"
+        masks.save(self.path(file), config, mask, method, **self.about, seed=self.options.seed)
+        count = masks.num_parameters(config, mask)
+        return {
+            "name": name,
+            "kind": kind,
+            "file": file,
+            "removed": removed,
+            "parameters": count,
+            "share_of_parameters": count / model_info.num_parameters(config),
+        }
