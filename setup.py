@@ -70,5 +70,11 @@ setuptools.setup(
             # It runs LiteRT files; TensorFlow's own interpreter is about to go.
             "ai-edge-litert>=1.2,<3",
         ],
+        "analysis": [
+            # Cochran's Q and Fleiss' kappa of masks; from this release on NumPy 2 is supported.
+            "statsmodels>=0.14.2,<0.16",
+            # Krippendorff's alpha, which statsmodels has not.
+            "krippendorff>=0.8,<1",
+        ],
     },
 )
