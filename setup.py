@@ -71,8 +71,8 @@ setuptools.setup(
             "ai-edge-litert>=1.2,<3",
         ],
         "analysis": [
-            # Cochran's Q and Fleiss' kappa of masks; from this release on NumPy 2 is supported.
-            "statsmodels>=0.14.2,<0.16",
+            # Cochran's Q and Fleiss' kappa of masks; from this release on it imports beside SciPy 1.16.
+            "statsmodels>=0.14.5,<0.16",
             # Krippendorff's alpha, which statsmodels has not.
             "krippendorff>=0.8,<1",
         ],

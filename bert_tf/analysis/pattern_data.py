@@ -1,6 +1,7 @@
 """Attention maps and their labels, as files and as inputs of the pattern classifier."""
 
 import os
+import zipfile
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def read_maps(path):
         else:
             with np.load(path) as file:
                 arrays = dict(file)
-    except (OSError, ValueError, EOFError, TypeError) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"The maps {str(path)!r} cannot be read: {error}.") from error
     if not arrays:
         raise ValueError(f"The maps {str(path)!r} must be .npy files, received none.")

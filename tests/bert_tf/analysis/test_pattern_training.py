@@ -16,8 +16,7 @@ def test_patterns_are_learned(labelled_maps, tmp_path):
     assert {report[label]["support"] for label in classifier.labels} <= {7, 8}
     assert report["macro avg"]["support"] == 36
     found = classifier.classify(maps)
-    accuracy = np.mean([classifier.labels[i] == label for i, label in zip(found, labels)])
-    assert accuracy > 0.9
+    assert np.mean(np.array(classifier.labels)[found] == labels) > 0.9
     pattern_classifier.save(classifier, tmp_path / "saved")
     loaded = pattern_classifier.load(tmp_path / "saved")
     np.testing.assert_array_equal(loaded.classify(maps), found)
@@ -28,14 +27,12 @@ def test_the_same_seed_gives_the_same_classifier():
     labels = ["block", "other"] * 10
     settings = {"epochs": 2, "batch_size": 4}
 
-    def weights(seed):
-        classifier, _ = pattern_training.train(maps, labels, seed=seed, **settings)
+    def weights():
+        classifier, _ = pattern_training.train(maps, labels, seed=1, **settings)
         assert classifier.network.input_shape == (None, 32, 32, 1)
         return np.concatenate([np.ravel(each) for each in classifier.network.get_weights()])
 
-    first = weights(1)
-    np.testing.assert_array_equal(first, weights(1))
-    assert (first != weights(2)).any()
+    np.testing.assert_array_equal(weights(), weights())
 
 
 def test_the_last_of_the_best_epochs_is_kept():
