@@ -8,14 +8,14 @@ import numpy as np
 from bert_tf.analysis import mask_agreement, subnetwork_size, survival
 
 #: What a mask is of, and its number of axes: heads `[L, N]`, FFN blocks `[L]`.
-COMPONENTS = {"heads": 2, "ffns": 1}
+COMPONENTS = {"heads": 2, "ffn": 1}
 
 
 def summarize(masks, config=None):
     """Summarizes the masks of subnetworks.
 
     Args:
-      masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffns": bool [L]}`, true
+      masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`, true
         where kept.
       config: the `BertConfig` of the whole model, or None: then there are no sizes.
 
@@ -100,7 +100,7 @@ def _sizes(masks, config):
     """Yields the size of every subnetwork."""
     for task, seeds in masks.items():
         for seed, mask in seeds.items():
-            small = subnetwork_size.config_of_masks(config, mask["heads"], mask["ffns"])
+            small = subnetwork_size.config_of_masks(config, mask["heads"], mask["ffn"])
             yield {"task": task, "seed": seed, **subnetwork_size.sizes(small, config)}
 
 

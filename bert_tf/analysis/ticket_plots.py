@@ -11,12 +11,12 @@ from bert_tf import plots
 _COLORS = {"winning": "C2", "random": "C1", "losing": "C3"}
 
 
-def survival_heatmap(heads, ffns, label="tasks"):
+def survival_heatmap(heads, ffn, label="tasks"):
     """Returns a picture of how often heads and FFN blocks survive, mean above deviation.
 
     Args:
       heads: `(mean [L, N], deviation [L, N] or None)`, as of `bert_tf.analysis.survival`.
-      ffns: `(mean [L], deviation [L] or None)`.
+      ffn: `(mean [L], deviation [L] or None)`.
       label: what is counted.
     """
     rows, columns = np.shape(heads[0])
@@ -25,11 +25,9 @@ def survival_heatmap(heads, ffns, label="tasks"):
     )
     left, right = figure.subplots(1, 2, width_ratios=[columns, 1.5])
     # One scale, so that the two panels can be compared.
-    most = max(np.max(heads[0]), np.max(ffns[0]), 1e-9)
+    most = max(np.max(heads[0]), np.max(ffn[0]), 1e-9)
     image = _grid(left, *heads, most)
-    _grid(
-        right, *(None if values is None else np.reshape(values, [-1, 1]) for values in ffns), most
-    )
+    _grid(right, *(None if values is None else np.reshape(values, [-1, 1]) for values in ffn), most)
     left.set_xlabel("head")
     left.set_ylabel("layer")
     right.set_xlabel("FFN")

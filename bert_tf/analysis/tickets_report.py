@@ -25,7 +25,7 @@ def gather(masks, points, *, config=None, baselines=None, patterns=None, metrics
     """Gathers masks and scores.
 
     Args:
-      masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffns": bool [L]}`.
+      masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`.
       points: list of scores, see `bert_tf.analysis.phase_curves.curves`.
       config: the `BertConfig` of the whole model, for the sizes of the masks; or None.
       baselines: dict of float by task, what labels alone score, or None.
@@ -202,11 +202,11 @@ def _pictures(report):
     for task in dict.fromkeys(row["task"] for row in report["curves"]):
         yield pages.picture(f"{task}: score against weights left", _curve_plot(report, task))
     if between := report["between_tasks"]:
-        heads, ffns = (
+        heads, ffn = (
             (found["survival"]["mean"], found["survival"]["deviation"])
-            for found in (between["heads"], between["ffns"])
+            for found in (between["heads"], between["ffn"])
         )
-        yield pages.picture("Survival over tasks", ticket_plots.survival_heatmap(heads, ffns))
+        yield pages.picture("Survival over tasks", ticket_plots.survival_heatmap(heads, ffn))
     for component, found in between.items():
         overlap = (found["overlap"][name] for name in ("mean", "deviation"))
         plot = ticket_plots.matrix(found["tasks"], *overlap, "components of both")

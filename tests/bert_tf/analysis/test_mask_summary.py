@@ -20,7 +20,7 @@ CONFIG = BertConfig(
 
 
 def mask(generator):
-    return {"heads": generator.random([3, 2]) < 0.6, "ffns": generator.random([3]) < 0.6}
+    return {"heads": generator.random([3, 2]) < 0.6, "ffn": generator.random([3]) < 0.6}
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_within_a_task(masks):
     found = mask_summary.summarize(masks)
     kinds = [(row["task"], row["component"], row["seeds"]) for row in found["agreement"]]
     assert kinds == [
-        *(("RTE", component, [1, 2, 3]) for component in ("heads", "ffns")),
-        *(("SST-2", component, [2, 3, 4]) for component in ("heads", "ffns")),
+        *(("RTE", component, [1, 2, 3]) for component in ("heads", "ffn")),
+        *(("SST-2", component, [2, 3, 4]) for component in ("heads", "ffn")),
     ]
     flat = np.array([each["heads"].ravel() for each in masks["RTE"].values()])
     row = found["agreement"][0]
@@ -52,17 +52,17 @@ def test_within_a_task(masks):
 
 def test_between_tasks_are_the_seeds_of_all(masks):
     found = mask_summary.summarize(masks)["between_tasks"]
-    both = np.array([[by_seed[s]["ffns"] for s in (2, 3)] for by_seed in masks.values()])
-    ffns = found["ffns"]
-    assert ffns["seeds"] == [2, 3] and ffns["tasks"] == ["RTE", "SST-2"]
+    both = np.array([[by_seed[s]["ffn"] for s in (2, 3)] for by_seed in masks.values()])
+    ffn = found["ffn"]
+    assert ffn["seeds"] == [2, 3] and ffn["tasks"] == ["RTE", "SST-2"]
     mean, deviation = survival.survival(both)
-    np.testing.assert_array_equal(ffns["survival"]["mean"], mean)
-    np.testing.assert_array_equal(ffns["survival"]["deviation"], deviation)
-    assert ffns["mean_survival"] == pytest.approx(mean.mean())
-    assert ffns["mean_deviation"] == pytest.approx(deviation.mean())
-    assert ffns["stable"] == survival.stable_over_tasks(both).sum()
-    np.testing.assert_array_equal(ffns["overlap"]["mean"], survival.task_overlap(both)[0])
-    assert ffns["similar_pairs"][0][1] == mask_agreement.similar_pairs(*both)
+    np.testing.assert_array_equal(ffn["survival"]["mean"], mean)
+    np.testing.assert_array_equal(ffn["survival"]["deviation"], deviation)
+    assert ffn["mean_survival"] == pytest.approx(mean.mean())
+    assert ffn["mean_deviation"] == pytest.approx(deviation.mean())
+    assert ffn["stable"] == survival.stable_over_tasks(both).sum()
+    np.testing.assert_array_equal(ffn["overlap"]["mean"], survival.task_overlap(both)[0])
+    assert ffn["similar_pairs"][0][1] == mask_agreement.similar_pairs(*both)
     assert np.shape(found["heads"]["survival"]["mean"]) == (3, 2)
 
 
@@ -100,8 +100,8 @@ def test_no_masks():
     [
         ({"heads": np.ones([3], bool)}, r"'heads', 2-dimensional .*, bool \[3\]"),
         ({"heads": np.ones([3, 1], bool)}, r"'heads', .*bool \[3, 2\], bool \[3, 1\]"),
-        ({"ffns": np.ones([3])}, r"'ffns', 1-dimensional .*float64 \[3\]"),
-        ({"ffns": None}, r"'ffns', .*object \[\]"),
+        ({"ffn": np.ones([3])}, r"'ffn', 1-dimensional .*float64 \[3\]"),
+        ({"ffn": None}, r"'ffn', .*object \[\]"),
     ],
 )
 def test_masks_that_do_not_fit(masks, change, message):
@@ -112,7 +112,7 @@ def test_masks_that_do_not_fit(masks, change, message):
 
 def test_masks_of_different_models(masks):
     generator = np.random.default_rng(0)
-    masks["QQP"] = {2: {"heads": generator.random([4, 2]) < 0.5, "ffns": np.ones([4], bool)}}
+    masks["QQP"] = {2: {"heads": generator.random([4, 2]) < 0.5, "ffn": np.ones([4], bool)}}
     with pytest.raises(ValueError, match=r"'heads' must have one shape .*'QQP': \[4, 2\]"):
         mask_summary.summarize(masks)
 

@@ -28,7 +28,7 @@ def test_parameters_of_components():
 
 
 @pytest.mark.parametrize(
-    ("name", "heads", "ffns", "percent"),
+    ("name", "heads", "ffn", "percent"),
     [
         ("base", 14, 1, 93.2),
         ("base", 28, 2, 86.4),
@@ -42,12 +42,12 @@ def test_parameters_of_components():
         ("large", 85, 4, 83.3),
     ],
 )
-def test_shares_left_as_published(name, heads, ffns, percent):
+def test_shares_left_as_published(name, heads, ffn, percent):
     config, total = TOTALS[name]
-    published = subnetwork_size.share_left(config, heads, ffns, total, biases=False)
+    published = subnetwork_size.share_left(config, heads, ffn, total, biases=False)
     assert round(100 * published, 1) == percent
     # Biases are less than a thousandth of all.
-    exact = subnetwork_size.share_left(config, heads, ffns, total)
+    exact = subnetwork_size.share_left(config, heads, ffn, total)
     assert published - 1e-3 < exact < published
 
 
@@ -103,17 +103,17 @@ def test_the_original_need_not_be_dense():
 
 
 @pytest.mark.parametrize(
-    ("heads", "ffns", "message"),
+    ("heads", "ffn", "message"),
     [
         (np.ones([12, 11], bool), ALL_FFNS, r"`heads` must be bool \[12, heads\].* \[12, 11\]"),
         (np.ones([12, 12]), ALL_FFNS, r"`heads` must be .* received float64"),
-        (ALL_HEADS, np.ones([11], bool), r"`ffns` must be bool \[12\], received bool \[11\]"),
-        (ALL_HEADS, np.ones([12]), r"`ffns` must be bool \[12\], received float64"),
+        (ALL_HEADS, np.ones([11], bool), r"`ffn` must be bool \[12\], received bool \[11\]"),
+        (ALL_HEADS, np.ones([12]), r"`ffn` must be bool \[12\], received float64"),
     ],
 )
-def test_masks_of_another_model(heads, ffns, message):
+def test_masks_of_another_model(heads, ffn, message):
     with pytest.raises(ValueError, match=message):
-        subnetwork_size.config_of_masks(BASE, heads, ffns)
+        subnetwork_size.config_of_masks(BASE, heads, ffn)
 
 
 def test_masks_for_a_model_of_uneven_layers():
@@ -125,13 +125,13 @@ def test_masks_for_a_model_of_uneven_layers():
 
 
 @pytest.mark.parametrize(
-    ("heads", "ffns", "message"),
+    ("heads", "ffn", "message"),
     [
         (145, 0, r"`num_heads` must be in \[0, 144\], received 145"),
         (-1, 0, r"`num_heads` must be in \[0, 144\], received -1"),
         (0, 13, r"`num_ffns` must be in \[0, 12\], received 13"),
     ],
 )
-def test_more_than_there_is(heads, ffns, message):
+def test_more_than_there_is(heads, ffn, message):
     with pytest.raises(ValueError, match=message):
-        subnetwork_size.share_left(BASE, heads, ffns)
+        subnetwork_size.share_left(BASE, heads, ffn)

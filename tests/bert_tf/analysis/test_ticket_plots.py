@@ -20,12 +20,12 @@ def num_colors(png):
 
 
 def test_survival_of_heads_and_ffns():
-    heads, ffns = np.arange(6.0).reshape(2, 3), np.array([6.0, 1.0])
-    plain = image(ticket_plots.survival_heatmap((heads, None), (ffns, None)))
-    both = image(ticket_plots.survival_heatmap((heads, heads / 2), (ffns, ffns / 2)))
+    heads, ffn = np.arange(6.0).reshape(2, 3), np.array([6.0, 1.0])
+    plain = image(ticket_plots.survival_heatmap((heads, None), (ffn, None)))
+    both = image(ticket_plots.survival_heatmap((heads, heads / 2), (ffn, ffn / 2)))
     assert plain.shape == both.shape and (plain != both).any()
     # Eight cells of one scale: the FFN that survives most is at its end.
-    other = image(ticket_plots.survival_heatmap((heads, None), (ffns * 2, None)))
+    other = image(ticket_plots.survival_heatmap((heads, None), (ffn * 2, None)))
     assert (plain != other).any()
 
 

@@ -29,7 +29,7 @@ def masks():
     generator = np.random.default_rng(0)
     return {
         task: {
-            seed: {"heads": generator.random([2, 2]) < 0.6, "ffns": generator.random([2]) < 0.6}
+            seed: {"heads": generator.random([2, 2]) < 0.6, "ffn": generator.random([2]) < 0.6}
             for seed in (0, 1)
         }
         for task in ("RTE", "a|<b>")
@@ -85,10 +85,10 @@ def test_files(report, tmp_path):
     dense = cells(text, "Scores")[-1]
     assert dense == ["RTE", "dense", "-", "eval_accuracy", "100.0%", "0.6600", "-", "0"]
     assert [row[:2] for row in cells(text, "Agreement of seeds")] == [
-        *[["RTE", "heads"], ["RTE", "ffns"], ["a\\|&lt;b>", "heads"], ["a\\|&lt;b>", "ffns"]]
+        *[["RTE", "heads"], ["RTE", "ffn"], ["a\\|&lt;b>", "heads"], ["a\\|&lt;b>", "ffn"]]
     ]
     assert len(cells(text, "Size of the subnetworks")) == 4
-    assert [row[0] for row in cells(text, "Survival over tasks")] == ["heads", "ffns"]
+    assert [row[0] for row in cells(text, "Survival over tasks")] == ["heads", "ffn"]
     assert [row[1] for row in cells(text, "Overlap of tasks")] == ["RTE, a\\|&lt;b>"] * 2
     assert cells(text, "Patterns of attention") == [["RTE super", "25.0%", "75.0%"]]
 
@@ -103,9 +103,9 @@ def test_the_page_needs_no_other_file(report, tmp_path):
         "RTE: score against weights left",
         "Survival over tasks",
         "Overlap of tasks: heads",
-        "Overlap of tasks: ffns",
-        *(f"RTE: Jaccard index of seeds, {component}" for component in ("heads", "ffns")),
-        *(f"a|&lt;b&gt;: Jaccard index of seeds, {name}" for name in ("heads", "ffns")),
+        "Overlap of tasks: ffn",
+        *(f"RTE: Jaccard index of seeds, {component}" for component in ("heads", "ffn")),
+        *(f"a|&lt;b&gt;: Jaccard index of seeds, {name}" for name in ("heads", "ffn")),
         "Patterns of attention",
     ]
     for _, data in pictures:
