@@ -71,5 +71,11 @@ setuptools.setup(
             # It runs LiteRT files; TensorFlow's own interpreter is about to go.
             "ai-edge-litert>=1.2,<3",
         ],
+        "analysis": [
+            # Cochran's Q and Fleiss' kappa; from this release on it imports beside SciPy 1.16.
+            "statsmodels>=0.14.5,<0.16",
+            # Krippendorff's alpha, which statsmodels has not.
+            "krippendorff>=0.8,<1",
+        ],
     },
 )

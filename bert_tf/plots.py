@@ -27,7 +27,7 @@ def rank_heatmap(grid):
         if np.isfinite(rank):
             color = "black" if image.norm(rank) > 0.6 else "white"
             axes.text(column, row, f"{rank:.0f}", ha="center", va="center", color=color)
-    return _png(figure)
+    return png(figure)
 
 
 def score_against(cost, label, results):
@@ -51,7 +51,7 @@ def score_against(cost, label, results):
     axes.set_ylabel(results[0]["metric"])
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def latencies(timings):
@@ -77,10 +77,11 @@ def latencies(timings):
     axes.set_ylabel("milliseconds, p50 and p90")
     axes.grid(alpha=0.3, axis="y")
     axes.legend(fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure):
+def png(figure):
+    """Returns a figure of matplotlib as the bytes of a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
     return buffer.getvalue()

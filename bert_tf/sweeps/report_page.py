@@ -1,24 +1,13 @@
 """A report as Markdown and as one HTML page that needs no other file."""
 
-import base64
 import html
 import os
 
 import pandas as pd
 
-from bert_tf import plots
+from bert_tf import pages, plots
 from bert_tf.sweeps import sweep
 from flop_tf import files
-
-_STYLE = """
-body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: 1em 0; font-size: 14px }
-th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: left; white-space: nowrap }
-th { background: #f3f3f3 }
-section { overflow-x: auto }
-img { max-width: 100% }
-pre { white-space: pre-wrap; font-size: 13px }
-"""
 
 
 def write(report, folder):
@@ -35,10 +24,11 @@ def write(report, folder):
       OSError: if a file cannot be written.
     """
     sections = _tables(report)
+    markdown = pages.markdown(f"Runs in {report['folder']}", sections)
     files.write_json(os.path.join(folder, "report.json"), report)
-    files.write_text(os.path.join(folder, "report.md"), _markdown(report, sections))
+    files.write_text(os.path.join(folder, "report.md"), markdown)
     files.write_text(os.path.join(folder, "report.html"), _html(report, sections))
-    return "\n".join(_markdown_section(*section) for section in sections[:2])
+    return "\n".join(pages.markdown_section(*section) for section in sections[:2])
 
 
 def _tables(report):
@@ -154,45 +144,11 @@ def _rate(rate):
     return "-" if rate is None else sweep.short_number(rate)
 
 
-# Markdown.
-
-
-def _markdown(report, sections):
-    parts = [f"# Runs in {_plain(report['folder'])}\n"]
-    return "\n".join([*parts, *(_markdown_section(*section) for section in sections)])
-
-
-def _markdown_section(title, note, rows):
-    if not rows:
-        return f"## {title}\n\nNone.\n"
-    table = pd.DataFrame(rows).map(_plain).to_markdown(index=False, disable_numparse=True)
-    return "\n\n".join(part for part in (f"## {title}", note, f"{table}\n") if part)
-
-
-def _plain(text):
-    """Returns text that Markdown shows as it is inside a table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-# HTML.
-
-
 def _html(report, sections):
-    body = [f"<h1>Runs in {html.escape(report['folder'])}</h1>"]
-    shown = [_html_section(*section) for section in sections]
-    body += [*shown[:2], *_pictures(report), *shown[2:], _commands(report)]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>Report on {html.escape(report['folder'])}</title>\n<style>{_STYLE}</style>\n"
-        "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
-    )
-
-
-def _html_section(title, note, rows):
-    with pd.option_context("display.max_colwidth", None):
-        table = pd.DataFrame(rows).to_html(index=False, border=0) if rows else "<p>None.</p>"
-    return f"<section>\n<h2>{title}</h2>\n<p>{html.escape(note)}</p>\n{table}\n</section>"
+    shown = [pages.section(*section) for section in sections]
+    parts = [*shown[:2], *_pictures(report), *shown[2:], _commands(report)]
+    title, heading = (f"{what} {report['folder']}" for what in ("Report on", "Runs in"))
+    return pages.page(title, heading, parts)
 
 
 def _pictures(report):
@@ -201,23 +157,16 @@ def _pictures(report):
         results = [result for result in report["results"] if result["task"] == task]
         sizes = [result["parameters"] / 1e6 for result in results]
         title = f"{task}: score against size"
-        yield _picture(title, plots.score_against(sizes, "million parameters", results))
+        yield pages.picture(title, plots.score_against(sizes, "million parameters", results))
         if timed := [result for result in results if result["latency"]]:
             last = timed[0]["latency"][-1]
             label = f"ms for a batch of {last['batch_size']} x {last['length']} tokens (p50)"
             times = [result["latency"][-1]["p50_ms"] for result in timed]
             title = f"{task}: score against latency"
-            yield _picture(title, plots.score_against(times, label, timed))
+            yield pages.picture(title, plots.score_against(times, label, timed))
     for row in report["ranks"]:
         title = f"{row['task']}: ranks kept at sparsity {row['asked']:g} ({row['run']})"
-        yield _picture(title, plots.rank_heatmap(pd.DataFrame(row["ranks"]).to_numpy(float)))
-
-
-def _picture(title, png):
-    data = base64.b64encode(png).decode("ascii")
-    title = html.escape(title)
-    image = f'<img alt="{title}" src="data:image/png;base64,{data}">'
-    return f"<section>\n<h2>{title}</h2>\n{image}\n</section>"
+        yield pages.picture(title, plots.rank_heatmap(pd.DataFrame(row["ranks"]).to_numpy(float)))
 
 
 def _commands(report):

@@ -1,0 +1,38 @@
+"""The score of knowing nothing but the labels: the most frequent class, or random numbers."""
+
+import numpy as np
+from scipy import stats
+from sklearn import dummy
+
+from bert_tf.tasks import metrics
+from bert_tf.tasks.task import TextTask
+
+
+def majority_baseline(task, labels, seed=0):
+    """Scores the most frequent class of labels, or draws of a normal distribution fitted to them.
+
+    Args:
+      task: a `bert_tf.tasks.task.TextTask`.
+      labels: `[N]`, the labels of the dev set.
+      seed: int, of the draws.
+
+    Returns:
+      Dict of float by the names in `task.metrics`.
+
+    Raises:
+      ValueError: if the task is of another kind or there are no labels.
+    """
+    if not isinstance(task, TextTask):
+        raise ValueError(
+            f"Argument `task` must have a class or a number as a label, received {task.name!r}."
+        )
+    labels = np.asarray(labels)
+    if not labels.size:
+        raise ValueError("Argument `labels` must have at least one entry, received none.")
+    if task.is_regression:
+        mean, deviation = stats.norm.fit(labels)
+        draws = stats.norm.rvs(mean, deviation, size=len(labels), random_state=seed)
+        return metrics.score(task, draws[:, np.newaxis], labels)
+    nothing = np.zeros([len(labels), 1])
+    found = dummy.DummyClassifier(strategy="most_frequent").fit(nothing, labels).predict(nothing)
+    return metrics.score(task, np.eye(task.num_outputs)[found], labels)

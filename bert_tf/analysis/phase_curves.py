@@ -1,0 +1,94 @@
+"""Scores of subnetworks over their sizes: curves over seeds, and the best winning ticket."""
+
+import math
+import statistics
+
+#: The kind of the whole model, which no level belongs to.
+DENSE = "dense"
+
+#: The kind that the super ticket is chosen from.
+WINNING = "winning"
+
+_FIELDS = ("task", "kind", "seed", "level", "share_kept", "score")
+
+
+def curves(points):
+    """Returns mean and sample deviation over seeds of each task, kind and level.
+
+    Args:
+      points: list of dicts with `task`, `kind` ("dense", "winning", "random", "losing", or any
+        other), `seed`, `level` (whatever names it; None of the dense model), `share_kept` in
+        [0, 1] of the weights, and `score`.
+
+    Returns:
+      List of dicts with `task`, `kind`, `level`, `share_kept` (mean), `mean`, `deviation` (n - 1,
+      None for one seed) and `seeds`: by task and kind as they come, larger subnetworks first.
+
+    Raises:
+      ValueError: if a point lacks a field, has another range or is there twice.
+
+    Reference:
+      Super Tickets in Pre-Trained Language Models, arXiv 2105.12002.
+    """
+    groups = {}
+    for point in points:
+        _check(point)
+        key = point["task"], point["kind"], point["level"]
+        group = groups.setdefault(key, {})
+        if point["seed"] in group:
+            raise ValueError(
+                f"The points must have one score for a task, kind, level and seed, received two of "
+                f"{(*key, point['seed'])}."
+            )
+        group[point["seed"]] = point
+    rows = [_row(*key, list(group.values())) for key, group in groups.items()]
+    order = list(dict.fromkeys((row["task"], row["kind"]) for row in rows))
+    return sorted(
+        rows, key=lambda row: (order.index((row["task"], row["kind"])), -row["share_kept"])
+    )
+
+
+def super_tickets(rows):
+    """Returns the best of each task: a winning ticket, or the dense model if none is better.
+
+    The choice goes by the mean score; of equal ones the smaller is taken.
+
+    Args:
+      rows: what `curves` returns.
+
+    Returns:
+      Dict by task of the row; tasks without winning tickets are left out.
+    """
+    tasks = dict.fromkeys(row["task"] for row in rows if row["kind"] == WINNING)
+    return {
+        task: max(
+            (row for row in rows if row["task"] == task and row["kind"] in (WINNING, DENSE)),
+            key=lambda row: (row["mean"], -row["share_kept"]),
+        )
+        for task in tasks
+    }
+
+
+def _row(task, kind, level, points):
+    scores = [point["score"] for point in points]
+    return {
+        "task": task,
+        "kind": kind,
+        "level": level,
+        "share_kept": statistics.mean(point["share_kept"] for point in points),
+        "mean": statistics.mean(scores),
+        "deviation": statistics.stdev(scores) if len(scores) > 1 else None,
+        "seeds": [point["seed"] for point in points],
+    }
+
+
+def _check(point):
+    missing = sorted(set(_FIELDS) - set(point))
+    if missing:
+        raise ValueError(f"A point must have the fields {list(_FIELDS)}, {missing} is missing.")
+    if not 0 <= point["share_kept"] <= 1:
+        raise ValueError(
+            f"The field `share_kept` must be in [0, 1], received {point['share_kept']}."
+        )
+    if not math.isfinite(point["score"]):
+        raise ValueError(f"The field `score` must be finite, received {point['score']}.")

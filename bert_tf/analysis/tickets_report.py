@@ -1,0 +1,233 @@
+"""Gathers what is known of tickets into one report, as Markdown and one HTML page.
+
+`gather` makes plain data of masks and scores; `write` makes the files.
+"""
+
+import os
+
+from bert_tf import pages
+from bert_tf.analysis import mask_summary, phase_curves, ticket_plots
+from flop_tf import files
+
+_TITLE = "Tickets"
+# Columns of the agreement, by the name in the data.
+_STATISTICS = {
+    "intersection_over_union": "intersection / union",
+    "mean_jaccard": "mean Jaccard",
+    "fleiss_kappa": "Fleiss' kappa",
+    "krippendorff_alpha": "Krippendorff's alpha",
+    "cochran_q": "Cochran's Q",
+    "cochran_p": "p",
+    "similar_pairs": "similar pairs",
+}
+
+
+def gather(masks, points, *, config=None, baselines=None, patterns=None, metrics=None):
+    """Gathers masks and scores.
+
+    Args:
+      masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`.
+      points: list of scores, see `bert_tf.analysis.phase_curves.curves`.
+      config: the `BertConfig` of the whole model, for the sizes of the masks; or None.
+      baselines: dict of float by task, what labels alone score, or None.
+      patterns: dict by name of the shares of `bert_tf.analysis.pattern_shares`, or None.
+      metrics: dict by task of the name of its score, or None.
+
+    Returns:
+      Dict of plain data: what `mask_summary.summarize` returns, `curves`, `super_tickets`,
+      `baselines`, `patterns` and `metrics`.
+
+    Raises:
+      ValueError: if there are neither masks nor points, or one of them does not fit.
+    """
+    if not masks and not points:
+        raise ValueError("Arguments `masks` and `points` must not both be empty.")
+    curves = phase_curves.curves(points)
+    return {
+        **mask_summary.summarize(masks, config),
+        "curves": curves,
+        "super_tickets": phase_curves.super_tickets(curves),
+        "baselines": dict(baselines or {}),
+        # A subnetwork without heads shows no patterns.
+        "patterns": {name: bar for name, bar in (patterns or {}).items() if bar},
+        "metrics": dict(metrics or {}),
+    }
+
+
+def write(report, folder):
+    """Writes `tickets.json`, `tickets.md` and `tickets.html`.
+
+    Args:
+      report: what `gather` returns.
+      folder: where to write; made where it is missing.
+
+    Returns:
+      The tables as Markdown.
+
+    Raises:
+      OSError: if a file cannot be written.
+    """
+    sections = _tables(report)
+    markdown = pages.markdown(_TITLE, sections)
+    parts = [*(pages.section(*section) for section in sections), *_pictures(report)]
+    files.write_json(os.path.join(folder, "tickets.json"), report)
+    files.write_text(os.path.join(folder, "tickets.md"), markdown)
+    files.write_text(os.path.join(folder, "tickets.html"), pages.page(_TITLE, _TITLE, parts))
+    return markdown
+
+
+def _tables(report):
+    """Returns the sections that have rows, see `bert_tf.pages`."""
+    between = report["between_tasks"].items()
+    sections = [
+        (
+            "Super tickets",
+            "The winning ticket of the best mean score of each task, or the dense model where none "
+            "is better.",
+            [_super_row(report, task, row) for task, row in report["super_tickets"].items()],
+        ),
+        (
+            "Scores",
+            "Mean over seeds, with the sample standard deviation (n - 1); weights left as a share "
+            "of all parameters.",
+            [_curve_row(report, row) for row in report["curves"]],
+        ),
+        (
+            "Size of the subnetworks",
+            "Shares of all parameters, and of the blocks alone: without embeddings, pooler and "
+            "task head.",
+            [_size_row(row) for row in report["sizes"]],
+        ),
+        (
+            "Agreement of seeds",
+            "Stable components are kept by all seeds. Similar pairs are those that Cochran's Q "
+            "does not tell apart (p >= .05). A dash means that a figure is not defined.",
+            [_agreement_row(row) for row in report["agreement"]],
+        ),
+        (
+            "Survival over tasks",
+            "In how many tasks a component survives, over the seeds that all tasks have; stable "
+            "components do in more than 5 / 9 of the tasks.",
+            [_survival_row(component, found) for component, found in between],
+        ),
+        (
+            "Overlap of tasks",
+            "Components that two tasks both keep, mean over seeds; beside it the share of similar "
+            "pairs of seeds.",
+            [row for component, found in between for row in _overlap_rows(component, found)],
+        ),
+        (
+            "Patterns of attention",
+            "Shares over heads, sentences and seeds.",
+            [_pattern_row(name, shares) for name, shares in report["patterns"].items()],
+        ),
+    ]
+    return [section for section in sections if section[2]]
+
+
+def _super_row(report, task, row):
+    baseline = report["baselines"].get(task)
+    return {**_curve_row(report, row), "baseline": _number(baseline)}
+
+
+def _curve_row(report, row):
+    return {
+        "task": row["task"],
+        "kind": row["kind"],
+        "level": "-" if row["level"] is None else str(row["level"]),
+        "metric": report["metrics"].get(row["task"], "score"),
+        "weights left": f"{row['share_kept']:.1%}",
+        "mean": _number(row["mean"]),
+        "deviation": _number(row["deviation"]),
+        "seeds": ", ".join(map(str, row["seeds"])),
+    }
+
+
+def _size_row(row):
+    return {
+        "task": row["task"],
+        "seed": str(row["seed"]),
+        "parameters": f"{row['parameters']:,}",
+        "of all": f"{row['share_of_all']:.1%}",
+        "of the blocks": f"{row['share_of_encoder']:.1%}",
+    }
+
+
+def _agreement_row(row):
+    return {
+        "task": row["task"],
+        "of": row["component"],
+        "kept": f"{', '.join(map(str, row['kept']))} of {row['components']}",
+        "stable": str(row["stable"]),
+        **{title: _number(row[name]) for name, title in _STATISTICS.items()},
+    }
+
+
+def _survival_row(component, found):
+    return {
+        "of": component,
+        "tasks": str(len(found["tasks"])),
+        "seeds": ", ".join(map(str, found["seeds"])),
+        "mean survival": _number(found["mean_survival"]),
+        "mean deviation": _number(found["mean_deviation"]),
+        "stable": str(found["stable"]),
+    }
+
+
+def _overlap_rows(component, found):
+    """Yields a row for each pair of tasks."""
+    mean, deviation = found["overlap"]["mean"], found["overlap"]["deviation"]
+    for i, first in enumerate(found["tasks"]):
+        for j, second in enumerate(found["tasks"][:i]):
+            yield {
+                "of": component,
+                "tasks": f"{second}, {first}",
+                "overlap": f"{mean[i][j]:.1f}",
+                "deviation": "-" if deviation is None else f"{deviation[i][j]:.1f}",
+                "similar pairs": _number(found["similar_pairs"][j][i]),
+            }
+
+
+def _pattern_row(name, shares):
+    return {"of": name, **{pattern: f"{share:.1%}" for pattern, share in shares.items()}}
+
+
+def _number(value):
+    if value is None:
+        return "-"
+    return f"{value:.1e}" if 0 < abs(value) < 1e-4 else f"{value:.4f}"
+
+
+def _pictures(report):
+    """Yields a section for each figure."""
+    for task in dict.fromkeys(row["task"] for row in report["curves"]):
+        yield pages.picture(f"{task}: score against weights left", _curve_plot(report, task))
+    if between := report["between_tasks"]:
+        heads, ffn = (
+            (found["survival"]["mean"], found["survival"]["deviation"])
+            for found in (between["heads"], between["ffn"])
+        )
+        yield pages.picture("Survival over tasks", ticket_plots.survival_heatmap(heads, ffn))
+    for component, found in between.items():
+        overlap = (found["overlap"][name] for name in ("mean", "deviation"))
+        plot = ticket_plots.matrix(found["tasks"], *overlap, "components of both")
+        yield pages.picture(f"Overlap of tasks: {component}", plot)
+    for row in report["jaccard"]:
+        title = f"{row['task']}: Jaccard index of seeds, {row['component']}"
+        yield pages.picture(title, ticket_plots.matrix(row["seeds"], row["values"]))
+    if report["patterns"]:
+        yield pages.picture(
+            "Patterns of attention", ticket_plots.pattern_shares(report["patterns"])
+        )
+
+
+def _curve_plot(report, task):
+    rows = [row for row in report["curves"] if row["task"] == task]
+    curves, dense = {}, None
+    for row in rows:
+        if row["kind"] == phase_curves.DENSE:
+            dense = row["mean"]
+        else:
+            point = row["share_kept"], row["mean"], row["deviation"]
+            curves.setdefault(row["kind"], []).append(point)
+    return ticket_plots.phase_transition(curves, report["metrics"].get(task, "score"), dense)

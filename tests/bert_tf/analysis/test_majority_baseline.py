@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from bert_tf.analysis.majority_baseline import majority_baseline
+from bert_tf.tasks import registry
+
+
+def test_the_most_frequent_class():
+    found = majority_baseline(registry.get("RTE"), np.repeat([0, 1], [146, 131]))
+    # .53 as published for RTE.
+    assert found["eval_accuracy"] == pytest.approx(146 / 277)
+    assert found["matthews_corrcoef"] == 0.0
+
+
+def test_draws_for_a_regression():
+    task = registry.get("STS-B")
+    labels = np.random.default_rng(1).normal(2.5, 1.5, 1500)
+    found = majority_baseline(task, labels, seed=1337)
+    assert found == majority_baseline(task, labels, seed=1337)
+    assert found != majority_baseline(task, labels, seed=0)
+    assert abs(found["pearson"]) < 0.08
+    # Two independent draws of one distribution: their difference has twice its variance.
+    assert found["mse"] == pytest.approx(2 * labels.var(), rel=0.1)
+
+
+def test_labels_that_are_all_the_same():
+    found = majority_baseline(registry.get("STS-B"), np.full(7, 3.0))
+    assert found == {"pearson": 0.0, "spearmanr": 0.0, "mse": 0.0}
+
+
+def test_a_task_of_another_kind():
+    with pytest.raises(ValueError, match="must have a class or a number as a label, .*'SQuAD'"):
+        majority_baseline(registry.get("SQuAD"), [0])
+
+
+def test_no_labels():
+    with pytest.raises(ValueError, match="`labels` must have at least one entry"):
+        majority_baseline(registry.get("RTE"), [])

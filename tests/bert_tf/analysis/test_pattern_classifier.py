@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+
+from bert_tf.analysis import pattern_classifier
+from bert_tf.analysis.pattern_classifier import PatternClassifier
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    network = pattern_classifier.network(36, 3)
+    # Without, the answer of new weights would hardly depend on the map.
+    network.layers[-1].kernel.assign(np.eye(16, 3))
+    network.layers[-1].bias.assign([-0.1, 0.1, 0.0])
+    return PatternClassifier(network, ("block", "mix", "other"), 9, 36)
+
+
+@pytest.fixture(scope="module")
+def maps():
+    generator = np.random.default_rng(0)
+    middles = (-3.0, 0.0, 3.0)
+    return [
+        generator.normal(middles[number % 3], 1.0, [size, size])
+        for number, size in enumerate((9, 20, 36, 50) * 20)
+    ]
+
+
+def test_parameters_and_smallest_input():
+    # Vector C19 of the specification.
+    network = pattern_classifier.network(32, 5)
+    assert network.count_params() == 72_917
+    assert network.layers[-3].output_shape == (None, 1, 1, 16)
+
+
+def test_initial_weights_follow_the_seed():
+    def kernels(seed):
+        return [w.numpy() for w in pattern_classifier.network(32, 2, seed).weights[::2]]
+
+    first, again, other = kernels(3), kernels(3), kernels(4)
+    for one, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert (one != different).any()
+
+
+def test_classify(classifier, maps):
+    found = classifier.classify(maps)
+    assert found.shape == (80,) and found.dtype == np.int64 and len(set(found)) > 1
+    one_by_one = np.concatenate([classifier.classify([each]) for each in maps[:4]])
+    np.testing.assert_array_equal(found[:4], one_by_one)
+    assert classifier.classify([]).shape == (0,)
+
+
+def test_a_saved_classifier_gives_the_same_answers(classifier, maps, tmp_path):
+    folder = tmp_path / "classifier"
+    for _ in range(2):  # The second time it takes the place of the first.
+        pattern_classifier.save(classifier, folder)
+    loaded = pattern_classifier.load(folder)
+    assert (loaded.labels, loaded.smallest, loaded.largest) == (classifier.labels, 9, 36)
+    np.testing.assert_array_equal(loaded.classify(maps), classifier.classify(maps))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["classifier"]
+
+
+def test_nothing_else_is_replaced(classifier, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for path in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(ValueError, match="must be new, empty or the folder of a pattern class"):
+            pattern_classifier.save(classifier, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is damaged: "),
+        ("[]", "is damaged: "),
+        ('{"labels": ["a", "b", "c"]}', "is damaged: 'smallest'"),
+        ('{"labels": ["a"], "smallest": 1, "largest": 2}', "has 1 labels and a network of 3"),
+    ],
+)
+def test_a_damaged_classifier(classifier, tmp_path, text, message):
+    pattern_classifier.save(classifier, tmp_path)
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        pattern_classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
+def test_a_damaged_network(tmp_path, content):
+    (tmp_path / "labels.json").write_text(
+        json.dumps({"labels": ["a", "b"], "smallest": 1, "largest": 2})
+    )
+    if content is not None:
+        (tmp_path / "network.keras").write_bytes(content)
+    with pytest.raises(ValueError, match="The pattern classifier .* is damaged: "):
+        pattern_classifier.load(tmp_path)
+
+
+def test_no_classifier(tmp_path):
+    with pytest.raises(ValueError, match="is no pattern classifier: expected 'labels.json' in it"):
+        pattern_classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "num_labels", "message"),
+    [
+        (31, 5, "`size` must be at least 32, received 31"),
+        (32, 1, "`num_labels` must be at least 2, received 1"),
+    ],
+)
+def test_arguments_out_of_range(size, num_labels, message):
+    with pytest.raises(ValueError, match=message):
+        pattern_classifier.network(size, num_labels)
