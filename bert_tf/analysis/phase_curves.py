@@ -70,12 +70,12 @@ def super_tickets(rows):
 
 
 def _row(task, kind, level, points):
-    scores = [point["score"] for point in points]
+    scores = [float(point["score"]) for point in points]
     return {
         "task": task,
         "kind": kind,
         "level": level,
-        "share_kept": statistics.mean(point["share_kept"] for point in points),
+        "share_kept": statistics.mean(float(point["share_kept"]) for point in points),
         "mean": statistics.mean(scores),
         "deviation": statistics.stdev(scores) if len(scores) > 1 else None,
         "seeds": [point["seed"] for point in points],

@@ -119,7 +119,7 @@ def _tables(report):
         (
             "Patterns of attention",
             "Shares over heads, sentences and seeds.",
-            [_pattern_row(name, shares) for name, shares in report["patterns"].items()],
+            _pattern_rows(report["patterns"]),
         ),
     ]
     return [section for section in sections if section[2]]
@@ -188,8 +188,13 @@ def _overlap_rows(component, found):
             }
 
 
-def _pattern_row(name, shares):
-    return {"of": name, **{pattern: f"{share:.1%}" for pattern, share in shares.items()}}
+def _pattern_rows(bars):
+    """Returns a row for each bar, with all patterns: classifiers may differ in theirs."""
+    patterns = dict.fromkeys(pattern for shares in bars.values() for pattern in shares)
+    return [
+        {"of": name, **{p: f"{shares[p]:.1%}" if p in shares else "-" for p in patterns}}
+        for name, shares in bars.items()
+    ]
 
 
 def _number(value):

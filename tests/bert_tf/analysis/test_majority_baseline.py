@@ -36,3 +36,13 @@ def test_a_task_of_another_kind():
 def test_no_labels():
     with pytest.raises(ValueError, match="`labels` must have at least one entry"):
         majority_baseline(registry.get("RTE"), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), [("RTE", 0.53), ("SST-2", 0.51), ("STS-B", 0.02), ("WNLI", 0.56)]
+)
+def test_baselines_as_published(shared, name, published):
+    task = registry.get(name)
+    labels = task.read(str(shared / "data/glue" / name), "dev").labels
+    found = majority_baseline(task, labels, seed=1337)
+    assert round(found[task.primary_metric], 2) == published

@@ -1,5 +1,7 @@
+import json
 import math
 
+import numpy as np
 import pytest
 
 from bert_tf.analysis import phase_curves
@@ -12,7 +14,7 @@ def point(score, kind="winning", level=1, share=0.9, seed=0, task="RTE"):
 
 def test_mean_and_deviation_over_seeds():
     points = [
-        *(point(score, seed=seed) for seed, score in enumerate((0.5, 0.7, 0.6))),
+        *(point(np.float32(score), seed=seed) for seed, score in enumerate((0.5, 0.7, 0.6))),
         point(0.4, level=(28, 2), share=0.8),
         point(0.3, level=3, share=0.95),
         point(0.8, "dense", None, 1.0),
@@ -30,6 +32,7 @@ def test_mean_and_deviation_over_seeds():
     assert rows[1]["deviation"] == pytest.approx(0.1)
     assert rows[1]["share_kept"] == pytest.approx(0.9)
     assert rows[0]["deviation"] is None
+    json.dumps(rows)
 
 
 def test_super_tickets():

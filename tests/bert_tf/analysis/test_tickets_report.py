@@ -21,7 +21,11 @@ CONFIG = BertConfig(
     intermediate_size=12,
     max_position_embeddings=16,
 )
-PATTERNS = {"RTE super": {"block": 0.25, "other": 0.75}, "nothing left": None}
+PATTERNS = {
+    "RTE super": {"block": 0.25, "other": 0.75},
+    "nothing left": None,
+    "RTE, norms": {"Block": 1.0},
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def report(masks, points):
 def test_a_report_is_plain_data(report):
     assert report["super_tickets"]["RTE"]["level"] == 1
     assert len(report["curves"]) == 5 and len(report["sizes"]) == 4
-    assert report["patterns"] == {"RTE super": PATTERNS["RTE super"]}
+    assert set(report["patterns"]) == {"RTE super", "RTE, norms"}
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
@@ -90,7 +94,10 @@ def test_files(report, tmp_path):
     assert len(cells(text, "Size of the subnetworks")) == 4
     assert [row[0] for row in cells(text, "Survival over tasks")] == ["heads", "ffn"]
     assert [row[1] for row in cells(text, "Overlap of tasks")] == ["RTE, a\\|&lt;b>"] * 2
-    assert cells(text, "Patterns of attention") == [["RTE super", "25.0%", "75.0%"]]
+    assert cells(text, "Patterns of attention") == [
+        ["RTE super", "25.0%", "75.0%", "-"],
+        ["RTE, norms", "-", "-", "100.0%"],
+    ]
 
 
 def test_the_page_needs_no_other_file(report, tmp_path):
