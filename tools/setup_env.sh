@@ -12,7 +12,7 @@ setup_env() {
     return 1
   fi
   echo "Setting up .venv (once, about 3 minutes) ..."
-  "$python" -m venv .venv && .venv/bin/python -m pip install -qq --editable '.[test,export]' || {
+  "$python" -m venv .venv && .venv/bin/python -m pip install -qq --editable '.[test,export,analysis]' || {
     echo "setup_env: error: .venv could not be set up, the reason stands above." >&2
     return 1
   }

@@ -135,8 +135,11 @@ def _attention_inputs(block, inputs, mask):
 
 
 def _kernel(block):
-    """Returns what the output projection multiplies by, `[N D, H]`, however it is stored."""
+    """Returns what the output projection multiplies by, `[N D, H]`, with the gate on heads."""
     size = block.layer.num_heads * block.config.head_size
     layer, unit = block.attention_output, tf.eye(size, dtype=block.compute_dtype)
+    if "heads" in block.layer.gates:
+        by_head = tf.reshape(unit, [size, 1, block.layer.num_heads, block.config.head_size])
+        unit = tf.reshape(block.heads_gate(by_head, training=False), [size, size])
     # Factors and gates are in what the layer computes; what is added to it is the bias.
     return layer(unit, training=False) - tf.cast(layer.bias, block.compute_dtype)

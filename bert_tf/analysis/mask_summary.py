@@ -6,6 +6,7 @@ L layers, N heads, K tasks, S seeds.
 import numpy as np
 
 from bert_tf.analysis import mask_agreement, subnetwork_size, survival
+from bert_tf.pruning import units
 
 #: What a mask is of, and its number of axes: heads `[L, N]`, FFN blocks `[L]`.
 COMPONENTS = {"heads": 2, "ffn": 1}
@@ -100,7 +101,7 @@ def _sizes(masks, config):
     """Yields the size of every subnetwork."""
     for task, seeds in masks.items():
         for seed, mask in seeds.items():
-            small = subnetwork_size.config_of_masks(config, mask["heads"], mask["ffn"])
+            small = units.config_under(config, units.by_path(mask))
             yield {"task": task, "seed": seed, **subnetwork_size.sizes(small, config)}
 
 

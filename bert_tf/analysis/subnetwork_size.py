@@ -4,53 +4,12 @@ H hidden, N heads, D head size, F feed-forward, L layers. The originals state si
 or take an embedding share of 21 % off a ratio; here the base of every share is named.
 """
 
-import dataclasses
 import math
-
-import numpy as np
 
 from bert_tf.model import model_info
 from bert_tf.model.weight_paths import expected_shapes
 
 _BLOCKS = "encoder.blocks."
-
-
-def config_of_masks(config, heads, ffn):
-    """Returns the config of a model after the removal of what masks do not keep.
-
-    Args:
-      config: the `BertConfig` of the whole model.
-      heads: bool `[L, N]`, true where kept.
-      ffn: bool `[L]`, true where kept.
-
-    Returns:
-      A `BertConfig` with fewer heads, and F of 0 where an FFN is gone. Layers without heads or
-      without neurons keep the bias of their output projection.
-
-    Raises:
-      ValueError: if the masks do not fit the model.
-    """
-    heads, ffn = np.asarray(heads), np.asarray(ffn)
-    uneven = {layer.num_heads for layer in config.layers}
-    if len(uneven) > 1 or heads.shape != (len(config.layers), *uneven) or heads.dtype != bool:
-        raise ValueError(
-            f"Argument `heads` must be bool [{len(config.layers)}, heads], as the model has them, "
-            f"{sorted(uneven)}, in every layer, received {heads.dtype} {list(heads.shape)}."
-        )
-    if ffn.shape != (len(config.layers),) or ffn.dtype != bool:
-        raise ValueError(
-            f"Argument `ffn` must be bool [{len(config.layers)}], received {ffn.dtype} "
-            f"{list(ffn.shape)}."
-        )
-    layers = tuple(
-        dataclasses.replace(
-            layer,
-            num_heads=int(kept_heads.sum()),
-            intermediate_size=layer.intermediate_size if kept_ffn else 0,
-        )
-        for layer, kept_heads, kept_ffn in zip(config.layers, heads, ffn, strict=True)
-    )
-    return dataclasses.replace(config, layers=layers)
 
 
 def sizes(config, original=None):
@@ -110,8 +69,7 @@ def ffn_parameters(hidden_size, intermediate_size, biases=True):
 def share_left(config, num_heads, num_ffns, total=None, biases=True):
     """Returns the share of parameters left without some heads and FFNs, by the formulas above.
 
-    `1 - (heads (4 H D + 3 D) + FFNs (2 H F + F + H)) / P`. It counts the output biases of FFNs as
-    removed, and those of attentions never; `sizes` counts what is really stored.
+    `1 - (heads (4 H D + 3 D) + FFNs (2 H F + F + H)) / P`, with biases what `sizes` counts.
 
     Args:
       config: the `BertConfig` of the whole model.

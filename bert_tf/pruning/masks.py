@@ -104,8 +104,7 @@ def num_parameters(config, mask):
         kept.size - np.count_nonzero(kept) for p, kept in mask.items() if p.endswith(_KERNEL)
     )
     values = {path: kept for path, kept in mask.items() if not path.endswith(_KERNEL)}
-    config, _ = units.remove(config, {}, values)
-    return int(model_info.num_parameters(config) - zeros)
+    return int(model_info.num_parameters(units.config_under(config, values)) - zeros)
 
 
 def _mask_kernels(source, mask):

@@ -77,6 +77,11 @@ def by_path(mask, kinds=UNITS):
     }
 
 
+def config_under(config, mask):
+    """Returns the `BertConfig` of what a mask of units leaves; see `remove`."""
+    return remove(config, {}, mask)[0]
+
+
 def remove(config, weights, values):
     """Returns a model without the units whose value is 0, those left scaled by their values.
 

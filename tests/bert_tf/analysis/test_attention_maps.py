@@ -23,6 +23,7 @@ DENSE = BertConfig(
     initializer_range=0.5,
 )
 GATE = gates.serialize(gates.get("hard_concrete", axis=0))
+HEAD_GATE = gates.serialize(gates.get("hard_concrete", axis=2))
 FACTORS = {name: ProjectionSpec(5) for name in ("query", "value", "attention_output")}
 LAYERS = {
     "dense": (),
@@ -31,6 +32,7 @@ LAYERS = {
         LayerConfig(2, 12, {"attention_output": ProjectionSpec(6, GATE)}),
         LayerConfig(1, 12, {"attention_output": ProjectionSpec(0)}),
     ),
+    "gates on heads": (LayerConfig(2, 12, gates={"heads": HEAD_GATE}),) * 2,
     "compact": (LayerConfig(1, 12), LayerConfig(0, 12)),
 }
 LENGTHS = [7, 3, 5]
@@ -107,6 +109,11 @@ def test_maps_follow_their_equations(stage, features):
         # What the encoder handed on is the weighted sum of the values.
         real = mask[:, None, :, None]
         context = heads(inputs["attention_output"], 8, number)
+        open_ = np.ones([number])
+        if "heads" in block.layer.gates:
+            open_ = block.heads_gate.mask(training=False).numpy()
+            assert 0 < open_.min() < open_.max()
+        values = values * open_[:, np.newaxis, np.newaxis]
         np.testing.assert_allclose(
             (found.probabilities.numpy() @ values) * real, context * real, atol=1e-5
         )

@@ -5,6 +5,7 @@ import pytest
 
 from bert_tf.analysis import mask_agreement, mask_summary, subnetwork_size, survival
 from bert_tf.model.config import BertConfig
+from bert_tf.pruning import units
 
 for package in ("statsmodels", "krippendorff"):
     pytest.importorskip(package, reason="The extra `analysis` is not installed.")
@@ -86,7 +87,7 @@ def test_sizes(masks):
         *(("RTE", seed) for seed in (1, 2, 3)),
         ("SST-2", 2),
     ]
-    small = subnetwork_size.config_of_masks(CONFIG, **masks["RTE"][1])
+    small = units.config_under(CONFIG, units.by_path(masks["RTE"][1]))
     assert rows[0] == {"task": "RTE", "seed": 1, **subnetwork_size.sizes(small)}
 
 
