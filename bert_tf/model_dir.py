@@ -130,7 +130,14 @@ def load_info(folder):
     Raises:
       ValueError: if the folder has none or it is damaged.
     """
-    return _read_json(folder, INFO_FILE)
+    info = _read_json(folder, INFO_FILE)
+    for key, (expected, fits) in _VALUES.items():
+        if key in info and not fits(info[key]):
+            raise ValueError(
+                f"The file {os.path.join(folder, INFO_FILE)!r} is damaged: {key!r} must be "
+                f"{expected}, received {info[key]!r}."
+            )
+    return info
 
 
 def stage_after(checkpoint, config):
@@ -158,6 +165,35 @@ def _read_json(folder, name):
             return dict(json.load(file))
     except (TypeError, ValueError) as error:
         raise ValueError(f"The file {path!r} must be a JSON object: {error}.") from error
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_size(value):
+    return type(value) is int and value >= 1
+
+
+def _is_task(value):
+    return isinstance(value, dict) and _is_text(value.get("name"))
+
+
+def _are_scores(value):
+    return isinstance(value, dict) and all(
+        isinstance(scores, dict) and all(isinstance(one, int | float) for one in scores.values())
+        for scores in value.values()
+    )
+
+
+# What other programs read of `info.json`, where it is there: how it must look.
+_VALUES = {
+    "stage": ("a text", _is_text),
+    "task": ("an object with a name", _is_task),
+    "data_dir": ("a text", _is_text),
+    "max_seq_length": ("an integer from 1 on", _is_size),
+    "scores": ("objects of numbers by split", _are_scores),
+}
 
 
 def _save_weights(weights, path):
