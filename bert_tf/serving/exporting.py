@@ -8,6 +8,7 @@
 | `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -29,6 +30,7 @@ from bert_tf.serving import (
 )
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
 from bert_tf.serving.served_model import ServedModel
+from bert_tf.training import run_folder
 from bert_tf.tasks import model_task
 
 REPORT_FILE = os.path.join("assets.extra", "export.json")
@@ -94,51 +96,55 @@ def export(
         raise ValueError(f"Argument `format_names` must name one of {list(formats.FORMATS)}.")
     if dev_examples < 0:
         raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
-    path = _version_folder(output_dir, version, overwrite, (folder, data_dir, table_file))
-    source = _read(folder, data_dir, task_name, tfds, max_seq_length)
-    shape = _shape(optimize_for, source.model.config)
-    table = _table(table_file, source.model.config, shape)
-    plan, choices = execution_plan.choose(source.model.config, table)
-    compared = comparison.Comparison(source.model, source.service, source.data_dir, dev_examples)
-    report = {
-        "model": os.path.abspath(folder),
-        "stage": source.stage,
-        "optimize_for": list(shape),
-        "choices": choices,
-        "latencies_of": table.environment,
-        "config": plan.to_dict(),
-        "task": source.service.task.to_dict(),
-        "max_seq_length": source.service.max_seq_length,
-        "compared_on": compared.description,
-        "num_examples": compared.num_examples,
-        "scores": compared.scores(compared.source),
-        "formats": {},
-        "command": command,
-        **_environment(),
-    }
-    served = ServedModel(
-        execution_plan.apply(source.model, plan),
-        source.service,
-        source.model.config.max_position_embeddings,
-    )
-    with files.replacing_folder(path) as aside:
-        _write_assets(aside, source.service)
-        for name, form in chosen.items():
-            form.write(served, aside)
-            report["formats"][name] = _compare(name, form, aside, compared)
-        if model_info.stage(source.model.config) != "dense":
-            speed = dense_comparison.measure(
-                source.model, source.service, table, chosen, aside, shape
-            )
-            if not allow_slower:
-                dense_comparison.check(speed, folder, shape)
-            for name, row in speed.items():
-                logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
-                report["formats"][name]["speed"] = row
-        if "saved_model" in chosen:
-            _write_warmup(aside, source.service, compared.texts, os.path.dirname(path))
-        table.save(os.path.join(aside, TABLE_FILE))
-        files.write_json(os.path.join(aside, REPORT_FILE), report)
+    path = _version_folder(output_dir, version)
+    with _held(path):
+        _check_version(path, overwrite, (folder, data_dir, table_file))
+        source = _read(folder, data_dir, task_name, tfds, max_seq_length)
+        shape = _shape(optimize_for, source.model.config)
+        table = _table(table_file, source.model.config, shape)
+        plan, choices = execution_plan.choose(source.model.config, table)
+        compared = comparison.Comparison(
+            source.model, source.service, source.data_dir, dev_examples
+        )
+        report = {
+            "model": os.path.abspath(folder),
+            "stage": source.stage,
+            "optimize_for": list(shape),
+            "choices": choices,
+            "latencies_of": table.environment,
+            "config": plan.to_dict(),
+            "task": source.service.task.to_dict(),
+            "max_seq_length": source.service.max_seq_length,
+            "compared_on": compared.description,
+            "num_examples": compared.num_examples,
+            "scores": compared.scores(compared.source),
+            "formats": {},
+            "command": command,
+            **timing.environment(),
+        }
+        served = ServedModel(
+            execution_plan.apply(source.model, plan),
+            source.service,
+            source.model.config.max_position_embeddings,
+        )
+        with files.replacing_folder(path) as aside:
+            _write_assets(aside, source.service)
+            for name, form in chosen.items():
+                form.write(served, aside)
+                report["formats"][name] = _compare(name, form, aside, compared)
+            if model_info.stage(source.model.config) != "dense":
+                speed = dense_comparison.measure(
+                    source.model, source.service, table, chosen, aside, shape
+                )
+                if not allow_slower:
+                    dense_comparison.check(speed, folder, shape)
+                for name, row in speed.items():
+                    logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
+                    report["formats"][name]["speed"] = row
+            if "saved_model" in chosen:
+                _write_warmup(aside, source.service, compared.texts, os.path.dirname(path))
+            table.save(os.path.join(aside, TABLE_FILE))
+            files.write_json(os.path.join(aside, REPORT_FILE), report)
     logging.info("Exported to %s.", path)
     return report
 
@@ -169,12 +175,33 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
     return _Source(model, services.get(task, tokenizer, length), data_dir, stage)
 
 
-def _version_folder(output_dir, version, overwrite, sources):
+def _version_folder(output_dir, version):
     if not output_dir:
         raise ValueError("Argument `output_dir` must name a folder, received none.")
     if version < 1:
         raise ValueError(f"Argument `version` must be at least 1, received {version}.")
-    path = os.path.join(os.path.abspath(output_dir), str(version))
+    return os.path.join(os.path.abspath(output_dir), str(version))
+
+
+@contextlib.contextmanager
+def _held(path):
+    """Keeps a version for this process; what killed exports have left beside it is removed.
+
+    Raises:
+      ValueError: if another process writes it.
+    """
+    with files.parents(path):
+        for other in files.interrupted(os.path.dirname(path)):
+            if os.path.basename(other).isdigit():
+                # A live export has the lock.
+                with contextlib.suppress(ValueError), run_folder.locked(other):
+                    files.recover_folder(other)
+        with run_folder.locked(path):
+            yield
+
+
+def _check_version(path, overwrite, sources):
+    """Raises ValueError where a version must not be written."""
     if os.path.exists(path) and not overwrite:
         raise ValueError(
             f"The version {path!r} exists already; choose another one by --version, or pass "
@@ -191,7 +218,6 @@ def _version_folder(output_dir, version, overwrite, sources):
             raise ValueError(
                 f"The path {path!r} is no export and is not replaced; choose another --output_dir."
             )
-    return path
 
 
 def _check(folder, model, tokenizer):

@@ -23,6 +23,7 @@ from bert_tf.serving import dense_comparison, execution_plan, exporting, formats
 from bert_tf.serving.formats import fresh_process
 from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.tasks import squad
+from bert_tf.training import run_folder
 from flop_tf.projection import ProjectionSpec
 
 pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
@@ -363,3 +364,17 @@ def test_a_version_is_replaced_on_demand(export, sst, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
     files = sorted(path.name for path in (tmp_path / "1").iterdir())
     assert files == ["assets", "assets.extra", "model_int8.tflite"]
+
+
+def test_what_killed_exports_have_left_goes(export, bert_dir, tmp_path):
+    """Of versions that another process writes, nothing is touched."""
+    for version in ("1", "2", "3"):
+        (tmp_path / f".{version}.partial-abcdefgh").mkdir()
+    (tmp_path / ".model.partial-abcdefgh").mkdir()  # Of another program.
+    (tmp_path / ".1.lock").write_text("")
+    with run_folder.locked(tmp_path / "3"):
+        with pytest.raises(ValueError, match="'.*3' is in use by process .*; wait until it ends"):
+            export(bert_dir, str(tmp_path), version=3, task_name="SST-2")
+        export(bert_dir, str(tmp_path), task_name="SST-2", format_names=["litert_float32"])
+        left = {".3.partial-abcdefgh", ".model.partial-abcdefgh"}
+        assert {path.name for path in tmp_path.iterdir()} == {"1", ".3.lock", *left}
