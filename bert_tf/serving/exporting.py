@@ -10,7 +10,6 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import os
 import shutil
 
@@ -299,13 +298,3 @@ def _write_warmup(folder, service, texts, model_folder):
         requests += [("serving_default", ids), ("text", some)]
     path = os.path.join(folder, WARMUP_FILE)
     write_warmup(path, requests, os.path.basename(model_folder))
-
-
-def _environment():
-    environment = timing.environment()
-    for name in _PACKAGES:
-        try:
-            environment["versions"][name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # Those of formats that are not asked for need not be there.
-    return environment
