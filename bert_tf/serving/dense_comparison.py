@@ -70,9 +70,9 @@ def check(results, folder, shape):
         if row["ratio"] > _LIMIT:
             raise ValueError(
                 f"The model in {str(folder)!r} is slower than the dense model of its config: as "
-                f"{name} {row['p50_ms']:.2f} ms against {row['dense_p50_ms']:.2f} ms at "
-                f"{shape[0]}x{shape[1]}, {row['ratio']:.2f} x; pass --allow_slower to export it "
-                "all the same, or by --optimize_for the shape that counts."
+                f"{name} {row['p50_ms']:.4g} ms against {row['dense_p50_ms']:.4g} ms at "
+                f"{shape[0]}x{shape[1]}, {row['ratio']:.3f} x, above {_LIMIT}; pass --allow_slower "
+                "to export it all the same, or by --optimize_for the shape that counts."
             )
 
 

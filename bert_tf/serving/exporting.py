@@ -258,10 +258,16 @@ def _table(path, config, shape):
             f"The latency table {path!r} must be of {tokens} tokens, as optimize_for="
             f"{shape[0]}x{shape[1]} has, received one of {table.tokens}."
         )
-    measured, here = (one.get("device") for one in (table.environment, timing.environment()))
+    measured, here = map(_device, (table.environment, timing.environment()))
     if measured != here:
         logging.warning("The latency table is of %s; this device is %s.", measured, here)
     return table
+
+
+def _device(environment):
+    """Returns on what latencies were measured, "x, 2 cores, 0 threads of an operation"."""
+    device, cores, threads = map(environment.get, ("device", "cores", "intra_op_threads"))
+    return f"{device}, {cores} cores, {threads or 'all'} threads of an operation"
 
 
 def _compare(name, form, folder, compared):

@@ -1,6 +1,7 @@
 """Exports of tiny models, whole: files, signatures, equality, report, and what is refused."""
 
 import ast
+import dataclasses
 import functools
 import json
 import os
@@ -156,7 +157,7 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
     monkeypatch.setattr(timing, "interleaved", against_nothing)
     sentence = (
         "is slower than the dense model of its config: as litert_float32 .* ms against .* ms at "
-        "8x16, .* x; pass --allow_slower to export it all the same"
+        "8x16, .* x, above 1.02; pass --allow_slower to export it all the same"
     )
     names = ["litert_float32"]
     with pytest.raises(ValueError, match=sentence):
@@ -164,6 +165,33 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
     assert not (tmp_path / "out").exists()
     report = export(sst, str(tmp_path / "out"), format_names=names)
     assert report["formats"]["litert_float32"]["speed"]["ratio"] > 1.02
+
+
+def test_figures_of_a_refusal_tell_apart_what_is_nearly_the_same():
+    row = {"p50_ms": 0.05124, "dense_p50_ms": 0.05019, "ratio": 1.0209}
+    dense_comparison.check({"onnx": {**row, "ratio": 1.02}}, "m", (1, 16))
+    sentence = "as onnx 0.05124 ms against 0.05019 ms at 1x16, 1.021 x, above 1.02; pass --allow"
+    with pytest.raises(ValueError, match=sentence):
+        dense_comparison.check({"onnx": row}, "m", (1, 16))
+
+
+def test_a_table_of_another_device_is_told(sst, table_file, tmp_path, caplog):
+    caplog.set_level("WARNING")
+    config, path = bert_tf.load(sst).config, str(tmp_path / "table.json")
+    table = exporting._table(table_file, config, (8, 16))
+    assert not caplog.text
+    other = {**table.environment, "device": "Abacus", "cores": 77}
+    dataclasses.replace(table, environment=other).save(path)
+    exporting._table(path, config, (8, 16))
+    assert "The latency table is of Abacus, 77 cores, " in caplog.text
+    assert f"; this device is {table.environment['device']}, {os.cpu_count()} cores" in caplog.text
+
+
+def test_a_table_without_a_size_of_the_model(export, save, table_file, tmp_path):
+    wide = save({"name": "SST-2"}, head={"intermediate_size": 80})
+    with pytest.raises(ValueError, match="must hold layers of 32x80 .*, received one for .*32x48"):
+        export(wide, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path, monkeypatch):
