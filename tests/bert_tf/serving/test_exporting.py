@@ -260,8 +260,13 @@ def test_ids_of_another_form_are_refused(signatures):
         )
 
     assert ask()["logits"].shape == (2, 2)
-    for wrong in ({"mask": (4, 2)}, {"types": (2, 3)}, {"ids": (2, 4, 1)}):
-        with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+    shapes = "The inputs must have one shape"
+    for wrong, sentence in (
+        ({"mask": (4, 2)}, shapes),
+        ({"types": (2, 3)}, shapes),
+        ({"ids": (2, 4, 1)}, "shape"),
+    ):
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=sentence):
             ask(**wrong)
 
 
@@ -383,6 +388,50 @@ def test_a_format_that_is_too_far_off_leaves_nothing(export, sst, tmp_path, monk
     with pytest.raises(ValueError, match="'litert_int8' must give .* within 0, but differs by"):
         export(sst, str(tmp_path), format_names=["litert_float32", "litert_int8"])
     assert not list(tmp_path.iterdir())
+
+
+def test_outputs_that_do_not_follow_from_the_logits_are_refused(export, sst, tmp_path, monkeypatch):
+    class Wrong(Onnx):
+        def run(self, folder, requests):
+            answers = super().run(folder, requests)
+            return [{**one, "probabilities": 1 - one["probabilities"]} for one in answers]
+
+    monkeypatch.setitem(formats.FORMATS, "onnx", Wrong())
+    with pytest.raises(ValueError, match="'onnx' must give .*, but probabilities on dev are other"):
+        export(sst, str(tmp_path / "out"), format_names=["onnx"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "score", "refused"),
+    [(400, 0.869, True), (400, 0.871, False), (399, 0.5, False), (400, 0.95, False)],
+)
+def test_points_that_a_format_may_lose(num_examples, score, refused):
+    """Of so few examples that some flip by chance, the score is reported alone."""
+    form = types.SimpleNamespace(
+        signatures=(),
+        has_texts=False,
+        tolerance=1.0,
+        most_points_lost=3,
+        run=lambda folder, requests: {"f1": score},
+    )
+    compared = types.SimpleNamespace(
+        requests=[],
+        source={"f1": 0.9},
+        metric="f1",
+        num_examples=num_examples,
+        description="dev",
+        wrong_names=lambda outputs, with_texts: [],
+        difference=lambda outputs: 0.25,
+        scores=lambda outputs: outputs,
+    )
+    if refused:
+        sentence = "'x' must lose at most 3 points of f1, but loses 3.10 on 400 examples of dev"
+        with pytest.raises(ValueError, match=sentence):
+            exporting._compare("x", form, "", compared)
+    else:
+        found = exporting._compare("x", form, "", compared)
+        assert found == {"largest_difference": 0.25, "tolerance": 1.0, "scores": {"f1": score}}
 
 
 def test_a_version_is_replaced_on_demand(export, sst, tmp_path):
