@@ -227,6 +227,18 @@ def test_ids_and_texts_give_the_answers_of_the_model(signatures, sst):
             assert answers["label"].numpy().tolist() == labels
 
 
+def test_no_texts_and_no_ids_have_no_answers(signatures):
+    ids = dict.fromkeys(
+        ("input_word_ids", "input_mask", "input_type_ids"), tf.zeros([0, 4], "int32")
+    )
+    for answers in (
+        signatures["serving_default"](**ids),
+        signatures["text"](text=tf.constant([], tf.string)),
+    ):
+        shapes = {name: tuple(array.shape) for name, array in answers.items()}
+        assert shapes == {"logits": (0, 2), "probabilities": (0, 2), "label": (0,)}
+
+
 def test_ids_behind_the_last_position_are_cut(signatures):
     ask = signatures["serving_default"]
     ids = tf.random.uniform([2, 40], 0, 20, tf.int32)
@@ -323,6 +335,9 @@ def test_pairs_and_a_score(export, save, pairs_dir, tmp_path):
     names = ("input_word_ids", "input_mask", "input_type_ids")
     expected = bert_tf.load(folder)(dict(zip(names, inputs, strict=True)), training=False)
     assert set(answers) == {"score"}
+    assert (
+        ask(**dict.fromkeys(("text_a", "text_b"), tf.constant([], tf.string)))["score"].shape == 0
+    )
     np.testing.assert_allclose(answers["score"], expected[:, 0], atol=1e-5)
 
 
@@ -336,6 +351,8 @@ def test_a_span_without_data(export, save, tmp_path):
     tokens = "[CLS] the a the a [SEP] good good good good [SEP]".split()
     assert [token.decode() for token in answers["tokens"][0].numpy()] == tokens
     service = services.get(squad.SquadTask(max_query_length=4), None, 11)
+    empty = ask(question=tf.constant([], tf.string), context=tf.constant([], tf.string))
+    assert {name: len(array) for name, array in empty.items()} == dict.fromkeys(answers, 0)
     logits = service.logits({key: value.numpy() for key, value in answers.items()})
     assert logits.shape == (1, 2, 11) and set(answers) == {"start_logits", "end_logits", "tokens"}
 
