@@ -249,9 +249,8 @@ def _table(path, config, shape):
     """Returns the latency table in a file, or that of this device."""
     tokens = shape[0] * shape[1]
     if not path:
-        logging.info("Measuring how long products of %d tokens take on this device.", tokens)
-        factors = any(spec.rank for *_, spec, _ in config.projections())
-        return latency_table.measure(config, tokens, factors=factors)
+        logging.info("Measuring how long layers of %d tokens take on this device.", tokens)
+        return latency_table.measure(config, tokens, all_ranks=False)
     table = latency_table.LatencyTable.load(path)
     if table.tokens != tokens:
         raise ValueError(
