@@ -56,6 +56,11 @@ def interleaved(calls, rounds, warmup_rounds=3):
     return seconds[warmup_rounds:]
 
 
+def ratio(seconds):
+    """Returns the median over rounds of the first time over the second, `seconds [rounds, 2]`."""
+    return float(np.median(seconds[:, 0] / seconds[:, 1]))
+
+
 def summary(seconds, names, baselines, batch_size):
     """Returns a dict for each column of `interleaved`'s result.
 

@@ -22,13 +22,13 @@ from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
     comparison,
     dense_comparison,
-    execution_plan,
     formats,
     latency_table,
+    planned_model,
     services,
 )
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
-from bert_tf.serving.served_model import ServedModel
+from bert_tf.tasks import model_task
 from bert_tf.training import run_folder
 from bert_tf.tasks import model_task
 
@@ -101,7 +101,7 @@ def export(
         source = _read(folder, data_dir, task_name, tfds, max_seq_length)
         shape = _shape(optimize_for, source.model.config)
         table = _table(table_file, source.model.config, shape)
-        plan, choices = execution_plan.choose(source.model.config, table)
+        planned = planned_model.make(source.model, source.service, table, shape)
         compared = comparison.Comparison(
             source.model, source.service, source.data_dir, dev_examples
         )
@@ -109,9 +109,10 @@ def export(
             "model": os.path.abspath(folder),
             "stage": source.stage,
             "optimize_for": list(shape),
-            "choices": choices,
+            "choices": planned.choices,
+            "plan_ratio": planned.ratio,
             "latencies_of": table.environment,
-            "config": plan.to_dict(),
+            "config": planned.config.to_dict(),
             "task": source.service.task.to_dict(),
             "max_seq_length": source.service.max_seq_length,
             "compared_on": compared.description,
@@ -121,15 +122,10 @@ def export(
             "command": command,
             **timing.environment(),
         }
-        served = ServedModel(
-            execution_plan.apply(source.model, plan),
-            source.service,
-            source.model.config.max_position_embeddings,
-        )
         with files.replacing_folder(path) as aside:
             _write_assets(aside, source.service)
             for name, form in chosen.items():
-                form.write(served, aside)
+                form.write(planned.served, aside)
                 report["formats"][name] = _compare(name, form, aside, compared)
             if model_info.stage(source.model.config) != "dense":
                 speed = dense_comparison.measure(

@@ -134,15 +134,18 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     folder, report = exported
     assert report["optimize_for"] == [8, 16]
     ranks = {row["projection"]: (row["rank"], row["chosen_rank"]) for row in report["choices"]}
-    assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.query"][1] in (5, 16, None)
-    assert ranks["blocks.0.ffn_out"] == (0, 0) and ranks["blocks.0.key"][0] is None
-    plan = BertConfig.from_dict(report["config"])
-    chosen, _ = execution_plan.choose(bert_tf.load(sst).config, LatencyTable.load(table_file))
-    assert plan == chosen
-    assert plan.layers[0].projection("query").rank == ranks["blocks.0.query"][1]
+    source = bert_tf.load(sst).config
+    plan, _ = execution_plan.choose(source, LatencyTable.load(table_file))
+    for name in ("query", "key", "ffn_in", "ffn_out"):
+        of_the_plan = plan.layers[0].projection(name).rank
+        assert ranks[f"blocks.0.{name}"] == (source.layers[0].projection(name).rank, of_the_plan)
+    assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.ffn_out"] == (0, 0)
+    is_slower = (report["plan_ratio"] or 1) > 1 + execution_plan.TIE
+    assert BertConfig.from_dict(report["config"]) == (source if is_slower else plan)
     for name in formats.FORMATS:
         speed = report["formats"][name]["speed"]
-        assert 0 < speed["p50_ms"] and 0 < speed["dense_p50_ms"] and 0 < speed["ratio"]
+        quotient = speed["p50_ms"] / speed["dense_p50_ms"]
+        assert quotient / 3 < speed["ratio"] < 3 * quotient  # One is of medians, one a median.
     table = LatencyTable.load(str(folder / "assets.extra/latency_table.json"))
     assert table == LatencyTable.load(table_file)
 
