@@ -10,6 +10,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -56,6 +57,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
         os.path.join(folder, INFO_FILE),
         {
             "stage": model_info.stage(model.config),
+            "vocabulary": _digest(tokenizer),
             **info,
             **counts,
             "projections": model_info.per_projection(model.config),
@@ -118,10 +120,17 @@ def load_tokenizer(folder):
     """Returns the `Tokenizer` of a model directory.
 
     Raises:
-      ValueError: if the folder has no vocabulary or a file is damaged.
+      ValueError: if the folder has no vocabulary or another one than that of the model, or a file
+        is damaged.
     """
     lower_case = _read_json(folder, "tokenizer_config.json").get("do_lower_case", True)
-    return Tokenizer(os.path.join(folder, "vocab.txt"), lower_case)
+    tokenizer = Tokenizer(os.path.join(folder, "vocab.txt"), lower_case)
+    if load_info(folder).get("vocabulary", _digest(tokenizer)) != _digest(tokenizer):
+        raise ValueError(
+            f"The vocabulary {tokenizer.vocab_file!r} must have the words that the model was saved "
+            "with, received other ones; take the one that it was trained with."
+        )
+    return tokenizer
 
 
 def load_info(folder):
@@ -165,6 +174,11 @@ def _read_json(folder, name):
             return dict(json.load(file))
     except (TypeError, ValueError) as error:
         raise ValueError(f"The file {path!r} must be a JSON object: {error}.") from error
+
+
+def _digest(tokenizer):
+    """Returns what tells vocabularies apart."""
+    return hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest()
 
 
 def _is_text(value):

@@ -167,6 +167,21 @@ def test_damaged_values(saved, key, value, expected):
         bert_tf.load_info(folder)
 
 
+def test_a_vocabulary_of_other_words(saved):
+    _, folder = saved()
+    path = pathlib.Path(folder, "vocab.txt")
+    words = path.read_text().split()
+    path.write_text("\r\n".join(words))
+    assert bert_tf.load_tokenizer(folder).vocab == words  # Other ends of lines are no other words.
+    path.write_text("\n".join([*words[:-2], words[-1], words[-2]]))
+    with pytest.raises(ValueError, match="vocab.txt' must have the words that the model was saved"):
+        bert_tf.load_tokenizer(folder)
+    info = bert_tf.load_info(folder)
+    del info["vocabulary"]  # Older ones do not have it.
+    pathlib.Path(folder, "info.json").write_text(json.dumps(info))
+    assert bert_tf.load_tokenizer(folder).vocab[-1] == words[-2]
+
+
 def test_no_vocabulary(saved):
     _, folder = saved()
     os.remove(os.path.join(folder, "vocab.txt"))
