@@ -158,7 +158,7 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
     """Returns the `_Source` in a model directory; the arguments are those of `export`."""
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
-    _check(folder, model, tokenizer)
+    _check_gates(folder, model)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     task, known_dir = model_task.find_task(info, task_name, data_dir, tfds)
@@ -215,18 +215,12 @@ def _check_version(path, overwrite, sources):
             )
 
 
-def _check(folder, model, tokenizer):
-    """Raises ValueError where a model cannot be served."""
+def _check_gates(folder, model):
+    """Raises ValueError where masks are not removed."""
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
             "first by flop-remove-mask."
-        )
-    words, rows = len(tokenizer.vocab), model.config.vocab_size
-    if rows - words >= _VOCABULARY_MULTIPLE:
-        raise ValueError(
-            f"The vocabulary of {str(folder)!r} must fit the {rows} word embeddings of the model, "
-            f"received {words} entries; take the one that it was trained with."
         )
 
 
