@@ -13,6 +13,7 @@ class Onnx(SingleFile):
     """An `.onnx` file."""
 
     tolerance = 1e-4
+    most_points_lost = 1
     family = "ONNX"
     packages = ("tf2onnx", "onnxruntime")
     file = "model.onnx"

@@ -20,7 +20,9 @@ class SavedModel:
     """The signatures of a `ServedModel` with weights and, as assets, vocabulary and labels."""
 
     tolerance = 1e-5
+    most_points_lost = 1
     signatures = ("serving_default", "text")
+    has_texts = True
     packages = ("tensorflow_serving",)
     file = "saved_model.pb"
 

@@ -12,6 +12,7 @@ class SingleFile(abc.ABC):
     """
 
     signatures = ("serving_default",)
+    has_texts = False
 
     @abc.abstractmethod
     def write(self, served, folder):
