@@ -51,7 +51,9 @@ class Comparison:
         ids_of_texts = _arrays(service.features(self.texts))
 
         # In a graph, as servers and `predict` run it: what TensorFlow fuses there is no difference.
-        @tf.function(reduce_retracing=True)
+        signature = dict.fromkeys(INPUT_NAMES, tf.TensorSpec([None, None], tf.int32))
+
+        @tf.function(input_signature=[signature])
         def outputs(features):
             return service.outputs(model(features, training=False))
 

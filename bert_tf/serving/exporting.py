@@ -252,7 +252,7 @@ def _table(path, config, shape):
 
 
 def _device(environment):
-    """Returns on what latencies were measured, "x, 2 cores, 0 threads of an operation"."""
+    """Returns on what latencies were measured, as a text."""
     device, cores, threads = map(environment.get, ("device", "cores", "intra_op_threads"))
     return f"{device}, {cores} cores, {threads or 'all'} threads of an operation"
 

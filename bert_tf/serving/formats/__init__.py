@@ -19,6 +19,7 @@ import os
 from bert_tf.serving.formats.litert import LiteRT
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import SavedModel
+from bert_tf.serving.formats.single_file import missing_package
 
 #: Formats by name.
 FORMATS = {
@@ -50,8 +51,5 @@ def get(name):
         )
     for package in FORMATS[name].packages:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(
-                f"The format {name!r} needs the package {package!r}, which is not installed; run "
-                "pip install 'flop-tf[export]'."
-            )
+            raise missing_package(name, package)
     return FORMATS[name]
