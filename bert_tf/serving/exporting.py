@@ -100,6 +100,9 @@ def export(
         shape = _shape(optimize_for, source.model.config)
         table = _table(table_file, source.model.config, shape)
         planned = planned_model.make(source.model, source.service, table, shape)
+        if planned.ratio is not None:
+            done = "left out" if planned.config == source.model.config else "taken"
+            logging.info("The plan takes %.3f x of the model as it is: %s.", planned.ratio, done)
         compared = comparison.Comparison(
             source.model, source.service, source.data_dir, dev_examples
         )

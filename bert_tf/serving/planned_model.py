@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from absl import logging
-
 from bert_tf import timing
 from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
@@ -57,11 +55,6 @@ def make(model, service, table, shape):
         for one in (planned, as_it_is)
     ]
     ratio = timing.ratio(timing.interleaved(calls, _ROUNDS))
-    is_taken = ratio <= 1 + execution_plan.TIE
-    logging.info(
-        "The plan by the latencies takes %.2f x of the model as it is%s.",
-        ratio,
-        "" if is_taken else ", which is exported",
-    )
-    served, config = (planned, plan) if is_taken else (as_it_is, model.config)
-    return PlannedModel(served, config, choices, ratio)
+    if ratio > 1 + execution_plan.TIE:
+        return PlannedModel(as_it_is, model.config, choices, ratio)
+    return PlannedModel(planned, plan, choices, ratio)
