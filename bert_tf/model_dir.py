@@ -10,6 +10,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -55,6 +56,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
         os.path.join(folder, INFO_FILE),
         {
             "stage": model_info.stage(model.config),
+            "vocabulary": _digest(tokenizer),
             **info,
             **counts,
             "projections": model_info.per_projection(model.config),
@@ -117,10 +119,17 @@ def load_tokenizer(folder):
     """Returns the `Tokenizer` of a model directory.
 
     Raises:
-      ValueError: if the folder has no vocabulary or a file is damaged.
+      ValueError: if the folder has no vocabulary or another one than that of the model, or a file
+        is damaged.
     """
     lower_case = _read_json(folder, "tokenizer_config.json").get("do_lower_case", True)
-    return Tokenizer(os.path.join(folder, "vocab.txt"), lower_case)
+    tokenizer = Tokenizer(os.path.join(folder, "vocab.txt"), lower_case)
+    if load_info(folder).get("vocabulary", _digest(tokenizer)) != _digest(tokenizer):
+        raise ValueError(
+            f"The vocabulary {tokenizer.vocab_file!r} must have the words that the model was saved "
+            "with, received other ones; take the one that it was trained with."
+        )
+    return tokenizer
 
 
 def load_info(folder):
@@ -129,7 +138,14 @@ def load_info(folder):
     Raises:
       ValueError: if the folder has none or it is damaged.
     """
-    return _read_json(folder, INFO_FILE)
+    info = _read_json(folder, INFO_FILE)
+    for key, (expected, fits) in _VALUES.items():
+        if key in info and not fits(info[key]):
+            raise ValueError(
+                f"The file {os.path.join(folder, INFO_FILE)!r} is damaged: {key!r} must be "
+                f"{expected}, received {info[key]!r}."
+            )
+    return info
 
 
 def stage_after(checkpoint, config):
@@ -157,6 +173,40 @@ def _read_json(folder, name):
             return dict(json.load(file))
     except (TypeError, ValueError) as error:
         raise ValueError(f"The file {path!r} must be a JSON object: {error}.") from error
+
+
+def _digest(tokenizer):
+    """Returns what tells vocabularies apart."""
+    return hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest()
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_size(value):
+    return type(value) is int and value >= 1
+
+
+def _is_task(value):
+    return isinstance(value, dict) and _is_text(value.get("name"))
+
+
+def _are_scores(value):
+    return isinstance(value, dict) and all(
+        isinstance(scores, dict) and all(isinstance(one, int | float) for one in scores.values())
+        for scores in value.values()
+    )
+
+
+# What other programs read of `info.json`, where it is there: how it must look.
+_VALUES = {
+    "stage": ("a text", _is_text),
+    "task": ("an object with a name", _is_task),
+    "data_dir": ("a text", _is_text),
+    "max_seq_length": ("an integer from 1 on", _is_size),
+    "scores": ("objects of numbers by split", _are_scores),
+}
 
 
 def _save_weights(weights, path):

@@ -4,6 +4,7 @@ A round calls every function once, and every round starts with another one. The
 first rounds do not count.
 """
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -11,6 +12,20 @@ import time
 
 import numpy as np
 import tensorflow as tf
+
+_PACKAGES = (
+    "tensorflow",
+    "tf_keras",
+    "tf-models-official",
+    "tensorflow-text",
+    "numpy",
+    "flop-tf",
+    "ai-edge-litert",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "tensorflow-serving-api",
+)
 
 
 def interleaved(calls, rounds, warmup_rounds=3):
@@ -39,6 +54,11 @@ def interleaved(calls, rounds, warmup_rounds=3):
             calls[index]()
             seconds[number, index] = time.perf_counter() - start
     return seconds[warmup_rounds:]
+
+
+def ratio(seconds):
+    """Returns the median over rounds of the first time over the second, `seconds [rounds, 2]`."""
+    return float(np.median(seconds[:, 0] / seconds[:, 1]))
 
 
 def summary(seconds, names, baselines, batch_size):
@@ -75,17 +95,22 @@ def environment():
     """Returns where this runs: device, cores, threads and versions, plain data."""
     gpus = tf.config.list_physical_devices("GPU")
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
-    packages = ("tensorflow", "tf_keras", "tf-models-official", "numpy", "flop-tf")
     return {
         "device": details.get("device_name") or _processor(),
         "cores": os.cpu_count(),
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "system": platform.platform(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
+        "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+def _versions():
+    """Returns the version of each package that is there; those of some formats need not be."""
+    versions = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _processor():

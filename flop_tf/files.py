@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -12,6 +13,8 @@ _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 # Of new files, as `open` makes them.
 _MODE = 0o666 & ~_UMASK
+# Folders beside one that is replaced: the new one, and the one with the old one in it.
+_PARTIAL, _REPLACED, _OLD = "partial", "replaced", "old"
 
 
 @contextlib.contextmanager
@@ -59,6 +62,27 @@ def write_json(path, data):
 
 
 @contextlib.contextmanager
+def parents(path):
+    """Makes the folders above a path for a `with` block; if it fails, new ones that are empty go.
+
+    Raises:
+      OSError: if they cannot be made.
+    """
+    parent = os.path.dirname(os.path.abspath(path))
+    made = [parent]
+    while not os.path.exists(made[-1]):
+        made.append(os.path.dirname(made[-1]))
+    os.makedirs(parent, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # Others may use them by now.
+            for folder in made[:-1]:
+                os.rmdir(folder)
+        raise
+
+
+@contextlib.contextmanager
 def replacing_folder(path):
     """Yields a new empty folder to write to; on success it takes the place of `path`.
 
@@ -66,31 +90,50 @@ def replacing_folder(path):
       OSError: if the folder cannot be written; what stood at `path` is untouched.
     """
     path = os.path.abspath(path)
-    parent = os.path.dirname(path)
-    made = [parent]
-    while not os.path.exists(made[-1]):
-        made.append(os.path.dirname(made[-1]))
-    os.makedirs(parent, exist_ok=True)
-    aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.partial-", dir=parent)
-    try:
-        yield aside
-        os.chmod(aside, 0o755)
-        replaced = None
-        if os.path.exists(path):
-            replaced = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.replaced-", dir=parent)
-            os.replace(path, os.path.join(replaced, "old"))
+    with parents(path):
+        aside = _beside(path, _PARTIAL)
         try:
-            os.replace(aside, path)
-        except OSError:
-            if replaced is not None:
-                os.replace(os.path.join(replaced, "old"), path)
-                os.rmdir(replaced)
+            yield aside
+            os.chmod(aside, 0o755)
+            _replace_folder(aside, path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
             raise
-        if replaced is not None:
-            shutil.rmtree(replaced)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        with contextlib.suppress(OSError):  # Others may use them by now.
-            for folder in made[:-1]:
-                os.rmdir(folder)
+
+
+def interrupted(parent):
+    """Returns the paths in a folder whose `replacing_folder` goes on or was killed."""
+    pattern = re.compile(rf"\.(.+)\.(?:{_PARTIAL}|{_REPLACED})-\w{{8}}")
+    matches = filter(None, map(pattern.fullmatch, os.listdir(parent)))
+    return sorted({os.path.join(parent, match[1]) for match in matches})
+
+
+def recover_folder(path):
+    """Ends what killed processes have begun by `replacing_folder`; nobody else may write there."""
+    pattern = os.path.join(glob.escape(os.path.dirname(path)), f".{os.path.basename(path)}.")
+    for folder in glob.glob(f"{pattern}{_REPLACED}-*"):
+        if not os.path.exists(path) and os.path.exists(os.path.join(folder, _OLD)):
+            os.replace(os.path.join(folder, _OLD), path)
+        shutil.rmtree(folder)
+    for folder in glob.glob(f"{pattern}{_PARTIAL}-*"):
+        shutil.rmtree(folder)
+
+
+def _beside(path, kind):
+    parent, name = os.path.split(path)
+    return tempfile.mkdtemp(prefix=f".{name}.{kind}-", dir=parent)
+
+
+def _replace_folder(aside, path):
+    if not os.path.exists(path):
+        os.replace(aside, path)
+        return
+    replaced = _beside(path, _REPLACED)
+    os.replace(path, os.path.join(replaced, _OLD))
+    try:
+        os.replace(aside, path)
+    except OSError:
+        os.replace(os.path.join(replaced, _OLD), path)
+        os.rmdir(replaced)
         raise
+    shutil.rmtree(replaced)

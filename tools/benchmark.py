@@ -83,6 +83,13 @@ def _table(folder):
     grid = _grid()
     if len(grid["batch_sizes"]) != 1 or len(grid["lengths"]) != 1:
         raise ValueError("Flag `--table` needs one number in `--batch_sizes` and in `--lengths`.")
+    if FLAGS.mixed_precision != "none":
+        raise ValueError(
+            "Flag `--table` needs `--mixed_precision=none`, as exports compute, received "
+            f"{FLAGS.mixed_precision!r}."
+        )
+    if len(FLAGS.model_dirs) > 1:
+        raise ValueError(f"Flag `--table` is of one model, received {FLAGS.model_dirs}.")
     if FLAGS.model_dirs:
         config = model_dir.read_source(FLAGS.model_dirs[0]).config
     elif FLAGS.bert_config_file:

@@ -16,8 +16,8 @@ from bert_tf.checkpoints.variables import (
 from bert_tf.data.text_files import read_lines
 from bert_tf.model.config import BertConfig
 
-# Rows of a word embedding beyond its vocabulary; more of them mean another vocabulary.
-_MOST_PADDING = 1024
+# Word embeddings are rounded up to a multiple of it at most; more rows mean another vocabulary.
+_VOCABULARY_MULTIPLE = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _check_vocab(vocab_file, config):
             f"The vocabulary {vocab_file!r} has {num_tokens} lines, more than the "
             f"{config.vocab_size} rows of the word embedding; take the one of this checkpoint."
         )
-    if config.vocab_size - num_tokens >= _MOST_PADDING:
+    if config.vocab_size - num_tokens >= _VOCABULARY_MULTIPLE:
         raise ValueError(
             f"The vocabulary {vocab_file!r} has {num_tokens} lines, too few for the "
             f"{config.vocab_size} rows of the word embedding; take the one of this checkpoint."

@@ -291,10 +291,10 @@ def evaluate(
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     task, data_dir = model_task.find_task(info, task_name, data_dir, tfds)
     task.check_head(model.config, f"the model in {folder!r}")
+    length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
     scores = {}
     for name in task.expand(split or "dev"):
         examples = task.read(data_dir, name)
-        length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
         encoded = task.encode(examples, tokenizer, length)
         logits = evaluation.predict(model, encoded, batch_size)
         if encoded.labels is not None:

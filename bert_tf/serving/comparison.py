@@ -5,12 +5,16 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf.data import batching
+from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.model.span_labeler import MASKED
 from bert_tf.tasks import model_task
 
 #: Texts that are sent as they are.
 NUM_TEXTS = 64
 
 _BATCH_SIZE = 32
+# How far probabilities may be from those of the logits beside them.
+_ROUNDING = 1e-5
 
 
 class Comparison:
@@ -47,27 +51,57 @@ class Comparison:
         ids_of_texts = _arrays(service.features(self.texts))
 
         # In a graph, as servers and `predict` run it: what TensorFlow fuses there is no difference.
-        @tf.function(reduce_retracing=True)
+        signature = dict.fromkeys(INPUT_NAMES, tf.TensorSpec([None, None], tf.int32))
+
+        @tf.function(input_signature=[signature])
         def outputs(features):
             return service.outputs(model(features, training=False))
 
-        self.source = [_arrays(outputs(_tensors(batch))) for batch in (*ids, ids_of_texts)]
+        self._features = [*ids, ids_of_texts]
+        self.source = [_arrays(outputs(_tensors(batch))) for batch in self._features]
 
     def difference(self, outputs):
-        """Returns the largest difference to the source, or NaN.
+        """Returns the largest difference of logits to the source, or NaN.
 
-        It is relative to the largest output of a name where that is above 1: logits of 10 have
+        It is relative to the source's largest logit where that is above 1: logits of 10 have
         a tenth of the digits behind the point that those of 1 have.
 
         Args:
           outputs: answers to the first requests, or to all.
         """
+        source = [self._service.logits(expected) for expected in self.source]
+        # Padding has a logit beside which every other one is small.
+        largest = max(np.abs(logits[logits != MASKED]).max() for logits in source)
         differences = [
-            np.abs(array - given[name]).max() / max(1.0, np.abs(array).max())
-            for expected, given in zip(self.source, outputs, strict=False)
-            for name, array in expected.items()
+            np.abs(logits - self._service.logits(given)).max()
+            for logits, given in zip(source, outputs, strict=False)
         ]
-        return float(np.max(differences))  # Python's `max` would lose a NaN.
+        return float(np.max(differences) / max(1.0, largest))  # Python's `max` would lose a NaN.
+
+    def wrong_names(self, outputs, with_texts):
+        """Returns the names of outputs that are not there or do not follow from the logits.
+
+        Args:
+          outputs: as in `difference`.
+          with_texts: whether there are texts beside the numbers.
+        """
+        wrong = set()
+        for (signature, _), features, numbers, given in zip(
+            self.requests, self._features, self.source, outputs, strict=False
+        ):
+            if missing := numbers.keys() - given.keys():
+                wrong |= missing
+                continue
+            expected = self._service.outputs(tf.constant(self._service.logits(given)))
+            if with_texts:
+                expected = self._service.answers(expected)
+                if signature == "text":
+                    expected = self._service.text_answers(expected, features[INPUT_NAMES[0]])
+            expected = _arrays(expected)
+            wrong |= expected.keys() ^ given.keys()
+            common = expected.keys() & given.keys()
+            wrong |= {name for name in common if not _same(expected[name], given[name])}
+        return sorted(wrong)
 
     def scores(self, outputs):
         """Returns the task's scores of the answers to the requests of ids, or {} without labels."""
@@ -102,6 +136,15 @@ class Comparison:
         batches = model_task.random_features(config, self._service.max_seq_length)
         self.description, self.num_examples = "random tokens", sum(map(_rows, batches))
         return [_arrays(features) for features in batches]
+
+
+def _same(expected, given):
+    """Returns whether arrays are equal, those of floats within `_ROUNDING`."""
+    if expected.shape != given.shape:
+        return False
+    if expected.dtype.kind == "f":
+        return given.dtype == expected.dtype and np.allclose(expected, given, 0, _ROUNDING)
+    return np.array_equal(expected.astype(np.bytes_), given)
 
 
 def _arrays(tensors):

@@ -6,8 +6,7 @@ import numpy as np
 
 from bert_tf import timing
 from bert_tf.model import heads
-from bert_tf.serving import execution_plan
-from bert_tf.serving.served_model import ServedModel
+from bert_tf.serving import planned_model
 from bert_tf.tasks import model_task
 
 # Slower by less than this is within what a measurement tells.
@@ -34,9 +33,7 @@ def measure(model, service, table, forms, folder, shape):
       For each format a dict of `p50_ms`, `dense_p50_ms` and `ratio`, the median over rounds.
     """
     config = model.config
-    plan, _ = execution_plan.choose(config.dense, table)
-    dense = execution_plan.apply(heads.make(config.dense), plan)
-    served = ServedModel(dense, service, config.max_position_embeddings)
+    served = planned_model.make(heads.make(config.dense), service, table, shape).served
     (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
     features = {name: tensor.numpy() for name, tensor in batch.items()}
     results = {}
@@ -46,14 +43,14 @@ def measure(model, service, table, forms, folder, shape):
             answers = [form.load(folder), form.load(scratch)]
             calls = [lambda answer=answer: answer(features) for answer in answers]
             seconds = timing.interleaved(calls, _ROUNDS)
-            if _CLOSE[0] < _ratio(seconds) < _CLOSE[1]:
+            if _CLOSE[0] < timing.ratio(seconds) < _CLOSE[1]:
                 more = timing.interleaved(calls, _MORE_ROUNDS, warmup_rounds=0)
                 seconds = np.concatenate([seconds, more])
         ours, theirs = 1e3 * np.median(seconds, axis=0)
         results[name] = {
             "p50_ms": float(ours),
             "dense_p50_ms": float(theirs),
-            "ratio": _ratio(seconds),
+            "ratio": timing.ratio(seconds),
         }
     return results
 
@@ -70,11 +67,7 @@ def check(results, folder, shape):
         if row["ratio"] > _LIMIT:
             raise ValueError(
                 f"The model in {str(folder)!r} is slower than the dense model of its config: as "
-                f"{name} {row['p50_ms']:.2f} ms against {row['dense_p50_ms']:.2f} ms at "
-                f"{shape[0]}x{shape[1]}, {row['ratio']:.2f} x; pass --allow_slower to export it "
-                "all the same, or by --optimize_for the shape that counts."
+                f"{name} {row['p50_ms']:.4g} ms against {row['dense_p50_ms']:.4g} ms at "
+                f"{shape[0]}x{shape[1]}, {row['ratio']:.3f} x, above {_LIMIT}; pass --allow_slower "
+                "to export it all the same, or by --optimize_for the shape that counts."
             )
-
-
-def _ratio(seconds):
-    return float(np.median(seconds[:, 0] / seconds[:, 1]))

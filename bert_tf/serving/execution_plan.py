@@ -18,8 +18,8 @@ from bert_tf.serving import latency_table
 from flop_tf import budget, surgery
 from flop_tf.projection import ProjectionSpec
 
-# A form that is slower by less than this may win by fewer parameters: measurements are no better.
-_TIE = 0.03
+#: What is slower by less than this may be taken all the same: measurements are no better.
+TIE = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _parts(form):
 
 def _best(forms):
     """Returns the fastest form; among those as fast, the one with the fewest parameters."""
-    limit = (1 + _TIE) * min(form.seconds for form in forms)
+    limit = (1 + TIE) * min(form.seconds for form in forms)
     ties = [form for form in forms if form.seconds <= limit]
     return min(ties, key=lambda form: (form.parameters, form.seconds))
 

@@ -8,8 +8,8 @@
 | `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
 """
 
+import contextlib
 import dataclasses
-import importlib.metadata
 import os
 import shutil
 
@@ -22,14 +22,14 @@ from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
     comparison,
     dense_comparison,
-    execution_plan,
     formats,
     latency_table,
+    planned_model,
     services,
 )
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
-from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import model_task
+from bert_tf.training import run_folder
 from flop_tf import files
 
 REPORT_FILE = os.path.join("assets.extra", "export.json")
@@ -40,9 +40,8 @@ DEFAULT_SHAPE = (8, 128)
 
 # Examples in the requests that warm a server up.
 _WARMUP_SIZES = (1, 8, 32)
-# Embeddings are rounded up to a multiple of it at most.
-_VOCABULARY_MULTIPLE = 128
-_PACKAGES = ("tensorflow-text", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime")
+# From so many dev examples on a lost score is a reason to refuse: a few that flip are not.
+_SCORED_EXAMPLES = 400
 
 
 def export(
@@ -95,51 +94,54 @@ def export(
         raise ValueError(f"Argument `format_names` must name one of {list(formats.FORMATS)}.")
     if dev_examples < 0:
         raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
-    path = _version_folder(output_dir, version, overwrite, (folder, data_dir, table_file))
-    source = _read(folder, data_dir, task_name, tfds, max_seq_length)
-    shape = _shape(optimize_for, source.model.config)
-    table = _table(table_file, source.model.config, shape)
-    plan, choices = execution_plan.choose(source.model.config, table)
-    compared = comparison.Comparison(source.model, source.service, source.data_dir, dev_examples)
-    report = {
-        "model": os.path.abspath(folder),
-        "stage": source.stage,
-        "optimize_for": list(shape),
-        "choices": choices,
-        "latencies_of": table.environment,
-        "config": plan.to_dict(),
-        "task": source.service.task.to_dict(),
-        "max_seq_length": source.service.max_seq_length,
-        "compared_on": compared.description,
-        "num_examples": compared.num_examples,
-        "scores": compared.scores(compared.source),
-        "formats": {},
-        "command": command,
-        **_environment(),
-    }
-    served = ServedModel(
-        execution_plan.apply(source.model, plan),
-        source.service,
-        source.model.config.max_position_embeddings,
-    )
-    with files.replacing_folder(path) as aside:
-        _write_assets(aside, source.service)
-        for name, form in chosen.items():
-            form.write(served, aside)
-            report["formats"][name] = _compare(name, form, aside, compared)
-        if model_info.stage(source.model.config) != "dense":
-            speed = dense_comparison.measure(
-                source.model, source.service, table, chosen, aside, shape
-            )
-            if not allow_slower:
-                dense_comparison.check(speed, folder, shape)
-            for name, row in speed.items():
-                logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
-                report["formats"][name]["speed"] = row
-        if "saved_model" in chosen:
-            _write_warmup(aside, source.service, compared.texts, os.path.dirname(path))
-        table.save(os.path.join(aside, TABLE_FILE))
-        files.write_json(os.path.join(aside, REPORT_FILE), report)
+    path = _version_folder(output_dir, version)
+    with _held(path):
+        _check_version(path, overwrite, (folder, data_dir, table_file))
+        source = _read(folder, data_dir, task_name, tfds, max_seq_length)
+        shape = _shape(optimize_for, source.model.config)
+        table = _table(table_file, source.model.config, shape)
+        planned = planned_model.make(source.model, source.service, table, shape)
+        if planned.ratio is not None:
+            done = "left out" if planned.config == source.model.config else "taken"
+            logging.info("The plan takes %.3f x of the model as it is: %s.", planned.ratio, done)
+        compared = comparison.Comparison(
+            source.model, source.service, source.data_dir, dev_examples
+        )
+        report = {
+            "model": os.path.abspath(folder),
+            "stage": source.stage,
+            "optimize_for": list(shape),
+            "choices": planned.choices,
+            "plan_ratio": planned.ratio,
+            "latencies_of": table.environment,
+            "config": planned.config.to_dict(),
+            "task": source.service.task.to_dict(),
+            "max_seq_length": source.service.max_seq_length,
+            "compared_on": compared.description,
+            "num_examples": compared.num_examples,
+            "scores": compared.scores(compared.source),
+            "formats": {},
+            "command": command,
+            **timing.environment(),
+        }
+        with files.replacing_folder(path) as aside:
+            _write_assets(aside, source.service)
+            for name, form in chosen.items():
+                form.write(planned.served, aside)
+                report["formats"][name] = _compare(name, form, aside, compared)
+            if model_info.stage(source.model.config) != "dense":
+                speed = dense_comparison.measure(
+                    source.model, source.service, table, chosen, aside, shape
+                )
+                if not allow_slower:
+                    dense_comparison.check(speed, folder, shape)
+                for name, row in speed.items():
+                    logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
+                    report["formats"][name]["speed"] = row
+            if "saved_model" in chosen:
+                _write_warmup(aside, source.service, compared.texts, os.path.dirname(path))
+            table.save(os.path.join(aside, TABLE_FILE))
+            files.write_json(os.path.join(aside, REPORT_FILE), report)
     logging.info("Exported to %s.", path)
     return report
 
@@ -158,7 +160,7 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
     """Returns the `_Source` in a model directory; the arguments are those of `export`."""
     info = model_dir.load_info(folder)
     model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
-    _check(folder, model, tokenizer)
+    _check_gates(folder, model)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     task, known_dir = model_task.find_task(info, task_name, data_dir, tfds)
@@ -170,12 +172,33 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
     return _Source(model, services.get(task, tokenizer, length), data_dir, stage)
 
 
-def _version_folder(output_dir, version, overwrite, sources):
+def _version_folder(output_dir, version):
     if not output_dir:
         raise ValueError("Argument `output_dir` must name a folder, received none.")
     if version < 1:
         raise ValueError(f"Argument `version` must be at least 1, received {version}.")
-    path = os.path.join(os.path.abspath(output_dir), str(version))
+    return os.path.join(os.path.abspath(output_dir), str(version))
+
+
+@contextlib.contextmanager
+def _held(path):
+    """Keeps a version for this process; what killed exports have left beside it is removed.
+
+    Raises:
+      ValueError: if another process writes it.
+    """
+    with files.parents(path):
+        for other in files.interrupted(os.path.dirname(path)):
+            if os.path.basename(other).isdigit():
+                # A live export has the lock.
+                with contextlib.suppress(ValueError), run_folder.locked(other):
+                    files.recover_folder(other)
+        with run_folder.locked(path):
+            yield
+
+
+def _check_version(path, overwrite, sources):
+    """Raises ValueError where a version must not be written."""
     if os.path.exists(path) and not overwrite:
         raise ValueError(
             f"The version {path!r} exists already; choose another one by --version, or pass "
@@ -192,21 +215,14 @@ def _version_folder(output_dir, version, overwrite, sources):
             raise ValueError(
                 f"The path {path!r} is no export and is not replaced; choose another --output_dir."
             )
-    return path
 
 
-def _check(folder, model, tokenizer):
-    """Raises ValueError where a model cannot be served."""
+def _check_gates(folder, model):
+    """Raises ValueError where masks are not removed."""
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
             "first by flop-remove-mask."
-        )
-    words, rows = len(tokenizer.vocab), model.config.vocab_size
-    if rows - words >= _VOCABULARY_MULTIPLE:
-        raise ValueError(
-            f"The vocabulary of {str(folder)!r} must fit the {rows} word embeddings of the model, "
-            f"received {words} entries; take the one that it was trained with."
         )
 
 
@@ -225,32 +241,51 @@ def _table(path, config, shape):
     """Returns the latency table in a file, or that of this device."""
     tokens = shape[0] * shape[1]
     if not path:
-        logging.info("Measuring how long products of %d tokens take on this device.", tokens)
-        factors = any(spec.rank for *_, spec, _ in config.projections())
-        return latency_table.measure(config, tokens, factors=factors)
+        logging.info("Measuring how long layers of %d tokens take on this device.", tokens)
+        return latency_table.measure(config, tokens, all_ranks=False)
     table = latency_table.LatencyTable.load(path)
     if table.tokens != tokens:
         raise ValueError(
             f"The latency table {path!r} must be of {tokens} tokens, as optimize_for="
             f"{shape[0]}x{shape[1]} has, received one of {table.tokens}."
         )
-    measured, here = (one.get("device") for one in (table.environment, timing.environment()))
+    measured, here = map(_device, (table.environment, timing.environment()))
     if measured != here:
         logging.warning("The latency table is of %s; this device is %s.", measured, here)
     return table
 
 
+def _device(environment):
+    """Returns on what latencies were measured, as a text."""
+    device, cores, threads = map(environment.get, ("device", "cores", "intra_op_threads"))
+    return f"{device}, {cores} cores, {threads or 'all'} threads of an operation"
+
+
 def _compare(name, form, folder, compared):
-    """Returns difference and scores of a format; raises ValueError where it is too far off."""
+    """Returns difference and scores of a format; raises ValueError where they are too far off."""
     requests = [request for request in compared.requests if request[0] in form.signatures]
     outputs = form.run(folder, requests)
+    if wrong := compared.wrong_names(outputs, form.has_texts):
+        raise ValueError(
+            f"The format {name!r} must give the outputs that follow from its logits, but "
+            f"{', '.join(wrong)} on {compared.description} are other ones; leave it out."
+        )
     difference = compared.difference(outputs)
     if not difference <= form.tolerance:
         raise ValueError(
-            f"The format {name!r} must give the outputs of the model within {form.tolerance:g}, "
-            f"but differs by {difference:.2e} on {compared.description}; leave it out."
+            f"The format {name!r} must give the logits of the model within {form.tolerance:g} of "
+            f"the largest one, but differs by {difference:.2e} on {compared.description}; leave "
+            "it out."
         )
     scores, metric = compared.scores(outputs), compared.metric
+    if scores and compared.num_examples >= _SCORED_EXAMPLES:
+        lost = 100 * (compared.scores(compared.source)[metric] - scores[metric])
+        if lost > form.most_points_lost:
+            raise ValueError(
+                f"The format {name!r} must lose at most {form.most_points_lost} points of "
+                f"{metric}, but loses {lost:.2f} on {compared.num_examples} examples of "
+                f"{compared.description}; leave it out."
+            )
     shown = f", {metric} {scores[metric]:.4f}" if scores else ""
     logging.info("%s differs by at most %.2e%s.", name, difference, shown)
     return {"largest_difference": difference, "tolerance": form.tolerance, "scores": scores}
@@ -274,13 +309,3 @@ def _write_warmup(folder, service, texts, model_folder):
         requests += [("serving_default", ids), ("text", some)]
     path = os.path.join(folder, WARMUP_FILE)
     write_warmup(path, requests, os.path.basename(model_folder))
-
-
-def _environment():
-    environment = timing.environment()
-    for name in _PACKAGES:
-        try:
-            environment["versions"][name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # Those of formats that are not asked for need not be there.
-    return environment

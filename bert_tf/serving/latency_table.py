@@ -8,9 +8,11 @@ import dataclasses
 import json
 import math
 import os
+import sys
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from bert_tf import timing
 from bert_tf.model.config import ATTENTION_INPUTS
@@ -130,44 +132,59 @@ def is_aligned(rank):
     return rank % ALIGNMENT == 0
 
 
-def measure(config, tokens, rounds=12, factors=True):
-    """Measures the layers that inference of a BERT may be made of.
+def measure(config, tokens, rounds=12, all_ranks=True):
+    """Measures the layers that inference of a BERT may be made of, with a progress line.
 
     Args:
-      config: a `BertConfig`; its dense shapes count and those of the unpruned BERT, not its ranks.
+      config: a `BertConfig`; its dense shapes count and those of the unpruned BERT.
       tokens: M, batch size times length.
       rounds: how often each layer is timed.
-      factors: whether pairs of factors are measured; a dense model has none.
+      all_ranks: whether ranks are measured up to the full one, for any model of these shapes;
+        otherwise up to the largest one that `config` has at a shape.
 
     Returns:
       `LatencyTable`.
     """
-    forms = {}
-    # Only what has one shape is compared, and not all shapes need to lie in memory at once.
-    for (inputs, outputs), layers in _layers(config, factors).items():
-        layers = sorted(layers)
-        calls = [_call(tokens, config.layer_norm_eps, inputs, outputs, *one) for one in layers]
-        seconds = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
-        for (way, rank), value in zip(layers, np.quantile(seconds, _QUANTILE, axis=0), strict=True):
-            forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
+    forms, shapes = {}, _layers(config, all_ranks)
+    progress = tqdm.tqdm(
+        total=sum(map(len, shapes.values())),
+        desc=f"layers of {tokens} tokens",
+        unit="layer",
+        mininterval=1.0 if sys.stderr.isatty() else 30.0,
+        dynamic_ncols=True,
+    )
+    with progress:
+        # Only what has one shape is compared, and not all shapes need lie in memory at once.
+        for (inputs, outputs), layers in shapes.items():
+            layers = sorted(layers)
+            calls = [_call(tokens, config.layer_norm_eps, inputs, outputs, *one) for one in layers]
+            rows = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
+            seconds = np.quantile(rows, _QUANTILE, axis=0)
+            for (way, rank), value in zip(layers, seconds, strict=True):
+                forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
+            progress.update(len(layers))
     return LatencyTable(tokens, forms, timing.environment())
 
 
-def _layers(config, factors):
+def _layers(config, all_ranks):
     """Returns a set of `(way, R)` by `(I, O)`."""
+    projections = [one for each in (config, config.dense) for one in each.projections()]
+    most = collections.defaultdict(int)
+    for *_, spec, shape in projections:
+        most[shape] = max(most[shape], min(shape) if all_ranks else spec.rank or 0)
     layers = collections.defaultdict(set)
     layers[config.hidden_size, config.hidden_size] = {(FUSED_NORM, 0), (PLAIN_NORM, 0)}
-    for one in (config, config.dense):
-        for _, name, _, shape in one.projections():
-            for dense, factorized in _THREE if name in ATTENTION_INPUTS else _ONE:
-                layers[shape].add((dense, 0))
-                if factors:
-                    layers[shape] |= {(factorized, rank) for rank in _ranks(min(shape))}
+    for _, name, _, shape in projections:
+        for dense, factorized in _THREE if name in ATTENTION_INPUTS else _ONE:
+            layers[shape].add((dense, 0))
+            layers[shape] |= {(factorized, rank) for rank in _ranks(most[shape])}
     return {shape: ways for shape, ways in layers.items() if all(shape)}
 
 
 def _ranks(most):
-    """Returns ranks to measure up to the full one, two at least of each kind."""
+    """Returns ranks to measure up to a largest one, two at least of each kind; none up to 0."""
+    if not most:
+        return []
     aligned = sorted({*(r for r in _RANKS if r < most), -(-most // ALIGNMENT) * ALIGNMENT})
     aligned = aligned if len(aligned) > 1 else [*aligned, aligned[0] + ALIGNMENT]
     return [rank - aside for rank in aligned for aside in (0, _ASIDE)]

@@ -58,7 +58,7 @@ class ServedModel(tf.Module):
                 for shape in shapes[1:]
             ]
             with tf.control_dependencies(same):
-                return service.answers(numbers(rows[0], tf.identity(mask), rows[1]))
+                return service.answers(numbers(rows[0], mask, rows[1]))
 
         @tf.function
         def text(**texts):

@@ -65,6 +65,9 @@ class Service(abc.ABC):
             tf.ones_like(encoded.ids).to_tensor(0),
             encoded.segments.to_tensor(0),
         )
+        # Of no texts T is 1, for models that read the first token.
+        missing = tf.maximum(1 - tf.shape(rows[0])[1], 0)
+        rows = [tf.pad(row, [[0, 0], [0, missing]]) for row in rows]
         return dict(zip(INPUT_NAMES, rows, strict=True))
 
 

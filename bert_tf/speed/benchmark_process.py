@@ -1,6 +1,6 @@
 """The process that is measured: its settings, and the memory of one made for it."""
 
-import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
 
 import tensorflow as tf
@@ -34,10 +34,19 @@ def peak_memory(prepare, *arguments, precision="none", threads=0):
     Returns:
       `{"base_bytes", "peak_bytes"}`: with all libraries imported, and the most
       there was up to the end. On a GPU the device's memory.
+
+    Raises:
+      OSError: if the process is killed, as one is that needs more memory than there is.
     """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_measure, prepare, arguments, precision, threads).result()
+        try:
+            return pool.submit(_measure, prepare, arguments, precision, threads).result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise OSError(
+                "The process whose memory is measured was killed, maybe for want of memory; pass "
+                "smaller batches, or --nomemory."
+            ) from error
 
 
 def _measure(prepare, arguments, precision, threads):

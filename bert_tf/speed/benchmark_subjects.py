@@ -18,6 +18,7 @@ from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.serving import exporting, formats
 from bert_tf.speed import benchmark_process
+from bert_tf.tasks import model_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,13 +134,21 @@ def _find(name, path):
         split = f"{report['compared_on']}, {report['num_examples']} examples"
         about = _about(report, {split: scores} if scores else {})
         config = BertConfig.from_dict(report["config"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The file {report_file!r} is no report of {known}: {error!r}.") from error
     size = sum(map(os.path.getsize, formats.FORMATS[known].files(_folder(path))))
     return Subject(name, path, config, size, about)
 
 
 def _about(info, scores):
+    """Returns `Subject.about`; raises ValueError where the scores are not of the task."""
+    if scores:
+        task, _ = model_task.find_task(info)
+        if not all(task.primary_metric in values for values in scores.values()):
+            raise ValueError(
+                f"The scores of the model must have {task.primary_metric!r}, as its task "
+                f"{task.name!r} has, received {scores}."
+            )
     stage = {"stage": info["stage"]} if "stage" in info else {}
     return {**stage, "task": info.get("task"), "scores": scores}
 

@@ -29,14 +29,29 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
     data_dir = data_dir or info.get("data_dir", "")
     given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):
-        return registry.get(**{**known, **given}), data_dir
+        try:
+            return registry.get(**{**known, **given}), data_dir
+        except TypeError as error:
+            raise ValueError(
+                f"The task of the model must be one that this version knows, received {known}: "
+                f"{error}."
+            ) from error
     return registry.get(task_name, data_dir=data_dir, **given), data_dir
 
 
 def longest(max_seq_length, info, config, default=128):
-    """Returns the length that is asked for, else that of the training, within the positions."""
-    asked = max_seq_length or info.get("max_seq_length", default)
-    return min(asked, config.max_position_embeddings)
+    """Returns the length that is asked for, else that of the training, within the positions.
+
+    Raises:
+      ValueError: if it is below 1.
+    """
+    if max_seq_length is None:
+        max_seq_length = info.get("max_seq_length", default)
+    if max_seq_length < 1:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at least 1, received {max_seq_length}."
+        )
+    return min(max_seq_length, config.max_position_embeddings)
 
 
 def random_features(config, length, num_batches=8, batch_size=8):

@@ -1,5 +1,7 @@
+import json
 import os
 import pathlib
+import re
 import resource
 import subprocess
 import sys
@@ -137,6 +139,47 @@ def test_damaged_or_missing_json(saved, name):
     os.remove(os.path.join(folder, name))
     with pytest.raises(ValueError, match=f"is no model directory: expected '{name}' in it"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("stage", 3, "a text"),
+        ("task", "SST-2", "an object with a name"),
+        ("task", {"labels": ["0", "1"]}, "an object with a name"),
+        ("data_dir", 7, "a text"),
+        ("max_seq_length", "abc", "an integer from 1 on"),
+        ("max_seq_length", 0, "an integer from 1 on"),
+        ("max_seq_length", True, "an integer from 1 on"),
+        ("scores", [], "objects of numbers by split"),
+        ("scores", {"dev": 0.5}, "objects of numbers by split"),
+        ("scores", {"dev": {"eval_loss": "low"}}, "objects of numbers by split"),
+    ],
+)
+def test_damaged_values(saved, key, value, expected):
+    _, folder = saved()
+    info = {**bert_tf.load_info(folder), key: value}
+    pathlib.Path(folder, "info.json").write_text(json.dumps(info))
+    sentence = (
+        f"info.json' is damaged: '{key}' must be {expected}, received {re.escape(repr(value))}"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        bert_tf.load_info(folder)
+
+
+def test_a_vocabulary_of_other_words(saved):
+    _, folder = saved()
+    path = pathlib.Path(folder, "vocab.txt")
+    words = path.read_text().split()
+    path.write_text("\r\n".join(words))
+    assert bert_tf.load_tokenizer(folder).vocab == words  # Other ends of lines are no other words.
+    path.write_text("\n".join([*words[:-2], words[-1], words[-2]]))
+    with pytest.raises(ValueError, match="vocab.txt' must have the words that the model was saved"):
+        bert_tf.load_tokenizer(folder)
+    info = bert_tf.load_info(folder)
+    del info["vocabulary"]  # Older ones do not have it.
+    pathlib.Path(folder, "info.json").write_text(json.dumps(info))
+    assert bert_tf.load_tokenizer(folder).vocab[-1] == words[-2]
 
 
 def test_no_vocabulary(saved):

@@ -36,3 +36,9 @@ def test_environment():
     found = json.loads(json.dumps(timing.environment()))
     assert found["device"] and found["cores"] >= 1
     assert {"python", "tensorflow", "tf_keras", "flop-tf"} <= set(found["versions"])
+
+
+def test_versions_are_of_what_is_there(monkeypatch):
+    asked = ("tensorflow-text", "no-such-package")
+    monkeypatch.setattr(timing, "_PACKAGES", asked)
+    assert list(timing.environment()["versions"]) == ["python", "tensorflow-text"]

@@ -66,3 +66,21 @@ def test_a_failing_block_leaves_no_new_folder(tmp_path):
     with pytest.raises(ValueError, match="half"), files.replacing_folder(tmp_path / "some/new/1"):
         raise ValueError("half")
     assert os.listdir(tmp_path) == []
+
+
+def test_what_killed_processes_have_left_is_ended(tmp_path):
+    """A new folder that is not whole, and an old one that was moved aside and not yet replaced."""
+    path = tmp_path / "1"
+    (tmp_path / ".1.partial-a_b3c4d5").mkdir()
+    files.write_text(tmp_path / ".1.replaced-abcdefgh/old/kept.txt", "old")
+    files.write_text(tmp_path / ".22.partial-abcdefgh/new.txt", "ne")
+    (tmp_path / "3").mkdir()
+    assert files.interrupted(tmp_path) == [str(path), str(tmp_path / "22")]
+    files.recover_folder(str(path))
+    assert sorted(os.listdir(tmp_path)) == [".22.partial-abcdefgh", "1", "3"]
+    assert os.listdir(path) == ["kept.txt"]
+    files.write_text(tmp_path / ".1.replaced-abcdefgh/old/older.txt", "older")
+    files.recover_folder(str(path))
+    assert os.listdir(path) == ["kept.txt"] and files.interrupted(tmp_path) == [
+        str(tmp_path / "22")
+    ]

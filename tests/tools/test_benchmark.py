@@ -114,6 +114,15 @@ def test_plans_against_tf_models(call, tmp_path, capsys):
             "Flag `--table` needs `--model_dirs` or `--bert_config_file`.",
         ),
         (
+            ["--table", "--batch_sizes=8", "--lengths=128", "--model_dirs=a,b"],
+            "Flag `--table` is of one model, received ['a', 'b'].",
+        ),
+        (
+            ["--table", "--batch_sizes=8", "--lengths=128", "--mixed_precision=bfloat16"],
+            "Flag `--table` needs `--mixed_precision=none`, as exports compute, received "
+            "'bfloat16'.",
+        ),
+        (
             ["--training"],
             "Flag `--training` needs `--bert_config_file`, such as a file of configs/.",
         ),

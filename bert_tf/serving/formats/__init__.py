@@ -7,9 +7,10 @@ A format has the methods
 * `load(folder)`: returns a function of ids for use in this process,
 * `files(folder)`: returns the paths of graph and weights,
 
-and the attributes `tolerance`, the largest difference to the outputs of the source at which it is
-kept, `signatures`, the functions of a `ServedModel` that it holds, `file`, the one by which it is
-known, and `packages`, what it needs.
+and the attributes `tolerance` and `most_points_lost`, the largest difference to the logits of the
+source and the largest loss of its score at which it is kept, `signatures`, the functions of a
+`ServedModel` that it holds, `has_texts`, whether they answer with texts beside numbers, `file`, the
+one by which it is known, and `packages`, what it needs.
 """
 
 import importlib.util
@@ -18,6 +19,7 @@ import os
 from bert_tf.serving.formats.litert import LiteRT
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import SavedModel
+from bert_tf.serving.formats.single_file import missing_package
 
 #: Formats by name.
 FORMATS = {
@@ -49,8 +51,5 @@ def get(name):
         )
     for package in FORMATS[name].packages:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(
-                f"The format {name!r} needs the package {package!r}, which is not installed; run "
-                "pip install 'flop-tf[export]'."
-            )
+            raise missing_package(name, package)
     return FORMATS[name]

@@ -13,6 +13,7 @@ class Onnx(SingleFile):
     """An `.onnx` file."""
 
     tolerance = 1e-4
+    most_points_lost = 1
     family = "ONNX"
     packages = ("tf2onnx", "onnxruntime")
     file = "model.onnx"
@@ -41,8 +42,7 @@ class Onnx(SingleFile):
 
     def load(self, folder):
         """See `SingleFile`."""
-        import onnxruntime
-
+        onnxruntime = self.imported("onnxruntime")
         path = os.path.join(folder, self.file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = tf.config.threading.get_intra_op_parallelism_threads()
@@ -51,19 +51,14 @@ class Onnx(SingleFile):
                 path, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # Its errors have no other class in common.
-            raise _cannot_run(error) from error
+            raise self.cannot_run(error) from error
         names = [output.name for output in session.get_outputs()]
 
         def answer(inputs):
             try:
                 outputs = session.run(names, inputs)
             except Exception as error:
-                raise _cannot_run(error) from error
+                raise self.cannot_run(error) from error
             return dict(zip(names, outputs, strict=True))
 
         return answer
-
-
-def _cannot_run(error):
-    reason = str(error).partition("\n")[0]
-    return ValueError(f"onnxruntime cannot run the model: {reason}; leave it out.")

@@ -20,7 +20,9 @@ class SavedModel:
     """The signatures of a `ServedModel` with weights and, as assets, vocabulary and labels."""
 
     tolerance = 1e-5
+    most_points_lost = 1
     signatures = ("serving_default", "text")
+    has_texts = True
     packages = ("tensorflow_serving",)
     file = "saved_model.pb"
 
@@ -63,11 +65,19 @@ class SavedModel:
         return [answers[index] for index in range(len(requests))]
 
     def load(self, folder):
-        """Returns a function `{name: array} -> {name: array}`."""
+        """Returns a function `{name: array} -> {name: array}`.
+
+        Raises:
+          ValueError: if the SavedModel is damaged.
+        """
         import tensorflow_text  # noqa: F401  Its operations are in the graph.
 
-        # The signature goes with its model, which must not be collected.
-        model = tf.saved_model.load(folder)
+        try:
+            # The signature goes with its model, which must not be collected.
+            model = tf.saved_model.load(folder)
+        # Checkpoints that are cut off are Python's own errors.
+        except (IndexError, OSError, RuntimeError, tf.errors.OpError) as error:
+            raise ValueError(f"The SavedModel {folder!r} cannot be loaded: {error}.") from error
 
         def answer(inputs):
             tensors = {name: tf.constant(array) for name, array in inputs.items()}

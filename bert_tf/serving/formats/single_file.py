@@ -1,6 +1,7 @@
 """What formats of one file have in common."""
 
 import abc
+import importlib
 import os
 
 
@@ -12,6 +13,7 @@ class SingleFile(abc.ABC):
     """
 
     signatures = ("serving_default",)
+    has_texts = False
 
     @abc.abstractmethod
     def write(self, served, folder):
@@ -57,3 +59,23 @@ class SingleFile(abc.ABC):
         """Returns the ValueError for operations that are missing, or for another error."""
         what = f"operation {', '.join(missing)} of the model" if missing else f"model: {error}"
         return ValueError(f"{self.family} cannot hold the {what[:300]}; leave it out.")
+
+    def cannot_run(self, error):
+        """Returns the ValueError for a file that cannot be run."""
+        reason = str(error).partition("\n")[0]
+        return ValueError(f"{self.family} cannot run the file {self.file!r}: {reason}.")
+
+    def imported(self, module):
+        """Returns the module that runs files; raises ValueError where its package is not there."""
+        try:
+            return importlib.import_module(module)
+        except ImportError as error:
+            raise missing_package(self.family, module.partition(".")[0]) from error
+
+
+def missing_package(name, package):
+    """Returns the ValueError for a format called `name` whose package is not installed."""
+    return ValueError(
+        f"The format {name!r} needs the package {package!r}, which is not installed; run "
+        "pip install 'flop-tf[export]'."
+    )

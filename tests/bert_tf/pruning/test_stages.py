@@ -260,11 +260,19 @@ def test_evaluate_keeps_the_order_of_the_labels(save, pairs_dir, out):
         ({"task_name": "sst-2"}, "SST-2 needs `data_dir`"),
         ({"task_name": "sts-b"}, "'STS-B' needs .*num_labels=1, but the model in .*num_labels=2"),
         ({"task_name": "sst-2", "split": "devel"}, "has no split 'devel', expected one of"),
+        ({"task_name": "rte", "max_seq_length": 0}, "`max_seq_length` must be .*1, received 0"),
+        ({"task_name": "rte", "max_seq_length": -3}, "`max_seq_length` must be .*1, received -3"),
     ],
 )
 def test_errors_of_evaluate(save, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         stages.evaluate(save(), **arguments)
+
+
+@pytest.mark.parametrize("task", [{"name": "SST-2", "style": 1}, {"name": "SST-2", "labels": 5}])
+def test_a_task_of_the_model_that_nobody_knows(task):
+    with pytest.raises(ValueError, match="The task of the model must be one .* received {'name': "):
+        model_task.find_task({"task": task})
 
 
 @pytest.mark.parametrize(("asked", "known", "length"), [(None, 7, 7), (5, 7, 5), (None, None, 16)])

@@ -130,7 +130,17 @@ def test_without_heads():
         CONFIG, layers=tuple(dataclasses.replace(one, num_heads=0) for one in CONFIG.layers)
     )
     plan, rows = execution_plan.choose(config, table(work))
-    assert not plan.layers[0].fused_attention and len(rows) == 6
+    assert [row["projection"] for row in rows] == [
+        f"blocks.{i}.{name}" for i in (0, 1) for name in ("attention_output", "ffn_in", "ffn_out")
+    ]
+    assert not plan.layers[0].fused_attention
+    model = BertClassifier(config)
+    for norm in (True, False):
+        planned = execution_plan.apply(model, dataclasses.replace(plan, fused_layer_norm=norm))
+        (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
+        np.testing.assert_allclose(
+            planned(features, training=False), model(features, training=False), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("faster", [FUSED_NORM, PLAIN_NORM])

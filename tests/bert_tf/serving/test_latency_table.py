@@ -16,6 +16,7 @@ from bert_tf.serving.latency_table import (
     SEPARATE_FACTORS,
     LatencyTable,
 )
+from flop_tf.projection import ProjectionSpec
 
 POINTS = {16.0: 1.0, 32.0: 3.0, 64.0: 5.0, 13.0: 2.0, 29.0: 4.0}
 TABLE = LatencyTable(
@@ -106,3 +107,34 @@ def test_measured(tmp_path):
     table.save(tmp_path / "t.json")
     assert LatencyTable.load(str(tmp_path / "t.json")) == table
     assert table.environment["device"]
+
+
+def test_an_export_measures_what_its_model_may_use():
+    """Factors at shapes that have some, up to their largest rank; else kernels alone."""
+    config = BertConfig(9, 96, 2, 6, 160, max_position_embeddings=8)
+    ranks = {"ffn_in": ProjectionSpec(20), "query": ProjectionSpec(0)}
+    uneven = (LayerConfig(2, 50, ranks), LayerConfig(3, 70, {"ffn_in": ProjectionSpec(5)}))
+    pruned = dataclasses.replace(config, layers=uneven)
+    layers = latency_table._layers(pruned, all_ranks=False)
+    kernel = {(SEPARATE_DENSE, 0), (FUSED_DENSE, 0)}
+    assert layers[96, 32] == layers[96, 48] == kernel
+    assert layers[32, 96] == layers[48, 96] == layers[160, 96] == {(DENSE, 0)}
+    assert layers[96, 96] == {*kernel, (DENSE, 0), (FUSED_NORM, 0), (PLAIN_NORM, 0)}
+    assert layers[96, 50] == {(DENSE, 0), *((FACTORS, rank) for rank in (13, 16, 29, 32))}
+    every = latency_table._layers(pruned, all_ranks=True)
+    assert (FACTORS, 96) in every[96, 160] and (FUSED_FACTORS, 32) in every[96, 32]
+    dense = latency_table._layers(config, all_ranks=False)
+    assert {way for ways in dense.values() for way, _ in ways} == {
+        DENSE,
+        SEPARATE_DENSE,
+        FUSED_DENSE,
+        FUSED_NORM,
+        PLAIN_NORM,
+    }
+
+
+def test_measuring_shows_its_progress(capsys):
+    table = latency_table.measure(BertConfig(9, 16, 1, 2, 16), 4, rounds=1, all_ranks=False)
+    assert table.num_layers == 5
+    shown = capsys.readouterr().err
+    assert "layers of 4 tokens: 100%" in shown and "5/5" in shown

@@ -62,3 +62,8 @@ def test_memory_is_that_of_another_process():
     measured = benchmark_steps.peak_memory("dense", CONFIG, batch, threads=1)
     assert 0 < measured["base_bytes"] < measured["peak_bytes"] < measured["base_bytes"] + 2**29
     assert len(ballast)
+
+
+def test_a_process_that_ends_early():
+    with pytest.raises(OSError, match="memory is measured was killed, .* batches, or --nomemory"):
+        benchmark_process.peak_memory(os._exit, 1)

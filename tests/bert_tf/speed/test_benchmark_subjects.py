@@ -1,4 +1,6 @@
 import json
+import shutil
+import sys
 
 import pytest
 
@@ -58,6 +60,50 @@ def test_memory_of_an_export(exported):
     assert row["model"] == "toy/1" and 0 < row["step_bytes"] < row["peak_bytes"]
 
 
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_a_damaged_export(name, exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "1")
+    path = folder / formats.FORMATS[name].file
+    path.write_bytes(path.read_bytes()[:99])
+    (subject,) = benchmark_subjects.find([folder if name == "saved_model" else path])
+    with pytest.raises(ValueError, match=r"SavedModel .* cannot be loaded|cannot run the file"):
+        subject.load()
+
+
+def test_weights_that_are_missing(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "1")
+    for path in (folder / "variables").glob("*.data*"):
+        path.write_bytes(b"")
+    (subject,) = benchmark_subjects.find([folder])
+    with pytest.raises(ValueError, match="The SavedModel '.*1' cannot be loaded: "):
+        subject.load()
+
+
+@pytest.mark.parametrize("name, package", [("onnx", "onnxruntime"), ("litert_int8", "ai_edge_lit")])
+def test_a_package_that_is_missing(name, package, exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    (subject,) = benchmark_subjects.find([exported / formats.FORMATS[name].file])
+    with pytest.raises(
+        ValueError, match=f"needs the package '{package}.*', which is not installed"
+    ):
+        subject.load()
+
+
+@pytest.mark.parametrize(
+    ("info", "sentence"),
+    [
+        ({"scores": {"dev": {"f1": 0.5}}}, "Unknown task ''"),
+        ({"scores": {"dev": {"f1": 0.5}}, "task": {"name": "SST-2"}}, "must have 'eval_accuracy'"),
+    ],
+)
+def test_scores_that_are_not_of_the_task(info, sentence, bert_dir, tmp_path):
+    folder = shutil.copytree(bert_dir, tmp_path / "model")
+    (folder / "info.json").write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=sentence):
+        benchmark_subjects.find([folder])
+
+
 def test_no_subject(exported, tmp_path):
     with pytest.raises(ValueError, match="is no model directory"):
         benchmark_subjects.find([tmp_path])
@@ -68,7 +114,19 @@ def test_no_subject(exported, tmp_path):
         benchmark_subjects.find(["nowhere"])
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"formats": {"onnx": {"scores": {}}}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        "{}",
+        '{"formats": {"onnx": {"scores": {}}}}',
+        '{"formats": {"onnx": {"scores": [1]}}, "compared_on": "dev", "num_examples": 1, '
+        '"task": {"name": "SST-2"}}',
+        '{"formats": {"onnx": {"scores": {"f1": 1}}}, "compared_on": "dev", "num_examples": 1, '
+        '"task": 5}',
+    ],
+)
 def test_a_damaged_report(text, tmp_path):
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra/export.json").write_text(text)

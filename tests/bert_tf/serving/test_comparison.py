@@ -1,0 +1,96 @@
+"""What is found wrong in the answers of an export."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model import heads
+from bert_tf.model.config import BertConfig
+from bert_tf.serving import services
+from bert_tf.serving.comparison import Comparison
+from bert_tf.serving.served_model import ServedModel
+from bert_tf.tasks import registry
+from bert_tf.tasks.squad import SquadTask
+
+CONFIG = {
+    "vocab_size": 22,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 11,
+    "initializer_range": 0.5,
+}
+
+
+@pytest.fixture
+def compare(vocab_file):
+    """Returns a comparison on random tokens and the answers that a SavedModel would give."""
+
+    def compare(task, **head):
+        service = services.get(task, Tokenizer(vocab_file), 11)
+        model = heads.make(BertConfig(**CONFIG, **head))
+        found = Comparison(model, service)
+        signatures = ServedModel(model, service, 11).signatures()
+        answers = []
+        for signature, inputs in found.requests:
+            tensors = {name: tf.constant(array) for name, array in inputs.items()}
+            outputs = {name: t.numpy() for name, t in signatures[signature](**tensors).items()}
+            answers.append(
+                {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in outputs.items()}
+            )
+        return found, answers
+
+    return compare
+
+
+@pytest.fixture
+def classes(compare):
+    return compare(registry.get("SST-2"))
+
+
+def test_answers_of_the_model_are_right(classes):
+    found, answers = classes
+    assert found.difference(answers) < 1e-6 and found.wrong_names(answers, True) == []
+    assert found.wrong_names(answers, False) == ["label"]
+
+
+def test_a_difference_is_of_the_largest_logit(classes):
+    found, answers = classes
+    largest = max(np.abs(outputs["logits"]).max() for outputs in answers)
+    answers[-1]["logits"][3, 1] += 7
+    assert found.difference(answers[:-1]) < 1e-6  # Formats without texts do not answer the last.
+    assert found.difference(answers) == pytest.approx(7 / max(1.0, largest), rel=1e-4)
+    answers[0]["logits"][0, 0] = np.nan
+    assert np.isnan(found.difference(answers))
+
+
+def test_what_does_not_follow_from_the_logits_is_named(classes):
+    found, answers = classes
+    first, *_, last = answers
+    last["label"][5] = b"0" if last["label"][5] == b"1" else b"1"
+    assert found.wrong_names(answers, True) == ["label"]
+    first["probabilities"][0, 0] += 1e-3
+    assert found.wrong_names(answers, True) == ["label", "probabilities"]
+    del last["label"]
+    first["extra"] = first["logits"]
+    assert found.wrong_names(answers, True) == ["extra", "label", "probabilities"]
+    del first["logits"]
+    assert found.wrong_names(answers, True) == ["label", "logits"]
+
+
+def test_probabilities_of_another_type_are_named(classes):
+    found, answers = classes
+    answers[0]["probabilities"] = answers[0]["probabilities"].astype(np.float16)
+    assert found.wrong_names(answers, True) == ["probabilities"]
+
+
+def test_spans(compare):
+    """Padding's logit of -1e9 does not hide the others; tokens are those of the ids."""
+    found, answers = compare(SquadTask(max_query_length=4), head="span")
+    assert found.difference(answers) < 1e-6 and found.wrong_names(answers, True) == []
+    answers[0]["end_logits"][0, 0] += 5
+    assert found.difference(answers) > 0.1
+    answers[-1]["tokens"][0, 0] = b"[SEP]"
+    assert found.wrong_names(answers, True) == ["tokens"]
