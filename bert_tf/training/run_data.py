@@ -115,7 +115,7 @@ class RunData:
         if options.train_examples:
             train = train.take(range(min(options.train_examples, len(train))))
         self.train = self._encode(train, training=True)
-        steps_per_epoch = -(-len(self.train) // options.train_batch_size)
+        steps_per_epoch = self.train.num_batches(options.train_batch_size)
         self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
 
