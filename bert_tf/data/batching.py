@@ -90,14 +90,19 @@ def holdout(examples, num_examples, seed):
       ValueError: if `num_examples` is out of range.
     """
     total = len(examples)
+    check_holdout(num_examples, total)
+    order = np.random.default_rng(seed).permutation(total)
+    held, rest = np.sort(order[:num_examples]), np.sort(order[num_examples:])
+    return examples.take(rest), examples.take(held)
+
+
+def check_holdout(num_examples, total):
+    """Raises ValueError where of `total` examples so many cannot be held out."""
     if not 0 <= num_examples < total:
         raise ValueError(
             f"Argument `holdout_examples` must be at least 0 and below the {total} training "
             f"examples, received {num_examples}."
         )
-    order = np.random.default_rng(seed).permutation(total)
-    held, rest = np.sort(order[:num_examples]), np.sort(order[num_examples:])
-    return examples.take(rest), examples.take(held)
 
 
 def training_dataset(encoded, batch_size, seed, first_step=0, num_steps=None, widths=None):

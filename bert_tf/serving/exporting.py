@@ -197,6 +197,11 @@ def _version_folder(output_dir, version, overwrite, sources):
 
 def _check(folder, model, tokenizer):
     """Raises ValueError where a model cannot be served."""
+    if model.config.num_masks:
+        raise ValueError(
+            f"The model in {str(folder)!r} has a mask for each of {model.config.num_masks} tasks; "
+            "cut it to one of them by flop-share-tickets."
+        )
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
