@@ -14,7 +14,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.encoder import TASK
-from bert_tf.pruning import masks, stages
+from bert_tf.pruning import masks, stages, task_masks
 from bert_tf.tasks import model_task, registry
 from bert_tf.tickets import sharing
 from bert_tf.training import callbacks, finetuning, optimization, options, run_scores
@@ -25,7 +25,8 @@ MASKS = {
     "SST-2": {"blocks.0.heads": np.array([True, False])},
     "tsv": {"blocks.0.heads": np.array([False, True]), "blocks.0.ffn": np.array([False])},
 }
-RATE = 3e-3
+# Checkpoints are no ends of epochs, of 24 steps.
+TRAINED = {"do_predict": True, "holdout_examples": 40, "save_checkpoints_steps": 20}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def base(bert_dir, glue_dir, shared):
         "max_seq_length": 15,
         "length_buckets": "15",
         "train_batch_size": 16,
-        "learning_rate": RATE,
-        "num_train_epochs": 6.0,
+        "learning_rate": 3e-3,
+        "num_train_epochs": 4.0,
     }
 
 
@@ -79,7 +80,7 @@ def run(base, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(run):
-    return run("trained", do_predict=True, holdout_examples=40)
+    return run("trained", **TRAINED)
 
 
 def test_both_tasks_are_learned(trained, glue_dir):
@@ -128,20 +129,17 @@ def test_a_resumed_run_is_an_unbroken_one(run, trained, monkeypatch):
     original = callbacks.write_survivors
 
     def interrupted(writer, step, model):
-        if step == 69:
+        if step == 60:
             raise KeyboardInterrupt
         original(writer, step, model)
 
-    settings = {"do_predict": True, "holdout_examples": 40}
     monkeypatch.setattr(callbacks, "write_survivors", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run("broken", **settings)
+        run("broken", **TRAINED)
     monkeypatch.setattr(callbacks, "write_survivors", original)
-    path, scores = run("broken", **settings)
+    path, scores = run("broken", **TRAINED)
     assert scores == trained[1]
-    first, second = (
-        tf.train.load_checkpoint(os.path.join(p, "checkpoints")) for p in (trained[0], path)
-    )
+    first, second = (tf.train.load_checkpoint(f"{p}/checkpoints") for p in (trained[0], path))
     for name in first.get_variable_to_shape_map():
         if name.startswith(("model/", "optimizer/")):
             np.testing.assert_allclose(
@@ -155,9 +153,9 @@ def test_masked_weights_do_not_move(base, bert_dir, vocab_file, tmp_path):
         **{**base, "data_dir": base["glue_dir"], "output_dir": "o", "weight_decay": 0.1}
     )
     source = read_source(bert_dir)
-    task = finetuning._task(settings)
-    found = finetuning.task_masks.load(settings.task_masks, task, source.config)
-    source = finetuning.task_masks.with_masks(source, found)
+    columns = {name: base[name] for name in ("text_columns", "label_column", "label_type")}
+    task = registry.get_several(base["tasks"], data_dir=base["glue_dir"], **columns)
+    source = task_masks.with_masks(source, list(MASKS.values()))
     model = model_dir.build(source, **task.head)
     optimization.compile_model(settings, model, task.loss(), 1000)
     batches = iter(RunData(settings, task, Tokenizer(vocab_file)).train_batches(0))
