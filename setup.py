@@ -13,6 +13,7 @@ TOOLS = (
     "make_demo_task",
     "remove_mask",
     "report",
+    "share_tickets",
     "sweep",
 )
 

@@ -44,6 +44,7 @@ class BertAdam(keras.optimizers.Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+        self._still = set()
 
     def build(self, var_list):
         """Creates m and v for each variable, zero at first."""
@@ -54,8 +55,40 @@ class BertAdam(keras.optimizers.Optimizer):
         self._m = [self.add_variable_from_reference(v, "m") for v in var_list]
         self._v = [self.add_variable_from_reference(v, "v") for v in var_list]
 
+    def hold_still(self, var_list):
+        """Says which variables do not move where they have no gradient.
+
+        Their elements whose gradient is exactly 0 keep their value and their moments, as if
+        there had been no step; elsewhere momentum and weight decay would still move them.
+
+        Args:
+          var_list: the variables; a later call replaces them.
+        """
+        self._still = {self._var_key(variable) for variable in var_list}
+
     def update_step(self, gradient, variable):
         """Updates one variable."""
+        if self._var_key(variable) not in self._still:
+            self._apply(gradient, variable)
+            return
+        index = self._index_dict[self._var_key(variable)]
+        moves = tf.not_equal(tf.convert_to_tensor(gradient), 0)
+        state = (variable, self._m[index], self._v[index])
+        before = [tf.identity(part) for part in state]
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            decay = tf.cast(self.weight_decay * self.learning_rate, variable.dtype)
+            variable.assign_sub(decay * variable)
+        self._apply(gradient, variable)
+        for part, old in zip(state, before, strict=True):
+            part.assign(tf.where(moves, part, old))
+
+    def _apply_weight_decay(self, variables):
+        # Keras decays before the step and knows no gradient; variables held still do it in theirs.
+        moving = [v for v in variables if self._var_key(v) not in self._still]
+        super()._apply_weight_decay(moving)
+
+    def _apply(self, gradient, variable):
+        """Updates one variable and its moments by the formula."""
         index = self._index_dict[self._var_key(variable)]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -116,8 +149,8 @@ class BertAdamax(BertAdam):
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name, **kwargs)
 
-    def update_step(self, gradient, variable):
-        """Updates one variable."""
+    def _apply(self, gradient, variable):
+        """Updates one variable and its moments by the formula."""
         index = self._index_dict[self._var_key(variable)]
         lowered = self.epsilon * (1.0 - self.beta_2) / self.beta_2
         self._v[index].assign(self._v[index] - tf.constant(lowered, variable.dtype))

@@ -3,8 +3,10 @@
 B batch, N examples, S steps.
 An epoch is shuffled, cut into windows of `WINDOW_BATCHES` batches, sorted by
 length inside each window and cut into batches, which are shuffled again. So
-examples meet by chance, yet a batch is hardly wider than its texts. The plan is
-NumPy and depends on seed and epoch alone: a run can go on from any step.
+examples meet by chance, yet a batch is hardly wider than its texts. Where examples
+are of groups, each batch is of one, and the batches of all are shuffled: a group has
+as many as its size says. The plan is NumPy and depends on seed and epoch alone: a
+run can go on from any step.
 """
 
 import numpy as np
@@ -16,10 +18,10 @@ WINDOW_BATCHES = 64
 WIDTH_STEP = 8
 
 
-def epoch_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None):
+def epoch_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None, groups=None):
     """Returns which examples form each batch of one epoch, and how wide it is.
 
-    Every example comes exactly once; the last batch may be short.
+    Every example comes exactly once; the last batch may be short, with groups one of each.
 
     Args:
       lengths: `[N]`, tokens of each example, at most `max_seq_length`.
@@ -29,9 +31,10 @@ def epoch_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None):
       epoch: int from 0.
       widths: the allowed widths; the smallest that holds the batch is taken.
         None: its longest text, rounded up to a multiple of `WIDTH_STEP`.
+      groups: `[N]`, ints; a batch has examples of one. None: all are of one.
 
     Returns:
-      `(indices, widths)`: int32 `[S, B]` with S = ceil(N / B), -1 where the
+      `(indices, widths)`: int32 `[S, B]` with S of `num_batches`, -1 where a
       short batch has no example, and int32 `[S]`.
 
     Raises:
@@ -40,32 +43,38 @@ def epoch_plan(lengths, batch_size, max_seq_length, seed, epoch, widths=None):
     lengths = np.asarray(lengths)
     _check(len(lengths), batch_size)
     generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(lengths)).astype(np.int32)
-    # The short batch is cut off before the sorting: else it would hold the longest of a window.
-    num_full = len(order) // batch_size * batch_size
-    window = WINDOW_BATCHES * batch_size
-    full = [
-        part[np.argsort(lengths[part], kind="stable")]
-        for part in np.split(order[:num_full], range(window, num_full, window))
-    ]
-    batches = generator.permutation(np.concatenate(full).reshape(-1, batch_size))
-    indices = np.concatenate([batches, _short(order[num_full:], batch_size)])
+    indices = np.concatenate(
+        [
+            _shuffled(members, lengths, batch_size, generator)
+            for members in _members(len(lengths), groups)
+        ]
+    )
+    if groups is not None:
+        indices = generator.permutation(indices)
     return indices, _widths(lengths, indices, max_seq_length, widths)
 
 
 def training_plan(
-    lengths, batch_size, max_seq_length, seed, first_step=0, num_steps=None, widths=None
+    lengths,
+    batch_size,
+    max_seq_length,
+    seed,
+    first_step=0,
+    num_steps=None,
+    widths=None,
+    groups=None,
 ):
     """Returns the batches of a run from any step on, over as many epochs as it takes.
 
     Args:
-      lengths: see `epoch_plan`; so the next three and `widths`.
+      lengths: see `epoch_plan`; so the next three, `widths` and `groups`.
       batch_size: see above.
       max_seq_length: see above.
       seed: see above.
       first_step: steps of earlier runs; counts over epochs.
       num_steps: S; None is the rest of the epoch.
       widths: see above.
+      groups: see above.
 
     Returns:
       `(indices, widths)` as `epoch_plan`.
@@ -74,13 +83,13 @@ def training_plan(
       ValueError: if there are no examples or a width does not fit.
     """
     _check(len(lengths), batch_size)
-    steps_per_epoch = -(-len(lengths) // batch_size)
+    steps_per_epoch = num_batches(len(lengths), batch_size, groups)
     epoch, skipped = divmod(first_step, steps_per_epoch)
     if num_steps is None:
         num_steps = steps_per_epoch - skipped
     num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
     plans = [
-        epoch_plan(lengths, batch_size, max_seq_length, seed, epoch + i, widths)
+        epoch_plan(lengths, batch_size, max_seq_length, seed, epoch + i, widths, groups)
         for i in range(max(1, num_epochs))
     ]
     indices, chosen = (
@@ -89,25 +98,40 @@ def training_plan(
     return indices, chosen
 
 
-def evaluation_plan(lengths, batch_size, max_seq_length, widths=None):
-    """Returns `(indices, widths)` as `epoch_plan`, of batches sorted by length.
+def evaluation_plan(lengths, batch_size, max_seq_length, widths=None, groups=None):
+    """Returns `(indices, widths)` as `epoch_plan`, of batches sorted by group and length.
 
     Args:
       lengths: see `epoch_plan`; so the others.
       batch_size: see above.
       max_seq_length: see above.
       widths: see above.
+      groups: see above.
 
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
+    lengths = np.asarray(lengths)
     _check(len(lengths), batch_size)
-    order = np.argsort(lengths, kind="stable").astype(np.int32)
-    num_full = len(order) // batch_size * batch_size
-    indices = np.concatenate(
-        [order[:num_full].reshape(-1, batch_size), _short(order[num_full:], batch_size)]
-    )
+    batches = []
+    for members in _members(len(lengths), groups):
+        order = members[np.argsort(lengths[members], kind="stable")]
+        num_full = len(order) // batch_size * batch_size
+        batches.append(order[:num_full].reshape(-1, batch_size))
+        batches.append(_short(order[num_full:], batch_size))
+    indices = np.concatenate(batches)
     return indices, _widths(lengths, indices, max_seq_length, widths)
+
+
+def num_batches(num_examples, batch_size, groups=None):
+    """Returns S, the number of batches of an epoch: ceil(N / B), with groups that of each.
+
+    Args:
+      num_examples: N.
+      batch_size: B.
+      groups: see `epoch_plan`.
+    """
+    return sum(-(-len(members) // batch_size) for members in _members(num_examples, groups))
 
 
 def fill(indices, multiple):
@@ -129,6 +153,27 @@ def _check(num_examples, batch_size):
         raise ValueError("Batches need at least one example, received none.")
     if batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+
+
+def _members(num_examples, groups):
+    """Returns the int32 indices of the examples of each group that there is."""
+    if groups is None:
+        return [np.arange(num_examples, dtype=np.int32)]
+    return [np.flatnonzero(groups == one).astype(np.int32) for one in np.unique(groups)]
+
+
+def _shuffled(members, lengths, batch_size, generator):
+    """Returns the batches `[S, B]` of one group in random order, the short one last."""
+    order = generator.permutation(members)
+    # The short batch is cut off before the sorting: else it would hold the longest of a window.
+    num_full = len(order) // batch_size * batch_size
+    window = WINDOW_BATCHES * batch_size
+    full = [
+        part[np.argsort(lengths[part], kind="stable")]
+        for part in np.split(order[:num_full], range(window, num_full, window))
+    ]
+    batches = generator.permutation(np.concatenate(full).reshape(-1, batch_size))
+    return np.concatenate([batches, _short(order[num_full:], batch_size)])
 
 
 def _short(rest, batch_size):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.data import batch_plan
+from bert_tf.model.encoder import TASK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,8 @@ class EncodedExamples:
       labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or None.
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
+      groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
+        has it as the feature `bert_tf.model.encoder.TASK`. None: there is one task.
     """
 
     ids: tf.RaggedTensor
@@ -28,6 +31,7 @@ class EncodedExamples:
     labels: np.ndarray | None
     max_seq_length: int
     pad_id: int = 0
+    groups: np.ndarray | None = None
 
     def __len__(self):
         return len(self.lengths)
@@ -38,6 +42,10 @@ class EncodedExamples:
         # Not by an operation, because datasets for other processes are made inside a graph.
         return np.diff(self.ids.row_splits.numpy())
 
+    def num_batches(self, batch_size):
+        """Returns the number of batches that cover each example once."""
+        return batch_plan.num_batches(len(self), batch_size, self.groups)
+
     def take(self, indices):
         """Returns the examples at `indices`, in that order."""
         indices = np.asarray(indices, np.int64)
@@ -46,6 +54,7 @@ class EncodedExamples:
             ids=tf.gather(self.ids, indices),
             segments=tf.gather(self.segments, indices),
             labels=None if self.labels is None else self.labels[indices],
+            groups=None if self.groups is None else self.groups[indices],
         )
 
 
@@ -81,14 +90,19 @@ def holdout(examples, num_examples, seed):
       ValueError: if `num_examples` is out of range.
     """
     total = len(examples)
+    check_holdout(num_examples, total)
+    order = np.random.default_rng(seed).permutation(total)
+    held, rest = np.sort(order[:num_examples]), np.sort(order[num_examples:])
+    return examples.take(rest), examples.take(held)
+
+
+def check_holdout(num_examples, total):
+    """Raises ValueError where of `total` examples so many cannot be held out."""
     if not 0 <= num_examples < total:
         raise ValueError(
             f"Argument `holdout_examples` must be at least 0 and below the {total} training "
             f"examples, received {num_examples}."
         )
-    order = np.random.default_rng(seed).permutation(total)
-    held, rest = np.sort(order[:num_examples]), np.sort(order[num_examples:])
-    return examples.take(rest), examples.take(held)
 
 
 def training_dataset(encoded, batch_size, seed, first_step=0, num_steps=None, widths=None):
@@ -104,16 +118,14 @@ def training_dataset(encoded, batch_size, seed, first_step=0, num_steps=None, wi
 
     Returns:
       `tf.data.Dataset` of `(features, labels, index)`: the int32 `[B, T]`
-      inputs `input_word_ids`, `input_mask` and `input_type_ids`, the labels
-      `[B]`, and the int32 positions `[B]` in `encoded`.
+      inputs `input_word_ids`, `input_mask` and `input_type_ids`, with groups
+      the one of the batch, the labels `[B]`, and the int32 positions `[B]` in `encoded`.
 
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    indices, chosen = batch_plan.training_plan(
-        encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
-    )
-    return _dataset(encoded, indices, chosen)
+    plan = _training_plan(encoded, batch_size, seed, first_step, num_steps, widths)
+    return _dataset(encoded, *plan)
 
 
 def replica_dataset(
@@ -153,14 +165,13 @@ def replica_dataset(
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    indices, chosen = batch_plan.training_plan(
-        encoded.lengths, batch_size, encoded.max_seq_length, seed, first_step, num_steps, widths
-    )
+    plan = _training_plan(encoded, batch_size, seed, first_step, num_steps, widths)
+    indices, *of_batches = plan
     filled = batch_plan.fill(indices, replicas * multiple)
     real = filled >= 0
     weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
     indices, weights = (batch_plan.part(values, replicas, local) for values in (filled, weights))
-    return _dataset(encoded, indices, np.repeat(chosen, local[1]), True, weights)
+    return _dataset(encoded, indices, *_repeated(of_batches, local[1]), True, weights)
 
 
 def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None):
@@ -181,16 +192,36 @@ def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None)
       ValueError: if there are no examples or a width does not fit.
     """
     indices, chosen = batch_plan.evaluation_plan(
-        encoded.lengths, batch_size, encoded.max_seq_length, widths
+        encoded.lengths, batch_size, encoded.max_seq_length, widths, encoded.groups
     )
+    of_batches = chosen, _groups(encoded, indices)
     if local is None:
-        return _dataset(encoded, indices, chosen)
+        return _dataset(encoded, indices, *of_batches)
     filled = batch_plan.fill(indices, replicas)
     part = batch_plan.part(filled, replicas, local)
-    return _dataset(encoded, part, np.repeat(chosen, local[1]), True)
+    return _dataset(encoded, part, *_repeated(of_batches, local[1]), True)
 
 
-def _dataset(encoded, indices, widths, keeps_rows=False, *weights):
+def _training_plan(encoded, batch_size, seed, first_step, num_steps, widths):
+    """Returns the indices of batches, their widths and, as a feature, their groups."""
+    longest, groups = encoded.max_seq_length, encoded.groups
+    indices, chosen = batch_plan.training_plan(
+        encoded.lengths, batch_size, longest, seed, first_step, num_steps, widths, groups
+    )
+    return indices, chosen, _groups(encoded, indices)
+
+
+def _groups(encoded, indices):
+    """Returns the group of each batch of a plan by its feature, or nothing."""
+    # The first of a batch is always there, which does not hold for the part of a replica.
+    return {} if encoded.groups is None else {TASK: encoded.groups[indices[:, 0]]}
+
+
+def _repeated(of_batches, times):
+    return tf.nest.map_structure(lambda values: np.repeat(values, times), of_batches)
+
+
+def _dataset(encoded, indices, widths, groups, keeps_rows=False, *weights):
     """Returns the batches of a plan, gathered and padded by TensorFlow.
 
     Rows of index -1 are left out, or with `keeps_rows` hold any example.
@@ -199,7 +230,7 @@ def _dataset(encoded, indices, widths, keeps_rows=False, *weights):
     static_rows = indices.shape[1] if keeps_rows else None
     static_width = int(widths[0]) if len(set(widths.tolist())) == 1 else None
 
-    def batch(index, width, *weights):
+    def batch(index, width, groups, *weights):
         index = index if keeps_rows else tf.boolean_mask(index, index >= 0)
         taken = tf.maximum(index, 0)
         ids = tf.gather(encoded.ids, taken)
@@ -213,9 +244,10 @@ def _dataset(encoded, indices, widths, keeps_rows=False, *weights):
             "input_word_ids": padded(ids, encoded.pad_id),
             "input_mask": tf.ensure_shape(mask, [static_rows, static_width]),
             "input_type_ids": padded(tf.gather(encoded.segments, taken), 0),
+            **{name: tf.fill(tf.shape(index), group) for name, group in groups.items()},
         }
         given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, taken)
         return features, given, *weights, index
 
-    dataset = tf.data.Dataset.from_tensor_slices((indices, widths, *weights))
+    dataset = tf.data.Dataset.from_tensor_slices((indices, widths, groups, *weights))
     return dataset.map(batch, num_parallel_calls=2).prefetch(2)

@@ -7,6 +7,7 @@ from bert_tf.model.config import BertConfig
 from bert_tf.model.dropout import StepDropout
 from bert_tf.model.encoder import INPUT_NAMES, BertEncoder, initializer
 from flop_tf.backend import keras
+from flop_tf.gates.switched import mask_scope
 from flop_tf.sparsity import KernelSparsity
 from flop_tf.training import GatedModel
 
@@ -42,7 +43,8 @@ class BertModel(GatedModel):
         # Keras would take the shape of the first call for the only one a SavedModel accepts.
         self._set_save_spec(specs)
         # Called on a token, not on symbols: tracing every block takes twice as long.
-        self({name: tf.zeros([1, 1], tf.int32) for name in INPUT_NAMES})
+        with mask_scope(0):
+            self({name: tf.zeros([1, 1], tf.int32) for name in INPUT_NAMES})
 
     def compile(self, *args, distill_alpha=0.0, distill_temperature=1.0, **kwargs):
         """Configures training, see `GatedModel.compile`.

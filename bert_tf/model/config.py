@@ -218,6 +218,12 @@ class BertConfig:
         specs = [spec for _, _, spec, _ in self.projections()]
         return any(layer.gates for layer in self.layers) or any(s.gate is not None for s in specs)
 
+    @property
+    def num_masks(self):
+        """Of how many masks, one for each task, the units have their own; 0 where they have not."""
+        gates = [gate for layer in self.layers for gate in layer.gates.values()]
+        return max((gate["config"].get("num_masks", 0) for gate in gates), default=0)
+
     def projections(self):
         """Yields `(block index, name, ProjectionSpec, (I, O))` for every projection there is."""
         for index, layer in enumerate(self.layers):

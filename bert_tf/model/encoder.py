@@ -5,6 +5,7 @@ a batch lie in one matrix `[B T, H]`, so that TensorFlow fuses matmul, bias, GEL
 Reference: BERT, arXiv 1810.04805.
 """
 
+import contextlib
 import math
 
 import tensorflow as tf
@@ -15,9 +16,13 @@ from bert_tf.model.layer_norm import LayerNorm
 from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.fused import FusedProjections
+from flop_tf.gates.switched import mask_scope
 
 #: The model's inputs, named as in tf-models; int32 `[B, T]` each.
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+
+#: Feature beside them in batches of one of several tasks: its index, int32 `[B]`, all the same.
+TASK = "task"
 
 # Seeds of dropout: block i takes them from 100 (i + 1) on. Those of gates are in their config.
 _EMBEDDING_SEED = 1
@@ -43,6 +48,11 @@ def _gelu_tanh(inputs):
 def _gelu_erf(inputs):
     # As the fusion with a matmul expects it; `tf.nn.gelu` is written with erfc.
     return 0.5 * inputs * (1.0 + tf.math.erf(inputs * math.sqrt(0.5)))
+
+
+def _mask_of(inputs):
+    """Returns the scope of the masks of the batch's task, where it says one."""
+    return mask_scope(inputs[TASK][0]) if TASK in inputs else contextlib.nullcontext()
 
 
 def _layer_norm(config):
@@ -217,7 +227,8 @@ class BertEncoder(keras.layers.Layer):
 
         Args:
           inputs: dict of int tensors `[B, T]`: `input_word_ids`, `input_mask` (1 for
-            a token, 0 for padding) and `input_type_ids`.
+            a token, 0 for padding) and `input_type_ids`; with `TASK` its mask is taken where
+            gates have several.
           training: whether to drop out and draw gates.
 
         Returns:
@@ -234,12 +245,13 @@ class BertEncoder(keras.layers.Layer):
         padding = tf.expand_dims(tf.expand_dims(padding, 1), 1)
         attention_bias = padding * (hidden.dtype.min / 2)
         encoder_outputs, projection_inputs = [], []
-        for block in self.blocks:
-            hidden, received = block(hidden, attention_bias, training=training)
-            encoder_outputs.append(
-                tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
-            )
-            projection_inputs.append(received)
+        with _mask_of(inputs):
+            for block in self.blocks:
+                hidden, received = block(hidden, attention_bias, training=training)
+                encoder_outputs.append(
+                    tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
+                )
+                projection_inputs.append(received)
         sequence = tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
         return {
             "sequence_output": sequence,

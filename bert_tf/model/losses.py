@@ -15,6 +15,47 @@ def task_loss(is_regression):
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+@keras.saving.register_keras_serializable("bert_tf")
+class SlicedLoss(keras.losses.Loss):
+    """The loss of several tasks, each of which has a slice of the logits.
+
+    A label is `[2]`: the index of the task, and its class or score. Of a task with classes it
+    is the cross-entropy over its slice, of a regression the squared error of its logit. The
+    gradient of logits of other tasks is exactly 0.
+
+    Args:
+      sizes: the number of classes of each task, None of a regression.
+      name: of the loss.
+      **kwargs: of `keras.losses.Loss`.
+    """
+
+    def __init__(self, sizes, name="sliced_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.sizes = sizes
+
+    def call(self, y_true, y_pred):
+        """Returns the loss `[B]` of labels `[B, 2]` and logits `[B, C]`."""
+        widths = [size or 1 for size in self.sizes]
+        starts = tf.cumsum(tf.constant(widths), exclusive=True)
+        owners = tf.repeat(tf.range(len(widths)), widths)
+        is_class = tf.constant([size is not None for size in self.sizes])
+        task = tf.cast(y_true[:, 0], tf.int32)
+        start, is_class = tf.gather(starts, task), tf.gather(is_class, task)
+
+        first = tf.one_hot(start, sum(widths), on_value=True, off_value=False, dtype=tf.bool)
+        number = tf.reduce_sum(tf.where(first, y_pred, 0.0), axis=1)
+        error = tf.square(number - tf.cast(y_true[:, 1], y_pred.dtype))
+
+        own = tf.where(task[:, tf.newaxis] == owners, y_pred, y_pred.dtype.min / 2)
+        chosen = start + tf.where(is_class, tf.cast(y_true[:, 1], tf.int32), 0)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(chosen, own)
+        return tf.where(is_class, entropy, error)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "sizes": self.sizes}
+
+
 def distillation_loss(teacher_logits, logits, temperature, weights=None):
     """Returns the distance of a student's logits to its teacher's, a mean over examples, a scalar.
 

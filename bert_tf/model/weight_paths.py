@@ -40,7 +40,7 @@ def expected_shapes(config):
     for index, layer in enumerate(config.layers):
         for kind, gate in layer.gates.items():
             path = f"encoder.blocks.{index}.{kind}_gate.{gates.variable_name(gate)}"
-            shapes[path] = (layer.num_units(kind),)
+            shapes[path] = gates.variable_shape(gate, (layer.num_units(kind),))
         shapes.update(_norm(f"encoder.blocks.{index}.attention_norm", hidden))
         shapes.update(_norm(f"encoder.blocks.{index}.ffn_norm", hidden))
     for (kernel, bias), outputs in ((POOLER, hidden), (head(config.head), config.num_labels)):
@@ -62,7 +62,8 @@ def _projection(path, spec, inputs, outputs):
         shapes[f"{path}.factor_out"] = (spec.rank, outputs)
         gated = (spec.rank,)
     if spec.gate is not None and spec.rank != 0:
-        shapes[f"{path}.gate.{gates.variable_name(spec.gate)}"] = gated
+        name = gates.variable_name(spec.gate)
+        shapes[f"{path}.gate.{name}"] = gates.variable_shape(spec.gate, gated)
     return shapes
 
 

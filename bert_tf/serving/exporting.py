@@ -219,6 +219,11 @@ def _check_version(path, overwrite, sources):
 
 def _check_gates(folder, model):
     """Raises ValueError where masks are not removed."""
+    if model.config.num_masks:
+        raise ValueError(
+            f"The model in {str(folder)!r} has a mask for each of {model.config.num_masks} tasks; "
+            "cut it to one of them by flop-share-tickets."
+        )
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "

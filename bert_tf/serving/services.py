@@ -175,8 +175,13 @@ def get(task, tokenizer, max_seq_length):
     """Returns the `Service` of a task.
 
     Raises:
-      ValueError: if `max_seq_length` is too small for it.
+      ValueError: if `max_seq_length` is too small for it, or there are several tasks.
     """
+    if task.num_tasks:
+        raise ValueError(
+            f"A model of several tasks, here {list(task.names)}, is not served; cut it to one of "
+            "them by flop-share-tickets."
+        )
     if task.head["head"] == "span":
         return SpanService(task, tokenizer, max_seq_length)
     kind = ScoreService if task.is_regression else ClassService

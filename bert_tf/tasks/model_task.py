@@ -1,5 +1,7 @@
 """What a model directory knows of its task: which one, where its data are, how long its inputs."""
 
+import copy
+
 import numpy as np
 import tensorflow as tf
 
@@ -23,9 +25,10 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
     Raises:
       ValueError: if the arguments do not fit.
     """
-    known = dict(info.get("task", {}))
+    known = copy.deepcopy(info.get("task", {}))
     if data_dir:
-        known.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+        for one in (known, *known.get("tasks", ())):
+            one.pop("tfds", None)  # The model's own is not in a folder that is asked for.
     data_dir = data_dir or info.get("data_dir", "")
     given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):

@@ -2,9 +2,10 @@
 
 import dataclasses
 import difflib
+import os
 
 from bert_tf.data.examples import Table
-from bert_tf.tasks import glue, tfds_data
+from bert_tf.tasks import glue, multitask, tfds_data
 from bert_tf.tasks.squad import SquadTask
 from bert_tf.tasks.task import TextTask
 
@@ -23,6 +24,7 @@ def get(
     n_best_size=None,
     max_answer_length=None,
     tfds="",
+    tasks=None,
 ):
     """Returns the task called `name`, however its case and hyphens are written.
 
@@ -45,6 +47,7 @@ def get(
       max_answer_length: see above.
       tfds: data set of TensorFlow Datasets to read instead of the published
         files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
+      tasks: of what `MultiTask.to_dict` returns.
 
     Returns:
       `Task`.
@@ -52,6 +55,9 @@ def get(
     Raises:
       ValueError: if the name is unknown or the arguments do not fit the task.
     """
+    if tasks is not None:
+        found = multitask.of([get(**one) for one in tasks])
+        return get_several(",".join(found.names), tfds=tfds) if tfds else found
     prepared = tfds_data.task(tfds) if tfds else None
     name = name or (prepared.name if prepared else "")
     known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "tsv")}
@@ -90,6 +96,42 @@ def get(
             f"trained with {list(labels)}."
         )
     return task
+
+
+def get_several(names, *, data_dir="", tfds="", language="en", **columns):
+    """Returns the `MultiTask` of tasks that are learned together.
+
+    Args:
+      names: of the tasks, with commas between them.
+      data_dir: the folder with one for each, for "tsv" as in `get`.
+      tfds: "glue" for the data sets of TensorFlow Datasets; `data_dir` is then its folder.
+      language: for "xnli", as in `get`.
+      **columns: for "tsv", as in `get`.
+
+    Raises:
+      ValueError: if a name is unknown, there is none, one occurs twice, or one is a task whose
+        outputs are not those of a text.
+    """
+    tasks = []
+    for name in filter(None, map(str.strip, names.split(","))):
+        if _plain(name) == "tsv":
+            folder = os.path.join(data_dir, "tsv")
+            tasks.append(get(name, data_dir=folder, **columns))
+        else:
+            tasks.append(get(name, language=language))
+    if tfds:
+        tasks = [_of_tfds(task, tfds) for task in tasks]
+    return multitask.of(tasks)
+
+
+def _of_tfds(task, tfds):
+    known = {name: dataset for dataset, (name, _) in reversed(tfds_data.DATASETS.items())}
+    if tfds != "glue" or task.name not in known:
+        raise ValueError(
+            "Argument `tfds` must be glue for several tasks, which are those of GLUE, received "
+            f"{tfds!r} for {task.name!r}."
+        )
+    return get("", tfds=known[task.name])
 
 
 def _plain(name):

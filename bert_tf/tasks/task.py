@@ -42,6 +42,8 @@ class Task(abc.ABC):
 
     #: Longest input in WordPieces where none is asked for.
     default_seq_length = 128
+    #: How many tasks share the model, each perhaps with a mask of its own; 0 of a single one.
+    num_tasks = 0
 
     @property
     def dev_splits(self):
@@ -72,6 +74,17 @@ class Task(abc.ABC):
             raise ValueError(
                 f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
                 f"{_listing(found)}."
+            )
+
+        self.check_masks(config, owner)
+
+    def check_masks(self, config, owner):
+        """Raises ValueError, naming `owner`, where a model has masks of other tasks."""
+        if config.num_masks not in (0, self.num_tasks):
+            raise ValueError(
+                f"Task {self.name!r} needs a model "
+                f"{f'of {self.num_tasks}' if self.num_tasks else 'without'} masks of tasks, but "
+                f"{owner} has {config.num_masks}; cut it to one task by flop-share-tickets."
             )
 
     def source(self, data_dir, split):
@@ -105,6 +118,10 @@ class Task(abc.ABC):
     def holdout(self, examples, num_examples, seed):
         """Splits examples into `(rest, held out)`, see `bert_tf.data.batching.holdout`."""
         return batching.holdout(examples, num_examples, seed)
+
+    def first(self, examples, num_examples):
+        """Returns the first of what `read` returned, at most so many."""
+        return examples.take(range(min(num_examples, len(examples))))
 
     @property
     @abc.abstractmethod

@@ -36,7 +36,7 @@ def predict(model, encoded, batch_size, widths=None):
         dataset = batches(tf.distribute.InputContext())
     else:
         dataset = strategy.distribute_datasets_from_function(batches)
-    steps = -(-len(encoded) // batch_size)
+    steps = encoded.num_batches(batch_size)
     found = model.predict(dataset, steps=steps, verbose=0)
     is_real = found[EXAMPLE_INDEX] >= 0
     logits = found["logits"][is_real]

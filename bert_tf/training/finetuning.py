@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
-from bert_tf.pruning import compression, masks
+from bert_tf.pruning import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
 from bert_tf.training.run_checkpoints import RunCheckpoints
@@ -61,19 +61,12 @@ class _Run:
         tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
         if options.mask:
             source = masks.apply(source, masks.load(options.mask, source.config).masks)
-        self.task = registry.get(
-            options.task_name,
-            data_dir=options.data_dir,
-            text_columns=options.text_columns or None,
-            label_column=options.label_column or None,
-            label_type=options.label_type,
-            language=options.language,
-            doc_stride=options.doc_stride,
-            max_query_length=options.max_query_length,
-            n_best_size=options.n_best_size,
-            max_answer_length=options.max_answer_length,
-            tfds=options.tfds,
-        )
+        if options.glue_dir:
+            options = dataclasses.replace(options, data_dir=options.glue_dir)
+        self.task = _task(options)
+        if options.task_masks:
+            found = task_masks.load(options.task_masks, self.task, source.config)
+            source = task_masks.with_masks(source, found)
         length = options.max_seq_length or self.task.default_seq_length
         self.options = options = dataclasses.replace(options, max_seq_length=length)
         changes = _config_changes(options, source, self.task)
@@ -256,8 +249,30 @@ class _Run:
         self.checkpoints.save()
 
 
+def _task(options):
+    columns = {
+        "text_columns": options.text_columns or None,
+        "label_column": options.label_column or None,
+        "label_type": options.label_type,
+        "language": options.language,
+        "tfds": options.tfds,
+    }
+    if options.tasks:
+        return registry.get_several(options.tasks, data_dir=options.data_dir, **columns)
+    return registry.get(
+        options.task_name,
+        data_dir=options.data_dir,
+        doc_stride=options.doc_stride,
+        max_query_length=options.max_query_length,
+        n_best_size=options.n_best_size,
+        max_answer_length=options.max_answer_length,
+        **columns,
+    )
+
+
 def _config_changes(options, source, task):
     config = source.config
+    task.check_masks(config, f"the checkpoint {options.init_checkpoint!r}")
     changes = dict(task.head)
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if getattr(options, name) is not None:

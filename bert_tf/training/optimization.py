@@ -56,6 +56,10 @@ def compile_model(options, model, loss, total_steps, **gates):
     )
     weights = model.weight_variables()
     optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
+    if options.tasks:
+        # What a task masks, and the outputs of the others, must not drift in its batches.
+        embeddings = {id(v) for v in model.encoder.embeddings.trainable_variables}
+        optimizer.hold_still([v for v in weights if id(v) not in embeddings])
     optimizer.build(weights)
 
 

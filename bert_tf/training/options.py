@@ -27,7 +27,10 @@ class FinetuneOptions:
     # What to train, on what, and where to put it.
     task_name: str = option("", "GLUE task, xnli, squad, or tsv for files of your own.")
     data_dir: str = option("", "Folder of the task in its published layout.")
-    tfds: str = option("", "Data set of TensorFlow Datasets instead, such as glue/sst2.")
+    tasks: str = option("", "Tasks to train together instead, with commas: RTE,STS-B,tsv.")
+    glue_dir: str = option("", "Of tasks: folder with one for each, of its name: RTE, STS-B, tsv.")
+    task_masks: str = option("", "Of tasks: mask files of their units, RTE=path,STS-B=path.")
+    tfds: str = option("", "Data set of TFDS instead, such as glue/sst2; glue for all of tasks.")
     init_checkpoint: str = option("", "BERT to start from: folder or checkpoint, any format.")
     output_dir: str = option("", "Folder for the model, checkpoints and TensorBoard files.")
     mask: str = option("", "Mask file: what it removes is gone, weights that it masks stay 0.")
@@ -54,7 +57,9 @@ class FinetuneOptions:
     eval_batch_size: int = option(64, "Examples a batch of evaluation.")
     predict_batch_size: int = option(64, "Examples a batch of prediction.")
     num_train_epochs: float = option(3.0, "Passes over the training set.")
-    train_examples: int = option(0, "Uses only the first N of the rest for training; 0 is all.")
+    train_examples: int = option(
+        0, "Trains on the first N of the rest alone, of each task; 0 is all."
+    )
     holdout_examples: int = option(
         0, "Training examples held out, of squad whole articles; they choose the best model."
     )
@@ -117,8 +122,10 @@ class FinetuneOptions:
                     f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
                     f"received {value!r}."
                 )
+        self._check_tasks()
+        others = {"task_name": self.tfds or self.tasks, "data_dir": self.glue_dir}
         for name in ("task_name", "data_dir", "init_checkpoint", "output_dir"):
-            if not getattr(self, name) and not (name == "task_name" and self.tfds):
+            if not getattr(self, name) and not others.get(name):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
         for name in ("train_batch_size", "eval_batch_size", "predict_batch_size"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
@@ -181,6 +188,37 @@ class FinetuneOptions:
         if self.gate:
             return self.gate
         return None if self.target_sparsity is None else "hard_concrete"
+
+    def _check_tasks(self):
+        """Checks what several tasks allow."""
+        if not self.tasks:
+            for name in ("glue_dir", "task_masks"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"Argument `{name}` belongs to `tasks`, received {getattr(self, name)!r} "
+                        "without them."
+                    )
+            return
+        if not (self.glue_dir or self.tfds):
+            raise ValueError(
+                "Argument `glue_dir` is needed for `tasks`, the folder with one for each, received "
+                "nothing."
+            )
+        if self.glue_dir and (self.tfds or self.data_dir not in ("", self.glue_dir)):
+            raise ValueError(
+                f"Argument `glue_dir` excludes `data_dir` and `tfds`, received {self.glue_dir!r} "
+                f"beside {self.tfds or self.data_dir!r}."
+            )
+        for name, why in (
+            ("task_name", "names a single task"),
+            ("teacher", "has the logits of a single task"),
+            ("regularization_scale", "moves weights that a batch's task masks"),
+        ):
+            if getattr(self, name):
+                raise ValueError(
+                    f"Argument `{name}` {why} and excludes `tasks`, received {getattr(self, name)} "
+                    f"and {self.tasks!r}."
+                )
 
     def _check(self, name, holds, expected):
         if not holds:

@@ -113,9 +113,9 @@ class RunData:
             train, held = self._task.holdout(train, options.holdout_examples, options.holdout_seed)
             self.splits["holdout"] = self._encode(held)
         if options.train_examples:
-            train = train.take(range(min(options.train_examples, len(train))))
+            train = self._task.first(train, options.train_examples)
         self.train = self._encode(train, training=True)
-        steps_per_epoch = -(-len(self.train) // options.train_batch_size)
+        steps_per_epoch = self.train.num_batches(options.train_batch_size)
         self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
 

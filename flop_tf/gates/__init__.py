@@ -9,9 +9,15 @@ from flop_tf.gates.base import Gate
 from flop_tf.gates.fixed import FixedMask
 from flop_tf.gates.hard_concrete import HardConcrete
 from flop_tf.gates.importance import Importance
+from flop_tf.gates.switched import SwitchedMask
 
 #: Gates by the name that flags and configs use.
-GATES = {"hard_concrete": HardConcrete, "fixed": FixedMask, "importance": Importance}
+GATES = {
+    "hard_concrete": HardConcrete,
+    "fixed": FixedMask,
+    "importance": Importance,
+    "switched": SwitchedMask,
+}
 
 #: Names of those that the Lagrangian can steer to a target.
 CALIBRATED = tuple(name for name, gate in GATES.items() if gate.calibrates)
@@ -69,3 +75,8 @@ def deserialize(data):
 def variable_name(data):
     """Returns the name of the variable that makes the mask of a serialized gate."""
     return type(deserialize(data)).variable_name
+
+
+def variable_shape(data, mask_shape):
+    """Returns the shape of that variable for a mask of `mask_shape`, a tuple."""
+    return deserialize(data).variable_shape(mask_shape)

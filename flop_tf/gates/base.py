@@ -24,7 +24,7 @@ class Gate(keras.layers.Layer, abc.ABC):
       **kwargs: of `keras.layers.Layer`. The mask is float32 under every policy.
     """
 
-    #: Name of the variable that makes the mask, of the mask's shape.
+    #: Name of the variable that makes the mask, see `variable_shape`.
     variable_name = None
     #: Whether training draws masks, by a `seed`.
     draws = False
@@ -59,6 +59,10 @@ class Gate(keras.layers.Layer, abc.ABC):
             return mask
         trailing = inputs.shape.rank - 1 - self.axis % inputs.shape.rank
         return tf.reshape(mask, [-1] + [1] * trailing)
+
+    def variable_shape(self, mask_shape):
+        """Returns the shape of the variable that makes a mask of `mask_shape`: the same."""
+        return tuple(mask_shape)
 
     @abc.abstractmethod
     def build_mask(self, shape):

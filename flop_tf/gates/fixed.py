@@ -23,7 +23,7 @@ class FixedMask(Gate):
         """Creates `values`, all 1."""
         self.values = self.add_weight(
             name="values",
-            shape=shape,
+            shape=self.variable_shape(shape),
             initializer="ones",
             trainable=False,
             experimental_autocast=False,

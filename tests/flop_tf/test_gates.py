@@ -6,8 +6,16 @@ import tensorflow as tf
 
 from flop_tf import gates, randomness
 from flop_tf.backend import keras
+from flop_tf.gates.switched import mask_scope
 
 UNITS = 6
+
+
+@pytest.fixture(autouse=True)
+def index():
+    """The mask of gates that have several."""
+    with mask_scope(0):
+        yield
 
 
 @pytest.fixture(params=sorted(gates.GATES))
@@ -143,8 +151,9 @@ def test_without_a_scope_draws_differ(drawing):
 
 
 def test_the_mask_is_made_by_the_variable_of_its_name(name, gate):
-    assert getattr(gate, gate.variable_name).shape == gate.mask(training=False).shape
-    assert gates.variable_name(gates.serialize(gate)) == gate.variable_name
+    data, mask = gates.serialize(gate), gate.mask(training=False)
+    assert gates.variable_name(data) == gate.variable_name
+    assert getattr(gate, gate.variable_name).shape == gates.variable_shape(data, mask.shape)
 
 
 def test_a_gate_that_is_not_trainable_infers(gate):

@@ -195,3 +195,55 @@ def test_config_holds_every_argument(make):
     assert type(copy) is make
     config = copy.get_config()
     assert {key: config[key] for key in arguments} == pytest.approx(arguments)
+
+
+STEPS = (True, False, True, True, False, False)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_what_is_held_still_moves_with_its_own_steps_alone(make, jit):
+    """The second row has a gradient in some steps only, and goes on as if there were no others."""
+    arguments = {"weight_decay": 0.1, "global_clipnorm": 100.0}
+    start = np.float32(np.random.default_rng(0).normal(size=[2, 3]))
+    value, drifting, alone = tf.Variable(start), tf.Variable(start), tf.Variable(start[1:])
+    ours, theirs = make(0.1, **arguments), make(0.1, **arguments)
+    ours.build([value, drifting])
+    ours.hold_still([value])
+
+    @tf.function(jit_compile=jit)
+    def step(gradient):
+        ours.apply_gradients([(gradient, value), (gradient, drifting)])
+
+    for number, has_gradient in enumerate(STEPS):
+        gradient = np.float32(np.random.default_rng(number).normal(size=[2, 3]))
+        gradient[1] *= has_gradient
+        before = value.numpy()
+        step(tf.constant(gradient))
+        if has_gradient:
+            theirs.apply_gradients([(tf.constant(gradient[1:]), alone)])
+        else:
+            np.testing.assert_array_equal(value[1], before[1])
+        assert (value[0].numpy() != before[0]).all()
+    np.testing.assert_allclose(value[1:], alone, atol=1e-6)
+    np.testing.assert_allclose(value[0], drifting[0], atol=1e-6)
+    assert np.abs(value[1] - drifting[1]).min() > 1e-3
+
+
+def test_replicas_hold_still(two_devices):
+    with two_devices.scope():
+        value = tf.Variable([1.0, 1.0])
+        optimizer = BertAdam(0.1, weight_decay=0.1)
+        optimizer.build([value])
+        optimizer.hold_still([value])
+
+    @tf.function
+    def step(gradient):
+        two_devices.run(lambda: optimizer.apply_gradients([(tf.identity(gradient), value)]))
+
+    step(tf.constant([1.0, 1.0]))
+    first = value.numpy()
+    step(tf.constant([1.0, 0.0]))
+    assert value.numpy()[0] < first[0] and value.numpy()[1] == first[1] < 1
+    for copy in two_devices.experimental_local_results(value):
+        np.testing.assert_array_equal(copy, value)

@@ -1,5 +1,7 @@
 """Tests of bert_tf.data.batching."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,7 @@ from bert_tf.data import batch_plan, batching
 from bert_tf.data.batching import EncodedExamples
 from bert_tf.data.examples import Examples
 from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model.encoder import TASK
 
 PAD = 9
 
@@ -185,3 +188,73 @@ def test_bad_arguments():
         batching.training_dataset(encoded, 0, seed=0)
     with pytest.raises(ValueError, match="at least one example"):
         batching.evaluation_dataset(encoded.take([]), 2)
+
+
+SIZES = (100, 20, 83)
+
+
+@pytest.fixture
+def grouped(lengths):
+    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(3, dtype=np.int32), SIZES))
+    return dataclasses.replace(encoded_of(lengths), groups=groups)
+
+
+def test_batches_of_one_group(grouped):
+    assert grouped.num_batches(8) == 13 + 3 + 11
+    epochs = [list(batching.training_dataset(grouped, 8, 0, first)) for first in (0, 27)]
+    orders = []
+    for epoch in epochs:
+        assert sorted(i for *_, index in epoch for i in index.numpy()) == list(range(203))
+        for features, _, index in epoch:
+            assert features[TASK].dtype == tf.int32
+            np.testing.assert_array_equal(features[TASK], grouped.groups[index.numpy()])
+        orders.append([int(features[TASK][0]) for features, *_ in epoch])
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    # The batches of a group do not follow each other.
+    assert (np.diff(orders[0]) != 0).sum() > 8
+
+
+def test_batches_of_one_group_are_of_similar_length(grouped):
+    grouped = grouped.take(np.tile(np.arange(203), 20))
+    indices, _ = batch_plan.epoch_plan(grouped.lengths, 8, 32, 0, 0, groups=grouped.groups)
+    full = indices[(indices >= 0).all(axis=1)]
+    spread = np.ptp(grouped.lengths[full], axis=1)
+    assert len(indices) == 250 + 50 + 208 and spread.mean() < 1
+
+
+@pytest.mark.parametrize("first_step", [1, 26, 27, 40])
+def test_a_later_start_gives_the_same_batches_of_groups(grouped, first_step):
+    whole = indices_of(batching.training_dataset(grouped, 8, seed=3, num_steps=60))
+    rest = batching.training_dataset(
+        grouped, 8, seed=3, first_step=first_step, num_steps=60 - first_step
+    )
+    assert indices_of(rest) == whole[first_step:]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_replicas_and_rows_that_fill_up_are_of_the_batch_s_group(grouped, number):
+    whole = [int(f[TASK][0]) for f, *_ in batching.training_dataset(grouped, 7, 0, num_steps=50)]
+    dataset = batching.replica_dataset(
+        grouped, 7, 0, 3, 47, replicas=2, local=(0, number), multiple=4
+    )
+    assert dataset.element_spec[0][TASK].shape == [4]
+    found = [features[TASK].numpy().tolist() for features, *_ in dataset]
+    assert found == [[group] * 4 for group in np.repeat(whole[3:], number)]
+
+
+@pytest.mark.parametrize("local", [None, (0, 2)])
+def test_evaluation_of_groups(grouped, local):
+    dataset = batching.evaluation_dataset(grouped, 8, replicas=2 if local else 1, local=local)
+    seen = []
+    for features, _, index in dataset:
+        index = index.numpy()
+        seen += index[index >= 0].tolist()
+        np.testing.assert_array_equal(
+            features[TASK].numpy()[index >= 0], grouped.groups[index[index >= 0]]
+        )
+    assert sorted(seen) == list(range(203))
+    assert len(dataset) == grouped.num_batches(8) * (2 if local else 1)
+
+
+def test_groups_are_taken_along(grouped):
+    assert grouped.take([5, 2]).groups.tolist() == grouped.groups[[5, 2]].tolist()

@@ -6,11 +6,12 @@ from bert_tf.model.weight_paths import expected_shapes
 from flop_tf.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0}}
+SWITCHED = {"name": "switched", "config": {"axis": 2, "num_masks": 3}}
 
 UNEVEN = (
     LayerConfig(2, 12, {"query": ProjectionSpec(3), "ffn_out": ProjectionSpec(2, GATE)}),
     LayerConfig(1, 5, {"key": ProjectionSpec(0)}),
-    LayerConfig(0, 0),
+    LayerConfig(0, 0, gates={"ffn": SWITCHED}),
 )
 
 

@@ -99,3 +99,29 @@ def test_edges_of_the_ranges():
         hidden_dropout_prob=0.0,
         seed=2**31 - 1,
     )
+
+
+SEVERAL = {"tasks": "RTE,STS-B", "glue_dir": "g", "init_checkpoint": "c", "output_dir": "o"}
+
+
+def test_several_tasks_need_neither_a_name_nor_a_folder_of_one():
+    assert FinetuneOptions(**SEVERAL).task_name == ""
+    FinetuneOptions(**{**SEVERAL, "glue_dir": "", "tfds": "glue", "data_dir": "d"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"tasks": ""}, "`glue_dir` belongs to `tasks`, received 'g' without them"),
+        ({"tasks": "", "glue_dir": "", "task_masks": "RTE=p"}, "`task_masks` belongs to `tasks`"),
+        ({"glue_dir": ""}, "`glue_dir` is needed for `tasks`, the folder with one for each"),
+        ({"data_dir": "d"}, "`glue_dir` excludes `data_dir` and `tfds`, received 'g' beside 'd'"),
+        ({"tfds": "glue"}, "`glue_dir` excludes `data_dir` and `tfds`, received 'g' beside 'glue'"),
+        ({"task_name": "RTE"}, "`task_name` names a single task and excludes `tasks`, received"),
+        ({"teacher": "t"}, "`teacher` has the logits of a single task and excludes `tasks`"),
+        ({"regularization_scale": 0.1}, "`regularization_scale` moves weights that a batch's"),
+    ],
+)
+def test_what_several_tasks_exclude(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        FinetuneOptions(**{**SEVERAL, **changes})

@@ -1,0 +1,228 @@
+"""Tickets of several tasks for one encoder, and one task of the model that was trained with them.
+
+Reference: Super Tickets in Pre-Trained Language Models, arXiv 2105.12002.
+"""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+
+from bert_tf import model_dir
+from bert_tf.checkpoints import read_source
+from bert_tf.model import weight_paths
+from bert_tf.model.encoder import TASK
+from bert_tf.pruning import stages, task_masks, units
+from bert_tf.tasks import model_task, registry
+from bert_tf.tickets.finding import TICKETS_FILE
+from flop_tf import files, mask_file, super_tickets
+
+#: Written last: which tasks share, and how much each of them prunes.
+SHARED_FILE = "shared.json"
+
+# What flop-train-tickets writes of its best ticket.
+_SUPER_FILE = "super_ticket.json"
+
+
+def share(tickets, output_dir):
+    """Writes a mask file for each task, and how much they prune.
+
+    Args:
+      tickets: "RTE=path,STS-B=path,MNLI=": for each task a mask file, a folder of
+        flop-find-tickets with one winning ticket, one of flop-train-tickets, or nothing where
+        it keeps everything.
+      output_dir: where to write.
+
+    Returns:
+      What `shared.json` holds; `mean_removed` is rounded down, by kind of unit.
+
+    Raises:
+      ValueError: if a file or a task does not fit.
+    """
+    paths = _paths(tickets)
+    found = {name: _read(path) for name, path in paths.items() if path}
+    if not found:
+        raise ValueError(
+            f"Argument `tickets` must have a mask for at least one task, received {tickets!r}."
+        )
+    base = _base(paths, found)
+    full = {p: np.ones_like(one) for saved in found.values() for p, one in saved.masks.items()}
+    complete, written = {}, {}
+    for name, path in paths.items():
+        saved = found.get(name)
+        complete[name] = {**full, **(saved.masks if saved else {})}
+        written[name] = os.path.join("masks", f"{name}.safetensors")
+        provenance = {"task": name}
+        if saved:
+            provenance |= {"file": os.path.abspath(path), "of": saved.provenance}
+        method = f"shared: {saved.method}" if saved else "shared: everything"
+        target = os.path.join(output_dir, written[name])
+        mask_file.write(target, complete[name], method, base, provenance)
+    kinds = {name: units.by_kind(mask) for name, mask in complete.items()}
+    data = {
+        "tasks": list(paths),
+        "model": base,
+        "masks": written,
+        "removed": {
+            name: {kind: int(np.count_nonzero(~array)) for kind, array in mask.items()}
+            for name, mask in kinds.items()
+        },
+        "mean_removed": {
+            kind: super_tickets.mean_num_removed({n: mask[kind] for n, mask in kinds.items()})
+            for kind in units.by_kind(full)
+        },
+    }
+    files.write_json(os.path.join(output_dir, SHARED_FILE), data)
+    return data
+
+
+def command(data, folder):
+    """Returns the command that trains the tasks together, with capitals for what is open.
+
+    Args:
+      data: what `share` returned.
+      folder: where it wrote.
+    """
+    masks = ",".join(
+        f"{name}={os.path.join(os.path.abspath(folder), file)}"
+        for name, file in data["masks"].items()
+    )
+    return (
+        f"flop-finetune --tasks={','.join(data['tasks'])} --task_masks={masks} "
+        "--glue_dir=GLUE --init_checkpoint=BERT --output_dir=OUTPUT"
+    )
+
+
+def cut(folder, task_name, output_dir):
+    """Writes one task of a model of several as a model directory of its own.
+
+    The units that the task masks are removed, and of the classifier its outputs are left.
+
+    Args:
+      folder: model directory of several tasks.
+      task_name: the one that is left.
+      output_dir: where to write.
+
+    Returns:
+      The largest difference of its logits to those of the model of several tasks.
+
+    Raises:
+      ValueError: if the model is of a single task, the task is none of its own, or the logits
+        differ by more than `stages.TOLERANCE`.
+    """
+    info = model_dir.load_info(folder)
+    task = registry.get(**info["task"]) if "tasks" in info.get("task", {}) else None
+    if task is None:
+        raise ValueError(
+            f"The model in {str(folder)!r} must be one of several tasks, as flop-finetune --tasks "
+            f"makes it, received one of {info.get('task', {}).get('name', 'no task')!r}."
+        )
+    index = task.index(task_name)
+    own, outputs = task.tasks[index], task.outputs(index)
+    source = read_source(folder)
+    values = task_masks.of_task(source, index)
+    config, weights = units.remove(source.config, source.weights, values)
+    for path in weight_paths.head(config.head):
+        weights[path] = weights[path][..., outputs]
+    config = dataclasses.replace(config, num_labels=own.num_outputs)
+    model = model_dir.build(dataclasses.replace(source, config=config, weights=weights))
+    difference = _difference(model_dir.build(source), index, outputs, model)
+    if not difference <= stages.TOLERANCE:
+        raise ValueError(
+            f"The model of the task {own.name!r} differs from that of all tasks by "
+            f"{difference:.2e}, more than {stages.TOLERANCE:.0e}; nothing was written, please "
+            "report this."
+        )
+    model_dir.save(
+        output_dir,
+        model,
+        model_dir.load_tokenizer(folder),
+        task=own.to_dict(),
+        data_dir=task.folder(info["data_dir"], index),
+        max_seq_length=info["max_seq_length"],
+        step=info["step"],
+        scores=task.scores_of(info["scores"], index),
+        largest_difference=difference,
+    )
+    return difference
+
+
+def _paths(tickets):
+    """Returns the mask file of each task, None where it keeps everything."""
+    paths = {}
+    for name, path in task_masks.pairs("tickets", tickets):
+        if not name or name in paths:
+            raise ValueError(
+                f"Argument `tickets` must name each task once, received {name!r} in {tickets!r}."
+            )
+        paths[name] = _mask_file(name, path) if path else None
+    return paths
+
+
+def _mask_file(name, path):
+    if os.path.isfile(path):
+        return path
+    if os.path.isfile(os.path.join(path, _SUPER_FILE)):
+        return _super_ticket(name, path)
+    if not os.path.isfile(os.path.join(path, TICKETS_FILE)):
+        raise ValueError(
+            f"The ticket of the task {name!r} must be a mask file or a folder of "
+            f"flop-find-tickets or flop-train-tickets, received {path!r}."
+        )
+    tickets = _json(os.path.join(path, TICKETS_FILE), "tickets")
+    winning = [one["file"] for one in tickets if one["kind"] in ("winning", "good")]
+    if len(winning) != 1:
+        raise ValueError(
+            f"The folder {path!r} must have one winning ticket for the task {name!r}, received "
+            f"{len(winning)}; name the file of one of them, such as "
+            f"{os.path.join(path, tickets[0]['file'])!r}."
+        )
+    return os.path.join(path, winning[0])
+
+
+def _super_ticket(name, path):
+    """Returns the mask of the seed with the best score, None where the whole model is best."""
+    seeds = _json(os.path.join(path, _SUPER_FILE), name)["seeds"].values()
+    mask = max(seeds, key=lambda seed: seed["score"])["mask"]
+    return None if mask is None else os.path.join(path, mask)
+
+
+def _json(path, key):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)[key]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The file {path!r} must be a JSON object with the key {key!r}, received another or a "
+            f"damaged one: {error}."
+        ) from error
+
+
+def _read(path):
+    saved = mask_file.read(path)
+    task_masks.check_units(path, saved.masks)
+    return saved
+
+
+def _base(paths, found):
+    """Returns the fingerprint of the model that all masks are of."""
+    bases = {saved.base: name for name, saved in found.items()}
+    if len(bases) > 1:
+        first, second = list(bases.values())[:2]
+        raise ValueError(
+            f"Tasks that share an encoder must have masks of one model, received those of two: "
+            f"{paths[first]!r} and {paths[second]!r}."
+        )
+    return next(iter(bases))
+
+
+def _difference(whole, index, outputs, model):
+    """Returns the largest difference of a task's logits in two models, on random tokens."""
+    length = model.config.max_position_embeddings
+    differences = []
+    for features in model_task.random_features(model.config, length, num_batches=2):
+        task = np.full(len(features["input_mask"]), index, np.int32)
+        expected = whole({**features, TASK: task}, training=False)[:, outputs]
+        differences.append(np.abs(expected - model(features, training=False)).max())
+    return float(np.max(differences))
