@@ -7,7 +7,7 @@ original's where it has one; the defaults are ours and prune at the first try.
 import dataclasses
 import math
 
-from bert_tf.training import distribution
+from bert_tf.training import distribution, optimization
 from flop_tf import gates
 
 
@@ -61,6 +61,9 @@ class FinetuneOptions:
     holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
     length_buckets: str = option("", "Widths of batches beside max_seq_length; multiples of 8.")
     # Weights.
+    optimizer: str = option(
+        "adamw", "Adam of BERT, or Adamax as MT-DNN trains BERT.", tuple(optimization.OPTIMIZERS)
+    )
     learning_rate: float = option(5e-5, "Rate of the weights, decays to 0; 0 trains gates alone.")
     warmup_proportion: float = option(0.1, "Share of the run in which that rate grows, below 1.")
     weight_decay: float = option(0.01, "Decoupled decay of kernels and embeddings.")

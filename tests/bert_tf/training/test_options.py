@@ -47,6 +47,7 @@ def test_what_is_needed(name):
             "widths up to `max_seq_length` with commas between them",
         ),
         ("gate", ["hard"], "one of none, hard_concrete"),
+        ("optimizer", ["sgd", ""], "one of adamw, adamax"),
         ("gate_schedule", ["cosine"], "one of constant, noam"),
         ("sparsity_base", ["all"], "one of dense, factorized"),
         ("mixed_precision", ["float64"], "one of none, float16, bfloat16"),
