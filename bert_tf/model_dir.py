@@ -42,7 +42,8 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
       OSError: if a file cannot be written; no file is left half written.
     """
     os.makedirs(folder, exist_ok=True)
-    counts = model_info.counts(model.config, factorized)
+    zeros = model.kernel_sparsity().zero_parameters()
+    counts = model_info.counts(model.config, factorized, zeros)
     with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
         _save_weights(surgery.named_weights(model), aside)
     with files.replacing(os.path.join(folder, "vocab.txt")) as aside:

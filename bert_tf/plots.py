@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_tf.model.config import PROJECTIONS
 
-_MARKERS = {"dense": "s", "factorized": "^", "gated": "x", "compact": "o"}
+_MARKERS = {"dense": "s", "factorized": "^", "gated": "x", "sparse": "v", "compact": "o"}
 
 
 def rank_heatmap(grid):

@@ -5,6 +5,7 @@ full rank has a negative sparsity: its factors are larger than its kernels.
 """
 
 import contextlib
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +47,11 @@ class KernelSparsity:
             if rank and layer.gate is not None:
                 yield layer, inputs, outputs
 
+    def by_magnitude(self):
+        """Returns the projections whose gate goes by the magnitude of their weights."""
+        masked = [layer for layer in self.projections if isinstance(layer, GatedDense)]
+        return [layer for layer in masked if layer.gate.by_magnitude]
+
     def _masked(self):
         """Returns the gates over the weights of kernels."""
         return [layer.gate for layer in self.projections if isinstance(layer, GatedDense)]
@@ -72,7 +78,11 @@ class KernelSparsity:
         return 1.0 - self.expected_parameters() / self.original_parameters
 
     def stored_parameters(self):
-        """Returns what removal would store under the keep rule, a scalar tensor."""
+        """Returns what removal would store under the keep rule, a scalar tensor.
+
+        Of a kernel under a mask these are the weights that the mask keeps, though they are
+        stored among zeros; see `zero_parameters`.
+        """
         total = tf.constant(float(self._fixed_parameters(stored=True)))
         for gate in self._masked():
             total += tf.math.count_nonzero(gate.keep(), dtype=tf.float32)
@@ -86,6 +96,17 @@ class KernelSparsity:
         """Returns `1 - stored parameters / original parameters`, a scalar tensor."""
         return 1.0 - self.stored_parameters() / self.original_parameters
 
+    def zero_parameters(self):
+        """Returns how many weights of dense kernels are 0 or under a closed mask, an int."""
+        zeros = 0
+        for layer in self.projections:
+            if not isinstance(layer, FactorizedDense):
+                kernel = layer.kernel.numpy()
+                if isinstance(layer, GatedDense):
+                    kernel = kernel * layer.gate.keep().numpy()
+                zeros += kernel.size - np.count_nonzero(kernel)
+        return int(zeros)
+
     def survivors(self):
         """Returns the kept ranks of each projection; None for a dense one."""
         return [
@@ -97,7 +118,8 @@ class KernelSparsity:
         """Adds one number to every log_alpha so that the stored sparsity meets the target.
 
         Where no number gives the target exactly, the result is the nearest one that
-        is at least as sparse. The gates need a `log_alpha` and a `closes_at`.
+        is at least as sparse. The gates need a `log_alpha` and a `closes_at`. Gates that go by
+        magnitude are brought to the target by `keep_largest` instead.
 
         Args:
           target_sparsity: the stored sparsity to reach.
@@ -106,8 +128,12 @@ class KernelSparsity:
           The number b that was added, a float.
 
         Raises:
-          ValueError: if the target is out of reach even with all gates closed.
+          ValueError: if the target is out of reach even with all gates closed, or for gates that
+            go by magnitude with all of them open.
         """
+        if self.by_magnitude():
+            self.keep_largest(target_sparsity)
+            return 0.0
         opens_at, parameters = self._opening()
         allowed = (1.0 - target_sparsity) * self.original_parameters + _ROUNDING
         most = 1.0 - parameters[0] / self.original_parameters
@@ -126,15 +152,56 @@ class KernelSparsity:
             gate.log_alpha.assign_add(tf.fill(gate.log_alpha.shape, shift))
         return shift
 
+    def keep_largest(self, target_sparsity):
+        """Keeps the weights of largest magnitude, the same share of every kernel.
+
+        The kernels are those of `by_magnitude`. Each keeps its share to half a weight, and one
+        weight at least.
+
+        Args:
+          target_sparsity: the stored sparsity to reach.
+
+        Raises:
+          ValueError: if the target is out of reach of these masks, or a weight is NaN.
+        """
+        layers = self.by_magnitude()
+        sizes = [math.prod(layer.kernel.shape) for layer in layers]
+        least, most = self.sparsity_by_magnitude()
+        if not least <= target_sparsity + _MARGIN or not target_sparsity <= most:
+            raise ValueError(
+                f"Argument `target_sparsity` must be in [{least:.6f}, {most:.6f}], the sparsities "
+                f"with open and with closed masks, received {target_sparsity}."
+            )
+        density = (most - target_sparsity) * self.original_parameters / sum(sizes)
+        for layer, size in zip(layers, sizes, strict=True):
+            num_kept = max(1, min(size, round(density * size)))
+            layer.gate.keep_largest(layer.kernel.numpy(), num_kept)
+
+    def sparsity_by_magnitude(self):
+        """Returns the stored sparsity with the masks of `by_magnitude` open and with them closed.
+
+        Both are floats; what is already removed, such as heads, counts in both.
+        """
+        layers = self.by_magnitude()
+        others = [layer for layer in self.projections if layer not in layers]
+        stored = float(KernelSparsity(others, self.original_parameters).stored_parameters())
+        masked = sum(math.prod(layer.kernel.shape) for layer in layers)
+        return (
+            1.0 - (stored + masked) / self.original_parameters,
+            1.0 - stored / self.original_parameters,
+        )
+
     @contextlib.contextmanager
     def calibrated(self, target_sparsity):
-        """Calibrates for the time of a `with` block, then puts every log_alpha back."""
-        original = [gate.log_alpha.numpy() for gate in self.gates]
+        """Calibrates for the time of a `with` block, then puts every gate back."""
+        gates = self.gates + [layer.gate for layer in self.by_magnitude()]
+        variables = [getattr(gate, gate.variable_name) for gate in gates]
+        original = [variable.numpy() for variable in variables]
         try:
             yield self.calibrate(target_sparsity)
         finally:
-            for gate, log_alpha in zip(self.gates, original, strict=True):
-                gate.log_alpha.assign(log_alpha)
+            for variable, array in zip(variables, original, strict=True):
+                variable.assign(array)
 
     def _opening(self):
         """Returns the shifts at which gates open, ascending, and what is stored below each.

@@ -70,6 +70,16 @@ def test_only_the_backend_names_keras(file, tree):
         assert not named
 
 
+def test_one_file_imports_the_model_optimization_toolkit():
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in FILES
+        for name in imports(ast.parse(path.read_text(encoding="utf-8")))
+        if name.startswith("tensorflow_model_optimization")
+    ]
+    assert found == ["flop_tf/gradual.py"]
+
+
 @pytest.mark.parametrize(
     "path",
     sorted([*FILES, *(ROOT / "tests").rglob("*.py")]),

@@ -1,6 +1,7 @@
 """How large a model is: counts that follow from its config alone.
 
 I inputs, O outputs, R rank. The names are those of the original's `info.txt`; the counts are true.
+What is stored counts as stored, zeros too: `dense_nonzero_params`, ours, leaves them out.
 """
 
 import math
@@ -38,12 +39,13 @@ def stage(config):
     return "factorized" if len(ranks) == len({name for name, _ in ranks}) else "compact"
 
 
-def counts(config, factorized=None):
-    """Returns the original's `info.txt` as a dict.
+def counts(config, factorized=None, zeros=0):
+    """Returns the original's `info.txt` as a dict, and beside it how many parameters are not 0.
 
     Args:
       config: the model that is stored.
       factorized: the model before removal; None means that nothing was removed.
+      zeros: weights of dense kernels that are stored though they are 0 or masked.
     """
     original = num_kernel_parameters(config.dense)
     kernels = num_kernel_parameters(config)
@@ -58,6 +60,7 @@ def counts(config, factorized=None):
         "total_params": total,
         "pruned_total_params": stored,
         "actual_compact_rate": stored / total,
+        "dense_nonzero_params": kernels - zeros,
     }
 
 

@@ -8,6 +8,7 @@ from bert_tf.model import heads
 from bert_tf.model.weight_paths import HEAD, POOLER
 from bert_tf.pruning import units
 from flop_tf import ProjectionSpec, factorization, gates, surgery
+from flop_tf.gated_dense import GatedDense
 
 # Seeds of gates, apart from those of the encoder's dropouts.
 _GATE_SEEDS = 1 << 20
@@ -60,19 +61,24 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
 
 
 def with_gates(config, name, **arguments):
-    """Returns a config with a gate on every factorized projection, each with its own seed.
+    """Returns a config with a gate on every projection that such gates are for.
+
+    Gates of `flop_tf.gates.CALIBRATED` stand over the ranks of factorized projections, each
+    with its own seed, gates of `BY_MAGNITUDE` over the weights of dense ones.
 
     Args:
-      config: a `BertConfig` with factorized projections.
-      name: of the gate, one of `flop_tf.gates.CALIBRATED`.
+      config: a `BertConfig`.
+      name: of the gate, one of `flop_tf.gates.PRUNING`.
       **arguments: of the gate.
 
     Raises:
-      ValueError: if the gate is unknown or no projection has factors.
+      ValueError: if the gate is unknown or the projections are not those that it is for.
     """
-    if name not in gates.CALIBRATED:
-        nearest = difflib.get_close_matches(name, gates.CALIBRATED, n=1, cutoff=0.0)[0]
+    if name not in gates.PRUNING:
+        nearest = difflib.get_close_matches(name, gates.PRUNING, n=1, cutoff=0.0)[0]
         raise ValueError(f"Unknown gate {name!r}, did you mean {nearest!r}?")
+    if name in gates.BY_MAGNITUDE:
+        return _with_gates_over_kernels(config, name, arguments)
     gated = {}
     for number, (index, projection, spec, _) in enumerate(config.projections()):
         if spec.rank:
@@ -81,13 +87,16 @@ def with_gates(config, name, **arguments):
     if not gated:
         raise ValueError(
             "Gates need a factorized model, but all projections of the checkpoint are dense; "
-            "factorize it first with factorize.py."
+            "factorize it first with factorize.py, or prune single weights by a gate of "
+            f"{', '.join(gates.BY_MAGNITUDE)}."
         )
     return config.with_projections(gated)
 
 
 def remove_masks(model, threshold=0.0):
     """Returns the compact model of a gated one; no gate is left.
+
+    Masks over the weights of kernels become zeros of dense kernels, see `kernel_masks`.
 
     Args:
       model: a BERT of `bert_tf.model.heads`.
@@ -120,6 +129,21 @@ def remove_masks(model, threshold=0.0):
     return compact
 
 
+def kernel_masks(model):
+    """Returns the masks over the weights of a model's kernels, boolean arrays by path.
+
+    The paths are those of `bert_tf.pruning.masks`, such as `blocks.0.query.kernel`.
+
+    Args:
+      model: a BERT of `bert_tf.model.heads`.
+    """
+    return {
+        f"{path}.kernel": layer.gate.keep().numpy()
+        for path, layer in model.encoder.projections()
+        if isinstance(layer, GatedDense)
+    }
+
+
 def largest_difference(first, second, dataset):
     """Returns the largest absolute difference of two models' logits over batches, or NaN."""
     differences = [
@@ -135,3 +159,19 @@ def _split(kernel, rank, split, statistic):
     return surgery.factorize_kernel(
         kernel, ProjectionSpec(rank), lambda matrix, r: split(matrix, statistic, r)
     )
+
+
+def _with_gates_over_kernels(config, name, arguments):
+    gated = {}
+    for index, projection, spec, _ in config.projections():
+        if spec.rank:
+            raise ValueError(
+                f"The gate {name!r} needs a model whose projections are dense, but "
+                f"blocks.{index}.{projection} has factors of rank {spec.rank}; take the dense "
+                "model, or a gate of "
+                f"{', '.join(gates.CALIBRATED)}."
+            )
+        if spec.rank is None:
+            named = {"axis": None, "name": f"block_{index}_{projection}_gate", **arguments}
+            gated[index, projection] = ProjectionSpec(gate={"name": name, "config": named})
+    return config.with_projections(gated)

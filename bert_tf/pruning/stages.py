@@ -10,7 +10,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.data import batching
 from bert_tf.model import model_info
 from bert_tf.model.weight_paths import head
-from bert_tf.pruning import compression, projection_statistics
+from bert_tf.pruning import compression, masks, projection_statistics
 from bert_tf.tasks import model_task
 from bert_tf.training import evaluation
 from bert_tf.training.run_data import SMALL_BATCH
@@ -26,6 +26,9 @@ INITS = {
     "whitened": factorization.whitened_svd,
     "fisher": factorization.fisher_svd,
 }
+
+#: Beside a model whose kernels were masked: the mask, for `--mask` of a fine-tuning run.
+MASK_FILE = "mask.safetensors"
 
 _CHECKED_EXAMPLES = 256
 # Examples of each.
@@ -188,7 +191,8 @@ def remove_mask(
     """Removes the gates of a model and writes the compact model directory.
 
     Both models are run on real sentences of the dev set first, or on random
-    tokens where the data are not at hand.
+    tokens where the data are not at hand. Where weights of kernels are masked, these become
+    zeros, and the mask is written to `MASK_FILE` too.
 
     Args:
       checkpoint: model directory of the gated model.
@@ -221,17 +225,25 @@ def remove_mask(
         )
     logging.info("Compact and gated logits differ by at most %.2e.", difference)
     kept = {key: info[key] for key in _INHERITED if key in info}
+    zeros = compact.kernel_sparsity().zero_parameters()
+    kernels = compression.kernel_masks(gated)
+    if kernels:
+        # First: `info.json` says that the folder is complete.
+        path, source = os.path.join(output_dir, MASK_FILE), os.path.abspath(checkpoint)
+        masks.save(path, compact.config, kernels, "kernel_masks", checkpoint=source)
+        logging.info("The mask over the weights is in %s.", path)
     model_dir.save(
         output_dir,
         compact,
         tokenizer,
         factorized=gated.config,
-        stage="compact",
+        stage="sparse" if kernels and compact.config == compact.config.dense else "compact",
         threshold=threshold,
         largest_difference=difference,
         **kept,
     )
-    logging.info("\n%s", model_info.as_text(model_info.counts(compact.config, gated.config)))
+    counts = model_info.counts(compact.config, gated.config, zeros)
+    logging.info("\n%s", model_info.as_text(counts))
     return difference
 
 

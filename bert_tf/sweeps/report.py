@@ -17,7 +17,7 @@ _PLACES = {
 }
 # Shown beside the metric that decides.
 _BESIDE = {"f1_score": "eval_accuracy", "pearson": "spearmanr"}
-_STAGES = ("dense", "factorized", "gated", "compact")
+_STAGES = ("dense", "factorized", "gated", "sparse", "compact")
 
 
 def gather(folder):

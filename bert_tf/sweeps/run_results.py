@@ -123,12 +123,16 @@ def _model(folder):
     """Returns what `info.json` says of a model: stage, size, ranks, and task and scores if any."""
     info = model_dir.load_info(folder)
     gated = info["stage"] == "gated"
+    zeros = 0
+    if "dense_nonzero_params" in info:  # Zeros of kernels count for the sparsity, and are stored.
+        zeros = info["dense_pruned_params"] - info["dense_nonzero_params"]
+    original = info["dense_origin_params"]
     # Gates leave the ranks in place that they close.
-    sparsity = info["stored_sparsity"] if gated else info["dense_sparsity"]
+    sparsity = info["stored_sparsity"] if gated else info["dense_sparsity"] + zeros / original
     return {
         "stage": info["stage"],
         "sparsity": sparsity,
-        "parameters": round(info["total_params"] - sparsity * info["dense_origin_params"]),
+        "parameters": round(info["total_params"] - sparsity * original) + zeros,
         "ranks": None if gated else _ranks(info["projections"]),
         **_scores(info),
     }

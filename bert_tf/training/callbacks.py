@@ -14,6 +14,7 @@ from bert_tf import plots
 from bert_tf.model.config import PROJECTIONS
 from flop_tf import FixGates
 from flop_tf.backend import keras
+from flop_tf.gradual import GradualPruning
 
 #: Scalars of `GatedModel.train_step`, by their TensorBoard tags.
 TAGS = (
@@ -74,6 +75,9 @@ class ProgressLine(keras.callbacks.Callback):
             if self.factorized_share is not None:
                 density = 1 - logs["expected_sparsity"]
                 shown["of_factors"] = 1 - density * self.factorized_share
+        elif "target_sparsity" in logs:
+            shown["stored"] = logs["stored_sparsity"]
+            shown["target"] = logs["target_sparsity"]
         self.line.set_postfix({k: f"{v:.3f}" for k, v in shown.items()}, refresh=False)
         self.line.update(int(self.model.optimizer.iterations.numpy()) - self.line.n)
 
@@ -151,6 +155,20 @@ class FixGatesAndSay(FixGates):
                 "The stored sparsity is %.4f instead of %.4f: single ranks are that large, or many "
                 "gates have the same log_alpha.",
                 stored,
+                self.target_sparsity,
+            )
+
+
+class GradualPruningAndSay(GradualPruning):
+    """`GradualPruning` that notes in the log when the masks are what they stay."""
+
+    def finish(self):
+        """Notes it."""
+        with tqdm.tqdm.external_write_mode(sys.stderr):  # Not behind the progress line.
+            logging.info(
+                "Masks fixed at step %d: stored sparsity %.4f, asked %.4f.",
+                self.step,
+                self.stored,
                 self.target_sparsity,
             )
 

@@ -16,7 +16,7 @@ from bert_tf.training import callbacks, distribution, optimization
 from bert_tf.training.run_checkpoints import RunCheckpoints
 from bert_tf.training.run_data import RunData
 from bert_tf.training.run_scores import RunScores
-from flop_tf import order_gates, rank_importance, surgery
+from flop_tf import gates, order_gates, rank_importance, surgery
 from flop_tf.backend import keras
 
 # Steps between two looks at the model where parameter servers hold it.
@@ -100,27 +100,37 @@ class _Run:
         options, model = self.options, self.model
         self.sparsity = model.kernel_sparsity()
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
-        gates = {}
+        self.gradual = None
+        self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
+        training = {}
         if self.prunes:
             with self.sparsity.calibrated(options.target_sparsity):
                 pass  # Raises now rather than in the middle of the run if it is out of reach.
-            self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
-            gates = optimization.gate_training(options, model, self.sparsity, self.fix_step)
+            training = optimization.gate_training(options, model, self.sparsity, self.fix_step)
         else:
+            if options.target_sparsity is not None and self.sparsity.by_magnitude():
+                self.gradual = callbacks.GradualPruningAndSay(
+                    self.sparsity,
+                    options.target_sparsity,
+                    self.fix_step,
+                    options.target_sparsity_warmup,
+                    options.mask_update_steps,
+                )
             for gate in model.gates:
                 gate.trainable = False
             if options.do_train and not options.learning_rate:
                 raise ValueError(
                     "Argument `learning_rate=0` trains the gates alone, which needs a model with "
-                    "gates and `target_sparsity`, received "
+                    "gates over ranks and `target_sparsity`, received "
                     f"target_sparsity={options.target_sparsity}."
                 )
         loss = self.task.loss()
-        optimization.compile_model(options, model, loss, self.total_steps, **gates)
+        optimization.compile_model(options, model, loss, self.total_steps, **training)
 
     def _orders_gates(self):
         options = self.options
         prunes = options.target_sparsity is not None and options.do_train
+        prunes = prunes and options.gate_name in gates.CALIBRATED
         return prunes and options.gate_order_examples and not self.checkpoints.found
 
     def _order_gates(self, model):
@@ -229,6 +239,8 @@ class _Run:
                     self.sparsity, self.options.target_sparsity, self.fix_step, self.fixed
                 )
             )
+        if self.gradual is not None:
+            found.append(self.gradual)
         return [
             *found,
             callbacks.Summaries(self.writer),
@@ -241,6 +253,7 @@ class _Run:
         loss = float(logs["loss"])
         if self.data.splits:
             searches = self.prunes and not bool(self.fixed)
+            searches |= self.gradual is not None and step < self.fix_step
             target = self.options.target_sparsity
             with self.sparsity.calibrated(target) if searches else contextlib.nullcontext():
                 self.shown["score"] = self.scores.update(self.model, step, loss, self.writer)
@@ -287,8 +300,24 @@ def _config_changes(options, source, task):
             "Argument `factorized` trains factors without gates, but the checkpoint "
             f"{options.init_checkpoint!r} has gates; remove them first with remove_mask.py."
         )
-    if options.gate_name and not config.has_gates:
-        changes["layers"] = compression.with_gates(
-            config, options.gate_name, initial_log_alpha=options.initial_log_alpha
-        ).layers
+    if options.gate_name and config.has_gates:
+        _check_gates(options, config)
+    elif options.gate_name:
+        start = {"initial_log_alpha": options.initial_log_alpha}
+        arguments = start if options.gate_name in gates.CALIBRATED else {}
+        changes["layers"] = compression.with_gates(config, options.gate_name, **arguments).layers
     return changes
+
+
+def _check_gates(options, config):
+    """Raises ValueError if a model has gates, but not those that the options ask for."""
+    expected = {options.gate} if options.gate else set(gates.PRUNING)
+    found = {spec.gate.get("name") for *_, spec, _ in config.projections() if spec.gate}
+    if not found or not found <= expected:
+        raise ValueError(
+            f"Argument `gate={options.gate_name}` needs a model without gates or with gates of "
+            f"{' or '.join(sorted(expected))} over its projections, but {options.init_checkpoint!r}"
+            f"{' under its mask' if options.mask else ''} has those of "
+            f"{', '.join(sorted(map(str, found))) or 'its units'}; remove them first with "
+            "remove_mask.py."
+        )

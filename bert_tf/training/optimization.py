@@ -2,7 +2,7 @@
 
 from official.modeling.optimization import lr_schedule
 
-from flop_tf import BertAdam, Lagrangian, schedules
+from flop_tf import BertAdam, BertAdamax, Lagrangian, schedules
 from flop_tf.backend import keras
 
 # How far a gate's log_alpha and a multiplier could move until the gates are fixed, at their
@@ -15,20 +15,40 @@ _RAMP = 0.8
 
 
 def weight_optimizer(options, total_steps):
-    """Returns BERT's optimizer: linear warmup, linear decay to 0, clipped to norm 1.
-
-    The rate decays from the first step on, as in tf-models, so after a warmup over w of
-    the run it is at its highest `learning_rate (1 - w)`.
+    """Returns the optimizer of the weights: linear warmup, linear decay to 0, clipped to norm 1.
 
     Args:
       options: `FinetuneOptions`.
       total_steps: of the run.
     """
+    kind, schedule = OPTIMIZERS[options.optimizer]
+    rate = schedule(options, total_steps)
+    return kind(rate, weight_decay=options.weight_decay, global_clipnorm=1.0)
+
+
+def decaying_from_the_start(options, total_steps):
+    """Returns the schedule of tf-models, whose rate decays from the first step on.
+
+    After a warmup over w of the run it is at its highest, `learning_rate (1 - w)`.
+    """
     rate = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, total_steps, 0.0)
     warmup_steps = round(options.warmup_proportion * total_steps)
-    if warmup_steps:
-        rate = lr_schedule.LinearWarmup(rate, warmup_steps, 0.0)
-    return BertAdam(rate, weight_decay=options.weight_decay, global_clipnorm=1.0)
+    if not warmup_steps:
+        return rate
+    return lr_schedule.LinearWarmup(rate, warmup_steps, 0.0)
+
+
+def decaying_from_the_top(options, total_steps):
+    """Returns the schedule of MT-DNN, which rises to `learning_rate` and decays from there."""
+    warmup_steps = options.warmup_proportion * total_steps
+    return schedules.LinearWarmupDecay(options.learning_rate, total_steps, warmup_steps)
+
+
+#: Optimizers of the weights by name, each with the schedule of the code that it comes from.
+OPTIMIZERS = {
+    "adamw": (BertAdam, decaying_from_the_start),
+    "adamax": (BertAdamax, decaying_from_the_top),
+}
 
 
 def compile_model(options, model, loss, total_steps, **gates):

@@ -7,7 +7,7 @@ original's where it has one; the defaults are ours and prune at the first try.
 import dataclasses
 import math
 
-from bert_tf.training import distribution
+from bert_tf.training import distribution, optimization
 from flop_tf import gates
 
 
@@ -66,6 +66,9 @@ class FinetuneOptions:
     holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
     length_buckets: str = option("", "Widths of batches beside max_seq_length; multiples of 8.")
     # Weights.
+    optimizer: str = option(
+        "adamw", "Adam of BERT, or Adamax as MT-DNN trains BERT.", tuple(optimization.OPTIMIZERS)
+    )
     learning_rate: float = option(5e-5, "Rate of the weights, decays to 0; 0 trains gates alone.")
     warmup_proportion: float = option(0.1, "Share of the run in which that rate grows, below 1.")
     weight_decay: float = option(0.01, "Decoupled decay of kernels and embeddings.")
@@ -76,12 +79,18 @@ class FinetuneOptions:
     # Gates.
     gate: str = option(
         "",
-        "Gates for a factorized model; by --target_sparsity hard_concrete.",
-        ("", "none", *gates.CALIBRATED),
+        "Gates of a factorized model, or magnitude masks of a dense one; by --target_sparsity "
+        "hard_concrete.",
+        ("", "none", *gates.PRUNING),
     )
     factorized: bool = option(False, "As in the original: train factors without gates.")
     target_sparsity: float = option(None, "Sparsity of the dense kernels to reach, in [0, 1).")
-    target_sparsity_warmup: int = option(None, "Steps to it; 4/5 of the gates' training.")
+    target_sparsity_warmup: int = option(
+        None, "Steps to it, 0 at once; 4/5 of the gates' training, of magnitude masks all."
+    )
+    mask_update_steps: int = option(
+        None, "Steps between two updates of magnitude masks; a hundredth of theirs, at least 10."
+    )
     gate_freeze_fraction: float = option(0.5, "Share of the run after which gates are fixed.")
     initial_log_alpha: float = option(3.0, "Start of log_alpha, at the boundary if ordered.")
     gate_order_examples: int = option(
@@ -135,6 +144,8 @@ class FinetuneOptions:
         self._check(
             "gradient_accumulation_steps", self.gradient_accumulation_steps >= 1, "at least 1"
         )
+        steps = self.mask_update_steps
+        self._check("mask_update_steps", steps is None or steps >= 1, "at least 1")
         self._check("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         for name in (
             "train_examples",
@@ -179,10 +190,15 @@ class FinetuneOptions:
                 "Argument `target_sparsity` needs gates, received gate='none' and "
                 f"target_sparsity={self.target_sparsity}."
             )
+        if self.gate in gates.BY_MAGNITUDE and self.target_sparsity is None:
+            raise ValueError(
+                f"Argument `gate={self.gate}` needs `target_sparsity`, which its masks reach by a "
+                "schedule, received none."
+            )
 
     @property
     def gate_name(self):
-        """Name of the gate that a factorized model gets, or None."""
+        """Name of the gate that a model without gates gets, or None."""
         if self.factorized or self.gate == "none":
             return None
         if self.gate:

@@ -9,6 +9,7 @@ from flop_tf.gates.base import Gate
 from flop_tf.gates.fixed import FixedMask
 from flop_tf.gates.hard_concrete import HardConcrete
 from flop_tf.gates.importance import Importance
+from flop_tf.gates.magnitude import Magnitude
 from flop_tf.gates.switched import SwitchedMask
 
 #: Gates by the name that flags and configs use.
@@ -17,10 +18,17 @@ GATES = {
     "fixed": FixedMask,
     "importance": Importance,
     "switched": SwitchedMask,
+    "magnitude": Magnitude,
 }
 
-#: Names of those that the Lagrangian can steer to a target.
+#: Names of those over ranks, that the Lagrangian can steer to a target.
 CALIBRATED = tuple(name for name, gate in GATES.items() if gate.calibrates)
+
+#: Names of those over the weights of dense kernels, that a schedule closes up to a target.
+BY_MAGNITUDE = tuple(name for name, gate in GATES.items() if gate.by_magnitude)
+
+#: Names of those that training brings to a target sparsity.
+PRUNING = CALIBRATED + BY_MAGNITUDE
 
 
 def get(identifier, **defaults):

@@ -30,6 +30,8 @@ class Gate(keras.layers.Layer, abc.ABC):
     draws = False
     #: Whether calibration to a sparsity works: it needs a `log_alpha` and a `closes_at`.
     calibrates = False
+    #: Whether it goes by the magnitude of the weights of a dense kernel, by `keep_largest`.
+    by_magnitude = False
 
     def __init__(self, axis=-1, **kwargs):
         kwargs = {"autocast": False, **kwargs, "dtype": "float32"}

@@ -58,7 +58,7 @@ def test_counts_of_a_compact_model():
     # Rank 96 everywhere: 48 square projections of 768 and 24 of 768 x 3072.
     ranks = {(i, name): ProjectionSpec(96) for i, name, *_ in dense.projections()}
     stored = 48 * 96 * (768 + 768) + 24 * 96 * (768 + 3072)
-    info = model_info.counts(dense.with_projections(ranks), factorized(dense, GATE))
+    info = model_info.counts(dense.with_projections(ranks), factorized(dense, GATE), zeros=3)
     assert info == {
         "dense_origin_params": 84_934_656,
         "dense_total_params": 127_401_984,
@@ -68,6 +68,7 @@ def test_counts_of_a_compact_model():
         "total_params": 109_483_778,
         "pruned_total_params": 24_549_122 + stored,
         "actual_compact_rate": pytest.approx((24_549_122 + stored) / 109_483_778),
+        "dense_nonzero_params": stored - 3,
     }
 
 
@@ -88,6 +89,7 @@ def test_text_has_the_keys_of_the_original():
         "total_params",
         "pruned_total_params",
         "actual_compact_rate",
+        "dense_nonzero_params",
     ]
     assert lines[3] == "dense_sparsity = 0.000000" and lines[7] == "actual_compact_rate = 1.000000"
 

@@ -5,6 +5,7 @@ from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
 from bert_tf.training import optimization
 from bert_tf.training.options import FinetuneOptions
+from flop_tf import BertAdamax
 from flop_tf.projection import ProjectionSpec
 
 NEEDED = {"task_name": "sst-2", "data_dir": "d", "init_checkpoint": "c", "output_dir": "o"}
@@ -44,6 +45,37 @@ def test_rate_of_the_weights(warmup, expected):
     # Warmup leads to the decayed rate of its last step.
     np.testing.assert_allclose(found, 2 * np.array(expected), atol=1e-6)
     assert optimizer.global_clipnorm == 1.0 and optimizer.weight_decay == 0.01
+
+
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [(0.1, [0.0, 0.5, 1.0, 0.5, 0.0]), (0.0, [1.0, 0.95, 0.9, 0.45, 0.0])],
+)
+def test_adamax_rises_to_the_whole_rate(warmup, expected):
+    """Vector C17 of the specification of the tickets."""
+    optimizer = optimization.weight_optimizer(
+        options(optimizer="adamax", learning_rate=2.0, warmup_proportion=warmup), 100
+    )
+    assert type(optimizer) is BertAdamax
+    np.testing.assert_allclose(rates(optimizer, [0, 5, 10, 55, 100]), 2 * np.array(expected), 1e-5)
+    assert optimizer.global_clipnorm == 1.0 and optimizer.weight_decay == 0.01
+    assert optimizer.epsilon == 1e-6
+
+
+@pytest.mark.parametrize("precision", ["none", "float16"])
+@pytest.mark.parametrize("name", optimization.OPTIMIZERS)
+def test_compiled_optimizers_are_built_and_decay_matrices_alone(model, name, precision):
+    changes = {"optimizer": name, "mixed_precision": precision}
+    optimization.compile_model(options(**changes), model, "mse", 10)
+    scaled, optimizer = model.optimizer, getattr(model.optimizer, "inner_optimizer", None)
+    assert (optimizer is not None) == (precision == "float16")
+    optimizer = optimizer or scaled
+    assert type(optimizer) is optimization.OPTIMIZERS[name][0]
+    weights = model.weight_variables()
+    assert len(optimizer._m) == len(optimizer._v) == len(weights)
+    decayed = {v.name for v in weights if optimizer._use_weight_decay(v)}
+    assert decayed == {v.name for v in weights if v.shape.rank == 2}
+    assert not [name for name in decayed if name.split("/")[-1][:4] in ("bias", "gamm", "beta")]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "noam"])

@@ -46,7 +46,9 @@ def test_what_is_needed(name):
             ["8;16", "8,,9", "-8"],
             "widths up to `max_seq_length` with commas between them",
         ),
-        ("gate", ["hard"], "one of none, hard_concrete"),
+        ("mask_update_steps", [0, -1], "at least 1"),
+        ("gate", ["hard", "fixed"], "one of none, hard_concrete, magnitude"),
+        ("optimizer", ["sgd", ""], "one of adamw, adamax"),
         ("gate_schedule", ["cosine"], "one of constant, noam"),
         ("sparsity_base", ["all"], "one of dense, factorized"),
         ("mixed_precision", ["float64"], "one of none, float16, bfloat16"),
@@ -72,6 +74,8 @@ def test_what_excludes_each_other():
             FinetuneOptions(**NEEDED, factorized=True, **other)
     with pytest.raises(ValueError, match="`target_sparsity` needs gates, received gate='none'"):
         FinetuneOptions(**NEEDED, gate="none", target_sparsity=0.5)
+    with pytest.raises(ValueError, match="`gate=magnitude` needs `target_sparsity`, which its m"):
+        FinetuneOptions(**NEEDED, gate="magnitude")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,7 @@ def test_what_excludes_each_other():
         ({}, None),
         ({"target_sparsity": 0.0}, "hard_concrete"),
         ({"gate": "hard_concrete"}, "hard_concrete"),
+        ({"gate": "magnitude", "target_sparsity": 0.5}, "magnitude"),
         ({"gate": "none"}, None),
         ({"factorized": True}, None),
     ],
