@@ -3,6 +3,8 @@
 import setuptools
 
 TOOLS = (
+    "analyze_tickets",
+    "attention_patterns",
     "benchmark",
     "evaluate",
     "export",
@@ -14,6 +16,7 @@ TOOLS = (
     "remove_mask",
     "report",
     "sweep",
+    "train_tickets",
 )
 
 setuptools.setup(
