@@ -3,6 +3,8 @@
 import setuptools
 
 TOOLS = (
+    "analyze_tickets",
+    "attention_patterns",
     "benchmark",
     "evaluate",
     "export",
@@ -15,6 +17,7 @@ TOOLS = (
     "report",
     "share_tickets",
     "sweep",
+    "train_tickets",
 )
 
 setuptools.setup(

@@ -11,7 +11,7 @@ from flop_tools import data_flags, program
 
 from absl import flags, logging
 
-from bert_tf.tickets import finding
+from bert_tf.tickets import finding, ticket_file
 from bert_tf.tickets.find_options import FindOptions
 
 FLAGS = flags.FLAGS
@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 def main(_):
     """Finds what FLAGS ask for."""
     options = program.dataclass_from_flags(FindOptions, data_dir=data_flags.data_dir())
-    with program.output_folder(options.output_dir, finding.TICKETS_FILE) as folder:
+    with program.output_folder(options.output_dir, ticket_file.TICKETS_FILE) as folder:
         if folder is not None:
             options = dataclasses.replace(options, output_dir=folder)
             for ticket in finding.find(options, FLAGS.tfds)["tickets"]:

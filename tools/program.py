@@ -76,23 +76,23 @@ def exit_on_sigterm(name):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{name}: ended by a signal."))
 
 
-def define_dataclass(cls):
+def define_dataclass(cls, flag_values=FLAGS):
     """Defines a flag for each field of an options class, with its default and help."""
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         definer = _DEFINERS[hints[field.name]]
         choices = field.metadata["choices"]
         text = field.metadata["help"] + (f" One of: {', '.join(choices)}." if choices else "")
-        definer(field.name, field.default, text)
+        definer(field.name, field.default, text, flag_values=flag_values)
 
 
-def dataclass_from_flags(cls, **changes):
-    """Returns the options class with the values of FLAGS, `changes` apart.
+def dataclass_from_flags(cls, flag_values=FLAGS, **changes):
+    """Returns the options class with the values of flags, `changes` apart.
 
     Raises:
       ValueError: if a value is out of range.
     """
-    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(cls)}
     return cls(**{**values, **changes})
 
 

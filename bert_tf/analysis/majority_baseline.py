@@ -1,10 +1,13 @@
 """The score of knowing nothing but the labels: the most frequent class, or random numbers."""
 
+import os
+
 import numpy as np
 from scipy import stats
 from sklearn import dummy
 
-from bert_tf.tasks import metrics
+from bert_tf import model_dir
+from bert_tf.tasks import metrics, model_task
 from bert_tf.tasks.task import TextTask
 
 
@@ -36,3 +39,27 @@ def majority_baseline(task, labels, seed=0):
     nothing = np.zeros([len(labels), 1])
     found = dummy.DummyClassifier(strategy="most_frequent").fit(nothing, labels).predict(nothing)
     return metrics.score(task, np.eye(task.num_outputs)[found], labels)
+
+
+def of_models(folders):
+    """Returns the score of labels alone on the dev set of the tasks of models, a dict by task.
+
+    Models that know no task, tasks of another kind, and those whose data are not where the training
+    had them are left out.
+
+    Args:
+      folders: model directories.
+
+    Raises:
+      ValueError: if a folder is no model directory or its data are damaged.
+    """
+    found = {}
+    for folder in folders:
+        info = model_dir.load_info(folder)
+        if "task" not in info:
+            continue
+        task, data_dir = model_task.find_task(info)
+        if task.name not in found and isinstance(task, TextTask) and os.path.isdir(data_dir):
+            labels = task.read(data_dir, task.dev_splits[0]).labels
+            found[task.name] = majority_baseline(task, labels)[task.primary_metric]
+    return found

@@ -73,12 +73,14 @@ class PatternClassifier:
       labels: tuple of the C patterns, in the order of the logits.
       smallest: rows of the smallest map that it was trained on.
       largest: rows of the largest one.
+      kind: of the maps, a field of `bert_tf.analysis.attention_maps.AttentionMaps`.
     """
 
     network: keras.Model
     labels: tuple
     smallest: int
     largest: int
+    kind: str = "probabilities"
 
     def classify(self, maps):
         """Returns the patterns of maps, int64 `[N]`, positions in `labels`.
@@ -113,11 +115,11 @@ def save(classifier, folder):
             f"Argument `folder` must be new, empty or the folder of a pattern classifier, received "
             f"{str(folder)!r}."
         )
+    about = {name: getattr(classifier, name) for name in ("smallest", "largest", "kind")}
     with files.replacing_folder(folder) as aside:
         classifier.network.save(os.path.join(aside, _NETWORK_FILE))
-        sizes = {"smallest": classifier.smallest, "largest": classifier.largest}
         files.write_json(
-            os.path.join(aside, _LABELS_FILE), {"labels": list(classifier.labels), **sizes}
+            os.path.join(aside, _LABELS_FILE), {"labels": list(classifier.labels), **about}
         )
 
 
@@ -140,6 +142,7 @@ def load(folder):
             tuple(known["labels"]),
             known["smallest"],
             known["largest"],
+            known["kind"],
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The pattern classifier {str(folder)!r} is damaged: {error}.") from error

@@ -10,7 +10,16 @@ from flop_tf.backend import keras
 _VALIDATION_SHARE = 0.2
 
 
-def train(maps, labels, *, epochs=200, batch_size=64, learning_rate=1e-3, seed=0):
+def train(
+    maps,
+    labels,
+    *,
+    kind="probabilities",
+    epochs=200,
+    batch_size=64,
+    learning_rate=1e-3,
+    seed=0,
+):
     """Trains a classifier and keeps the weights of its best epoch.
 
     Maps are centred in zeros to the size of the largest one, at least 32; a fifth of them, of each
@@ -20,6 +29,7 @@ def train(maps, labels, *, epochs=200, batch_size=64, learning_rate=1e-3, seed=0
     Args:
       maps: list of N float arrays `[T, T]`, of various T.
       labels: list of N strings.
+      kind: of the maps, a field of `bert_tf.analysis.attention_maps.AttentionMaps`.
       epochs: passes over the training maps, at least 1.
       batch_size: at least 1.
       learning_rate: above 0.
@@ -69,7 +79,7 @@ def train(maps, labels, *, epochs=200, batch_size=64, learning_rate=1e-3, seed=0
     network.set_weights(best.weights)
     smallest = min(map(len, maps))
     classifier = pattern_classifier.PatternClassifier(
-        network, tuple(map(str, names)), smallest, largest
+        network, tuple(map(str, names)), smallest, largest, kind
     )
     found = classifier.classify([maps[row] for row in held_rows])
     return classifier, _report(classifier.labels, classes[held_rows], found)

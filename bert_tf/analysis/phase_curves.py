@@ -3,6 +3,8 @@
 import math
 import statistics
 
+from bert_tf.analysis import seed_statistics
+
 #: The kind of the whole model, which no level belongs to.
 DENSE = "dense"
 
@@ -21,8 +23,9 @@ def curves(points):
         [0, 1] of the weights, and `score`.
 
     Returns:
-      List of dicts with `task`, `kind`, `level`, `share_kept` (mean), `mean`, `deviation` (n - 1,
-      None for one seed) and `seeds`: by task and kind as they come, larger subnetworks first.
+      List of dicts with `task`, `kind`, `level`, `share_kept` (mean), what
+      `bert_tf.analysis.seed_statistics.over_seeds` says of the scores, and `seeds`: by task and
+      kind as they come, larger subnetworks first.
 
     Raises:
       ValueError: if a point lacks a field, has another range or is there twice.
@@ -51,7 +54,8 @@ def curves(points):
 def super_tickets(rows):
     """Returns the best of each task: a winning ticket, or the dense model if none is better.
 
-    The choice goes by the mean score; of equal ones the smaller is taken.
+    The choice goes by the mean score, among those of as many seeds as any; of equal ones the
+    smaller is taken. A level that only a lucky seed has finished is not chosen.
 
     Args:
       rows: what `curves` returns.
@@ -63,7 +67,7 @@ def super_tickets(rows):
     return {
         task: max(
             (row for row in rows if row["task"] == task and row["kind"] in (WINNING, DENSE)),
-            key=lambda row: (row["mean"], -row["share_kept"]),
+            key=lambda row: (len(row["seeds"]), row["mean"], -row["share_kept"]),
         )
         for task in tasks
     }
@@ -76,8 +80,7 @@ def _row(task, kind, level, points):
         "kind": kind,
         "level": level,
         "share_kept": statistics.mean(float(point["share_kept"]) for point in points),
-        "mean": statistics.mean(scores),
-        "deviation": statistics.stdev(scores) if len(scores) > 1 else None,
+        **seed_statistics.over_seeds(scores),
         "seeds": [point["seed"] for point in points],
     }
 

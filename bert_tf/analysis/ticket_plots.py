@@ -107,6 +107,27 @@ def pattern_shares(shares):
     return plots.png(figure)
 
 
+def attention_heads(blocks):
+    """Returns a picture of the attention maps of one text, a row of heads for each block.
+
+    Args:
+      blocks: list of L arrays `[N, T, T]`, of various N.
+    """
+    columns = max(1, *(len(block) for block in blocks))
+    figure = matplotlib.figure.Figure(
+        figsize=(1 + 1.1 * columns, 0.8 + 1.1 * len(blocks)), layout="constrained"
+    )
+    panels = figure.subplots(len(blocks), columns, squeeze=False)
+    for number, (block, row) in enumerate(zip(blocks, panels, strict=True)):
+        for axes in row:
+            axes.set_xticks([])
+            axes.set_yticks([])
+        for axes, values in zip(row, block, strict=False):
+            axes.imshow(values, cmap="viridis", vmin=0, interpolation="nearest")
+        row[0].set_ylabel(f"layer {number}")
+    return plots.png(figure)
+
+
 def _grid(axes, values, deviations, most):
     """Draws `values` with their deviations below them, and returns the image."""
     values = np.asarray(values, np.float64)

@@ -4,9 +4,10 @@
 """
 
 import os
+import re
 
 from bert_tf import pages
-from bert_tf.analysis import mask_summary, phase_curves, ticket_plots
+from bert_tf.analysis import mask_summary, phase_curves, subnetwork_table, ticket_plots
 from flop_tf import files
 
 _TITLE = "Tickets"
@@ -22,7 +23,16 @@ _STATISTICS = {
 }
 
 
-def gather(masks, points, *, config=None, baselines=None, patterns=None, metrics=None):
+def gather(
+    masks,
+    points,
+    *,
+    config=None,
+    baselines=None,
+    patterns=None,
+    metrics=None,
+    subnetworks=(),
+):
     """Gathers masks and scores.
 
     Args:
@@ -32,10 +42,11 @@ def gather(masks, points, *, config=None, baselines=None, patterns=None, metrics
       baselines: dict of float by task, what labels alone score, or None.
       patterns: dict by name of the shares of `bert_tf.analysis.pattern_shares`, or None.
       metrics: dict by task of the name of its score, or None.
+      subnetworks: what `bert_tf.analysis.subnetwork_table.means` returns.
 
     Returns:
       Dict of plain data: what `mask_summary.summarize` returns, `curves`, `super_tickets`,
-      `baselines`, `patterns` and `metrics`.
+      `subnetworks`, `baselines`, `patterns` and `metrics`.
 
     Raises:
       ValueError: if there are neither masks nor points, or one of them does not fit.
@@ -47,6 +58,7 @@ def gather(masks, points, *, config=None, baselines=None, patterns=None, metrics
         **mask_summary.summarize(masks, config),
         "curves": curves,
         "super_tickets": phase_curves.super_tickets(curves),
+        "subnetworks": list(subnetworks),
         "baselines": dict(baselines or {}),
         # A subnetwork without heads shows no patterns.
         "patterns": {name: bar for name, bar in (patterns or {}).items() if bar},
@@ -55,7 +67,7 @@ def gather(masks, points, *, config=None, baselines=None, patterns=None, metrics
 
 
 def write(report, folder):
-    """Writes `tickets.json`, `tickets.md` and `tickets.html`.
+    """Writes `tickets.json`, `tickets.md`, `tickets.html` and the figures as PNG too.
 
     Args:
       report: what `gather` returns.
@@ -69,7 +81,14 @@ def write(report, folder):
     """
     sections = _tables(report)
     markdown = pages.markdown(_TITLE, sections)
-    parts = [*(pages.section(*section) for section in sections), *_pictures(report)]
+    pictures = dict(_pictures(report))
+    parts = [
+        *(pages.section(*section) for section in sections),
+        *(pages.picture(title, png) for title, png in pictures.items()),
+    ]
+    for title, png in pictures.items():
+        name = re.sub(r"\W+", "-", title).strip("-").lower()
+        files.write_bytes(os.path.join(folder, "figures", f"{name}.png"), png)
     files.write_json(os.path.join(folder, "tickets.json"), report)
     files.write_text(os.path.join(folder, "tickets.md"), markdown)
     files.write_text(os.path.join(folder, "tickets.html"), pages.page(_TITLE, _TITLE, parts))
@@ -88,9 +107,25 @@ def _tables(report):
         ),
         (
             "Scores",
-            "Mean over seeds, with the sample standard deviation (n - 1); weights left as a share "
-            "of all parameters.",
+            "Mean over seeds, with the sample standard deviation (n - 1) and half the confidence "
+            "interval of the mean (95 %, Student's t); weights left as a share of all parameters.",
             [_curve_row(report, row) for row in report["curves"]],
+        ),
+        (
+            "Subnetworks",
+            "Pruned is the fine-tuned model under the mask, retrained the pretrained one trained "
+            "under it. Mean over seeds, sample deviation (n - 1) and number of seeds.",
+            subnetwork_table.table(
+                report["subnetworks"], _dense(report), report["baselines"], report["metrics"]
+            ),
+        ),
+        (
+            "Labels alone",
+            "What the most frequent class of the dev set scores, of a regression random numbers.",
+            [
+                {"task": task, "metric": _metric(report, task), "score": _number(score)}
+                for task, score in report["baselines"].items()
+            ],
         ),
         (
             "Size of the subnetworks",
@@ -125,6 +160,15 @@ def _tables(report):
     return [section for section in sections if section[2]]
 
 
+def _dense(report):
+    """Returns the row of the whole model by task."""
+    return {row["task"]: row for row in report["curves"] if row["kind"] == phase_curves.DENSE}
+
+
+def _metric(report, task):
+    return report["metrics"].get(task, "score")
+
+
 def _super_row(report, task, row):
     baseline = report["baselines"].get(task)
     return {**_curve_row(report, row), "baseline": _number(baseline)}
@@ -135,10 +179,11 @@ def _curve_row(report, row):
         "task": row["task"],
         "kind": row["kind"],
         "level": "-" if row["level"] is None else str(row["level"]),
-        "metric": report["metrics"].get(row["task"], "score"),
+        "metric": _metric(report, row["task"]),
         "weights left": f"{row['share_kept']:.1%}",
         "mean": _number(row["mean"]),
         "deviation": _number(row["deviation"]),
+        "interval": _number(row["interval"]),
         "seeds": ", ".join(map(str, row["seeds"])),
     }
 
@@ -204,26 +249,25 @@ def _number(value):
 
 
 def _pictures(report):
-    """Yields a section for each figure."""
-    for task in dict.fromkeys(row["task"] for row in report["curves"]):
-        yield pages.picture(f"{task}: score against weights left", _curve_plot(report, task))
+    """Yields a title and the bytes of a PNG for each figure."""
+    curves = [row for row in report["curves"] if row["kind"] != phase_curves.DENSE]
+    for task in dict.fromkeys(row["task"] for row in curves):
+        yield f"{task}: score against weights left", _curve_plot(report, task)
     if between := report["between_tasks"]:
         heads, ffn = (
             (found["survival"]["mean"], found["survival"]["deviation"])
             for found in (between["heads"], between["ffn"])
         )
-        yield pages.picture("Survival over tasks", ticket_plots.survival_heatmap(heads, ffn))
+        yield "Survival over tasks", ticket_plots.survival_heatmap(heads, ffn)
     for component, found in between.items():
         overlap = (found["overlap"][name] for name in ("mean", "deviation"))
         plot = ticket_plots.matrix(found["tasks"], *overlap, "components of both")
-        yield pages.picture(f"Overlap of tasks: {component}", plot)
+        yield f"Overlap of tasks: {component}", plot
     for row in report["jaccard"]:
         title = f"{row['task']}: Jaccard index of seeds, {row['component']}"
-        yield pages.picture(title, ticket_plots.matrix(row["seeds"], row["values"]))
+        yield title, ticket_plots.matrix(row["seeds"], row["values"])
     if report["patterns"]:
-        yield pages.picture(
-            "Patterns of attention", ticket_plots.pattern_shares(report["patterns"])
-        )
+        yield "Patterns of attention", ticket_plots.pattern_shares(report["patterns"])
 
 
 def _curve_plot(report, task):
@@ -235,4 +279,4 @@ def _curve_plot(report, task):
         else:
             point = row["share_kept"], row["mean"], row["deviation"]
             curves.setdefault(row["kind"], []).append(point)
-    return ticket_plots.phase_transition(curves, report["metrics"].get(task, "score"), dense)
+    return ticket_plots.phase_transition(curves, _metric(report, task), dense)

@@ -14,6 +14,7 @@ _PROGRAMS = {
     "init_checkpoint": "finetune",
     "output_folder_dir": "remove_mask",
     "model_dirs": "benchmark",
+    "min_heads": "find_tickets",
     "model_dir": "evaluate",
     "checkpoint": "factorize",
 }
@@ -99,7 +100,7 @@ def moved(folder, flags, path):
 def _contents(folder, program, flags):
     if program == "benchmark":
         return _benchmark(folder, flags)
-    if program == "evaluate":
+    if program in ("evaluate", "find_tickets"):
         return {}
     return _model(folder) | (_times(folder) if program == "finetune" else {})
 

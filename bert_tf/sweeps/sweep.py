@@ -14,12 +14,14 @@ from absl import flags
 
 from bert_tf import model_dir
 from bert_tf.serving import exporting
+from bert_tf.tickets import ticket_file
 from bert_tf.training import run_scores
 
 #: What each program writes last.
 DONE_FILES = {
     "finetune": run_scores.RESULTS_FILE,
     "factorize": model_dir.INFO_FILE,
+    "find_tickets": ticket_file.TICKETS_FILE,
     "remove_mask": model_dir.INFO_FILE,
     "evaluate": "scores.json",
     "benchmark": "benchmark.json",
@@ -35,6 +37,10 @@ _TITLES = {
     "predictions": "evaluate the result",
     "benchmark": "dense and pruned",
     "export": "export for TensorFlow Serving",
+    "importance": "measure the importance of units",
+    "tickets": "find tickets",
+    "retrained": "train a ticket from the pretrained weights",
+    "pruned": "score a ticket without training",
 }
 
 

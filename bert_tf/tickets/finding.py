@@ -14,12 +14,16 @@ from bert_tf.checkpoints import read_source
 from bert_tf.model import model_info
 from bert_tf.pruning import masks
 from bert_tf.tasks import model_task
-from bert_tf.tickets import one_shot, searches
+from bert_tf.tickets import one_shot, searches, ticket_file
 from bert_tf.tickets.measured_bert import MeasuredBert
 from flop_tf import files
 
-#: Written last: what was found, with a file for each.
-TICKETS_FILE = "tickets.json"
+#: The kinds of tickets that a method finds, by its name.
+KINDS = {
+    "super": one_shot.KINDS,
+    "lottery": searches.LOTTERY_KINDS,
+    "magnitude": searches.MAGNITUDE_KINDS,
+}
 
 # Functions of a `Finder`, by the name of the method.
 _METHODS = {
@@ -46,7 +50,7 @@ def find(options, tfds=""):
     tickets = _METHODS[options.method](finder)
     identity = masks.identity(finder.source.config)
     data = {"method": options.method, "model": identity, **finder.about, "tickets": tickets}
-    files.write_json(os.path.join(options.output_dir, TICKETS_FILE), data)
+    files.write_json(os.path.join(options.output_dir, ticket_file.TICKETS_FILE), data)
     return data
 
 
@@ -107,16 +111,14 @@ class Finder:
           mask: dict of boolean arrays by path.
           removed: how many units or weights went, plain data.
         """
-        config = self.source.config
-        file = os.path.join("masks", f"{name}.safetensors")
-        method = f"{self.options.method}: {kind}"
-        masks.save(self.path(file), config, mask, method, **self.about, seed=self.options.seed)
-        count = masks.num_parameters(config, mask)
-        return {
-            "name": name,
-            "kind": kind,
-            "file": file,
-            "removed": removed,
-            "parameters": count,
-            "share_of_parameters": count / model_info.num_parameters(config),
-        }
+        return ticket_file.write(
+            self.options.output_dir,
+            name,
+            kind,
+            self.source.config,
+            mask,
+            removed,
+            self.options.method,
+            **self.about,
+            seed=self.options.seed,
+        )

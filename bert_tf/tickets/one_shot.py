@@ -14,6 +14,12 @@ from flop_tf import super_tickets
 
 IMPORTANCE_FILE = "importance.json"
 
+#: The kinds of tickets of every level.
+KINDS = ("winning", "losing", "random", "random_by_layer")
+
+#: The option with the counts of a level, by kind of unit.
+COUNTS = {"heads": "head_counts", "ffn": "ffn_counts", "neurons": "neuron_counts"}
+
 
 def levels(finder):
     """Writes winning, losing and random tickets of every level; returns what they are.
@@ -22,57 +28,81 @@ def levels(finder):
       finder: a `bert_tf.tickets.finding.Finder`.
 
     Raises:
-      ValueError: if a level is out of range.
+      ValueError: if a level is out of range or the file of importances does not fit.
     """
-    scores = finder.options.normalized(units.by_kind(_importance(finder)))
+    options = finder.options
+    scores = options.normalized(_importance(finder))
+    shapes = {kind: array.shape for kind, array in scores.items()}
     tickets = []
-    for removed in _counts(finder.options, scores):
-        level = "-".join(map(str, removed.values()))
-        for kind, mask in _tickets(finder.options, scores, removed).items():
-            name = f"{kind}-{level}"
+    for removed in level_counts(options, shapes):
+        for kind, mask in _tickets(options, scores, removed).items():
+            name = ticket_name(kind, removed)
             tickets.append(finder.write(name, kind, units.by_path(mask), removed))
     return tickets
 
 
+def level_counts(options, shapes):
+    """Returns how many units go at each level, a list of dicts by kind of unit.
+
+    Args:
+      options: `FindOptions`.
+      shapes: `(L, N)` of heads, `(L,)` of FFNs, `(L, F)` of neurons, by kind.
+
+    Raises:
+      ValueError: if a level is out of range, or the counts of the kinds are not equally many.
+    """
+    given = {kind: options.numbers(COUNTS[kind], int) for kind in shapes}
+    if not any(given.values()):
+        given = _counts_of_percents(options.numbers("percents"), shapes, options.min_heads)
+    if len({len(counts) for counts in given.values()}) != 1:
+        names = [COUNTS[kind] for kind in shapes]
+        raise ValueError(
+            f"Arguments {' and '.join(f'`{name}`' for name in names)} must have one number for "
+            "each level, as many of each of `units`, received "
+            f"{' and '.join(repr(getattr(options, name)) for name in names)}."
+        )
+    return [dict(zip(given, level, strict=True)) for level in zip(*given.values(), strict=True)]
+
+
+def level_name(removed):
+    """Returns the name of a level by what goes: "14-1" for 14 heads and 1 FFN."""
+    return "-".join(map(str, removed.values()))
+
+
+def ticket_name(kind, removed):
+    """Returns the name of a ticket, that of its mask file: "winning-14-1"."""
+    return f"{kind}-{level_name(removed)}"
+
+
 def _importance(finder):
-    """Returns importances by path, measured once."""
-    options, path = finder.options, finder.path(IMPORTANCE_FILE)
-    if not os.path.isfile(path):
+    """Returns importances by kind of unit, of the file that is named or measured once."""
+    options, path = finder.options, finder.options.importance or finder.path(IMPORTANCE_FILE)
+    if not options.importance and not os.path.isfile(path):
         logging.info("Measuring the importance over %d examples ...", len(finder.encoded))
         measured = finder.measured()
         scores, importance = measured.measure(finder.encoded, accumulate=options.accumulate)
         about = {"reducer": options.reducer_name, "accumulate": options.accumulate}
         config = finder.source.config
         importance_file.save(path, config, importance, **finder.about, **about, scores=scores)
-    return importance_file.load(path, finder.source.config)[0]
-
-
-def _counts(options, scores):
-    """Returns for each level how many units of each kind go."""
-    percents = options.numbers("percents")
-    if "neurons" in scores:
-        return [
-            {"neurons": count}
-            for count in super_tickets.head_counts(percents, *scores["neurons"].shape, 0)
-        ]
-    given = {}
-    for kind, name in (("heads", "head_counts"), ("ffn", "ffn_counts")):
-        if kind in scores and getattr(options, name):
-            given[kind] = options.numbers(name, int)
-    if not given:
-        if "heads" in scores:
-            shape = scores["heads"].shape
-            given["heads"] = super_tickets.head_counts(percents, *shape, options.min_heads)
-        if "ffn" in scores:
-            blocks = super_tickets.block_counts(percents, len(scores["ffn"]))
-            given["ffn"] = blocks[: len(given.get("heads", blocks))]
-    if set(given) != set(scores) or len({len(counts) for counts in given.values()}) != 1:
+    found = units.by_kind(importance_file.load(path, finder.source.config)[0])
+    if missing := [kind for kind in options.kinds if kind not in found]:
         raise ValueError(
-            "Arguments `head_counts` and `ffn_counts` must have one number for each level, as "
-            f"many of each of `units`, received {options.head_counts!r} and "
-            f"{options.ffn_counts!r}."
+            f"The file {path!r} must have importances of {', '.join(options.kinds)}, received "
+            f"{', '.join(found)}; measure {', '.join(missing)} too."
         )
-    return [dict(zip(given, level, strict=True)) for level in zip(*given.values(), strict=True)]
+    return {kind: found[kind] for kind in found if kind in options.kinds}
+
+
+def _counts_of_percents(percents, shapes, min_heads):
+    if "neurons" in shapes:
+        return {"neurons": super_tickets.head_counts(percents, *shapes["neurons"], 0)}
+    counts = {}
+    if "heads" in shapes:
+        counts["heads"] = super_tickets.head_counts(percents, *shapes["heads"], min_heads)
+    if "ffn" in shapes:
+        blocks = super_tickets.block_counts(percents, *shapes["ffn"])
+        counts["ffn"] = blocks[: len(counts.get("heads", blocks))]
+    return counts
 
 
 def _tickets(options, scores, counts):

@@ -18,6 +18,10 @@ from flop_tf import lottery as unit_search
 
 STEPS_FILE = "steps.json"
 
+#: The kinds of tickets, by what finds them; the names of the tickets are the same.
+LOTTERY_KINDS = ("good", "random", "bad", "inverted")
+MAGNITUDE_KINDS = ("good", "random", "bad")
+
 
 def lottery(finder):
     """Writes the good subnetwork of units and those of its size to compare it with.

@@ -12,7 +12,9 @@ import sys
 import tempfile
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["flop_tools.finetune", "flop_tools.factorize"])
+_context.set_forkserver_preload(
+    ["flop_tools.finetune", "flop_tools.factorize", "flop_tools.find_tickets"]
+)
 
 
 class Program:

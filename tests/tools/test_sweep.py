@@ -11,7 +11,7 @@ from flop_tools import program, sweep
 
 import pytest
 
-from bert_tf.sweeps import report
+from bert_tf.sweeps import report, sweep_runner
 
 SMALL = "--max_seq_length=15 --length_buckets=15 --gate_order_examples=8"
 
@@ -55,7 +55,7 @@ def test_the_programs_understand_the_plan(call, arguments, tmp_path, monkeypatch
 
     # Only what starts processes is replaced; tests/bert_tf/test_sweep_runner.py has that.
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.sweep_runner, "SweepRunner", Runner)
+        patch.setattr(sweep_runner, "SweepRunner", Runner)
         assert "does not exist" in call(sweep, *arguments())
     (runs,) = plans
     for run in runs:
@@ -146,7 +146,7 @@ def test_bad_input_starts_nothing(call, arguments, tmp_path, glue_dir, changes, 
 
 def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
+    monkeypatch.setattr(sweep_runner.SweepRunner, "start", lambda self: found.append(self))
     one = {"task_name": "demo", "data_dir": demo_dir, "sparsity": ".5"}
     left_out = dict.fromkeys(("tasks", "glue_dir", "sparsities"))
     assert call(sweep, *arguments(**one, **left_out)) is None
@@ -161,7 +161,7 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
 
 def test_a_flag_file_among_the_flags_of_every_training(call, arguments, tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
+    monkeypatch.setattr(sweep_runner.SweepRunner, "start", lambda self: found.append(self))
     (tmp_path / "own.flags").write_text("# A comment.\n--holdout_examples=9\n")
     call(sweep, *arguments(finetune_flags=f"--weight_decay=.1 --flagfile={tmp_path}/own.flags"))
     dense, factorized = found[0].runs[:2]
@@ -170,7 +170,7 @@ def test_a_flag_file_among_the_flags_of_every_training(call, arguments, tmp_path
 
 def test_tasks_of_tfds(call, arguments, tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(sweep.sweep_runner.SweepRunner, "start", lambda self: found.append(self))
+    monkeypatch.setattr(sweep_runner.SweepRunner, "start", lambda self: found.append(self))
     data = {"tasks": "RTE,mnli", "glue_dir": None, "tfds_data_dir": tmp_path}
     assert "does not exist" in call(sweep, *arguments(**data))
     flags = [run.flags for run in found[0].runs if run.stage == "dense"]

@@ -1,7 +1,10 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 
-from bert_tf.analysis.majority_baseline import majority_baseline
+from bert_tf.analysis.majority_baseline import majority_baseline, of_models
 from bert_tf.tasks import registry
 
 
@@ -46,3 +49,16 @@ def test_baselines_as_published(shared, name, published):
     labels = task.read(str(shared / "data/glue" / name), "dev").labels
     found = majority_baseline(task, labels, seed=1337)
     assert round(found[task.primary_metric], 2) == published
+
+
+def test_the_tasks_of_models(tmp_path, bert_dir, sst_dir):
+    dense = tmp_path / "dense"
+    shutil.copytree(bert_dir, dense)
+    info = json.loads((dense / "info.json").read_text())
+    task = registry.get("sst-2").to_dict()
+    (dense / "info.json").write_text(json.dumps({**info, "task": task, "data_dir": sst_dir}))
+    moved = tmp_path / "moved"
+    shutil.copytree(dense, moved)
+    (moved / "info.json").write_text(json.dumps({**info, "task": {"name": "RTE"}}))
+    found = of_models([str(dense), str(moved), bert_dir])
+    assert set(found) == {"SST-2"} and 0.5 <= found["SST-2"] < 0.7

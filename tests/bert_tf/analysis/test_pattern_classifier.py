@@ -13,7 +13,7 @@ def classifier():
     # Without, the answer of new weights would hardly depend on the map.
     network.layers[-1].kernel.assign(np.eye(16, 3))
     network.layers[-1].bias.assign([-0.1, 0.1, 0.0])
-    return PatternClassifier(network, ("block", "mix", "other"), 9, 36)
+    return PatternClassifier(network, ("block", "mix", "other"), 9, 36, "norms")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,8 @@ def test_a_saved_classifier_gives_the_same_answers(classifier, maps, tmp_path):
     for _ in range(2):  # The second time it takes the place of the first.
         pattern_classifier.save(classifier, folder)
     loaded = pattern_classifier.load(folder)
-    assert (loaded.labels, loaded.smallest, loaded.largest) == (classifier.labels, 9, 36)
+    found = (loaded.labels, loaded.smallest, loaded.largest, loaded.kind)
+    assert found == (classifier.labels, 9, 36, "norms")
     np.testing.assert_array_equal(loaded.classify(maps), classifier.classify(maps))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classifier"]
 
@@ -74,7 +75,11 @@ def test_nothing_else_is_replaced(classifier, tmp_path):
         ("{", "is damaged: "),
         ("[]", "is damaged: "),
         ('{"labels": ["a", "b", "c"]}', "is damaged: 'smallest'"),
-        ('{"labels": ["a"], "smallest": 1, "largest": 2}', "has 1 labels and a network of 3"),
+        ('{"labels": ["a"], "smallest": 1, "largest": 2}', "is damaged: 'kind'"),
+        (
+            '{"labels": ["a"], "smallest": 1, "largest": 2, "kind": "norms"}',
+            "has 1 labels and a network of 3",
+        ),
     ],
 )
 def test_a_damaged_classifier(classifier, tmp_path, text, message):
@@ -87,7 +92,7 @@ def test_a_damaged_classifier(classifier, tmp_path, text, message):
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
 def test_a_damaged_network(tmp_path, content):
     (tmp_path / "labels.json").write_text(
-        json.dumps({"labels": ["a", "b"], "smallest": 1, "largest": 2})
+        json.dumps({"labels": ["a", "b"], "smallest": 1, "largest": 2, "kind": "norms"})
     )
     if content is not None:
         (tmp_path / "network.keras").write_bytes(content)

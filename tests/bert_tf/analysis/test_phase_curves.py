@@ -30,6 +30,7 @@ def test_mean_and_deviation_over_seeds():
     ]
     assert rows[1]["mean"] == pytest.approx(0.6) and rows[1]["seeds"] == [0, 1, 2]
     assert rows[1]["deviation"] == pytest.approx(0.1)
+    assert rows[1]["interval"] == pytest.approx(4.303 * 0.1 / math.sqrt(3), abs=1e-4)
     assert rows[1]["share_kept"] == pytest.approx(0.9)
     assert rows[0]["deviation"] is None
     json.dumps(rows)
@@ -38,7 +39,8 @@ def test_mean_and_deviation_over_seeds():
 def test_super_tickets():
     points = [
         *(point(score, seed=seed) for seed, score in enumerate((0.5, 0.7))),
-        point(0.6, level=2, share=0.8),
+        *(point(0.6, level=2, share=0.8, seed=seed) for seed in (0, 1)),
+        point(0.9, level=3, share=0.7),
         point(0.9, "random", 2, 0.8),
         point(0.5, "dense", None, 1.0),
         point(0.5, task="SST-2"),
@@ -46,7 +48,7 @@ def test_super_tickets():
         point(0.6, "random", task="QQP"),
     ]
     found = phase_curves.super_tickets(phase_curves.curves(points))
-    # Equal scores: the smaller one.
+    # Equal scores: the smaller one. Level 3 has one seed only.
     assert {task: (row["kind"], row["level"]) for task, row in found.items()} == {
         "RTE": ("winning", 2),
         "SST-2": ("dense", None),

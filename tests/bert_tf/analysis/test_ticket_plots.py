@@ -71,3 +71,11 @@ def test_stacked_bars_have_a_color_for_each_pattern():
     assert num_colors(ticket_plots.pattern_shares(more)) > num_colors(
         ticket_plots.pattern_shares(few)
     )
+
+
+def test_heads_of_uneven_blocks():
+    maps = np.eye(6)[np.newaxis].repeat(3, axis=0)
+    whole = image(ticket_plots.attention_heads([maps, maps]))
+    uneven = image(ticket_plots.attention_heads([maps, maps[:1]]))
+    assert whole.shape == uneven.shape and (whole != uneven).any()
+    assert image(ticket_plots.attention_heads([maps[:0]])).shape[0] > 50

@@ -84,14 +84,17 @@ def test_files(report, tmp_path):
     assert json.loads((tmp_path / "report/tickets.json").read_text()) == report
     # (.68 + .70) / 2 against .66 of the dense model.
     assert cells(text, "Super tickets") == [
-        *[["RTE", "winning", "1", "eval_accuracy", "90.0%", "0.6900", "0.0141", "0, 1", "0.5270"]]
+        ["RTE", "winning", "1", "eval_accuracy", "90.0%", "0.6900"]
+        + ["0.0141", "0.1271", "0, 1", "0.5270"]
     ]
     dense = cells(text, "Scores")[-1]
-    assert dense == ["RTE", "dense", "-", "eval_accuracy", "100.0%", "0.6600", "-", "0"]
+    assert dense == ["RTE", "dense", "-", "eval_accuracy", "100.0%", "0.6600", "-", "-", "0"]
     assert [row[:2] for row in cells(text, "Agreement of seeds")] == [
         *[["RTE", "heads"], ["RTE", "ffn"], ["a\\|&lt;b>", "heads"], ["a\\|&lt;b>", "ffn"]]
     ]
+    assert cells(text, "Labels alone") == [["RTE", "eval_accuracy", "0.5270"]]
     assert len(cells(text, "Size of the subnetworks")) == 4
+    assert len(list((tmp_path / "report/figures").glob("*.png"))) == 9
     assert [row[0] for row in cells(text, "Survival over tasks")] == ["heads", "ffn"]
     assert [row[1] for row in cells(text, "Overlap of tasks")] == ["RTE, a\\|&lt;b>"] * 2
     assert cells(text, "Patterns of attention") == [

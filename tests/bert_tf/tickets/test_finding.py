@@ -10,7 +10,7 @@ from bert_tf.model import heads, model_info
 from bert_tf.model.config import BertConfig
 from bert_tf.pruning import masks
 from bert_tf.tasks import registry
-from bert_tf.tickets import finding, one_shot, searches
+from bert_tf.tickets import finding, one_shot, searches, ticket_file
 from bert_tf.tickets.find_options import FindOptions
 from flop_tf.backend import keras
 
@@ -72,7 +72,7 @@ def test_winning_losing_and_random_tickets(find, tmp_path):
     assert (heads_of["winning-4-0"] <= heads_of["winning-2-0"]).all()
     importance = np.stack([about["importance"][f"blocks.{i}.heads"] for i in range(2)])
     assert importance[heads_of["losing-2-0"]].mean() < importance[heads_of["winning-2-0"]].mean()
-    assert (tmp_path / "out" / finding.TICKETS_FILE).is_file()
+    assert (tmp_path / "out" / ticket_file.TICKETS_FILE).is_file()
 
 
 def test_the_importance_is_measured_once(find, tmp_path):
@@ -83,6 +83,24 @@ def test_the_importance_is_measured_once(find, tmp_path):
     assert path.stat().st_mtime_ns == before
 
 
+def test_levels_from_importances_that_are_measured_already(find, tmp_path):
+    path = str(tmp_path / "out" / one_shot.IMPORTANCE_FILE)
+    assert find(percents="")["tickets"] == []  # Measured, and nothing looked for.
+    assert find(percents="25", importance=path, output_dir=str(tmp_path / "level"))["tickets"]
+    assert not (tmp_path / "level" / one_shot.IMPORTANCE_FILE).exists()
+    sentence = "must have importances of neurons, received heads, ffn; measure neurons too."
+    with pytest.raises(ValueError, match=sentence):
+        find(units="neurons", importance=path, output_dir=str(tmp_path / "neurons"))
+
+
+def test_the_names_of_tickets_are_known_before(find):
+    options = FindOptions(model_dir=".", output_dir=".", percents="25,50")
+    (first, second) = one_shot.level_counts(options, {"heads": (2, 4), "ffn": (2,)})
+    names = [one_shot.ticket_name(kind, first) for kind in one_shot.KINDS]
+    assert [t["name"] for t in find(percents="25")["tickets"]] == names
+    assert one_shot.level_name(second) == "4-0"
+
+
 def test_neurons_and_counts(find, tmp_path):
     (winning, *_) = find(units="neurons", percents="50")["tickets"]
     assert winning["removed"] == {"neurons": 24}
@@ -91,6 +109,9 @@ def test_neurons_and_counts(find, tmp_path):
     for path in (tmp_path / "out").iterdir():
         if path.is_file():
             path.unlink()
+    (winning, *_) = find(units="neurons", neuron_counts="5")["tickets"]
+    assert winning["removed"] == {"neurons": 5}
+    (tmp_path / "out" / one_shot.IMPORTANCE_FILE).unlink()
     tickets = find(head_counts="1,3", ffn_counts="0,2")["tickets"]
     assert [t["removed"] for t in tickets if t["kind"] == "winning"] == [
         {"heads": 1, "ffn": 0},
@@ -101,7 +122,7 @@ def test_neurons_and_counts(find, tmp_path):
 @pytest.mark.parametrize("kinds", ["heads,ffn", "heads", "ffn"])
 def test_the_lottery_keeps_the_score(find, folder, sst_dir, tmp_path, kinds):
     tickets = find(method="lottery", units=kinds, threshold=0.8, amount=0.25)["tickets"]
-    assert [t["kind"] for t in tickets] == ["good", "random", "bad", "inverted"]
+    assert tuple(t["kind"] for t in tickets) == searches.LOTTERY_KINDS
     with open(tmp_path / "out" / searches.STEPS_FILE, encoding="utf-8") as file:
         steps = json.load(file)
     last = [step for step in steps if step["passed"]][-1]
@@ -123,7 +144,7 @@ def test_a_search_that_was_stopped_goes_on(find, tmp_path, monkeypatch):
 
 def test_magnitude_masks_are_of_one_size(find, tmp_path):
     tickets = find(method="magnitude", amount=0.3, max_steps=2, threshold=0.1)["tickets"]
-    assert [t["kind"] for t in tickets] == ["good", "random", "bad"]
+    assert tuple(t["kind"] for t in tickets) == searches.MAGNITUDE_KINDS
     loaded = [mask_of(tmp_path, t).masks for t in tickets]
     kept = [sum(one.sum() for one in masks_.values()) for masks_ in loaded]
     total = sum(i * o for *_, (i, o) in CONFIG.projections())

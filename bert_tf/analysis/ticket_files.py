@@ -1,0 +1,138 @@
+"""The tickets below folders: where their masks lie, and of which task, seed and method they are."""
+
+import json
+import os
+
+import numpy as np
+
+from bert_tf.pruning import masks, units
+from bert_tf.sweeps import run_results
+from bert_tf.tickets import ticket_file
+from bert_tf.training import run_folder
+
+
+def find(folders):
+    """Returns the tickets that flop-find-tickets has left at and below folders.
+
+    Args:
+      folders: list of folders, of it or of flop-train-tickets.
+
+    Returns:
+      List of dicts with `folder`, `method`, `task` (its name), `seed` (that of the fine-tuned
+      model), `model_dir`, and what `tickets.json` says of a ticket: `name`, `kind`, `removed`,
+      `share_of_parameters` and `file`, here the whole path of the mask.
+
+    Raises:
+      ValueError: if there is no folder or no ticket, or a file is damaged.
+    """
+    if not folders:
+        raise ValueError("Argument `folders` must name at least one folder, received none.")
+    found = []
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise ValueError(f"The folder of tickets {str(folder)!r} does not exist.")
+        for path, below, names in os.walk(os.path.abspath(folder)):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            if ticket_file.TICKETS_FILE in names:
+                found += read(path)
+    if not found:
+        raise ValueError(
+            f"The folders {[str(folder) for folder in folders]} hold no tickets; name those of "
+            "flop-find-tickets or flop-train-tickets."
+        )
+    return found
+
+
+def read(folder):
+    """Returns the tickets of one folder, see `find`; a report's file of that name has none."""
+    path = os.path.join(folder, ticket_file.TICKETS_FILE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        if "tickets" not in data:
+            return []
+        shared = {
+            "folder": folder,
+            "method": data["method"],
+            "task": data["task"]["name"],
+            **_origin(folder, data["model_dir"]),
+        }
+        return [
+            {**shared, **ticket, "file": os.path.join(folder, ticket["file"])}
+            for ticket in data["tickets"]
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The file {path!r} is damaged: {error!r}; find the tickets anew."
+        ) from error
+
+
+def select(tickets, method, name):
+    """Returns the tickets of a method and name, a dict by task of dicts by seed.
+
+    Args:
+      tickets: what `find` returns.
+      method: of `bert_tf.tickets.finding.KINDS`.
+      name: such as "good" or "winning-14-1".
+
+    Raises:
+      ValueError: if there is none, or two are of one task and seed.
+    """
+    found = {}
+    for ticket in tickets:
+        if (ticket["method"], ticket["name"]) != (method, name):
+            continue
+        seeds = found.setdefault(ticket["task"], {})
+        if ticket["seed"] in seeds:
+            raise ValueError(
+                f"Tickets {name!r} of {ticket['task']} must be of different seeds, received two of "
+                f"seed {ticket['seed']}: {seeds[ticket['seed']]['file']!r} and {ticket['file']!r}."
+            )
+        seeds[ticket["seed"]] = ticket
+    if not found:
+        known = list(dict.fromkeys(f"{each['method']}: {each['name']}" for each in tickets))
+        raise ValueError(
+            f"There must be tickets {name!r} of the method {method!r}, received {known}."
+        )
+    return found
+
+
+def load(selected, config):
+    """Returns the masks of selected tickets as `bert_tf.analysis.mask_summary` takes them.
+
+    Args:
+      selected: what `select` returns.
+      config: the `BertConfig` of the whole model.
+
+    Returns:
+      Dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`; what a mask
+      does not name is kept.
+
+    Raises:
+      ValueError: if a mask is damaged, of another model, or of weights or neurons.
+    """
+    return {
+        task: {seed: unit_mask(ticket["file"], config) for seed, ticket in seeds.items()}
+        for task, seeds in selected.items()
+    }
+
+
+def unit_mask(path, config):
+    """Returns the mask of a file as `{"heads": bool [L, N], "ffn": bool [L]}`, see `load`."""
+    saved = masks.load(path, config).masks
+    whole = units.full_mask(config, "heads", "ffn")
+    if other := sorted(set(saved) - set(whole)):
+        raise ValueError(
+            f"The mask {path!r} must be one of heads and FFNs, received {other[0]!r}; choose "
+            "tickets of these units."
+        )
+    return {kind: np.asarray(mask) for kind, mask in units.by_kind({**whole, **saved}).items()}
+
+
+def _origin(folder, model_dir):
+    """Returns the fine-tuned model that tickets were found in, and its seed."""
+    flags = run_results.parse_flags(run_folder.command_of(folder) or "")
+    if "model_dir" in flags:
+        model_dir = run_results.moved(folder, flags, flags["model_dir"])
+    trained = run_results.parse_flags(run_folder.command_of(model_dir) or "")
+    return {"model_dir": model_dir, "seed": int(trained.get("seed", flags.get("seed", 0)))}

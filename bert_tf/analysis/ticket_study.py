@@ -1,0 +1,89 @@
+"""Everything that masks and scores of several tasks and seeds tell, as one report."""
+
+import json
+import os
+
+from bert_tf.analysis import (
+    majority_baseline,
+    subnetwork_table,
+    ticket_files,
+    ticket_runs,
+    tickets_report,
+)
+from bert_tf.model.config import BertConfig
+from bert_tf.tickets import intersections
+
+
+def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=0):
+    """Reports on tickets, and writes what the seeds of a task share as tickets of its own.
+
+    Args:
+      folders: of flop-find-tickets or flop-train-tickets.
+      output_dir: for the files of `bert_tf.analysis.tickets_report`, and for a folder for each task
+        of several seeds with the tickets of `bert_tf.tickets.intersections`.
+      method: of the tickets.
+      name: of the tickets.
+      patterns: files of flop-attention-patterns whose shares are shown too.
+      seed: int, of what is drawn.
+
+    Returns:
+      The tables as Markdown.
+
+    Raises:
+      ValueError: if there are no such tickets, or a file is damaged or of another model.
+      OSError: if a file cannot be written.
+    """
+    selected = ticket_files.select(ticket_files.find(folders), method, name)
+    config = _config(selected)
+    masks = ticket_files.load(selected, config)
+    rows = [row for folder in folders for row in ticket_runs.read(folder)]
+    models = [_first(seeds)["model_dir"] for seeds in selected.values()]
+    report = tickets_report.gather(
+        masks,
+        ticket_runs.points(rows),
+        config=config,
+        baselines=majority_baseline.of_models(models),
+        patterns=_patterns(patterns),
+        metrics={row["task"]: row["metric"] for row in rows},
+        subnetworks=subnetwork_table.means(rows),
+    )
+    for task, by_seed in masks.items():
+        if len(by_seed) > 1:
+            about = {
+                "task": {"name": task},
+                "model_dir": _first(selected[task])["model_dir"],
+                "tickets_of": [ticket["file"] for ticket in selected[task].values()],
+            }
+            folder = os.path.join(output_dir, task)
+            intersections.write(folder, config, list(by_seed.values()), method, seed, **about)
+    return tickets_report.write(report, output_dir)
+
+
+def _first(seeds):
+    return next(iter(seeds.values()))
+
+
+def _config(selected):
+    """Returns the config of the model that the first ticket was found in."""
+    ticket = _first(_first(selected))
+    path = os.path.join(ticket["model_dir"], "bert_config.json")
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"The tickets in {ticket['folder']!r} were found in the model {ticket['model_dir']!r}, "
+            "which is not there any more; put it back."
+        )
+    return BertConfig.from_json_file(path)
+
+
+def _patterns(paths):
+    """Returns the bars of all files together."""
+    bars = {}
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                bars |= dict(json.load(file)["shares"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"The file {path!r} must be a patterns.json of flop-attention-patterns: {error!r}."
+            ) from error
+    return bars

@@ -1,0 +1,59 @@
+"""The report on trained tickets, and the file that says which one is the super ticket."""
+
+import os
+
+from bert_tf.analysis import (
+    majority_baseline,
+    phase_curves,
+    subnetwork_table,
+    ticket_runs,
+    tickets_report,
+)
+from flop_tf import files
+
+#: The super ticket of each task, with the paths of its masks and models by seed.
+SUPER_FILE = "super_ticket.json"
+
+
+def write(folder):
+    """Writes `tickets.md`, `.json` and `.html`, and `super_ticket.json` where winning ones are.
+
+    Paths in `super_ticket.json` are relative to it.
+
+    Args:
+      folder: of flop-train-tickets.
+
+    Returns:
+      The tables as Markdown, or None where no run has a score yet.
+
+    Raises:
+      ValueError: if a file in the folder is damaged.
+      OSError: if a file cannot be written.
+    """
+    rows = ticket_runs.read(folder)
+    if not rows:
+        return None
+    report = tickets_report.gather({}, **scores(rows, folder))
+    found = {
+        task: {"metric": report["metrics"][task], **ticket_runs.super_ticket(best, rows)}
+        for task, best in report["super_tickets"].items()
+    }
+    if found:
+        files.write_json(os.path.join(folder, SUPER_FILE), found)
+    return tickets_report.write(report, folder)
+
+
+def scores(rows, folder):
+    """Returns what `tickets_report.gather` takes of the scores below a folder, a dict.
+
+    Args:
+      rows: what `ticket_runs.read` returns.
+      folder: that the rows are of.
+    """
+    whole = [row["run"] for row in rows if row["kind"] == phase_curves.DENSE]
+    return {
+        "points": ticket_runs.points(rows),
+        "subnetworks": subnetwork_table.means(rows),
+        "baselines": majority_baseline.of_models(os.path.join(folder, run) for run in whole),
+        "metrics": {row["task"]: row["metric"] for row in rows},
+    }

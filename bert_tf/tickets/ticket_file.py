@@ -1,0 +1,43 @@
+"""The files of a ticket: its mask, and what a list of tickets says of it."""
+
+import os
+
+from bert_tf.model import model_info
+from bert_tf.pruning import masks
+
+#: Beside the folder of masks, written last: what was found, with a file for each.
+TICKETS_FILE = "tickets.json"
+
+
+def mask_file(name):
+    """Returns where the mask of a ticket lies in the folder of its list."""
+    return os.path.join("masks", f"{name}.safetensors")
+
+
+def write(folder, name, kind, config, mask, removed, method, **provenance):
+    """Writes the mask of a ticket and returns what a list of tickets says of it, plain data.
+
+    Args:
+      folder: of the list.
+      name: of the ticket.
+      kind: winning, random, good, ...
+      config: the `BertConfig` of the whole model.
+      mask: dict of boolean arrays by path.
+      removed: how many units or weights went, plain data.
+      method: what found it.
+      **provenance: plain data for the file of the mask.
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
+    file = mask_file(name)
+    masks.save(os.path.join(folder, file), config, mask, f"{method}: {kind}", **provenance)
+    count = masks.num_parameters(config, mask)
+    return {
+        "name": name,
+        "kind": kind,
+        "file": file,
+        "removed": removed,
+        "parameters": count,
+        "share_of_parameters": count / model_info.num_parameters(config),
+    }

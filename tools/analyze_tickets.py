@@ -1,0 +1,56 @@
+"""Reports on tickets of several tasks and seeds: agreement, survival, overlap, sizes, scores.
+
+Usage:
+  flop-analyze-tickets --tickets_dirs=runs/lottery --output_dir=runs/lottery_study
+  flop-analyze-tickets --tickets_dirs=runs/tickets --method=super --ticket=winning-14-1 \
+    --output_dir=runs/tickets_study
+
+What all seeds of a task keep is written to TASK/masks, with bad and random masks of its size.
+"""
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf.analysis import ticket_study
+from bert_tf.tickets import finding
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Reports on the tickets that FLAGS name and prints the tables."""
+    if not FLAGS.tickets_dirs:
+        raise ValueError("Flag `--tickets_dirs` must name at least one folder, received none.")
+    with program.output_folder(FLAGS.output_dir) as folder:
+        text = ticket_study.study(
+            FLAGS.tickets_dirs,
+            folder,
+            method=FLAGS.method,
+            name=FLAGS.ticket,
+            patterns=FLAGS.patterns,
+            seed=FLAGS.seed,
+        )
+    print(text, end="")
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_list(
+        "tickets_dirs", [], "Folders of flop-find-tickets or flop-train-tickets, of any tasks."
+    )
+    flags.DEFINE_enum("method", "lottery", list(finding.KINDS), "That found the tickets.")
+    flags.DEFINE_string("ticket", "good", "Name of the tickets: good, winning-14-1, ...")
+    flags.DEFINE_list("patterns", [], "Files patterns.json of flop-attention-patterns, to show.")
+    flags.DEFINE_integer("seed", 0, "Of the bad and random masks.", lower_bound=0)
+    flags.DEFINE_string("output_dir", None, "Folder for report and masks.", required=True)
+    program.define_output_flags()
+
+
+def run():
+    """Entry point of `flop-analyze-tickets`."""
+    program.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,120 @@
+"""Flags of the programs that plan many runs, and how they carry a plan out."""
+
+import contextlib
+import math
+import os
+import pathlib
+import re
+import shlex
+import sys
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf.sweeps import sweep_runner
+from bert_tf.training import run_folder
+
+FLAGS = flags.FLAGS
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
+
+
+def define():
+    """Defines the flags that every plan has."""
+    flags.DEFINE_string("bert_dir", None, "BERT to start from, any format.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for all runs.", required=True)
+    flags.DEFINE_list("seeds", ["0"], "Of everything random.")
+    flags.DEFINE_string("epochs", None, "Of every long training; those of the task.")
+    flags.DEFINE_string("finetune_flags", "", "More flags of flop-finetune, for every training.")
+    flags.DEFINE_string("configs_dir", str(CONFIGS), "Folder of the tasks' flag files.")
+    flags.DEFINE_bool("overwrite", False, "Replaces runs that were made by another command.")
+
+
+def check_training():
+    """Raises ValueError where a value of the flags that every plan has is none."""
+    if not any(os.path.exists(FLAGS.bert_dir + end) for end in ("", ".index")):
+        raise ValueError(f"The folder or checkpoint `--bert_dir={FLAGS.bert_dir}` does not exist.")
+    check_numbers("epochs", "above 0", lambda text: 0 < float(text) < math.inf)
+    check_numbers("seeds", "in [0, 2147483648)", lambda text: 0 <= int(text) < 2**31)
+
+
+def check_numbers(name, expected, holds):
+    """Raises ValueError where a flag, or an entry of a list, is not as expected.
+
+    Args:
+      name: of the flag.
+      expected: what it must be, in words.
+      holds: function of the text; a ValueError that it raises counts as no.
+    """
+    values = FLAGS[name].value or []
+    for text in values if isinstance(values, list) else [values]:
+        try:
+            fits = holds(text)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"Flag `--{name}` must be {expected}, received {text!r}.")
+
+
+def words(name):
+    """Returns the flags that stand in a flag, those of a `--flagfile` among them."""
+    sentence = f"Flag `--{name}` must be of words `--name=value`, received "
+    try:
+        found = shlex.split(FLAGS[name].value)
+    except ValueError as error:
+        raise ValueError(f"{sentence}{FLAGS[name].value!r}: {error}.") from error
+    if wrong := [word for word in found if not re.match(r"--\w+=", word)]:
+        raise ValueError(f"{sentence}{wrong[0]!r}.")
+    return tuple(flags.FlagValues().read_flags_from_files(found))
+
+
+def parsed(cls, name, given):
+    """Returns an options class with the values of flags that stand in a flag.
+
+    Args:
+      cls: the class, see `program.define_dataclass`.
+      name: of the flag.
+      given: tuple of `--name=value`.
+
+    Raises:
+      ValueError: if a flag does not exist or a value is out of range.
+    """
+    own = flags.FlagValues()
+    program.define_dataclass(cls, own)
+    try:
+        own([name, *given])
+    except flags.Error as error:
+        raise ValueError(f"Flag `--{name}` holds what is no flag there: {error}") from error
+    return program.dataclass_from_flags(cls, own)
+
+
+@contextlib.contextmanager
+def carried_out(plan, name, shows_output=False):
+    """Runs a plan in `--output_dir`; the `with` block reports on it, whatever has failed.
+
+    Args:
+      plan: list of `bert_tf.sweeps.sweep.Run`.
+      name: of the running program.
+      shows_output: whether the programs write to the console instead of `RUN.log`.
+
+    Raises:
+      ValueError: after the block, if runs failed.
+    """
+    folder = os.path.abspath(FLAGS.output_dir)
+    # Told to end, it ends its programs, which may save first.
+    program.exit_on_sigterm(name)
+    runner = sweep_runner.SweepRunner(
+        plan,
+        folder,
+        lambda run: [sys.executable, "-m", f"flop_tools.{run.program}"],
+        environment={program.PARENT: str(os.getpid())},
+        shows_output=shows_output,
+        overwrite=FLAGS.overwrite,
+    )
+    with run_folder.locked(folder):
+        failed = runner.start()
+    yield
+    if failed:
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+        raise ValueError(f"{len(failed)} of {len(plan)} runs failed: {reasons}")

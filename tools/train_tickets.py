@@ -1,0 +1,100 @@
+"""Finds the tickets of a task and trains each one from the pretrained weights, over seeds.
+
+Usage:
+  flop-train-tickets --task_name=RTE --data_dir=glue/RTE --bert_dir=BERT --output_dir=runs/tickets \
+    --percents=10,30,50 --seeds=0,1,2
+  flop-train-tickets --task_name=RTE --data_dir=glue/RTE --bert_dir=BERT --output_dir=runs/lottery \
+    --method=lottery,magnitude --pruned --seeds=0,1,2
+
+Each run lies in TASK/seedSEED with a log beside it. The same command again goes on where it
+stopped; more seeds, percents, methods or tasks leave what is there. It ends with the curves and
+tables of all that the folder holds, tickets.html, and the best ticket, super_ticket.json.
+"""
+
+import os
+
+from flop_tools import data_flags, plan_flags, program
+
+from absl import flags
+
+from bert_tf.analysis import trained_report
+from bert_tf.checkpoints import read_source
+from bert_tf.sweeps import sweep
+from bert_tf.tickets import training_plan
+from bert_tf.tickets.find_options import FindOptions
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    """Plans what FLAGS ask for, runs it and reports it."""
+    with plan_flags.carried_out(_plan(), "train_tickets"):
+        if text := trained_report.write(os.path.abspath(FLAGS.output_dir)):
+            print(f"\n{text}", end="")
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_string("task_name", None, "A task.", required=True)
+    flags.DEFINE_string("data_dir", "", "Its folder.")
+    data_flags.define()
+    plan_flags.define()
+    flags.DEFINE_list("method", ["super"], "Of flop-find-tickets: super, lottery, magnitude.")
+    flags.DEFINE_list("kinds", [], "Of tickets to train: winning, random, good, ...; three each.")
+    flags.DEFINE_string("percents", None, "Of super: levels, percent of the heads.")
+    flags.DEFINE_string("find_flags", "", "More flags of flop-find-tickets.")
+    flags.DEFINE_bool("pruned", False, "Scores each ticket without training too.")
+
+
+def run():
+    """Entry point of `flop-train-tickets`."""
+    program.run(main, define_flags)
+
+
+def _plan():
+    plan_flags.check_training()
+    settings = sweep.Settings(
+        folder=os.path.abspath(FLAGS.output_dir),
+        bert_dir=os.path.abspath(FLAGS.bert_dir),
+        epochs=FLAGS.epochs,
+        finetune=plan_flags.words("finetune_flags"),
+    )
+    dense, flop = sweep.read_flags(FLAGS.configs_dir, FLAGS.task_name)
+    name = sweep.value(dense, "task_name") or FLAGS.task_name
+    task = sweep.SweepTask(name, (f"--task_name={name}", *_data(name)), dense, flop)
+    seeds = [int(seed) for seed in FLAGS.seeds]
+    return training_plan.plan(task, settings, _searches(settings), seeds, FLAGS.pruned)
+
+
+def _searches(settings):
+    given = plan_flags.words("find_flags")
+    levels = () if FLAGS.percents is None else (f"--percents={FLAGS.percents}",)
+    options = [
+        plan_flags.parsed(
+            FindOptions,
+            "find_flags",
+            (*given, *levels, "--model_dir=.", "--output_dir=.", f"--method={method}"),
+        )
+        for method in FLAGS.method
+    ]
+    config = None
+    if "super" in FLAGS.method:
+        files = [sweep.value(settings.finetune, n) for n in ("bert_config_file", "vocab_file")]
+        config = read_source(settings.bert_dir, *files).config
+    return training_plan.searches(options, FLAGS.kinds, given, config)
+
+
+def _data(name):
+    folder = data_flags.data_dir()
+    if FLAGS.tfds:
+        return f"--tfds={FLAGS.tfds}", f"--tfds_data_dir={os.path.abspath(folder)}"
+    if not os.path.isdir(folder):
+        raise ValueError(
+            f"The folder `--data_dir={folder}` of the task {name} does not exist; name one, or a "
+            "data set by `--tfds`."
+        )
+    return (f"--data_dir={os.path.abspath(folder)}",)
+
+
+if __name__ == "__main__":
+    run()
