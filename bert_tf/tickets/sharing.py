@@ -140,12 +140,18 @@ def cut(folder, task_name, output_dir):
         model_dir.load_tokenizer(folder),
         task=own.to_dict(),
         data_dir=task.folder(info["data_dir"], index),
-        max_seq_length=info["max_seq_length"],
-        step=info["step"],
-        scores=task.scores_of(info["scores"], index),
         largest_difference=difference,
+        **_inherited(info, task, index),
     )
     return difference
+
+
+def _inherited(info, task, index):
+    """Returns what `info.json` of all tasks says to that of one; not every stage has all of it."""
+    known = {key: info[key] for key in ("max_seq_length", "step") if key in info}
+    if "scores" in info:
+        known["scores"] = task.scores_of(info["scores"], index)
+    return known
 
 
 def _paths(tickets):

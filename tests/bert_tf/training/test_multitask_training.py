@@ -238,6 +238,18 @@ def test_what_cannot_be_cut(trained, bert_dir, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_that_says_less_of_itself(bert_dir, glue_dir, tmp_path):
+    """As after the removal of gates: no scores, no step."""
+    source, task = read_source(bert_dir), registry.get_several("SST-2,CoLA")
+    model = model_dir.build(source, **task.head)
+    tokenizer = model_dir.load_tokenizer(bert_dir)
+    model_dir.save(tmp_path / "all", model, tokenizer, task=task.to_dict(), data_dir=glue_dir)
+    assert sharing.cut(str(tmp_path / "all"), "CoLA", str(tmp_path / "one")) < 1e-5
+    info = bert_tf.load_info(tmp_path / "one")
+    assert info["stage"] == "dense" and "scores" not in info
+    assert info["data_dir"] == os.path.join(glue_dir, "CoLA")
+
+
 def test_the_command_says_which_masks(shared):
     data = json.loads((shared / sharing.SHARED_FILE).read_text())
     assert data["removed"] == {"SST-2": {"heads": 1, "ffn": 0}, "tsv": {"heads": 1, "ffn": 1}}
