@@ -124,12 +124,12 @@ def _model(folder):
     """Returns what `info.json` says of a model: stage, size, ranks, and task and scores if any."""
     info = model_dir.load_info(folder)
     gated = info["stage"] == "gated"
-    zeros = 0
+    # Gates leave the ranks in place that they close.
+    sparsity = info["stored_sparsity"] if gated else info["dense_sparsity"]
+    original, zeros = info["dense_origin_params"], 0
     if "dense_nonzero_params" in info:  # Zeros of kernels count for the sparsity, and are stored.
         zeros = info["dense_pruned_params"] - info["dense_nonzero_params"]
-    original = info["dense_origin_params"]
-    # Gates leave the ranks in place that they close.
-    sparsity = info["stored_sparsity"] if gated else info["dense_sparsity"] + zeros / original
+        sparsity += 0.0 if gated else zeros / original
     return {
         "stage": info["stage"],
         "sparsity": sparsity,

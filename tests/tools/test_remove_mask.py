@@ -6,6 +6,7 @@ import pytest
 import bert_tf
 from bert_tf import model_dir
 from bert_tf.model.classifier import BertClassifier
+from bert_tf.pruning import compression
 from flop_tf.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0}}
@@ -40,6 +41,31 @@ def test_remove_mask(call, gated_dir, demo_dir, tmp_path, threshold, rank, caplo
     assert "Compact and gated logits differ by at most" in log and "dense_sparsity = 0." in log
     assert call(remove_mask, *args, *data) is None
     assert "is already done" in caplog.text
+
+
+def test_a_magnitude_mask_leaves_zeros_that_are_stored(call, bert_dir, tmp_path, caplog):
+    tokenizer = bert_tf.load_tokenizer(bert_dir)
+    model = BertClassifier(compression.with_gates(bert_tf.load(bert_dir).config, "magnitude"))
+    model.kernel_sparsity().calibrate(0.75)
+    model_dir.save(tmp_path / "gated", model, tokenizer)
+    out = tmp_path / "out"
+    args = [f"--checkpoint={tmp_path / 'gated'}", f"--output_folder_dir={out}"]
+    assert call(remove_mask, *args) is None
+    # 4 kernels of 8 x 8 and 2 of 8 x 12.
+    log = caplog.text
+    assert "dense_pruned_params = 448\n" in log and "dense_nonzero_params = 112\n" in log
+    assert "dense_sparsity = 0.000000\n" in log and "actual_compact_rate = 1.000000\n" in log
+    assert f"The mask over the weights is in {out}" in log.replace(".part", "")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "bert_config.json",
+        "info.json",
+        "info.txt",
+        "mask.safetensors",
+        "model.safetensors",
+        "run.flags",
+        "tokenizer_config.json",
+        "vocab.txt",
+    ]
 
 
 def test_bad_input_leaves_no_folder(call, bert_dir, gated_dir, tmp_path):
