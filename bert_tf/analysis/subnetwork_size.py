@@ -4,13 +4,13 @@ H hidden, N heads, D head size, F feed-forward, L layers. The originals state si
 or take an embedding share of 21 % off a ratio; here the base of every share is named.
 """
 
-import dataclasses
 import math
 
 import numpy as np
 
 from bert_tf.model import model_info
 from bert_tf.model.weight_paths import expected_shapes
+from bert_tf.pruning import units
 
 _BLOCKS = "encoder.blocks."
 
@@ -24,8 +24,8 @@ def config_of_masks(config, heads, ffn):
       ffn: bool `[L]`, true where kept.
 
     Returns:
-      A `BertConfig` with fewer heads, and F of 0 where an FFN is gone. Layers without heads or
-      without neurons keep the bias of their output projection.
+      A `BertConfig` with fewer heads, and no FFN where it is gone. Layers without heads keep the
+      bias of their output projection.
 
     Raises:
       ValueError: if the masks do not fit the model.
@@ -42,15 +42,8 @@ def config_of_masks(config, heads, ffn):
             f"Argument `ffn` must be bool [{len(config.layers)}], received {ffn.dtype} "
             f"{list(ffn.shape)}."
         )
-    layers = tuple(
-        dataclasses.replace(
-            layer,
-            num_heads=int(kept_heads.sum()),
-            intermediate_size=layer.intermediate_size if kept_ffn else 0,
-        )
-        for layer, kept_heads, kept_ffn in zip(config.layers, heads, ffn, strict=True)
-    )
-    return dataclasses.replace(config, layers=layers)
+    # By the rule of removal, so that a size is that of what is stored.
+    return units.remove(config, {}, units.by_path({"heads": heads, "ffn": ffn}))[0]
 
 
 def sizes(config, original=None):
@@ -110,8 +103,8 @@ def ffn_parameters(hidden_size, intermediate_size, biases=True):
 def share_left(config, num_heads, num_ffns, total=None, biases=True):
     """Returns the share of parameters left without some heads and FFNs, by the formulas above.
 
-    `1 - (heads (4 H D + 3 D) + FFNs (2 H F + F + H)) / P`. It counts the output biases of FFNs as
-    removed, and those of attentions never; `sizes` counts what is really stored.
+    `1 - (heads (4 H D + 3 D) + FFNs (2 H F + F + H)) / P`. The bias of an
+    attention output is never removed; `sizes` counts what is really stored.
 
     Args:
       config: the `BertConfig` of the whole model.

@@ -77,16 +77,16 @@ def test_a_removed_head_is_what_the_formula_says():
     assert model_info.num_parameters(BASE) - model_info.num_parameters(small) == 12 * 196_800
 
 
-def test_a_removed_ffn_keeps_its_output_bias():
+def test_a_removed_ffn_is_what_the_formula_says():
     small = subnetwork_size.config_of_masks(BASE, ALL_HEADS, np.arange(12) != 2)
     removed = model_info.num_parameters(BASE) - model_info.num_parameters(small)
-    assert removed == 4_722_432 - 768
+    assert removed == 4_722_432
 
 
 def test_the_two_bases():
     nothing = subnetwork_size.config_of_masks(BASE, ~ALL_HEADS, ~ALL_FFNS)
     sizes = subnetwork_size.sizes(nothing)
-    norms_and_biases = 12 * (4 * 768 + 2 * 768)
+    norms_and_biases = 12 * (4 * 768 + 768)
     assert sizes["encoder_parameters"] == norms_and_biases
     blocks = 12 * (12 * 196_800 + 768 + 4_722_432 + 4 * 768)
     assert sizes["share_of_encoder"] == pytest.approx(norms_and_biases / blocks)
