@@ -42,7 +42,7 @@ def test_it_passes_on_what_says_how_to_run(tmp_path, argument):
 
 
 def test_its_arguments_are_flags_of_the_sweep():
-    sweep = (ROOT / "tools" / "sweep.py").read_text()
+    sweep = "".join((ROOT / "tools" / name).read_text() for name in ("sweep.py", "plan_flags.py"))
     names = set(re.findall(r"--(\w+)=\?", (ROOT / "run_all.sh").read_text()))
     assert names >= {"task_name", "tasks", "sparsities"}
     assert not {name for name in names if f'"{name}"' not in sweep}

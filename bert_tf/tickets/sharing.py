@@ -15,7 +15,7 @@ from bert_tf.model import weight_paths
 from bert_tf.model.encoder import TASK
 from bert_tf.pruning import stages, task_masks, units
 from bert_tf.tasks import model_task, registry
-from bert_tf.tickets.finding import TICKETS_FILE
+from bert_tf.tickets.ticket_file import TICKETS_FILE
 from flop_tf import files, mask_file, super_tickets
 
 #: Written last: which tasks share, and how much each of them prunes.
