@@ -15,9 +15,9 @@ from bert_tf.sweeps import sweep, sweep_runner, sweep_state
 #: `--fail` ends it with an error, `--kill` like a lack of memory, KILL=NAME after a checkpoint.
 SCRIPT = """
 import os, pathlib, signal, sys, types
-package = types.ModuleType("bert_tf")  # Without its __init__, which imports TensorFlow.
-package.__path__ = [os.environ["BERT_TF"]]
-sys.modules["bert_tf"] = package
+for name in ("bert_tf", "flop_tf"):  # Without their __init__, which import TensorFlow.
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [os.path.join(os.environ["ROOT"], name)]
 from bert_tf.training import run_folder
 flags = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
 out = pathlib.Path(flags["output_dir"])
@@ -53,7 +53,7 @@ def start(tmp_path, monkeypatch):
     """Returns a function that carries out runs, given as `name: (flags, needs)`."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    monkeypatch.setenv("BERT_TF", os.path.dirname(bert_tf.__file__))
+    monkeypatch.setenv("ROOT", os.path.dirname(os.path.dirname(bert_tf.__file__)))
 
     def start(runs, **settings):
         plan = [
