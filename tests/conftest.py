@@ -25,6 +25,11 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """Puts the tests of programs, the longest, first, so that none of them is left at the end."""
+    items.sort(key=lambda item: "tools" not in item.path.relative_to(ROOT).parts)
+
+
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)

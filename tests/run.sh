@@ -10,4 +10,4 @@ setup_env
   echo "ruff: error: some files are not formatted, run .venv/bin/ruff format." >&2
   exit 1
 }
-exec .venv/bin/python -m pytest -q -n 2 --dist loadfile "$@"
+exec .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder "$@"
