@@ -1,6 +1,7 @@
 """Who may import whom: tools -> bert_tf -> flop_tf -> Keras, and nobody back."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 
@@ -16,6 +17,11 @@ ALLOWED = {
 }
 OURS = {"flop_tf", "bert_tf", "flop_tools", "tools", "tests"}
 FILES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))
+
+
+@functools.cache
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(tree):
@@ -45,7 +51,7 @@ def file(request):
 
 @pytest.fixture
 def tree(file):
-    return ast.parse(file.read_text(encoding="utf-8"))
+    return parse(file)
 
 
 def test_there_are_files_in_each_folder():
@@ -74,7 +80,7 @@ def test_one_file_imports_the_model_optimization_toolkit():
     found = [
         path.relative_to(ROOT).as_posix()
         for path in FILES
-        for name in imports(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imports(parse(path))
         if name.startswith("tensorflow_model_optimization")
     ]
     assert found == ["flop_tf/gradual.py"]
@@ -86,7 +92,7 @@ def test_one_file_imports_the_model_optimization_toolkit():
     ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_nobody_writes_the_keras_of_tensorflow(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse(path)
     assert not list(keras_attributes(tree))
     assert not [name for name in imports(tree) if name.startswith("tensorflow.keras")]
 
@@ -99,7 +105,7 @@ def test_no_file_imports_itself_by_way_of_others():
     }
     graph = {}
     for name, path in modules.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse(path)
         named = {
             whole if (whole := f"{node.module}.{each.name}") in modules else node.module
             for node in ast.walk(tree)

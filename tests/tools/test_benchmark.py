@@ -1,10 +1,9 @@
 import json
-import subprocess
-import sys
 
 from flop_tools import benchmark
 
 import pytest
+from programs import Program
 
 from bert_tf import model_dir
 from bert_tf.data import tokenization
@@ -53,9 +52,7 @@ def test_a_latency_table_of_a_config(call, tmp_path):
 def test_training(tmp_path):
     config_file = tmp_path / "config.json"
     config_file.write_text(json.dumps(CONFIG.to_dict()))
-    command = [
-        sys.executable,
-        "-m",
+    code, text = Program(
         "flop_tools.benchmark",
         "--training",
         f"--bert_config_file={config_file}",
@@ -66,13 +63,16 @@ def test_training(tmp_path):
         "--variants=dense,factorized",
         "--mixed_precision=bfloat16",
         "--intra_op_threads=1",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    ).wait()
+    assert code == 0, text
     report = json.loads((tmp_path / "out" / "benchmark.json").read_text(encoding="utf-8"))
     assert "--rounds=1" in report["command"]
     assert report["environment"]["intra_op_threads"] == 1
-    assert [row["model"] for row in report["memory"]] == ["dense", "factorized"]
+    dense, factorized = report["memory"]
+    assert (dense["model"], factorized["model"]) == ("dense", "factorized")
+    assert dense["ratios"] == {"dense": 1.0} and 0 < dense["step_bytes"] < dense["peak_bytes"]
+    table = (tmp_path / "out" / "benchmark.md").read_text(encoding="utf-8")
+    assert "peak MB" in table and "memory / dense" in table
     assert report["settings"]["mixed_precision"] == "bfloat16"
     assert report["settings"]["config"]["hidden_act"] == "gelu"
 

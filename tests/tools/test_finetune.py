@@ -68,21 +68,19 @@ def test_one_rule_for_the_output_folder(call, task, tmp_path, caplog):
 
 
 def test_the_flags_of_a_run_make_it_again(call, task, tmp_path):
-    args = arguments({**task, "num_train_epochs": 0.1})
-    assert call(finetune, *args) is None
-    again = tmp_path / "again.flags"
-    again.write_text("# A comment.\n" + (tmp_path / "out/run.flags").read_text())
-    assert call(finetune, f"--flagfile={again}", f"--output_dir={tmp_path / 'again'}") is None
-    first, second = (pathlib.Path(tmp_path, n, "model.safetensors") for n in ("out", "again"))
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_a_folder_named_by_the_time(call, task, tmp_path):
+    """The first run is in a folder named by the time."""
     args = arguments({**task, "num_train_epochs": 0.1})
     assert call(finetune, *args, "--timestamp_dir") is None
     (name,) = os.listdir(tmp_path / "out")
     assert len(name) == len("20240131-235959") and name[8] == "-"
     assert (tmp_path / "out" / name / "eval_results.txt").is_file()
+    again = tmp_path / "again.flags"
+    again.write_text("# A comment.\n" + (tmp_path / "out" / name / "run.flags").read_text())
+    assert call(finetune, f"--flagfile={again}", f"--output_dir={tmp_path / 'again'}") is None
+    first, second = (
+        pathlib.Path(tmp_path, n, "model.safetensors") for n in (f"out/{name}", "again")
+    )
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -111,18 +109,18 @@ def test_in_a_process_of_its_own(task):
     assert len(end.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("share", "what"), [(0.5, "The "), (2.0, "A checkpoint up to step ")])
-def test_a_full_disk(call, task, tmp_path, share, what):
+def test_a_full_disk(call, task, tmp_path):
     """Half of the weights' size stops them; twice it stops the checkpoint, which has moments."""
     args = arguments(task)
     assert call(finetune, *args) is None
     before = (tmp_path / "out/model.safetensors").read_bytes()
-    limit = int(share * len(before))
-    code, text = Program(
-        "flop_tools.finetune", *args, "--seed=1", "--overwrite", file_size=limit
-    ).wait()
-    assert code == 1 and "Traceback" not in text
-    assert text.splitlines()[-1].startswith(f"finetune: error: {what}")
-    assert "cannot be written to" in text.splitlines()[-1]
-    assert (tmp_path / "out/model.safetensors").read_bytes() == before
-    assert os.listdir(tmp_path) == ["out"]
+    for share, what in ((0.5, "The "), (2.0, "A checkpoint up to step ")):
+        limit = int(share * len(before))
+        code, text = Program(
+            "flop_tools.finetune", *args, "--seed=1", "--overwrite", file_size=limit
+        ).wait()
+        assert code == 1 and "Traceback" not in text
+        assert text.splitlines()[-1].startswith(f"finetune: error: {what}")
+        assert "cannot be written to" in text.splitlines()[-1]
+        assert (tmp_path / "out/model.safetensors").read_bytes() == before
+        assert os.listdir(tmp_path) == ["out"]

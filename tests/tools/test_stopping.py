@@ -108,18 +108,21 @@ def test_killed_at_several_moments(command, unbroken, tmp_path):
     assert not any("temp" in name for name in listdir(folder / "checkpoints"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_it_saves_and_exits(command, unbroken, tmp_path, number):
-    folder = tmp_path / "out"
-    process = command(folder)
-    assert wait_for(lambda: checkpoints(folder), process)
-    os.kill(process.pid, number)
-    code, text = process.wait()
-    assert code == 128 + number, text
-    line = text.splitlines()[-1]
-    assert line.startswith(f"Stopped by {number.name} at step ")
-    step = int(line.split("step ")[1].split(";")[0])
-    assert f"ckpt-{step}" in checkpoints(folder)
+def test_told_to_stop_it_saves_and_exits(command, unbroken, tmp_path):
+    """By one signal and then, gone on, by the other."""
+    folder, step = tmp_path / "out", None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = checkpoints(folder)
+        process = command(folder)
+        assert wait_for(lambda before=before: checkpoints(folder) - before, process)
+        os.kill(process.pid, number)
+        code, text = process.wait()
+        assert code == 128 + number, text
+        assert step is None or f"Going on from step {step}." in text
+        line = text.splitlines()[-1]
+        assert line.startswith(f"Stopped by {number.name} at step ")
+        step = int(line.split("step ")[1].split(";")[0])
+        assert f"ckpt-{step}" in checkpoints(folder)
     code, text = command(folder).wait()
     assert code == 0 and f"Going on from step {step}." in text
     assert_same_end(folder, unbroken)

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import sys
 from flop_tools import program, sweep
 
 import pytest
+from programs import Program
 
 from bert_tf.sweeps import report, sweep_runner
 
@@ -197,9 +197,5 @@ def test_a_run_does_not_outlive_a_killed_sweep(tmp_path):
 
 
 def test_a_run_whose_sweep_is_gone_does_not_start():
-    code = "from flop_tools import program; program._end_with_parent()"
-    environment = {**os.environ, program.PARENT: "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 1 and done.stderr == "The sweep that started this run has ended.\n"
+    end = Program("flop_tools.finetune", **{program.PARENT: "1"}).wait()
+    assert end == (1, "The sweep that started this run has ended.\n")

@@ -127,12 +127,3 @@ def test_training():
     assert [model["stage"] for model in report["models"]] == ["dense", "dense", "gated"]
     assert [list(row["ratios"]) for row in report["timings"]] == [["tf_models", "dense"]] * 3
     assert "/ tf_models | / dense |" in benchmark_table.markdown(report)
-
-
-def test_memory():
-    report = benchmarking.training(CONFIG, ["dense"], [2], [3], rounds=1, warmup_rounds=0)
-    report["memory"] = benchmarking.memory(CONFIG, ["dense"], 2, 3)
-    (row,) = report["memory"]
-    assert row["ratios"] == {"dense": 1.0} and 0 < row["step_bytes"] < row["peak_bytes"]
-    table = benchmark_table.markdown(json.loads(json.dumps(report)))
-    assert "peak MB" in table and "memory / dense" in table

@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 
 import bert_tf
+from bert_tf import model_dir
 from bert_tf.pruning import stages
 from bert_tf.tasks import registry
 from bert_tf.training import distribution, finetuning, run_data
 from flop_tf import surgery
+from flop_tf.backend import keras
 
 
 @pytest.fixture
@@ -29,8 +31,10 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(
     """203 sentences are four batches of 48 and one of 11."""
     factors = str(tmp_path / "factors")
     stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=sst_dir)
-    teacher = options(output_dir=str(tmp_path / "teacher"), num_train_epochs=0.2)
-    finetuning.finetune(teacher)
+    teacher = str(tmp_path / "teacher")
+    keras.utils.set_random_seed(1)
+    config, tokenizer = bert_tf.load(bert_dir).config, bert_tf.load_tokenizer(bert_dir)
+    model_dir.save(teacher, bert_tf.BertClassifier(config), tokenizer)
 
     def train(name, strategy, **changes):
         settings = {
@@ -45,7 +49,7 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(
             "alpha_learning_rate": 0.01,
             "lambda_learning_rate": 1.0,
             "gate_freeze_fraction": 1.0,
-            "teacher": teacher.output_dir,
+            "teacher": teacher,
             "holdout_examples": 0,
         }
         scores = finetuning.finetune(options(**{**settings, **changes}), strategy)
