@@ -22,6 +22,7 @@ from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
     comparison,
     dense_comparison,
+    execution_plan,
     formats,
     latency_table,
     planned_model,
@@ -102,7 +103,7 @@ def export(
         table = _table(table_file, source.model.config, shape)
         planned = planned_model.make(source.model, source.service, table, shape)
         if planned.ratio is not None:
-            done = "left out" if planned.config == source.model.config else "taken"
+            done = "taken" if planned.ratio <= 1 + execution_plan.TIE else "left out"
             logging.info("The plan takes %.3f x of the model as it is: %s.", planned.ratio, done)
         compared = comparison.Comparison(
             source.model, source.service, source.data_dir, dev_examples
