@@ -147,6 +147,15 @@ def export(
     return report
 
 
+def check_one_mask(folder, config):
+    """Raises ValueError where the model in a folder has masks of several tasks to choose from."""
+    if config.num_masks:
+        raise ValueError(
+            f"The model in {str(folder)!r} has a mask for each of {config.num_masks} tasks; "
+            "cut it to one of them by flop-share-tickets."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Source:
     """A model, what it is served as, and the folder of its task's data or ""."""
@@ -220,11 +229,7 @@ def _check_version(path, overwrite, sources):
 
 def _check_gates(folder, model):
     """Raises ValueError where masks are not removed."""
-    if model.config.num_masks:
-        raise ValueError(
-            f"The model in {str(folder)!r} has a mask for each of {model.config.num_masks} tasks; "
-            "cut it to one of them by flop-share-tickets."
-        )
+    check_one_mask(folder, model.config)
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
