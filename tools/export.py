@@ -54,6 +54,7 @@ def define_flags():
     flags.DEFINE_string("latency_table", "", "Of flop-benchmark --table; else it is measured.")
     flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")
     flags.DEFINE_bool("overwrite", False, "Replaces the version if it exists.")
+    program.define_made_from()
 
 
 def run():

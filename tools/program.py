@@ -99,10 +99,15 @@ def dataclass_from_flags(cls, flag_values=FLAGS, **changes):
 def define_output_flags():
     """Defines the flags that go with an output folder."""
     flags.DEFINE_bool("overwrite", False, "Replaces another run's files in the output folder.")
+    flags.DEFINE_bool("timestamp_dir", False, "Writes to a new folder named by the start time.")
+    define_made_from()
+
+
+def define_made_from():
+    """Defines the flag that a sweep passes to every program that reads what others have made."""
     flags.DEFINE_string(
         "made_from", None, "Of flop-sweep: how what it reads was made; other text is another run."
     )
-    flags.DEFINE_bool("timestamp_dir", False, "Writes to a new folder named by the start time.")
 
 
 @contextlib.contextmanager

@@ -56,6 +56,9 @@ def define_flags():
         "Flags of flop-benchmark.",
     )
     flags.DEFINE_bool("export", True, "Whether `--task_name` ends with a SavedModel.")
+    flags.DEFINE_string(
+        "export_flags", "", "More flags of flop-export, such as --allow_slower=true."
+    )
 
 
 def run():
@@ -71,7 +74,7 @@ def _plan():
         epochs=FLAGS.epochs,
         finetune=plan_flags.words("finetune_flags"),
         benchmark=plan_flags.words("benchmark_flags") if FLAGS.benchmark else None,
-        exports=FLAGS.export,
+        export=plan_flags.words("export_flags") if FLAGS.export else None,
     )
     if FLAGS.task_name:
         return sweep.single(_task(FLAGS.task_name), settings, FLAGS.sparsity)

@@ -22,6 +22,7 @@ from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
     comparison,
     dense_comparison,
+    execution_plan,
     formats,
     latency_table,
     planned_model,
@@ -102,7 +103,7 @@ def export(
         table = _table(table_file, source.model.config, shape)
         planned = planned_model.make(source.model, source.service, table, shape)
         if planned.ratio is not None:
-            done = "left out" if planned.config == source.model.config else "taken"
+            done = "taken" if planned.ratio <= 1 + execution_plan.TIE else "left out"
             logging.info("The plan takes %.3f x of the model as it is: %s.", planned.ratio, done)
         compared = comparison.Comparison(
             source.model, source.service, source.data_dir, dev_examples
@@ -144,6 +145,15 @@ def export(
             files.write_json(os.path.join(aside, REPORT_FILE), report)
     logging.info("Exported to %s.", path)
     return report
+
+
+def check_one_mask(folder, config):
+    """Raises ValueError where the model in a folder has masks of several tasks to choose from."""
+    if config.num_masks:
+        raise ValueError(
+            f"The model in {str(folder)!r} has a mask for each of {config.num_masks} tasks; "
+            "cut it to one of them by flop-share-tickets."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,11 +229,7 @@ def _check_version(path, overwrite, sources):
 
 def _check_gates(folder, model):
     """Raises ValueError where masks are not removed."""
-    if model.config.num_masks:
-        raise ValueError(
-            f"The model in {str(folder)!r} has a mask for each of {model.config.num_masks} tasks; "
-            "cut it to one of them by flop-share-tickets."
-        )
+    check_one_mask(folder, model.config)
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "

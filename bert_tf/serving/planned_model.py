@@ -5,7 +5,7 @@ import dataclasses
 from bert_tf import timing
 from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.serving import execution_plan
+from bert_tf.serving import constant_folding, execution_plan
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import model_task
 
@@ -30,7 +30,9 @@ class PlannedModel:
 
 
 def make(model, service, table, shape):
-    """Returns the `PlannedModel` of a BERT: a table knows layers, so the whole is timed after it.
+    """Returns the `PlannedModel` of a BERT, without what is the same for every token.
+
+    A table knows layers, so the whole is timed after it.
 
     Args:
       model: a BERT of `bert_tf.model.heads` without gates.
@@ -41,6 +43,7 @@ def make(model, service, table, shape):
     Raises:
       ValueError: if the table lacks a size.
     """
+    model = constant_folding.fold(model)
     plan, choices = execution_plan.choose(model.config, table)
     as_it_is = ServedModel(model, service, model.config.max_position_embeddings)
     if plan == model.config:

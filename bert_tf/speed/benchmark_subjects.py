@@ -122,6 +122,7 @@ def _find(name, path):
     if known is None:
         info = model_dir.load_info(path)
         config = BertConfig.from_json_file(os.path.join(path, CONFIG_FILE))
+        exporting.check_one_mask(path, config)
         size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
         return Subject(name, path, config, size, _about(info, info.get("scores", {})))
     report_file = os.path.join(_folder(path), exporting.REPORT_FILE)

@@ -71,7 +71,7 @@ class Settings:
       epochs: of dense and gated training, as text; None leaves those of the task.
       finetune: more flags of every training.
       benchmark: flags of the comparison of dense and pruned models; None leaves it out.
-      exports: whether `single` ends with a SavedModel.
+      export: more flags of the export that `single` ends with; None leaves it out.
     """
 
     folder: str
@@ -79,7 +79,7 @@ class Settings:
     epochs: str | None = None
     finetune: tuple = ()
     benchmark: tuple | None = ()
-    exports: bool = True
+    export: tuple | None = ()
 
     def path(self, name):
         """Returns the folder of a run."""
@@ -181,9 +181,12 @@ def single(task, settings, sparsity=None):
     predictions = chain.run("predictions", "evaluate", model, (final,))
     compared = _benchmark(task, settings, "benchmark", ["dense", final])
     repeated = [dataclasses.replace(run, repeats=True) for run in compared]
-    # An export of another model takes the place of the last one.
-    export = chain.run("export", "export", (*model, "--overwrite"), (final,))
-    return [*shared, *pruned, predictions, *repeated, *([export] if settings.exports else [])]
+    runs = [*shared, *pruned, predictions, *repeated]
+    if settings.export is not None:
+        # An export of another model takes the place of the last one.
+        given = (*model, *settings.export, "--overwrite")
+        runs.append(chain.run("export", "export", given, (final,)))
+    return runs
 
 
 def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):

@@ -21,7 +21,14 @@ from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model import heads
 from bert_tf.model.config import BertConfig
 from bert_tf.pruning import stages
-from bert_tf.serving import dense_comparison, execution_plan, exporting, formats, services
+from bert_tf.serving import (
+    constant_folding,
+    dense_comparison,
+    execution_plan,
+    exporting,
+    formats,
+    services,
+)
 from bert_tf.serving.formats import fresh_process
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.latency_table import LatencyTable
@@ -46,7 +53,8 @@ PAIRS = {
 def save(vocab_file, bert_dir, tmp_path_factory):
     """Saves a toy model and what differs, and returns its folder.
 
-    It has uneven ranks, or none: dense ones are not compared with another model.
+    It has uneven ranks and an FFN that is a bias, or no ranks: dense ones are not compared with
+    another model.
     """
 
     def save(task=None, gate=None, head=None, dense=False, **info):
@@ -136,12 +144,13 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     folder, report = exported
     assert report["optimize_for"] == [8, 16]
     ranks = {row["projection"]: (row["rank"], row["chosen_rank"]) for row in report["choices"]}
-    source = bert_tf.load(sst).config
+    source = constant_folding.fold(bert_tf.load(sst)).config
     plan, _ = execution_plan.choose(source, LatencyTable.load(table_file))
-    for name in ("query", "key", "ffn_in", "ffn_out"):
+    for name in ("query", "key", "attention_output"):
         of_the_plan = plan.layers[0].projection(name).rank
         assert ranks[f"blocks.0.{name}"] == (source.layers[0].projection(name).rank, of_the_plan)
     assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.ffn_out"] == (0, 0)
+    assert "blocks.0.ffn_in" not in ranks
     is_slower = (report["plan_ratio"] or 1) > 1 + execution_plan.TIE
     assert BertConfig.from_dict(report["config"]) == (source if is_slower else plan)
     for name in formats.FORMATS:

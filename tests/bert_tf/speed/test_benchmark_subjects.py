@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from bert_tf import model_dir
+from bert_tf.model.config import BertConfig
+from bert_tf.pruning import units
 from bert_tf.serving import exporting, formats
 from bert_tf.speed import benchmark_subjects, benchmark_table, benchmarking
 
@@ -133,3 +135,13 @@ def test_a_damaged_report(text, tmp_path):
     (tmp_path / "model.onnx").write_text("")
     with pytest.raises(ValueError, match="The file '.*export.json' is no report of onnx: "):
         benchmark_subjects.find([tmp_path / "model.onnx"])
+
+
+def test_masks_of_several_tasks(bert_dir, tmp_path):
+    """Which mask is taken depends on the task, so there is no one model to measure."""
+    folder = shutil.copytree(bert_dir, tmp_path / "model")
+    config = BertConfig.from_json_file(folder / "bert_config.json")
+    config = units.with_gates(config, ["heads"], "switched", num_masks=3)
+    (folder / "bert_config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match="model' has a mask for each of 3 tasks; cut it to one"):
+        benchmark_subjects.find([folder])

@@ -4,7 +4,9 @@ import pytest
 
 from bert_tf.sweeps import sweep
 
-SETTINGS = sweep.Settings("/out", "/bert", benchmark=("--rounds=3",))
+SETTINGS = sweep.Settings(
+    "/out", "/bert", benchmark=("--rounds=3",), export=("--allow_slower=true",)
+)
 RTE = sweep.SweepTask(
     "RTE",
     ("--task_name=RTE", "--data_dir=/glue/RTE"),
@@ -42,6 +44,7 @@ def test_one_model():
     assert last(predictions, "model_dir", "output_dir") == ["/out/final", "/out/predictions"]
     assert last(benchmark, "model_dirs", "rounds") == ["/out/dense,/out/final", "3"]
     assert last(export, "model_dir", "output_dir") == ["/out/final", "/out/export"]
+    assert last(export, "allow_slower") == ["true"]
     assert "--overwrite" in export.flags
     assert [run.repeats for run in runs] == [False] * 6 + [True, False]
     assert [run.done_file for run in runs] == [
@@ -54,7 +57,7 @@ def test_one_model():
         "benchmark/benchmark.json",
         "export/1/assets.extra/export.json",
     ]
-    settings = dataclasses.replace(SETTINGS, exports=False)
+    settings = dataclasses.replace(SETTINGS, export=None)
     assert names(sweep.single(RTE, settings, ".7")) == names(runs)[:-1]
     assert gated.title == "train gates and weights"
 
