@@ -113,10 +113,14 @@ class RunCheckpoints:
             if not os.path.isfile(path) or tf.train.get_checkpoint_state(self._folder):
                 return
         indices = glob.glob(os.path.join(glob.escape(self._folder), "ckpt-*.index"))
-        found = sorted((index.removesuffix(".index") for index in indices), key=_step_of)
+        indices.sort(key=os.path.getmtime)
+        found = [index.removesuffix(".index") for index in indices]
         logging.warning("The file %s is damaged, %d checkpoints lie beside it.", path, len(found))
         if found:
-            tf.compat.v1.train.update_checkpoint_state(self._folder, found[-1], found)
+            times = [os.path.getmtime(index) for index in indices]
+            tf.compat.v1.train.update_checkpoint_state(
+                self._folder, found[-1], found, all_model_checkpoint_timestamps=times
+            )
         else:
             os.remove(path)
 
@@ -125,7 +129,3 @@ class RunCheckpoints:
             f"The checkpoint {path!r} is of a model or a training of other variables; choose "
             f"another output folder, or delete {self._folder!r} to start anew."
         )
-
-
-def _step_of(path):
-    return int(path.rpartition("-")[2])
