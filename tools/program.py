@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -70,7 +71,9 @@ def run(main, define_flags):
     except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
-        sys.exit(f"{_name()}: error: {' '.join(str(error).split())}")
+        # TensorFlow puts the names of its own functions around the reason.
+        text = re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\]", "", str(error))
+        sys.exit(f"{_name()}: error: {' '.join(text.split())}")
 
 
 def exit_on_sigterm(name):

@@ -13,7 +13,8 @@ def main(_):
     if opinion == "full":
         raise OSError(28, "No space left on device", "weights")
     if opinion == "full graph":
-        raise tf.errors.ResourceExhaustedError(None, None, "events.1; No space left on device")
+        text = "{{function_node __wrapped__Save_1}} events.1; No space left on device [Op:Save]"
+        raise tf.errors.ResourceExhaustedError(None, None, text)
     if opinion == "stop":
         raise KeyboardInterrupt
     if opinion == "bug":
