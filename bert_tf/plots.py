@@ -30,13 +30,13 @@ def rank_heatmap(grid):
     return png(figure)
 
 
-def score_against(cost, label, results):
+def score_against(cost, results, label):
     """Returns a picture with a point for each result, by stage and asked sparsity.
 
     Args:
-      cost: list of N floats.
+      cost: N floats.
+      results: N results of a `bert_tf.sweeps.report` of one task.
       label: of the cost.
-      results: list of N results of a `bert_tf.sweeps.report` of one task.
     """
     figure = matplotlib.figure.Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()

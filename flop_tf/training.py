@@ -82,8 +82,12 @@ class GatedModel(keras.Model):
         self.sparsity = sparsity
 
     @property
-    def _scales_loss(self):
-        return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    def _scaler(self):
+        """The optimizer that scales the loss, or None."""
+        # One that updates nothing never learns that its scale is too large.
+        optimizer = self.optimizer if self.train_weights else self.gate_optimizer
+        scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+        return optimizer if scales else None
 
     def get_compile_config(self):
         """Returns nothing: optimizers and multipliers are compiled anew after loading."""
@@ -142,9 +146,7 @@ class GatedModel(keras.Model):
         if parts == 1:
             with randomness.step_scope(self.seed, step):
                 return self._task_gradients(x, y, sample_weight, variables)
-        batch = _map(
-            lambda tensor: tf.reshape(tensor, [parts, -1, *tensor.shape[1:]]), (x, y, sample_weight)
-        )
+        batch = _map(lambda tensor: _in_parts(tensor, parts), (x, y, sample_weight))
 
         def part_gradients(part):
             with randomness.step_scope(self.seed, step, part):
@@ -184,10 +186,10 @@ class GatedModel(keras.Model):
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
-            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+            scaled = self._scaler.get_scaled_loss(loss) if self._scaler else loss
         gradients = tape.gradient(scaled, variables)
-        if self._scales_loss:
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        if self._scaler:
+            gradients = self._scaler.get_unscaled_gradients(gradients)
         return loss, y_pred, gradients
 
     def _penalize(self, step, variables, with_lagrangian):
@@ -291,6 +293,13 @@ def _add(gradient, other):
     if gradient is None or other is None:
         return other if gradient is None else gradient
     return tf.convert_to_tensor(gradient) + other
+
+
+def _in_parts(tensor, parts):
+    """Returns a batch `[rows, ...]` as `[parts, rows / parts, ...]`."""
+    sizes = tf.shape(tensor)
+    rest = [sizes[axis] if size is None else size for axis, size in enumerate(tensor.shape)][1:]
+    return tf.reshape(tensor, [parts, -1, *rest])
 
 
 def _map(function, *structures):

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import pathlib
+import re
 
 from flop_tools import finetune
 
@@ -10,6 +11,7 @@ from absl import flags
 
 from bert_tf.model.config import BertConfig
 from bert_tf.model.weight_paths import expected_shapes
+from bert_tf.tasks import squad_examples
 from bert_tf.training.options import FinetuneOptions
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -118,3 +120,20 @@ def test_original_values(finetune_flags):
         "initial_log_alpha": 5,
     }
     assert {name: values[name].value for name in original} == original
+
+
+def test_the_python_of_the_readme_splits_a_file(tmp_path, monkeypatch):
+    def article(name):
+        answer = {"text": "word", "answer_start": 2}
+        questions = [
+            {"id": f"{name}{i}", "question": "Which?", "answers": [answer]} for i in range(200)
+        ]
+        return {"title": name, "paragraphs": [{"context": "A word.", "qas": questions}]}
+
+    monkeypatch.chdir(tmp_path)
+    squad_examples.SquadExamples([article("a"), article("b")]).write("xquad.en.json")
+    (code,) = re.findall(r"```python\n(.*?)```", (CONFIGS / "README.md").read_text(), re.DOTALL)
+    exec(code, {})
+    train, dev = (squad_examples.read(f"squad/{name}-v1.1.json") for name in ("train", "dev"))
+    assert len(train) == len(dev) == 200
+    assert {train.articles[0]["title"], dev.articles[0]["title"]} == {"a", "b"}

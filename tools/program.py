@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -37,6 +38,8 @@ _HOW_TO_RUN = {
     "worker_hosts",
     "worker_timeout",
 }
+# Libraries whose messages are not shown.
+_MUTED = ("tensorflow", "tensorflow_datasets")
 # Names of the flags that the running program defined, in this process.
 _own_flags = set()
 
@@ -68,7 +71,9 @@ def run(main, define_flags):
     except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
-        sys.exit(f"{_name()}: error: {' '.join(str(error).split())}")
+        # TensorFlow puts the names of its own functions around the reason.
+        text = re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\]", "", str(error))
+        sys.exit(f"{_name()}: error: {' '.join(text.split())}")
 
 
 def exit_on_sigterm(name):
@@ -161,13 +166,18 @@ def _end_with_parent():
 
 
 def _quiet_logging():
-    """Shows the messages of this project as they are and leaves out TensorFlow's."""
+    """Shows the messages of this project as they are and leaves out those of `_MUTED`."""
     # absl does so in the first program of a process only.
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(None)
-    handler.addFilter(lambda record: f"{os.sep}tensorflow{os.sep}" not in record.pathname)
+    handler.addFilter(lambda record: _library(record.pathname) not in _MUTED)
     tf.get_logger().setLevel("ERROR")
+
+
+def _library(path):
+    """Returns the name of the installed package that a file is of; "" of a clone."""
+    return path.rpartition(f"-packages{os.sep}")[2].partition(os.sep)[0]
 
 
 def _parse(argv):

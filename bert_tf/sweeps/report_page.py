@@ -58,7 +58,7 @@ def _tables(report):
         ),
         (
             "All scored runs",
-            "Times are in seconds, of training and of evaluation.",
+            "Times are in seconds, of training and of evaluation, since the run's last start.",
             [
                 {**_result_row(result), "seed": str(result["seed"]), **_times(result)}
                 for result in report["results"]
@@ -109,12 +109,16 @@ def _latency_row(result, row):
     return {
         "task": result["task"],
         "run": result["run"],
-        "batch x length": f"{row['batch_size']}x{row['length']}",
+        "batch x length": _shape(row),
         "p50 ms": f"{row['p50_ms']:.2f}",
         "spread": f"{row['spread']:.1%}",
         "ratio": f"{row['ratio']:.3f}",
         "score": f"{result['score']:.4f}",
     }
+
+
+def _shape(row):
+    return f"{row['batch_size']}x{row['length']}"
 
 
 def _times(result):
@@ -157,13 +161,18 @@ def _pictures(report):
         results = [result for result in report["results"] if result["task"] == task]
         sizes = [result["parameters"] / 1e6 for result in results]
         title = f"{task}: score against size"
-        yield pages.picture(title, plots.score_against(sizes, "million parameters", results))
+        yield pages.picture(title, plots.score_against(sizes, results, "million parameters"))
         if timed := [result for result in results if result["latency"]]:
-            last = timed[0]["latency"][-1]
-            label = f"ms for a batch of {last['batch_size']} x {last['length']} tokens (p50)"
-            times = [result["latency"][-1]["p50_ms"] for result in timed]
+            shape = _shape(timed[0]["latency"][-1])
+            label = f"ms for a batch of {shape} tokens (p50)"
+            points = [
+                (row["p50_ms"], result)
+                for result in timed
+                for row in result["latency"]
+                if _shape(row) == shape
+            ]
             title = f"{task}: score against latency"
-            yield pages.picture(title, plots.score_against(times, label, timed))
+            yield pages.picture(title, plots.score_against(*zip(*points, strict=True), label))
     for row in report["ranks"]:
         title = f"{row['task']}: ranks kept at sparsity {row['asked']:g} ({row['run']})"
         yield pages.picture(title, plots.rank_heatmap(pd.DataFrame(row["ranks"]).to_numpy(float)))

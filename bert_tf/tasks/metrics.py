@@ -32,8 +32,7 @@ def score(task, logits, labels):
             f"Argument `logits` must have the shape {(len(labels), task.num_outputs)}, a row "
             f"for each label and at least one, received {logits.shape}."
         )
-    if not np.isfinite(logits).all():
-        raise ValueError("Argument `logits` must be finite, received NaN or infinity.")
+    check_finite(logits)
     if task.is_regression:
         return _regression(logits[:, 0], labels.astype(np.float64))
     return _classification(logits.argmax(axis=1), labels, len(task.labels))
@@ -50,6 +49,15 @@ def cross_entropy(logits, labels):
     """Returns the mean cross-entropy of logits `[..., C]` and classes `[...]`."""
     log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
     return float(-np.take_along_axis(log_probabilities, labels[..., np.newaxis], -1).mean())
+
+
+def check_finite(logits):
+    """Raises ValueError if a logit is not a finite number."""
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "Argument `logits` must be finite, received NaN or infinity, as of a model that has "
+            "diverged; train it anew, in float32 or with a lower learning rate."
+        )
 
 
 def _classification(predictions, labels, num_classes):

@@ -27,6 +27,7 @@ from absl import logging
 from official.nlp.data import squad_lib
 
 from bert_tf.data.batching import EncodedExamples
+from bert_tf.tasks import metrics
 
 #: What tf-models reads of a model's outputs for one window.
 _Result = collections.namedtuple("_Result", "unique_id start_logits end_logits")
@@ -162,8 +163,7 @@ def answers(encoded, logits, n_best_size, max_answer_length):
             f"Argument `logits` must have the shape ({len(encoded)}, 2, T) with T at least "
             f"{encoded.lengths.max()}, received {logits.shape}."
         )
-    if not np.isfinite(logits).all():
-        raise ValueError("Argument `logits` must be finite, received NaN or infinity.")
+    metrics.check_finite(logits)
     results = [
         _Result(feature.unique_id, *window[:, : len(feature.tokens)].tolist())
         for feature, window in zip(encoded.features, logits, strict=True)

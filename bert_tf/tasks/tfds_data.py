@@ -8,7 +8,6 @@ examples give the same batches, whichever way they come.
 import dataclasses
 import difflib
 import os
-import re
 
 import numpy as np
 import tensorflow as tf
@@ -255,11 +254,9 @@ def _rows(dataset, split, data_dir, names):
 
 
 def _damaged(dataset, path, error):
-    # TensorFlow puts the names of its own functions before the reason.
-    reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
     return ValueError(
         f"The data set {dataset!r} in {str(path)!r} is damaged, delete that folder and prepare it "
-        f"anew: {reason}"
+        f"anew: {error}"
     )
 
 

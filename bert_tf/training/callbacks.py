@@ -228,12 +228,21 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves and stops where the signal came."""
+        if self.received is not None:
+            self.checkpoints.save()
+            self.checkpoints.finish()
+            self.stop_if_received()
+
+    def give_back(self):
+        """Ends the taking of signals; later than training, so that its last checkpoint is whole."""
+        while self.previous:
+            signal.signal(*self.previous.popitem())
+
+    def stop_if_received(self):
+        """Stops where the signal came."""
         if self.received is None:
             return
-        self.on_train_end()
         self.line.on_train_end()
-        self.checkpoints.save()
-        self.checkpoints.finish()
         step = int(self.model.optimizer.iterations.numpy())
         logging.info(
             "Stopped by %s at step %d; the same command goes on from there.",
@@ -241,11 +250,6 @@ class StopOnSignal(keras.callbacks.Callback):
             step,
         )
         raise SystemExit(128 + self.received)
-
-    def on_train_end(self, logs=None):
-        """Gives the signals back."""
-        while self.previous:
-            signal.signal(*self.previous.popitem())
 
     def _receive(self, number, _):
         if self.received is not None and number == signal.SIGINT:

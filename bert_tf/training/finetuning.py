@@ -148,17 +148,7 @@ class _Run:
     def _train(self):
         model = self.model
         self.fixed = tf.Variable(False)
-        parts = {
-            "model": model,
-            "optimizer": model.optimizer,
-            "fixed": self.fixed,
-            "best": self.scores.best,
-        }
-        if self.prunes:
-            parts["lagrangian"] = model.lagrangian
-            parts["gate_optimizer"] = model.gate_optimizer
-            parts["multiplier_optimizer"] = model.multiplier_optimizer
-        self.checkpoints.track(model.optimizer.iterations, **parts)
+        self.checkpoints.track(model.optimizer.iterations, **self._parts())
         self.checkpoints.restore()
         if bool(self.fixed):
             model.fix_gates()
@@ -174,18 +164,36 @@ class _Run:
         line = callbacks.ProgressLine(
             self.total_steps, self.shown, self._factorized_share(), disable=not self.is_chief
         )
-        found = self._callbacks(line)
+        stopping = callbacks.StopOnSignal(self.checkpoints, line)
+        found = [*self._callbacks(line), stopping]
         try:
             if distribution.is_asynchronous(self.strategy):
                 self._fit_in_pieces(found)
             else:
                 steps = self.total_steps - first
                 model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=found)
+            self._check_end()
+            self.checkpoints.finish()
         finally:
             line.on_train_end()  # Before an error is shown.
-        self._check_end()
-        self.checkpoints.finish()
+            stopping.give_back()
+        stopping.stop_if_received()
         self.writer.close()
+
+    def _parts(self):
+        """Returns what a checkpoint holds, by name."""
+        model = self.model
+        parts = {
+            "model": model,
+            "optimizer": model.optimizer,
+            "fixed": self.fixed,
+            "best": self.scores.best,
+        }
+        if self.prunes:
+            parts["lagrangian"] = model.lagrangian
+            parts["gate_optimizer"] = model.gate_optimizer
+            parts["multiplier_optimizer"] = model.multiplier_optimizer
+        return parts
 
     def _check_end(self):
         # Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
@@ -246,7 +254,6 @@ class _Run:
             callbacks.Summaries(self.writer),
             callbacks.AtSteps(self._checkpoint, self.data.save_steps, self.total_steps),
             line,
-            callbacks.StopOnSignal(self.checkpoints, line),
         ]
 
     def _checkpoint(self, step, logs):

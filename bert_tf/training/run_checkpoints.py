@@ -1,6 +1,7 @@
 """The checkpoints of a run: everything it needs to go on as if it had never stopped."""
 
 import concurrent.futures
+import contextlib
 import glob
 import os
 import shutil
@@ -28,6 +29,7 @@ class RunCheckpoints:
         self._folder = os.path.join(folder, _FOLDER)
         self._keep = keep
         self._writes = writes
+        self._repair_list()
 
     @property
     def found(self):
@@ -101,8 +103,26 @@ class RunCheckpoints:
         if not written.endswith(f"-{int(self._step.numpy())}"):
             self.save()  # Raises what the thread met.
             self._checkpoint.sync()
-        for left in glob.glob(os.path.join(self._folder, "*_temp")):
+        for left in glob.glob(os.path.join(glob.escape(self._folder), "*_temp")):
             shutil.rmtree(left, ignore_errors=True)  # Of a process that was killed.
+
+    def _repair_list(self):
+        """Lists the checkpoints anew where TensorFlow's list of them is damaged."""
+        path = os.path.join(self._folder, "checkpoint")
+        with contextlib.suppress(ValueError):  # Where it names none.
+            if not os.path.isfile(path) or tf.train.get_checkpoint_state(self._folder):
+                return
+        indices = glob.glob(os.path.join(glob.escape(self._folder), "ckpt-*.index"))
+        indices.sort(key=os.path.getmtime)
+        found = [index.removesuffix(".index") for index in indices]
+        logging.warning("The file %s is damaged, %d checkpoints lie beside it.", path, len(found))
+        if found:
+            times = [os.path.getmtime(index) for index in indices]
+            tf.compat.v1.train.update_checkpoint_state(
+                self._folder, found[-1], found, all_model_checkpoint_timestamps=times
+            )
+        else:
+            os.remove(path)
 
     def _foreign(self, path):
         return ValueError(

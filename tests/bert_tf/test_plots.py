@@ -25,7 +25,7 @@ def test_results_of_one_kind_share_a_color():
             {"stage": "compact", "asked": each, "score": 0.5 + i / 10, "metric": "f1_score"}
             for i, each in enumerate(asked)
         ]
-        png = image(plots.score_against([1.0, 2.0], "parameters", results))
+        png = image(plots.score_against([1.0, 2.0], results, "parameters"))
         saturated = np.ptp(png[..., :3], axis=-1) > 0.5
         return len(np.unique(png[saturated][:, :3].round(1), axis=0))
 

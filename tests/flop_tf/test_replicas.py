@@ -91,3 +91,32 @@ def test_parts(whole, parts):
 
 def test_two_replicas_of_two_parts(whole, two_devices):
     assert_same(train(two_devices, parts=2), whole)
+
+
+def test_parts_of_batches_of_different_widths():
+    def train_texts(parts):
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input([None, SIZE])
+        hidden = keras.layers.Dense(SIZE, activation="tanh", name="first")(inputs)
+        outputs = keras.layers.Dense(4, name="head")(hidden)
+        model = flop_tf.factorize(keras.Model(inputs, outputs), gate="hard_concrete", skip=["head"])
+        model.compile(
+            flop_tf.BertAdam(1e-2),
+            "mse",
+            gate_optimizer=flop_tf.BertAdam(0.01, epsilon=1e-8),
+            gradient_accumulation_steps=parts,
+        )
+        history = model.fit(tf.data.Dataset.from_generator(texts, output_signature=spec), verbose=0)
+        return flop_tf.surgery.named_weights(model), history.history["loss"]
+
+    def texts():
+        rng = np.random.default_rng(0)
+        for width in (3, 7, 5):
+            x = rng.normal(size=[BATCH, width, SIZE]).astype(np.float32)
+            yield x, np.tanh(x[..., :4])
+
+    spec = tuple(tf.TensorSpec([None, None, size]) for size in (SIZE, 4))
+    (whole, loss), (ours, our_loss) = train_texts(1), train_texts(4)
+    assert our_loss == pytest.approx(loss, abs=1e-5)
+    for path, weight in whole.items():
+        np.testing.assert_allclose(ours[path], weight, atol=1e-5, err_msg=path)

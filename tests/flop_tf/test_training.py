@@ -310,3 +310,20 @@ def test_a_lagrangian_needs_its_company(missing):
     }
     with pytest.raises(ValueError, match="`lagrangian` needs `gate_optimizer`, `multiplier_opt"):
         model.compile("sgd", "mse", **arguments)
+
+
+@pytest.mark.parametrize("train_weights", [True, False])
+def test_a_loss_scale_that_is_too_large_comes_down(train_weights):
+    def scaling(rate):
+        return keras.mixed_precision.LossScaleOptimizer(
+            flop_tf.BertAdam(rate), initial_scale=2.0**126
+        )
+
+    model = gated_model()
+    model.compile(scaling(1e-3), "mse", gate_optimizer=scaling(0.1), train_weights=train_weights)
+    gates, steps = gates_of(model), Steps()
+    x, y = next(iter(data()))
+    loud = tf.data.Dataset.from_tensors((x, 1e3 * y)).repeat(30)
+    model.fit(loud, verbose=0, callbacks=[steps])
+    assert same(gates, steps.gates[0]) and not same(gates, steps.gates[-1])
+    assert not any(np.isnan(gate).any() for gate in steps.gates[-1])

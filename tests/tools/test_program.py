@@ -1,10 +1,11 @@
+import logging as stdlib_logging
 import sys
 
 from flop_tools import program
 
 import pytest
 import tensorflow as tf
-from absl import flags
+from absl import flags, logging
 
 
 def main(_):
@@ -12,7 +13,8 @@ def main(_):
     if opinion == "full":
         raise OSError(28, "No space left on device", "weights")
     if opinion == "full graph":
-        raise tf.errors.ResourceExhaustedError(None, None, "events.1; No space left on device")
+        text = "{{function_node __wrapped__Save_1}} events.1; No space left on device [Op:Save]"
+        raise tf.errors.ResourceExhaustedError(None, None, text)
     if opinion == "stop":
         raise KeyboardInterrupt
     if opinion == "bug":
@@ -74,3 +76,18 @@ def test_a_bug_keeps_its_traceback(call):
 def test_help(call, capsys):
     assert call("--helpfull") == 1
     assert "--opinion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/usr/lib/python3/site-packages/tensorflow/python/ops.py", False),
+        ("/usr/lib/python3/dist-packages/tensorflow_datasets/core/load.py", False),
+        ("/usr/lib/python3/site-packages/bert_tf/training/finetuning.py", True),
+        ("/home/me/tensorflow/flop/bert_tf/training/finetuning.py", True),
+    ],
+)
+def test_messages_of_libraries_are_left_out(call, path, shown):
+    assert call("--opinion=good") is None
+    record = stdlib_logging.LogRecord("absl", stdlib_logging.INFO, path, 1, "text", (), None)
+    assert bool(logging.get_absl_handler().filter(record)) is shown

@@ -8,6 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from bert_tf import plots
 from bert_tf.sweeps import report, report_page, run_results, sweep_state
 
 #: Dense kernels and all parameters of a model of one block.
@@ -101,7 +102,7 @@ class Folder:
             learning_rate="1e-05",
         )
 
-    def benchmark(self, name, models):
+    def benchmark(self, name, models, sizes=(1, 32)):
         rows = [{"model": m, "folder": str(self.path / m)} for m in models]
         timings = [
             {
@@ -112,7 +113,7 @@ class Folder:
                 "spread": 0.125,
                 "ratios": {models[0]: 1 / (number + 1)},
             }
-            for size in (1, 32)
+            for size in sizes
             for number, model in enumerate(models)
         ]
         data = {"environment": ENVIRONMENT, "models": rows, "timings": timings}
@@ -313,3 +314,24 @@ def test_flags():
     assert run_results.parse_flags(text) == {
         **{"a": "b=c", "do_eval": "true", "do_train": "false", "norm": "2", "empty": ""}
     }
+
+
+def test_latencies_of_other_shapes_are_in_no_picture(folder, tmp_path, monkeypatch):
+    models = ("a", "b", "c")
+    for seed, name in enumerate(models):
+        folder.model(name, "dense", 0.0, 0.5, init_checkpoint="/bert", seed=seed)
+    folder.benchmark("one", ["a", "b"])
+    folder.benchmark("two", ["c", "b"], sizes=(32, 8))
+    shown = {}
+    draw = plots.score_against
+    monkeypatch.setattr(
+        plots, "score_against", lambda *args: shown.update({args[2]: args[:2]}) or draw(*args)
+    )
+    report_page.write(report.gather(folder.path), tmp_path)
+    costs, results = shown["ms for a batch of 32x64 tokens (p50)"]
+    assert list(zip(costs, [result["run"] for result in results], strict=True)) == [
+        (320.0, "a"),
+        (160.0, "b"),
+        (160.0, "b"),
+        (320.0, "c"),
+    ]

@@ -1,4 +1,6 @@
 import io
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig, LayerConfig
 from bert_tf.training import callbacks
+from bert_tf.training.run_checkpoints import RunCheckpoints
 from flop_tf.backend import keras
 from flop_tf.projection import ProjectionSpec
 
@@ -98,3 +101,24 @@ def test_survivors(tmp_path):
     image = tf.io.decode_png(png).numpy()
     assert image.shape[:2] == (int(height), int(width)) and len(np.unique(image)) > 20
     assert io.BytesIO(png).read(4) == b"\x89PNG"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_last_step_waits_for_the_checkpoint(model, tmp_path, caplog, number):
+    caplog.set_level("INFO", logger="absl")
+    before = signal.getsignal(number)
+    checkpoints = RunCheckpoints(str(tmp_path), keep=2)
+    checkpoints.track(model.optimizer.iterations, optimizer=model.optimizer)
+    line = callbacks.ProgressLine(7, {}, disable=True)
+    stopping = callbacks.StopOnSignal(checkpoints, line)
+    steps(stopping, model, 3)
+    checkpoints.save()
+    os.kill(os.getpid(), number)
+    checkpoints.finish()
+    stopping.give_back()
+    assert signal.getsignal(number) is before
+    assert checkpoints.found
+    with pytest.raises(SystemExit) as end:
+        stopping.stop_if_received()
+    assert end.value.code == 128 + number
+    assert f"Stopped by {number.name} at step 7; the same command" in caplog.text

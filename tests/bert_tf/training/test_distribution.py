@@ -188,3 +188,9 @@ def test_workers_wait_for_each_other():
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_port_that_is_none(options, workers, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="must name workers as host:port, received 'a:65536'"):
+        distribution.make_strategy(options(**workers, worker_hosts="a:65536,b:1", task_index=0))
