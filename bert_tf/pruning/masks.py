@@ -142,16 +142,20 @@ def num_parameters(config, mask):
     return int(model_info.num_parameters(units.config_under(config, values)) - zeros)
 
 
-def with_gates(config, name, **arguments):
+def with_gates(config, name, blocks=None, **arguments):
     """Returns a config with a gate of a name over each weight that `prunable` returns.
 
     Args:
       config: a `BertConfig` whose projections are dense.
       name: of the gate, see `flop_tf.gates.GATES`.
+      blocks: indices of the blocks that get gates, beside the pooler and the embedding; None is
+        all.
       **arguments: of the gates.
     """
     paths = [
-        f"blocks.{index}.{projection}{_KERNEL}" for index, projection, *_ in config.projections()
+        f"blocks.{index}.{projection}{_KERNEL}"
+        for index, projection, *_ in config.projections()
+        if blocks is None or index in blocks
     ]
     return _gated(config, [*paths, *_OTHERS], gates.get(name, axis=None, **arguments))
 
