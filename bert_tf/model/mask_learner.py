@@ -57,9 +57,9 @@ class MaskLearner(BertMaskedLM):
       **kwargs: of `keras.Model`.
     """
 
-    def __init__(self, config, **kwargs):
-        self.objective, self.teacher = Objective(), ()
-        super().__init__(config, **kwargs)
+    objective = Objective()
+    #: The teacher in a tuple, where Keras does not look for layers, or nothing.
+    teacher = ()
 
     @tf.__internal__.tracking.no_automatic_dependency_tracking
     def learn(self, objective, teacher=None):
@@ -76,7 +76,6 @@ class MaskLearner(BertMaskedLM):
         if objective.distills:
             _check_teacher(objective, self.config, teacher)
         self.objective = objective
-        # In a tuple Keras does not look for layers here.
         self.teacher = (teacher,) if objective.distills else ()
 
     def call(self, inputs, training=None):
