@@ -297,7 +297,7 @@ class _Search:
         options, config = self.options, self.source.config
         path = os.path.join(options.output_dir, MASK_FILE)
         settings = dataclasses.asdict(options)
-        masks.save(path, config, found, options.method, **settings)
+        masks.save(path, config, found, options.method, options=settings)
         logging.info("The mask is in %s.", path)
         results = {
             "method": options.method,
