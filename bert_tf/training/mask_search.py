@@ -102,10 +102,8 @@ class _Search:
         self.options, self.source = options, source
         self.tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
         self.task = registry.get("mlm", train_file=options.train_file, dev_file=options.dev_file)
-        self._check_positions()
-        settings = options.finetune_options()
-        settings = dataclasses.replace(settings, length_buckets="")
-        self.data = RunData(settings, self.task, self.tokenizer)
+        self._check_sizes()
+        self.data = RunData(options.finetune_options(), self.task, self.tokenizer)
         self.teacher = self._read_teacher()
         self.has_head = set(head("mlm")) <= set(source.weights)
         if not self.has_head and options.mlm and not options.train_head:
@@ -214,7 +212,7 @@ class _Search:
         model.compile(
             optimizer,
             loss=self.task.loss(),
-            train_weights=options.mlm,
+            train_weights=options.mlm or options.method == "imp",
             gradient_accumulation_steps=options.gradient_accumulation_steps,
             seed=options.seed,
             **training,
@@ -386,7 +384,13 @@ class _Search:
                 )
         return model_dir.build(source, **_HEAD)
 
-    def _check_positions(self):
+    def _check_sizes(self):
+        num_blocks = len(self.source.config.layers)
+        if self.options.blocks and max(self.options.blocks) >= num_blocks:
+            raise ValueError(
+                f"Argument `layers_to_mask` must name blocks from 0 to {num_blocks - 1}, received "
+                f"{self.options.layers_to_mask!r}."
+            )
         most = self.source.config.max_position_embeddings
         if self.options.max_seq_length > most:
             raise ValueError(
@@ -445,7 +449,14 @@ def _fit(model, batches, folder, parts, steps, keep, every, look=None, before=()
             callback.on_train_end()
         writer.close()
     checkpoints.finish()
-    return int(model.optimizer.iterations.numpy())
+    step = int(model.optimizer.iterations.numpy())
+    if step < steps:
+        # Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
+        raise OSError(
+            f"Training ended at step {step} of {steps}: a file in {folder!r} could not be written "
+            "to; make room and start the same command again."
+        )
+    return step
 
 
 def _mean_distance(model, encoded, batch_size):

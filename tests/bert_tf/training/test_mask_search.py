@@ -257,6 +257,7 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
         ({"teacher": "x"}, "Argument `teacher` needs something to learn from it"),
         ({"sparsity": 1.0}, r"Argument `sparsity` must be in \[0, 1\), received 1.0"),
         ({"method": "imp", "sparsity": 0.25}, "must be one of .1, .2, ..., .9, as each round"),
+        ({"layers_to_mask": "0,1"}, "must name blocks from 0 to 0, received '0,1'"),
         ({"units": "layers"}, "Argument `units` expects names of heads, neurons, received layers"),
         ({"init": "best"}, "Argument `init` must be one of magnitude, .*, received 'best'"),
         ({"dev_file": "no.txt"}, "reads its split 'dev' from no.txt, but the folder"),
