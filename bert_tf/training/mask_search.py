@@ -249,6 +249,8 @@ class _Search:
 
     def _batches(self, first):
         self.data.total_steps = self.options.num_train_steps
+        if self.options.method == "mask":
+            self.last_masks = self.masks.masks()  # Those of the checkpoint from which it goes on.
         batches = self.data.train_batches(first)
         if self.options.mlm:
             return batches
@@ -278,8 +280,8 @@ class _Search:
         size = sum(map(np.size, now.values()))
         found = {"zero_rate": mask_training.zero_rate(now)}
         if self.options.method == "mask":
-            last = getattr(self, "last_masks", self.first_masks)
-            for name, then in (("mask_distance", self.first_masks), ("mask_change", last)):
+            before = {"mask_distance": self.first_masks, "mask_change": self.last_masks}
+            for name, then in before.items():
                 found[name] = sum(np.count_nonzero(now[p] != then[p]) for p in now) / size
             self.last_masks = now
         return found

@@ -1,11 +1,13 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 
 from bert_tf import model_dir
-from bert_tf.checkpoints import Source
+from bert_tf.checkpoints import Source, hugging_face, read_source, translation
 from bert_tf.model import heads
 from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
@@ -139,6 +141,23 @@ def test_configs_with_gates_over_everything(name):
     if name == "straight_through":
         model = heads.make(config)
         assert {p: v.shape for p, v in surgery.named_variables(model).items()} == shapes
+
+
+def test_the_head_of_a_pretrained_checkpoint_is_read_where_it_is_wanted(source, tmp_path):
+    table = translation.per_block(hugging_face.TABLE | hugging_face.MLM_TABLE, 1)
+    arrays = {
+        table[path].name: np.ascontiguousarray(table[path].transform(weight))
+        for path, weight in source.weights.items()
+    }
+    arrays["cls.predictions.decoder.weight"] = arrays["embeddings.word_embeddings.weight"]
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    config = {**dataclasses.replace(CONFIG, head="classifier").to_dict(), "model_type": "bert"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = read_source(tmp_path, pretraining_head=True)
+    assert found.config == CONFIG and set(found.weights) == set(source.weights)
+    for path, weight in source.weights.items():
+        np.testing.assert_array_equal(found.weights[path], weight)
+    assert not any(path.startswith("mlm.") for path in read_source(tmp_path).weights)
 
 
 def test_unknown_gates_are_refused():
