@@ -10,8 +10,7 @@ from flop_tools import program
 from absl import flags, logging
 
 from bert_tf.checkpoints import read_source
-from bert_tf.pruning import masks
-from bert_tf.training import mask_search
+from bert_tf.pruning import masks, one_shot_masks
 
 FLAGS = flags.FLAGS
 
@@ -24,7 +23,7 @@ def main(_):
             "replace it."
         )
     source = read_source(FLAGS.checkpoint, FLAGS.bert_config_file)
-    found = mask_search.one_shot(source, FLAGS.kind, FLAGS.sparsity, FLAGS.seed)
+    found = one_shot_masks.one_shot(source, FLAGS.kind, FLAGS.sparsity, FLAGS.seed)
     settings = {"checkpoint": os.path.abspath(FLAGS.checkpoint), "sparsity": FLAGS.sparsity}
     masks.save(FLAGS.output, source.config, found, FLAGS.kind, seed=FLAGS.seed, **settings)
     logging.info("The mask is in %s.", FLAGS.output)

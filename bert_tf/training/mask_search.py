@@ -25,7 +25,6 @@ from bert_tf.training.run_checkpoints import RunCheckpoints
 from bert_tf.training.run_data import RunData
 from flop_tf import BertAdam, files, iterative_magnitude, mask_training, surgery
 from flop_tf.backend import keras
-from flop_tf.magnitude import good_masks, random_masks
 
 #: Written last.
 RESULTS_FILE = "results.json"
@@ -65,34 +64,6 @@ def search(options):
         )
     run = _Search(options, source)
     return run.run()
-
-
-def one_shot(source, kind, sparsity, seed=0):
-    """Returns the mask of a baseline, each matrix with `round(n s)` zeros.
-
-    Args:
-      source: a `bert_tf.checkpoints.Source` of a dense BERT.
-      kind: "magnitude" keeps the largest weights, "random" any.
-      sparsity: s in [0, 1).
-      seed: of random masks.
-
-    Returns:
-      Boolean arrays by path, see `bert_tf.pruning.masks.prunable`.
-
-    Raises:
-      ValueError: if the kind is unknown or the sparsity out of range.
-    """
-    if kind not in ("magnitude", "random"):
-        raise ValueError(f"Argument `kind` must be magnitude or random, received {kind!r}.")
-    mask_training.check_sparsity(sparsity)
-    rng, found = np.random.default_rng(seed), {}
-    for path, weights in masks.prunable(source).items():
-        num_kept = weights.size - mask_training.num_pruned(weights.size, sparsity)
-        one = {path: weights}
-        found |= (
-            good_masks(one, num_kept) if kind == "magnitude" else random_masks(one, num_kept, rng)
-        )
-    return found
 
 
 class _Search:

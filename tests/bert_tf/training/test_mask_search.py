@@ -16,7 +16,7 @@ from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
 from bert_tf.model.mask_learner import MaskLearner, Objective
 from bert_tf.model.masked_lm import MASKED_POSITIONS
-from bert_tf.pruning import masks, stages
+from bert_tf.pruning import masks, one_shot_masks, stages
 from bert_tf.training import callbacks, finetuning, mask_options, mask_search, options
 from flop_tf import mask_file, mask_training, surgery
 from flop_tf.backend import keras
@@ -116,7 +116,7 @@ def test_every_matrix_has_exactly_the_sparsity(searched, bert):
     assert sorted(mask.size for mask in found.values()) == sorted(SIZES)
     for mask in found.values():
         assert mask.size - np.count_nonzero(mask) == mask_training.num_zeros(mask.size, 0.5)
-    start = mask_search.one_shot(read_source(bert), "magnitude", 0.5)
+    start = one_shot_masks.one_shot(read_source(bert), "magnitude", 0.5)
     assert any((found[path] != start[path]).any() for path in found)
     np.testing.assert_array_equal(found["pooler.kernel"], start["pooler.kernel"])
 
@@ -181,7 +181,7 @@ def test_iterative_magnitude(run, dense, folder):
     for mask in found.values():
         tenth = mask.size - np.count_nonzero(mask)
         assert tenth == pytest.approx(0.3 * mask.size, abs=1.5)
-    start = mask_search.one_shot(read_source(dense), "magnitude", 0.3)
+    start = one_shot_masks.one_shot(read_source(dense), "magnitude", 0.3)
     assert any((found[path] != start[path]).any() for path in found)
 
 
@@ -228,14 +228,14 @@ def test_a_mask_begins_fine_tuning_and_the_chain(searched, bert, folder):
 
 @pytest.mark.parametrize("kind", ["magnitude", "random"])
 def test_one_shot_masks(bert, kind):
-    found = mask_search.one_shot(read_source(bert), kind, 0.7, seed=1)
+    found = one_shot_masks.one_shot(read_source(bert), kind, 0.7, seed=1)
     for mask in found.values():
         assert mask.size - mask.sum() == mask_training.num_pruned(mask.size, 0.7)
-    other = mask_search.one_shot(read_source(bert), kind, 0.7, seed=2)
+    other = one_shot_masks.one_shot(read_source(bert), kind, 0.7, seed=2)
     same = all(np.array_equal(found[path], other[path]) for path in found)
     assert same == (kind == "magnitude")
     with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\), received 1"):
-        mask_search.one_shot(read_source(bert), kind, 1)
+        one_shot_masks.one_shot(read_source(bert), kind, 1)
 
 
 def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
@@ -297,7 +297,7 @@ def test_the_distance_to_a_teacher_counts_each_term(bert):
     head = {"head": "mlm", "num_labels": 1}
     student, teacher = (
         model_dir.build(one, kind=MaskLearner, **head)
-        for one in (masks.multiply(source, mask_search.one_shot(source, "random", 0.5)), source)
+        for one in (masks.multiply(source, one_shot_masks.one_shot(source, "random", 0.5)), source)
     )
     features = {
         "input_word_ids": tf.constant([[2, 5, 6, 3], [2, 7, 3, 0]]),
