@@ -62,8 +62,7 @@ def search(options):
             f"The checkpoint {options.init_checkpoint!r} must be dense, received one with factors, "
             "gates or units removed; take the model before pruning."
         )
-    run = _Search(options, source)
-    return run.run()
+    return _Search(options, source).run()
 
 
 class _Search:
@@ -118,10 +117,12 @@ class _Search:
         """Freezes the weights, starts the scores and returns the callback of their thresholds."""
         options, model = self.options, self.model
         model.encoder.trainable = False
-        for gate in model.gates:
+        groups = self._groups()
+        for gate, _ in (pair for group in groups for pair in group.values()):
             gate.trainable = True
+        # Nothing on text reads the pooler, so that its mask stays the first one.
         model.encoder.pooler.trainable = False
-        self.masks = mask_training.ScoredMasks(self._groups())
+        self.masks = mask_training.ScoredMasks(groups)
         self.masks.start(options.init, self._sparsity(0), np.random.default_rng(options.seed))
         self.first_masks = self.masks.masks()
         return mask_training.Rethresholding(self.masks, self._sparsity, options.update_every)
@@ -212,7 +213,7 @@ class _Search:
             options.num_train_steps,
             options.keep_checkpoints,
             options.save_steps,
-            lambda step, writer, shown: self._look(step, writer, shown),
+            self._look,
             [found],
             json.dumps(dataclasses.asdict(options), indent=2),
         )

@@ -139,8 +139,8 @@ def test_results(searched, dense):
     zeros = sum(mask_training.num_zeros(size, 0.5) for size in SIZES)
     assert results["zero_rate"] == pytest.approx(zeros / sum(SIZES))
     info = bert_tf.load_info(dense)
-    # The toy text is learned in part, above the 1 / 10 of its words.
-    assert info["scores"]["dev"]["eval_loss"] < np.log(len(WORDS))
+    # The head has learned something: chance is log(15), all words of the vocabulary alike.
+    assert info["scores"]["dev"]["eval_loss"] < np.log(len(VOCAB)) - 0.1
     under = stages.evaluate(dense, mask=os.path.join(path, mask_search.MASK_FILE))["dev"]
     assert under == pytest.approx(results["masked"], rel=1e-4)
     assert under["perplexity"] == pytest.approx(np.exp(under["eval_loss"]))
