@@ -6,6 +6,7 @@ TOOLS = (
     "analyze_tickets",
     "attention_patterns",
     "benchmark",
+    "compare_masks",
     "evaluate",
     "export",
     "factorize",
@@ -13,10 +14,12 @@ TOOLS = (
     "find_tickets",
     "finetune",
     "make_demo_task",
+    "make_mask",
     "remove_mask",
     "report",
     "share_tickets",
     "sweep",
+    "train_mask",
     "train_tickets",
 )
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
+from bert_tf.model.config import TIED_HEADS
 from bert_tf.pruning import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
@@ -55,15 +56,19 @@ class _Run:
         self.strategy = strategy
         self.is_chief = distribution.is_chief(options)
         self.folder = options.output_dir
-        source = read_source(
-            options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
-        )
-        tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
-        if options.mask:
-            source = masks.apply(source, masks.load(options.mask, source.config).masks)
         if options.glue_dir:
             options = dataclasses.replace(options, data_dir=options.glue_dir)
         self.task = _task(options)
+        tied = self.task.head["head"] in TIED_HEADS
+        source = read_source(
+            options.init_checkpoint,
+            options.bert_config_file or None,
+            options.vocab_file or None,
+            pretraining_head=tied,
+        )
+        tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        if options.mask:
+            source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
         if options.task_masks:
             found = task_masks.load(options.task_masks, self.task, source.config)
             source = task_masks.with_masks(source, found)
@@ -286,12 +291,19 @@ def _task(options):
         max_query_length=options.max_query_length,
         n_best_size=options.n_best_size,
         max_answer_length=options.max_answer_length,
+        train_file=options.train_file,
+        dev_file=options.dev_file,
         **columns,
     )
 
 
 def _config_changes(options, source, task):
     config = source.config
+    if options.teacher and task.head["head"] in TIED_HEADS:
+        raise ValueError(
+            f"Argument `teacher` needs a task with a logit for each class, received the task "
+            f"{task.name!r}; train_mask.py distils hidden states on text."
+        )
     task.check_masks(config, f"the checkpoint {options.init_checkpoint!r}")
     changes = dict(task.head)
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
