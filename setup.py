@@ -6,6 +6,8 @@ TOOLS = (
     "analyze_tickets",
     "attention_patterns",
     "benchmark",
+    "diff",
+    "diff_prune",
     "evaluate",
     "export",
     "factorize",

@@ -43,12 +43,12 @@ class FixedDiff(tf.Module):
                     f"Argument `positions` must be in [0, {size}) for {variable.name!r}, received "
                     f"{found[0]} to {found[-1]}."
                 )
-        self._keep(list(base), list(dense), sizes, positions)
-        number = sum(self._numbers)
+        number = sum(map(len, positions))
         if not number:
             raise ValueError(
                 "Argument `positions` must have at least one entry to train, received none."
             )
+        self._keep(list(base), list(dense), sizes, positions)
         start = np.zeros(number) if values is None else np.concatenate(values)
         self.weights = tf.Variable(start.astype(np.float32), name="weights")
 
