@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+_SAMPLED = 64
+
 
 def largest(differences, num_entries):
     """Returns where the entries of largest magnitude are.
@@ -31,12 +33,11 @@ def largest(differences, num_entries):
     ends = np.cumsum(sizes)
     for name, size, end in zip(names, sizes, ends, strict=True):
         np.abs(np.reshape(differences[name], -1), out=magnitudes[end - size : end])
-    found = np.flatnonzero(magnitudes)
-    values = magnitudes[found]
-    if np.isnan(values).any():
+    if np.isnan(magnitudes.max(initial=0)):
         raise ValueError("Argument `differences` must have numbers, received NaN among them.")
+    found = _candidates(magnitudes, num_entries)
     if num_entries < len(found):
-        found = found[_first_of_the_largest(values, num_entries)]
+        found = found[_first_of_the_largest(magnitudes[found], num_entries)]
     starts = dict(zip(names, ends - sizes, strict=True))
     parts = np.split(found, np.searchsorted(found, ends[:-1]))
     return {
@@ -56,6 +57,21 @@ def budget(target_density, num_parameters):
         )
     # A little more, so that .29 of 100 is 29 though .29 * 100 is less in floating point.
     return math.floor(target_density * num_parameters * (1 + 1e-12))
+
+
+def _candidates(magnitudes, number):
+    """Returns ascending positions with the `number` largest among them, of all that are not 0.
+
+    Of many entries every 64th tells which are surely too small, so that few are sorted.
+    """
+    sample = magnitudes[::_SAMPLED]
+    rank = 2 * number // _SAMPLED + _SAMPLED
+    if rank < len(sample):
+        bound = np.partition(sample, len(sample) - rank)[len(sample) - rank]
+        found = np.flatnonzero(magnitudes >= bound)
+        if bound > 0 and len(found) >= number:
+            return found
+    return np.flatnonzero(magnitudes)
 
 
 def _first_of_the_largest(values, number):

@@ -10,6 +10,7 @@ arXiv 2012.07463.
 """
 
 import contextlib
+import itertools
 import math
 
 import tensorflow as tf
@@ -155,17 +156,19 @@ class LearnedDiff(tf.Module):
 
     def theta(self, noise):
         """Returns theta for `(u [N], u_g [G] or None)`, a list of tensors as `base`."""
-        group_gate = self._spread(self._group_draw(noise)[0])
-        difference = _gated(
-            self.weights, self.alpha, noise[0], group_gate, low=self.low, high=self.high
-        )
-        return [v + d for v, d in zip(self.base, self._split(difference), strict=True)]
+        gated = _gated(self.weights, self.alpha, noise[0], low=self.low, high=self.high)
+        group_gates = tf.unstack(self._group_draw(noise)[0])
+        return [
+            variable + gate * part
+            for variable, gate, part in zip(self.base, group_gates, self._split(gated), strict=True)
+        ]
 
     def difference(self):
         """Returns theta - p0 of the gates without noise, a list of tensors as `base`."""
         gate = hard_concrete.inference_gate(self.alpha, self.low, self.high)
-        gate *= self._spread(self._inference_groups())
-        return self._split(gate * self.weights)
+        parts = self._split(gate * self.weights)
+        group_gates = tf.unstack(self._inference_groups())
+        return [one * part for one, part in zip(group_gates, parts, strict=True)]
 
     def split_weights(self):
         """Returns w, a list of tensors as `base`."""
@@ -185,26 +188,27 @@ class LearnedDiff(tf.Module):
           `(list as trained, list as gates, dict)`.
         """
         dense = len(gradients) - len(self.base)
-        flat = flat_gradients(gradients[dense:], self._sizes)
         group_gate, group_slope = self._group_draw(noise)
+        scaled = _scaled(gradients[dense:], tf.unstack(group_gate))
         active = self._groups_active()
         weight = self._penalties * (active if self.penalty == "product" else 1.0)
-        for_weights, for_alpha, for_gate, probability = _gradients(
+        for_weights, for_alpha = _gradients(
             self.weights,
             self.alpha,
             noise[0],
-            flat,
-            self._spread(group_gate),
+            flat_gradients(scaled, self._sizes),
             self._spread(weight),
             low=self.low,
             high=self.high,
         )
-        expected = self._sums(probability)
+        expected = self._expected_active()
         for_gates = [for_alpha]
         if self.group_alpha is not None:
             count = expected if self.penalty == "product" else 1.0
             pull = self._penalties * count * active * (1 - active)
-            for_gates.append(self._sums(for_gate) * group_slope + pull)
+            # Where z_g is 0 its slope is 0 too.
+            for_gate = tf.math.divide_no_nan(self._products(for_weights, self.weights), group_gate)
+            for_gates.append(for_gate * group_slope + pull)
         logs = {
             "sparsity_penalty": self._penalty(expected, active),
             "expected_density": tf.reduce_sum(expected * active) / sum(self._sizes),
@@ -253,14 +257,29 @@ class LearnedDiff(tf.Module):
             [tf.fill([size], one) for size, one in zip(self._sizes, values, strict=True)], 0
         )
 
-    def _sums(self, flat):
-        return tf.stack([tf.reduce_sum(part) for part in tf.split(flat, self._sizes)])
+    def _expected_active(self):
+        """Returns `sum_i P(z_i > 0) [G]`."""
+        probabilities = [
+            hard_concrete.probability_active(part, 1.0, self.low, self.high)
+            for part in self._parts(self.alpha)
+        ]
+        return tf.stack([tf.reduce_sum(one) for one in probabilities])
+
+    def _products(self, one, other):
+        """Returns the inner products of two flat vectors by group, `[G]`."""
+        pairs = zip(self._parts(one), self._parts(other), strict=True)
+        return tf.stack([tf.tensordot(part, with_part, 1) for part, with_part in pairs])
+
+    def _parts(self, flat):
+        """Returns the groups of a flat vector; slices that are aligned are not copied."""
+        flat = tf.convert_to_tensor(flat)
+        starts = itertools.accumulate(self._sizes[:-1], initial=0)
+        return [flat[start : start + size] for start, size in zip(starts, self._sizes, strict=True)]
 
     def _split(self, flat):
-        parts = tf.split(flat, self._sizes)
         return [
             tf.reshape(part, variable.shape)
-            for part, variable in zip(parts, self.base, strict=True)
+            for part, variable in zip(self._parts(flat), self.base, strict=True)
         ]
 
 
@@ -278,23 +297,30 @@ def flat_gradients(gradients, sizes):
     return tf.concat(parts, 0)
 
 
+def _scaled(gradients, factors):
+    """Returns gradients times a scalar each; None stays."""
+    return [
+        None if one is None else factor * tf.convert_to_tensor(one)
+        for one, factor in zip(gradients, factors, strict=True)
+    ]
+
+
 # Compiled: one pass over memory instead of one for each operation.
 @tf.function(jit_compile=True)
-def _gated(weights, alpha, noise, group_gate, low, high):
-    """Returns `z z_g w [N]`."""
+def _gated(weights, alpha, noise, low, high):
+    """Returns `z w [N]`."""
     gate, _ = draw(alpha, noise, low, high)
-    return gate * group_gate * weights
+    return gate * weights
 
 
 @tf.function(jit_compile=True)
-def _gradients(weights, alpha, noise, gradient, group_gate, penalty, low, high):
-    """Returns `(dw, dalpha, dtask/dz_g by element, P(z > 0))`, each `[N]`."""
+def _gradients(weights, alpha, noise, gradient, penalty, low, high):
+    """Returns `(dw, dalpha)`, each `[N]`, of `gradient = G z_g` and the weights of the penalty."""
     gate, slope = draw(alpha, noise, low, high)
     probability = hard_concrete.probability_active(alpha, 1.0, low, high)
-    for_weights = gradient * gate * group_gate
-    for_alpha = gradient * weights * group_gate * slope
+    for_alpha = gradient * weights * slope
     for_alpha += penalty * probability * (1 - probability)
-    return for_weights, for_alpha, gradient * weights * gate, probability
+    return gradient * gate, for_alpha
 
 
 def _penalties(sparsity_penalty, number):

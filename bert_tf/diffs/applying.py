@@ -88,6 +88,7 @@ def inspect(path):
         "entries": diff.num_entries,
         "parameters": diff.num_parameters,
         "density": diff.density,
+        "groups": len(diff.shapes),
         "stored_whole": sum(array.size for array in diff.dense.values()),
         **densities(diff),
     }

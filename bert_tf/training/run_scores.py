@@ -115,7 +115,6 @@ class RunScores:
             logits = evaluation.predict(best, encoded, self._options.predict_batch_size)
             self._task.write_predictions(split, examples, encoded, logits, folder)
 
-
     def _best_model(self, folder):
         return model_dir.load(folder)
 

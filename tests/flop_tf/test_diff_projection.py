@@ -24,6 +24,17 @@ def test_d5_exactly_the_largest(target, kept):
     assert [*split["a"], *(split["b"] + 4)] == kept
 
 
+def test_of_many_entries_the_same():
+    rng = np.random.default_rng(0)
+    many = np.float32(rng.integers(0, 500, 50_000))  # With ties; a sample tells the boundary.
+    order = np.argsort(-many, kind="stable")
+    for number in (0, 1, 250, 10_000, 49_000):
+        found = largest({"a": many[:30_000], "b": many[30_000:]}, number)
+        joined = np.concatenate([found["a"], found["b"] + 30_000])
+        expected = order[:number]
+        np.testing.assert_array_equal(joined, np.sort(expected[many[expected] > 0]))
+
+
 def test_d8_never_more_than_the_budget():
     rng = np.random.default_rng(0)
     values = {"a": np.float32(rng.integers(-3, 4, [20, 30])), "b": np.float32(rng.normal(size=77))}
