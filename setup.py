@@ -7,6 +7,8 @@ TOOLS = (
     "attention_patterns",
     "benchmark",
     "compare_masks",
+    "diff",
+    "diff_prune",
     "evaluate",
     "export",
     "factorize",

@@ -1,4 +1,4 @@
-"""Adam and Adamax as BERT uses them, without bias correction; one fused kernel a variable."""
+"""Adam and Adamax as BERT uses them: one fused kernel a variable, bias correction if asked for."""
 
 import tensorflow as tf
 
@@ -10,7 +10,8 @@ class BertAdam(keras.optimizers.Optimizer):
     """Adam without bias correction, with decoupled weight decay.
 
     `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
-    `x -= lr (m / (sqrt(v) + epsilon) + weight_decay x)`.
+    `x -= lr (c m / (sqrt(v) + epsilon) + weight_decay x)`, with c = 1, or at step t with
+    `bias_correction` `c = sqrt(1 - b2^t) / (1 - b1^t)`.
 
     Keras' Adam corrects the bias and runs some ten elementwise operations a
     variable; this one is TensorFlow's fused kernel, which leaves the correction
@@ -23,8 +24,7 @@ class BertAdam(keras.optimizers.Optimizer):
       beta_2: decay of v. Defaults to .999.
       epsilon: Defaults to 1e-6, as for BERT's weights; gates want 1e-8.
       name: of the optimizer.
-      bias_correction: whether `lr` is multiplied by `sqrt(1 - b2^t) / (1 - b1^t)` at step t, as
-        in Adam. Defaults to False.
+      bias_correction: whether early steps are as long as later ones. Defaults to False.
       **kwargs: of `keras.optimizers.Optimizer`: `weight_decay`, `global_clipnorm`, ...
 
     Reference:
@@ -175,7 +175,7 @@ class BertAdamax(BertAdam):
             var=variable.handle,
             m=self._m[index].handle,
             v=self._v[index].handle,
-            beta1_power=tf.zeros([], variable.dtype),
+            beta1_power=self._power(self.beta_1, variable.dtype),
             lr=tf.cast(self.learning_rate, variable.dtype),
             beta1=tf.constant(self.beta_1, variable.dtype),
             beta2=tf.constant(self.beta_2, variable.dtype),

@@ -24,12 +24,13 @@ from flop_tf.backend import keras
 _PIECE = 50
 
 
-def finetune(options, strategy=None):
+def finetune(options, strategy=None, run=None):
     """Trains a model, evaluates it at every checkpoint and keeps the best.
 
     Args:
       options: `FinetuneOptions`.
       strategy: a `tf.distribute.Strategy`; None makes the one that the options name.
+      run: function of both that makes the run; None is `Run`.
 
     Returns:
       Scores of the best model by split, a dict of dicts; None in a worker that writes no files.
@@ -44,13 +45,18 @@ def finetune(options, strategy=None):
     if options.mixed_precision != "none":
         keras.mixed_precision.set_global_policy(f"mixed_{options.mixed_precision}")
     try:
-        return _Run(options, strategy or distribution.make_strategy(options)).start()
+        return (run or Run)(options, strategy or distribution.make_strategy(options)).start()
     finally:
         keras.mixed_precision.set_global_policy(policy)
 
 
-class _Run:
-    """One run: its data, model, optimizers and files."""
+class Run:
+    """One run: its data, model, optimizers and files.
+
+    Args:
+      options: `FinetuneOptions`.
+      strategy: a `tf.distribute.Strategy`.
+    """
 
     def __init__(self, options, strategy):
         self.strategy = strategy
@@ -66,7 +72,7 @@ class _Run:
             options.vocab_file or None,
             pretraining_head=tied,
         )
-        tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        self.tokenizer = tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
         if options.mask:
             source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
         if options.task_masks:
@@ -85,6 +91,7 @@ class _Run:
             source = dataclasses.replace(
                 source, config=ordered.config, weights=surgery.named_weights(ordered)
             )
+        self.source = source
         with strategy.scope():
             self.model = model_dir.build(source, **changes)
             self._compile()
@@ -264,14 +271,19 @@ class _Run:
     def _checkpoint(self, step, logs):
         loss = float(logs["loss"])
         if self.data.splits:
-            searches = self.prunes and not bool(self.fixed)
-            searches |= self.gradual is not None and step < self.fix_step
-            target = self.options.target_sparsity
-            with self.sparsity.calibrated(target) if searches else contextlib.nullcontext():
+            with self._scored(step):
                 self.shown["score"] = self.scores.update(self.model, step, loss, self.writer)
         elif step == self.total_steps or self.model.stop_training:
             self.scores.save(self.model, step, loss, {})
         self.checkpoints.save()
+
+    def _scored(self, step):
+        """Returns a context in which the model is what is scored: as sparse as it is to be."""
+        searches = self.prunes and not bool(self.fixed)
+        searches |= self.gradual is not None and step < self.fix_step
+        if not searches:
+            return contextlib.nullcontext()
+        return self.sparsity.calibrated(self.options.target_sparsity)
 
 
 def _task(options):
