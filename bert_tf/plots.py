@@ -85,7 +85,7 @@ def latencies(timings):
     shapes = list(dict.fromkeys(f"{row['batch_size']}x{row['length']}" for row in timings))
     names = list(dict.fromkeys(row["model"] for row in timings))
     width = 0.8 / len(names)
-    figure = matplotlib.figure.Figure(figsize=(3 + 1.1 * len(shapes), 3.6), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(5 + 1.1 * len(shapes), 3.6), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(names):
         rows = [row for row in timings if row["model"] == name]
@@ -98,7 +98,7 @@ def latencies(timings):
     axes.set_yscale("log")
     axes.set_ylabel("milliseconds, p50 and p90")
     axes.grid(alpha=0.3, axis="y")
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")  # Beside the bars, not over them.
     return png(figure)
 
 
