@@ -6,6 +6,9 @@ TOOLS = (
     "analyze_tickets",
     "attention_patterns",
     "benchmark",
+    "compare_masks",
+    "diff",
+    "diff_prune",
     "evaluate",
     "export",
     "factorize",
@@ -13,10 +16,12 @@ TOOLS = (
     "find_tickets",
     "finetune",
     "make_demo_task",
+    "make_mask",
     "remove_mask",
     "report",
     "share_tickets",
     "sweep",
+    "train_mask",
     "train_tickets",
 )
 

@@ -78,16 +78,17 @@ def load(folder, config_file=None):
     return build(read_source(folder, config_file))
 
 
-def build(source, **changes):
+def build(source, kind=None, **changes):
     """Returns a BERT of `bert_tf.model.heads` with the weights of a `Source`.
 
     Args:
       source: a `bert_tf.checkpoints.Source`.
+      kind: class of the model, where it is not the one of its head.
       **changes: other values of `BertConfig`. A task head of another kind or size, and
         a head, a pooler or gates that the source lacks, start anew.
     """
     config = dataclasses.replace(source.config, **changes)
-    model = heads.make(config)
+    model = heads.make(config) if kind is None else kind(config)
     shapes = expected_shapes(config)
     kept = {
         path: array

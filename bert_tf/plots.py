@@ -30,6 +30,28 @@ def rank_heatmap(grid):
     return png(figure)
 
 
+def share_heatmap(grid, rows, columns, label):
+    """Returns a picture of shares in [0, 1].
+
+    Args:
+      grid: `[rows, columns]`, floats.
+      rows: names of the rows.
+      columns: names of the columns.
+      label: of the shares.
+    """
+    size = (3 + 0.7 * len(columns), 1.2 + 0.4 * len(rows))
+    figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0, vmax=1)
+    figure.colorbar(image, label=label)
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    for (row, column), share in np.ndenumerate(grid):
+        color = "black" if share > 0.6 else "white"
+        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=color)
+    return png(figure)
+
+
 def score_against(cost, results, label):
     """Returns a picture with a point for each result, by stage and asked sparsity.
 
@@ -63,7 +85,7 @@ def latencies(timings):
     shapes = list(dict.fromkeys(f"{row['batch_size']}x{row['length']}" for row in timings))
     names = list(dict.fromkeys(row["model"] for row in timings))
     width = 0.8 / len(names)
-    figure = matplotlib.figure.Figure(figsize=(3 + 1.1 * len(shapes), 3.6), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(5 + 1.1 * len(shapes), 3.6), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(names):
         rows = [row for row in timings if row["model"] == name]
@@ -76,7 +98,7 @@ def latencies(timings):
     axes.set_yscale("log")
     axes.set_ylabel("milliseconds, p50 and p90")
     axes.grid(alpha=0.3, axis="y")
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")  # Beside the bars, not over them.
     return png(figure)
 
 

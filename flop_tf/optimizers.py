@@ -1,4 +1,4 @@
-"""Adam and Adamax as BERT uses them: without bias correction, one fused kernel a variable."""
+"""Adam and Adamax as BERT uses them: one fused kernel a variable, bias correction if asked for."""
 
 import tensorflow as tf
 
@@ -10,7 +10,8 @@ class BertAdam(keras.optimizers.Optimizer):
     """Adam without bias correction, with decoupled weight decay.
 
     `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
-    `x -= lr (m / (sqrt(v) + epsilon) + weight_decay x)`.
+    `x -= lr (c m / (sqrt(v) + epsilon) + weight_decay x)`, with c = 1, or at step t with
+    `bias_correction` `c = sqrt(1 - b2^t) / (1 - b1^t)`.
 
     Keras' Adam corrects the bias and runs some ten elementwise operations a
     variable; this one is TensorFlow's fused kernel, which leaves the correction
@@ -23,6 +24,7 @@ class BertAdam(keras.optimizers.Optimizer):
       beta_2: decay of v. Defaults to .999.
       epsilon: Defaults to 1e-6, as for BERT's weights; gates want 1e-8.
       name: of the optimizer.
+      bias_correction: whether early steps are as long as later ones. Defaults to False.
       **kwargs: of `keras.optimizers.Optimizer`: `weight_decay`, `global_clipnorm`, ...
 
     Reference:
@@ -36,6 +38,7 @@ class BertAdam(keras.optimizers.Optimizer):
         beta_2=0.999,
         epsilon=1e-6,
         name="BertAdam",
+        bias_correction=False,
         **kwargs,
     ):
         kwargs = {"jit_compile": False, "weight_decay": None, **kwargs}
@@ -44,6 +47,7 @@ class BertAdam(keras.optimizers.Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+        self.bias_correction = bias_correction
         self._still = set()
 
     def build(self, var_list):
@@ -94,14 +98,20 @@ class BertAdam(keras.optimizers.Optimizer):
             var=variable.handle,
             m=self._m[index].handle,
             v=self._v[index].handle,
-            beta1_power=tf.zeros([], variable.dtype),
-            beta2_power=tf.zeros([], variable.dtype),
+            beta1_power=self._power(self.beta_1, variable.dtype),
+            beta2_power=self._power(self.beta_2, variable.dtype),
             lr=tf.cast(self.learning_rate, variable.dtype),
             beta1=tf.constant(self.beta_1, variable.dtype),
             beta2=tf.constant(self.beta_2, variable.dtype),
             epsilon=tf.constant(self.epsilon, variable.dtype),
             grad=tf.convert_to_tensor(gradient),
         )
+
+    def _power(self, beta, dtype):
+        """Returns `beta^t` of the step, or the 0 that leaves the correction out."""
+        if not self.bias_correction:
+            return tf.zeros([], dtype)
+        return tf.constant(beta, dtype) ** tf.cast(self.iterations + 1, dtype)
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -111,6 +121,7 @@ class BertAdam(keras.optimizers.Optimizer):
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
+            "bias_correction": self.bias_correction,
         }
 
 
@@ -149,6 +160,12 @@ class BertAdamax(BertAdam):
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name, **kwargs)
 
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        del config["bias_correction"]
+        return config
+
     def _apply(self, gradient, variable):
         """Updates one variable and its moments by the formula."""
         index = self._index_dict[self._var_key(variable)]
@@ -158,7 +175,7 @@ class BertAdamax(BertAdam):
             var=variable.handle,
             m=self._m[index].handle,
             v=self._v[index].handle,
-            beta1_power=tf.zeros([], variable.dtype),
+            beta1_power=self._power(self.beta_1, variable.dtype),
             lr=tf.cast(self.learning_rate, variable.dtype),
             beta1=tf.constant(self.beta_1, variable.dtype),
             beta2=tf.constant(self.beta_2, variable.dtype),

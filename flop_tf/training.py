@@ -34,6 +34,7 @@ class GatedModel(keras.Model):
         multiplier_optimizer=None,
         lagrangian=None,
         sparsity=None,
+        diff=None,
         train_weights=True,
         regularization_scale=0.0,
         gradient_accumulation_steps=1,
@@ -49,6 +50,8 @@ class GatedModel(keras.Model):
           multiplier_optimizer: of the Lagrangian's multipliers, which ascend.
           lagrangian: a `Lagrangian`, or None for no penalty.
           sparsity: a `KernelSparsity` of this model; needed with a Lagrangian.
+          diff: a `LearnedDiff` or `FixedDiff` over this model's weights, which stay as they are;
+            it alone is trained, its gates by `gate_optimizer`.
           train_weights: False trains the gates alone.
           regularization_scale: factor of `sum(w^2) / 2` over kernels and factors.
           gradient_accumulation_steps: parts of a batch that follow each other and make
@@ -65,7 +68,7 @@ class GatedModel(keras.Model):
                 "Argument `lagrangian` needs `gate_optimizer`, `multiplier_optimizer` and "
                 "`sparsity`, received None for at least one of them."
             )
-        self._set_pruning(gate_optimizer, multiplier_optimizer, lagrangian, sparsity)
+        self._set_pruning(gate_optimizer, multiplier_optimizer, lagrangian, sparsity, diff)
         self.train_weights = train_weights
         self.regularization_scale = regularization_scale
         self.gradient_accumulation_steps = gradient_accumulation_steps
@@ -75,11 +78,12 @@ class GatedModel(keras.Model):
 
     # Untracked: multipliers and slots belong to the training, not to the model's weights.
     @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def _set_pruning(self, gate_optimizer, multiplier_optimizer, lagrangian, sparsity):
+    def _set_pruning(self, gate_optimizer, multiplier_optimizer, lagrangian, sparsity, diff):
         self.gate_optimizer = gate_optimizer
         self.multiplier_optimizer = multiplier_optimizer
         self.lagrangian = lagrangian
         self.sparsity = sparsity
+        self.diff = diff
 
     @property
     def _scaler(self):
@@ -120,6 +124,8 @@ class GatedModel(keras.Model):
     def train_step(self, data):
         """Makes one update of weights, gates and multipliers; returns what there is to log."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self.diff is not None:
+            return self._train_diff(x, y, sample_weight)
         step = self.optimizer.iterations
         weights = self.weight_variables() if self.train_weights else []
         gate_variables = self.gate_variables() if self.gate_optimizer is not None else []
@@ -139,6 +145,21 @@ class GatedModel(keras.Model):
             logs["stored_sparsity"] = self.sparsity.stored_sparsity()
         metrics = self.compute_metrics(x, y, y_pred, sample_weight)
         return {**metrics, **logs, "loss": loss + penalty}
+
+    def _train_diff(self, x, y, sample_weight):
+        """Makes one update of a difference to weights that stay as they are."""
+        diff, step = self.diff, self.optimizer.iterations
+        with diff.applied(self.seed, step) as noise:
+            variables = [*diff.dense, *diff.base]
+            loss, y_pred, gradients = self._accumulate(step, x, y, sample_weight, variables)
+        for_weights, for_gates, logs = diff.gradients(noise, gradients)
+        logs["model_lr"] = tf.identity(self.optimizer.learning_rate)
+        self.optimizer.apply_gradients(zip(for_weights, diff.trained, strict=True))
+        if for_gates:
+            logs["alpha_lr"] = tf.identity(self.gate_optimizer.learning_rate)
+            self.gate_optimizer.apply_gradients(zip(for_gates, diff.gates, strict=True))
+        metrics = self.compute_metrics(x, y, y_pred, sample_weight)
+        return {**metrics, **logs, "loss": loss + logs.get("sparsity_penalty", 0.0)}
 
     def _accumulate(self, step, x, y, sample_weight, variables):
         """Returns the task's loss on this replica, the predictions and the gradients."""

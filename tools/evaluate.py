@@ -30,6 +30,8 @@ def main(_):
             output_dir=folder,
             batch_size=FLAGS.eval_batch_size,
             max_seq_length=FLAGS.max_seq_length,
+            dev_file=FLAGS.dev_file,
+            mask=FLAGS.mask,
         )
     print(json.dumps(scores, indent=2))
 
@@ -44,6 +46,8 @@ def define_flags():
     flags.DEFINE_string("output_dir", "", "Folder for predictions and scores.json; none.")
     flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")
     flags.DEFINE_integer("max_seq_length", None, "Longest input in WordPieces; as in training.")
+    flags.DEFINE_string("dev_file", "", "Task mlm: text of data_dir to evaluate on.")
+    flags.DEFINE_string("mask", "", "Mask file, under which the model is scored.")
     program.define_output_flags()
 
 

@@ -1,6 +1,9 @@
 """Exports a model for serving: OUTPUT/VERSION, as TensorFlow Serving loads it.
 
-Usage: flop-export --model_dir=runs/compact --output_dir=served/sst2 --format=saved_model,onnx
+Usage:
+  flop-export --model_dir=runs/compact --output_dir=served/sst2 --format=saved_model,onnx
+  flop-export --model_dir=BERT --diffs=runs/rte/finetune-0.005,runs/stsb/finetune-0.005 \
+    --output_dir=served/tasks
 """
 
 import re
@@ -11,7 +14,7 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf.serving import exporting, formats
+from bert_tf.serving import exporting, formats, task_exporting
 
 FLAGS = flags.FLAGS
 
@@ -20,6 +23,9 @@ def main(_):
     """Exports the model that FLAGS name."""
     # Told to end, it takes away what it has half written.
     program.exit_on_sigterm("export")
+    if FLAGS.diffs:
+        _export_tasks()
+        return
     exporting.export(
         FLAGS.model_dir,
         FLAGS.output_dir,
@@ -38,10 +44,26 @@ def main(_):
     )
 
 
+def _export_tasks():
+    """Exports a base with differences; flags that are for one task must be as they are."""
+    for name in ("format", "data_dir", "task_name", "tfds", "max_seq_length", "optimize_for"):
+        if FLAGS[name].value != FLAGS[name].default:
+            raise ValueError(f"Flag `--{name}` is not for --diffs; leave it out.")
+    task_exporting.export(
+        FLAGS.model_dir,
+        FLAGS.diffs,
+        FLAGS.output_dir,
+        version=FLAGS.version,
+        overwrite=FLAGS.overwrite,
+        command=shlex.join(sys.argv),
+    )
+
+
 def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("model_dir", None, "Model directory, without gates.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder of the versions.", required=True)
+    flags.DEFINE_list("diffs", [], "Differences to that model, one a task: files or folders.")
     flags.DEFINE_integer("version", 1, "Number of the version, from 1 on.")
     names = ", ".join(formats.FORMATS)
     flags.DEFINE_list("format", ["saved_model"], f"One or more of: {names}.")

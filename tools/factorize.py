@@ -47,6 +47,7 @@ def define_flags():
         "max_seq_length", None, "Longest input in WordPieces; that of the training, or 128."
     )
     flags.DEFINE_integer("seed", 0, "Of the choice of examples and of a new task head.")
+    flags.DEFINE_string("mask", "", "Mask file: factorizes the model under this mask.")
     program.define_output_flags()
 
 
@@ -78,6 +79,7 @@ def _factorize(folder):
         holdout_seed=FLAGS.holdout_seed,
         max_seq_length=FLAGS.max_seq_length,
         seed=FLAGS.seed,
+        mask=FLAGS.mask,
     )
 
 

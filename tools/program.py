@@ -116,13 +116,14 @@ def define_made_from():
 
 
 @contextlib.contextmanager
-def output_folder(folder, done_file=None, owner=True):
+def output_folder(folder, done_file=None, owner=True, without=()):
     """Opens the output folder of this command, by the rule of `bert_tf.training.run_folder`.
 
     Args:
       folder: the folder that was asked for.
       done_file: what a run writes there last; None for a program that always runs again.
       owner: False for a worker beside the one that writes.
+      without: names of flags that say nothing of this folder.
 
     Yields:
       The folder to write to, or None if the same command is already done there.
@@ -134,17 +135,17 @@ def output_folder(folder, done_file=None, owner=True):
         raise ValueError("An output folder is needed, received none; name one by its flag.")
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
-    with run_folder.opened(folder, _command(), done_file, FLAGS.overwrite, owner) as to_do:
+    with run_folder.opened(folder, _command(without), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
 
 
-def _command():
+def _command(without=()):
     """Returns every flag of this program that has a value, one a line, as a flag file."""
     lines = [
         FLAGS[name].serialize()
-        for name in sorted(_own_flags - _HOW_TO_RUN)
+        for name in sorted(_own_flags - _HOW_TO_RUN - set(without))
         if FLAGS[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"

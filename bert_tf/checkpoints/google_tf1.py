@@ -44,11 +44,22 @@ TABLE = {
 }
 
 
-def read(variables, config_file):
+#: The head of masked language modelling, whose decoder is the word embedding.
+MLM_TABLE = {
+    "mlm.dense.kernel": From("cls/predictions/transform/dense/kernel"),
+    "mlm.dense.bias": From("cls/predictions/transform/dense/bias"),
+    "mlm.layer_norm.gamma": From("cls/predictions/transform/LayerNorm/gamma"),
+    "mlm.layer_norm.beta": From("cls/predictions/transform/LayerNorm/beta"),
+    "mlm.output_bias": From("cls/predictions/output_bias"),
+}
+
+
+def read(variables, config_file, table=TABLE):
     """Returns `(config, weights)` of a checkpoint.
 
     Args:
       variables: `Variables` of the checkpoint.
       config_file: Google's `bert_config.json`.
+      table: `TABLE`, or with `MLM_TABLE` added to it where the head of pretraining is wanted.
     """
-    return translate(variables, TABLE, BertConfig.from_json_file(config_file), IGNORED)
+    return translate(variables, table, BertConfig.from_json_file(config_file), IGNORED)

@@ -51,12 +51,23 @@ TABLE = {
 }
 
 
-def read(variables, config_file):
+#: The head of masked language modelling, whose decoder is the word embedding.
+MLM_TABLE = {
+    "mlm.dense.kernel": From("cls.predictions.transform.dense.weight", np.transpose),
+    "mlm.dense.bias": From("cls.predictions.transform.dense.bias"),
+    "mlm.layer_norm.gamma": From("cls.predictions.transform.LayerNorm.weight"),
+    "mlm.layer_norm.beta": From("cls.predictions.transform.LayerNorm.bias"),
+    "mlm.output_bias": From("cls.predictions.bias"),
+}
+
+
+def read(variables, config_file, table=TABLE):
     """Returns `(config, weights)` of a folder.
 
     Args:
       variables: `Variables` of its safetensors.
       config_file: its `config.json`.
+      table: `TABLE`, or with `MLM_TABLE` added to it where the head of pretraining is wanted.
 
     Raises:
       ValueError: if the model is no BERT or does not fit its config.
@@ -70,10 +81,9 @@ def read(variables, config_file):
             "only BERT itself can be imported."
         )
     renamed = variables.renamed({_plain_name(name): name for name in variables.shapes})
-    table = TABLE
     # transformers gives its model for question answering no pooler, and older releases do.
     if "qa_outputs.weight" in renamed.shapes and "pooler.dense.weight" not in renamed.shapes:
-        table = {path: row for path, row in TABLE.items() if path not in POOLER}
+        table = {path: row for path, row in table.items() if path not in POOLER}
     return translate(renamed, table, config, IGNORED)
 
 

@@ -39,7 +39,7 @@ class Source:
     format: str
 
 
-def read_source(path, config_file=None, vocab_file=None):
+def read_source(path, config_file=None, vocab_file=None, pretraining_head=False):
     """Reads a BERT of Google, Hugging Face, tf-models or our own.
 
     Args:
@@ -47,6 +47,8 @@ def read_source(path, config_file=None, vocab_file=None):
       config_file: the BERT config; None takes `bert_config.json` or `config.json`
         beside the weights.
       vocab_file: the vocabulary; None takes `vocab.txt` beside the weights, if it is there.
+      pretraining_head: whether the head of masked language modelling is read too, if a checkpoint
+        of Google or Hugging Face has one. Defaults to False.
 
     Returns:
       A `Source`.
@@ -61,7 +63,10 @@ def read_source(path, config_file=None, vocab_file=None):
             f"{variables.origin} needs a BERT config: expected {reader.CONFIG_FILE!r} in "
             f"{folder!r}, found none; name the file by `config_file`."
         )
-    config, weights = reader.read(variables, config_file)
+    tables = ()
+    if pretraining_head and reader in (google_tf1, hugging_face):
+        tables = (reader.TABLE | reader.MLM_TABLE,)
+    config, weights = reader.read(variables, config_file, *tables)
     vocab_file = vocab_file or _beside(folder, "vocab.txt")
     if vocab_file is not None:
         _check_vocab(vocab_file, config)

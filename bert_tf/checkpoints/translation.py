@@ -61,7 +61,7 @@ def translate(variables, table, config, ignored=r"(?!)"):
     _check_names(variables, {row.name for row in table.values()}, re.compile(ignored))
     weights = {path: _to_ours(variables, row) for path, row in table.items()}
     if name:
-        outputs = HEADS[name] or weights[head(name)[1]].size
+        outputs = HEADS[name] or weights[head(name)[-1]].size
         config = dataclasses.replace(config, head=name, num_labels=outputs)
     _check_weights(variables.origin, table, weights, config)
     return config, weights

@@ -24,6 +24,7 @@ class EncodedExamples:
       pad_id: the token of padding.
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
         has it as the feature `bert_tf.model.encoder.TASK`. None: there is one task.
+      extra: dict of arrays `[N, ...]`, further features of each example by name.
     """
 
     ids: tf.RaggedTensor
@@ -32,6 +33,7 @@ class EncodedExamples:
     max_seq_length: int
     pad_id: int = 0
     groups: np.ndarray | None = None
+    extra: dict = dataclasses.field(default_factory=dict)
 
     def __len__(self):
         return len(self.lengths)
@@ -55,6 +57,7 @@ class EncodedExamples:
             segments=tf.gather(self.segments, indices),
             labels=None if self.labels is None else self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
+            extra={name: values[indices] for name, values in self.extra.items()},
         )
 
 
@@ -227,6 +230,7 @@ def _dataset(encoded, indices, widths, groups, keeps_rows=False, *weights):
     Rows of index -1 are left out, or with `keeps_rows` hold any example.
     """
     labels = None if encoded.labels is None else tf.constant(encoded.labels)
+    extra = {name: tf.constant(values) for name, values in encoded.extra.items()}
     static_rows = indices.shape[1] if keeps_rows else None
     static_width = int(widths[0]) if len(set(widths.tolist())) == 1 else None
 
@@ -245,6 +249,7 @@ def _dataset(encoded, indices, widths, groups, keeps_rows=False, *weights):
             "input_mask": tf.ensure_shape(mask, [static_rows, static_width]),
             "input_type_ids": padded(tf.gather(encoded.segments, taken), 0),
             **{name: tf.fill(tf.shape(index), group) for name, group in groups.items()},
+            **{name: tf.gather(values, taken) for name, values in extra.items()},
         }
         given = tf.zeros([0], tf.int32) if labels is None else tf.gather(labels, taken)
         return features, given, *weights, index

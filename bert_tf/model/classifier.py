@@ -29,13 +29,16 @@ class BertModel(GatedModel):
         super().__init__(**kwargs)
         self.config = config
         self.encoder = BertEncoder(config, name="encoder")
-        head = keras.layers.Dense(
-            config.num_labels,
-            kernel_initializer=initializer(config),
+        setattr(self, config.head, self.make_head())
+
+    def make_head(self):
+        """Returns the layer of the task head, which takes hidden states to logits."""
+        return keras.layers.Dense(
+            self.config.num_labels,
+            kernel_initializer=initializer(self.config),
             dtype="float32",
-            name=config.head,
+            name=self.config.head,
         )
-        setattr(self, config.head, head)
 
     def make_weights(self):
         """Creates the weights, so that they can be assigned by path; ends every constructor."""
@@ -86,7 +89,10 @@ class BertModel(GatedModel):
     def predict_step(self, data):
         """Returns logits, and beside them the positions of the examples if they are given."""
         features, *_ = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self.joinable(self(features, training=False))
+        return self.beside_index(self.joinable(self(features, training=False)), features)
+
+    def beside_index(self, logits, features):
+        """Returns what a batch predicts, beside it the positions of its examples if given."""
         if EXAMPLE_INDEX not in features:
             return logits
         return {"logits": logits, EXAMPLE_INDEX: features[EXAMPLE_INDEX]}

@@ -19,8 +19,15 @@ ATTENTION_INPUTS = PROJECTIONS[:3]
 #: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
 UNITS = ("heads", "neurons", "ffn")
 
-#: The task heads and the number of outputs of each, None where `num_labels` says it.
-HEADS = {"classifier": None, "span": 2}
+#: What outside of the blocks can have a gate on each of its weights.
+GATED = ("word_embeddings", "pooler")
+
+#: The task heads and the number of outputs of each, None where `num_labels` says it. That of
+#: masked language modelling predicts one word at each place that it is asked for.
+HEADS = {"classifier": None, "span": 2, "mlm": 1}
+
+#: Heads that read the word embedding too, without the gate on it.
+TIED_HEADS = ("mlm",)
 
 #: Activation names of Google, Hugging Face and tf-models, and ours for each.
 ACTIVATIONS = {
@@ -134,8 +141,11 @@ class BertConfig:
       initializer_range: standard deviation of new weights.
       layer_norm_eps: epsilon of every LayerNorm.
       num_labels: outputs of the task head; 1 of a classifier is a regression.
-      head: "classifier" of the pooled output, or "span": start and end over the tokens.
+      head: "classifier" of the pooled output, "span": start and end over the tokens, or "mlm":
+        the words at masked places.
       layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
+      gates: a serialized gate for some of `GATED`, over each weight of the word embedding or of
+        the pooler's kernel.
       fused_layer_norm: whether inference computes LayerNorm in one operation, see
         `bert_tf.model.layer_norm`; exported models for few tokens do not.
 
@@ -158,6 +168,7 @@ class BertConfig:
     num_labels: int = 2
     head: str = "classifier"
     layers: tuple = ()
+    gates: dict = dataclasses.field(default_factory=dict)
     fused_layer_norm: bool = True
 
     def __post_init__(self):
@@ -192,6 +203,8 @@ class BertConfig:
                 f"Argument `hidden_act` must be one of {sorted(ACTIVATIONS)}, "
                 f"received {self.hidden_act!r}."
             )
+        if unknown := sorted(set(self.gates) - set(GATED)):
+            raise ValueError(f"Argument `gates` expects names of {GATED}, received {unknown}.")
         object.__setattr__(self, "hidden_act", ACTIVATIONS[self.hidden_act])
         if not self.layers:
             unpruned = LayerConfig(self.num_attention_heads, self.intermediate_size)
@@ -210,13 +223,13 @@ class BertConfig:
     @property
     def dense(self):
         """The same architecture before any pruning."""
-        return dataclasses.replace(self, layers=())
+        return dataclasses.replace(self, layers=(), gates={})
 
     @property
     def has_gates(self):
         """Whether there is a gate anywhere."""
-        specs = [spec for _, _, spec, _ in self.projections()]
-        return any(layer.gates for layer in self.layers) or any(s.gate is not None for s in specs)
+        gated = any(spec.gate is not None for _, _, spec, _ in self.projections())
+        return gated or bool(self.gates) or any(layer.gates for layer in self.layers)
 
     @property
     def num_masks(self):
@@ -254,7 +267,9 @@ class BertConfig:
     def to_dict(self):
         """Returns plain data that `from_dict` reads back; defaults are left out of `layers`."""
         data = dataclasses.asdict(self)
-        if self == self.dense:
+        if not self.gates:
+            del data["gates"]
+        if self.layers == self.dense.layers:
             del data["layers"]
             return data
         data["layers"] = [

@@ -16,7 +16,9 @@ from bert_tf.model.layer_norm import LayerNorm
 from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.fused import FusedProjections
+from flop_tf.gated_dense import GatedDense
 from flop_tf.gates.switched import mask_scope
+from flop_tf.projection import ProjectionSpec
 
 #: The model's inputs, named as in tf-models; int32 `[B, T]` each.
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
@@ -63,6 +65,8 @@ def _layer_norm(config):
 class BertEmbeddings(keras.layers.Layer):
     """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B T, H]`.
 
+    A gate scales the weights of the word embedding, those of the rows that are looked up.
+
     Args:
       config: a `BertConfig`.
       **kwargs: of `keras.layers.Layer`.
@@ -79,12 +83,19 @@ class BertEmbeddings(keras.layers.Layer):
             shape = [rows, config.hidden_size]
             weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
             setattr(self, name, weight)
+        self.gate = gates.get(config.gates.get("word_embeddings"))
+        if self.gate is not None:
+            self.gate.build(self.word_embeddings.shape)
         self.layer_norm = _layer_norm(config)
         self.dropout = StepDropout(config.hidden_dropout_prob, seed=_EMBEDDING_SEED)
 
     def call(self, word_ids, type_ids, training=None):
         """Returns the embedded tokens `[B T, H]`."""
-        outputs = tf.gather(self.word_embeddings, word_ids)
+        if self.gate is None:
+            outputs = tf.gather(self.word_embeddings, word_ids)
+        else:
+            outputs = self.gate.rows(self.word_embeddings, word_ids, training=training)
+            outputs = tf.cast(outputs, self.compute_dtype)
         outputs += tf.convert_to_tensor(self.position_embeddings)[: tf.shape(word_ids)[1]]
         outputs = tf.reshape(outputs, [-1, self.config.hidden_size])
         # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
@@ -216,7 +227,7 @@ class BertEncoder(keras.layers.Layer):
             TransformerBlock(config, index, name=f"block_{index}")
             for index in range(config.num_hidden_layers)
         ]
-        self.pooler = keras.layers.Dense(
+        self.pooler = ProjectionSpec(gate=config.gates.get("pooler")).make(
             config.hidden_size, activation="tanh", kernel_initializer=initializer(config)
         )
 
@@ -255,7 +266,7 @@ class BertEncoder(keras.layers.Layer):
         sequence = tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
         return {
             "sequence_output": sequence,
-            "pooled_output": self.pooler(sequence[:, 0]),
+            "pooled_output": self.pooler(sequence[:, 0], training=training),
             "encoder_outputs": encoder_outputs,
             "projection_inputs": projection_inputs,
         }
@@ -264,6 +275,20 @@ class BertEncoder(keras.layers.Layer):
         """Yields `(path, layer)` of every projection, in the order of `config.projections()`."""
         for index, name, *_ in self.config.projections():
             yield f"blocks.{index}.{name}", getattr(self.blocks[index], name)
+
+    def weight_gates(self):
+        """Yields `(path, gate, variable)` of the gates over single weights, and what they scale.
+
+        The paths are those of the weights, without `encoder`: `blocks.0.query.kernel`, ...
+        """
+        for path, layer in self.projections():
+            if isinstance(layer, GatedDense):
+                yield f"{path}.kernel", layer.gate, layer.kernel
+        if "pooler" in self.config.gates:
+            yield "pooler.kernel", self.pooler.gate, self.pooler.kernel
+        if self.embeddings.gate is not None:
+            table = self.embeddings.word_embeddings
+            yield "embeddings.word_embeddings", self.embeddings.gate, table
 
     def unit_gates(self):
         """Yields `(path, gate)` of the gates on heads, neurons and FFNs: `blocks.0.heads`, ..."""

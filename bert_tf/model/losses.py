@@ -56,6 +56,24 @@ class SlicedLoss(keras.losses.Loss):
         return {**super().get_config(), "sizes": self.sizes}
 
 
+@keras.saving.register_keras_serializable("bert_tf")
+class MaskedTokenLoss(keras.losses.Loss):
+    """Mean cross-entropy of the words at the masked places of a text.
+
+    Labels are ids `[B, P]`, below 0 where a text has fewer places than others, logits `[B, P, V]`.
+    It is the mean over texts of the mean over their places.
+    """
+
+    def call(self, y_true, y_pred):
+        """Returns the loss `[B]`."""
+        real = tf.cast(y_true >= 0, y_pred.dtype)
+        labels = tf.maximum(tf.cast(y_true, tf.int32), 0)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(entropy * real, axis=1), tf.reduce_sum(real, axis=1)
+        )
+
+
 def distillation_loss(teacher_logits, logits, temperature, weights=None):
     """Returns the distance of a student's logits to its teacher's, a mean over examples, a scalar.
 

@@ -1,14 +1,16 @@
 """The surgeries of FLOP on a BERT: dense to factorized, to gated, to compact."""
 
+import dataclasses
 import difflib
 
 import numpy as np
+import tensorflow as tf
 
-from bert_tf.model import heads
+from bert_tf.model import heads, weight_paths
+from bert_tf.model.config import TIED_HEADS
 from bert_tf.model.weight_paths import HEAD, POOLER
 from bert_tf.pruning import units
 from flop_tf import ProjectionSpec, factorization, gates, surgery
-from flop_tf.gated_dense import GatedDense
 
 # Seeds of gates, apart from those of the encoder's dropouts.
 _GATE_SEEDS = 1 << 20
@@ -113,6 +115,7 @@ def remove_masks(model, threshold=0.0):
     for gate in model.gates:
         if hasattr(gate, "threshold"):
             gate.threshold = max(gate.threshold, threshold)
+    _check_tied(model.config)
     specs, weights = {}, surgery.named_weights(model)
     for (index, name, *_), (path, layer) in zip(
         model.config.projections(), model.encoder.projections(), strict=True
@@ -122,26 +125,27 @@ def remove_masks(model, threshold=0.0):
             if not part.endswith(".bias"):
                 del weights[part]
         weights |= {f"encoder.{path}.{part}": array for part, array in kept.items()}
+    for path, gate, variable in model.encoder.weight_gates():
+        weights[f"encoder.{path}"] = gate(tf.convert_to_tensor(variable), training=False).numpy()
+    for path in [path for path in weights if path.startswith(tuple(weight_paths.GATES.values()))]:
+        del weights[path]
     values = {path: gate.mask(training=False).numpy() for path, gate in model.encoder.unit_gates()}
-    config, weights = units.remove(model.config.with_projections(specs), weights, values)
+    config = dataclasses.replace(model.config.with_projections(specs), gates={})
+    config, weights = units.remove(config, weights, values)
     compact = heads.make(config)
     surgery.assign_weights(compact, weights)
     return compact
 
 
 def kernel_masks(model):
-    """Returns the masks over the weights of a model's kernels, boolean arrays by path.
+    """Returns the masks over single weights of a model, boolean arrays by path.
 
     The paths are those of `bert_tf.pruning.masks`, such as `blocks.0.query.kernel`.
 
     Args:
       model: a BERT of `bert_tf.model.heads`.
     """
-    return {
-        f"{path}.kernel": layer.gate.keep().numpy()
-        for path, layer in model.encoder.projections()
-        if isinstance(layer, GatedDense)
-    }
+    return {path: gate.keep().numpy() for path, gate, _ in model.encoder.weight_gates()}
 
 
 def largest_difference(first, second, dataset):
@@ -151,6 +155,15 @@ def largest_difference(first, second, dataset):
         for features, *_ in dataset
     ]
     return float(np.max(differences))  # Python's `max` would lose a NaN.
+
+
+def _check_tied(config):
+    if "word_embeddings" in config.gates and config.head in TIED_HEADS:
+        raise ValueError(
+            "The mask over the word embedding cannot be removed from a model with the head "
+            f"{config.head!r}, which reads the embedding without it; fine-tune the model on a task "
+            "first, or keep the mask in its file."
+        )
 
 
 def _split(kernel, rank, split, statistic):

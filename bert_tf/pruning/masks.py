@@ -1,8 +1,9 @@
 """Masks of a BERT: their files, and models under them.
 
-A mask names what it keeps by path: units as in `bert_tf.pruning.units`, and weights of dense
-kernels, such as `blocks.0.query.kernel [I, O]`. It belongs to an architecture: one that was found
-on a fine-tuned model prunes the pretrained one too.
+A mask names what it keeps by path: units as in `bert_tf.pruning.units`, and weights, those of
+dense kernels, such as `blocks.0.query.kernel [I, O]`, of the pooler, `pooler.kernel`, and of the
+word embedding, `embeddings.word_embeddings`. It belongs to an architecture: one that was found on
+a fine-tuned model prunes the pretrained one too.
 """
 
 import dataclasses
@@ -10,12 +11,15 @@ import json
 
 import numpy as np
 
-from bert_tf.model import model_info
+from bert_tf.model import model_info, weight_paths
 from bert_tf.model.weight_paths import expected_shapes
 from bert_tf.pruning import units
 from flop_tf import ProjectionSpec, gates, mask_file
 
 _KERNEL = ".kernel"
+
+#: Weights outside of the blocks that can be masked, by the name of their gate.
+_OTHERS = {path.removeprefix("encoder."): name for name, path in weight_paths.GATED_WEIGHTS.items()}
 
 
 def identity(config):
@@ -65,12 +69,14 @@ def load(path, config):
     return mask_file.read(path, base=identity(config))
 
 
-def apply(source, mask):
+def apply(source, mask, tied=False):
     """Returns a model under a mask: units are removed, weights get a fixed gate and are 0.
 
     Args:
       source: a `bert_tf.checkpoints.Source`; where weights are masked its projections are dense.
       mask: dict of boolean arrays by path.
+      tied: whether the model gets a head that reads the word embedding, see
+        `bert_tf.model.config.TIED_HEADS`. Its weights then stay as they are behind their gate.
 
     Returns:
       A `Source`.
@@ -78,12 +84,43 @@ def apply(source, mask):
     Raises:
       ValueError: if the mask does not fit or the projections are not dense.
     """
-    kernels = {path: one for path, one in mask.items() if path.endswith(_KERNEL)}
-    if kernels:
-        source = _mask_kernels(source, kernels)
-    values = {path: one for path, one in mask.items() if path not in kernels}
+    masked = {path: one for path, one in mask.items() if _of_weights(path)}
+    if masked:
+        source = _with_gates(multiply(source, masked, tied), masked)
+    values = {path: one for path, one in mask.items() if path not in masked}
     config, weights = units.remove(source.config, source.weights, values)
     return dataclasses.replace(source, config=config, weights=weights)
+
+
+def multiply(source, mask, tied=False):
+    """Returns a model whose weights are 0 where a mask says so, without gates; units are removed.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`; where weights are masked its projections are dense.
+      mask: dict of boolean arrays by path.
+      tied: see `apply`.
+
+    Returns:
+      A `Source`.
+
+    Raises:
+      ValueError: if the mask does not fit or the projections are not dense.
+    """
+    _check_weights(source, mask)
+    weights = dict(source.weights)
+    left = {weight_paths.WORD_EMBEDDINGS} if tied else set()
+    for path in (f"encoder.{path}" for path in mask if _of_weights(path)):
+        if path in weights and path not in left:
+            weights[path] = weights[path] * mask[path.removeprefix("encoder.")]
+    values = {path: one for path, one in mask.items() if not _of_weights(path)}
+    config, weights = units.remove(source.config, weights, values)
+    return dataclasses.replace(source, config=config, weights=weights)
+
+
+def prunable(source):
+    """Returns the weights that a trained mask is over, by path: `kernels`, pooler, embedding."""
+    others = {path: source.weights.get(f"encoder.{path}") for path in _OTHERS}
+    return kernels(source) | {path: array for path, array in others.items() if array is not None}
 
 
 def kernels(source):
@@ -100,30 +137,69 @@ def num_parameters(config, mask):
       config: the `BertConfig` of the model.
       mask: dict of boolean arrays by path.
     """
-    zeros = sum(
-        kept.size - np.count_nonzero(kept) for p, kept in mask.items() if p.endswith(_KERNEL)
-    )
-    values = {path: kept for path, kept in mask.items() if not path.endswith(_KERNEL)}
+    zeros = sum(kept.size - np.count_nonzero(kept) for p, kept in mask.items() if _of_weights(p))
+    values = {path: kept for path, kept in mask.items() if not _of_weights(path)}
     return int(model_info.num_parameters(units.config_under(config, values)) - zeros)
 
 
-def _mask_kernels(source, mask):
-    gate = gates.serialize(gates.get("fixed", axis=None))
+def with_gates(config, name, blocks=None, **arguments):
+    """Returns a config with a gate of a name over each weight that `prunable` returns.
+
+    Args:
+      config: a `BertConfig` whose projections are dense.
+      name: of the gate, see `flop_tf.gates.GATES`.
+      blocks: indices of the blocks that get gates, beside the pooler and the embedding; None is
+        all.
+      **arguments: of the gates.
+    """
+    paths = [
+        f"blocks.{index}.{projection}{_KERNEL}"
+        for index, projection, *_ in config.projections()
+        if blocks is None or index in blocks
+    ]
+    return _gated(config, [*paths, *_OTHERS], gates.get(name, axis=None, **arguments))
+
+
+def _of_weights(path):
+    return path.endswith(_KERNEL) or path in _OTHERS
+
+
+def _check_weights(source, mask):
+    """Raises ValueError where masks of weights do not fit a model."""
     dense = {path: kernel.shape for path, kernel in kernels(source).items()}
-    specs, weights = {}, dict(source.weights)
+    shapes = expected_shapes(source.config)
+    # A head that does not read the pooler may come without.
+    dense |= {path: shapes[f"encoder.{path}"] for path in _OTHERS}
     for path, kept in mask.items():
-        if dense.get(path) != kept.shape:
+        if _of_weights(path) and dense.get(path) != kept.shape:
             raise ValueError(
                 f"The mask must fit the model, which has {dense.get(path, 'no dense kernel')} at "
                 f"{path!r}, received a mask of shape {kept.shape}; take one that was made for this "
                 "model."
             )
-        _, index, name, _ = path.split(".")
-        named = {**gate["config"], "name": f"block_{index}_{name}_gate"}
-        specs[int(index), name] = ProjectionSpec(gate={**gate, "config": named})
-        values = kept.astype(np.float32)
-        weights[f"encoder.{path}"] = weights[f"encoder.{path}"] * values
-        owner = f"encoder.blocks.{index}.{name}.gate"
-        weights[f"{owner}.{gates.FixedMask.variable_name}"] = values
-    config = source.config.with_projections(specs)
+
+
+def _with_gates(source, mask):
+    """Returns a model with fixed gates that hold a mask of weights."""
+    weights = dict(source.weights)
+    for path, kept in mask.items():
+        gate = weight_paths.GATES.get(_OTHERS.get(path))
+        owner = gate or f"encoder.{path.removesuffix(_KERNEL)}.gate"
+        weights[f"{owner}.{gates.FixedMask.variable_name}"] = kept.astype(np.float32)
+    config = _gated(source.config, mask, gates.get("fixed", axis=None))
     return dataclasses.replace(source, config=config, weights=weights)
+
+
+def _gated(config, paths, gate):
+    """Returns a config with a copy of a gate over the weights at each path."""
+    data = gates.serialize(gate)
+    specs, others = {}, dict(config.gates)
+    for path in paths:
+        if path in _OTHERS:
+            named = {**data["config"], "name": f"{_OTHERS[path]}_gate"}
+            others[_OTHERS[path]] = {**data, "config": named}
+        else:
+            _, index, name, _ = path.split(".")
+            named = {**data["config"], "name": f"block_{index}_{name}_gate"}
+            specs[int(index), name] = ProjectionSpec(gate={**data, "config": named})
+    return dataclasses.replace(config.with_projections(specs), gates=others)

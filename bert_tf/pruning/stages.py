@@ -9,6 +9,7 @@ from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
 from bert_tf.data import batching
 from bert_tf.model import model_info
+from bert_tf.model.config import TIED_HEADS
 from bert_tf.model.weight_paths import head
 from bert_tf.pruning import compression, masks, projection_statistics
 from bert_tf.tasks import model_task
@@ -61,6 +62,7 @@ def factorize(
     holdout_seed=0,
     max_seq_length=None,
     seed=0,
+    mask="",
 ):
     """Factorizes the projections of a dense BERT and writes the model directory.
 
@@ -87,6 +89,7 @@ def factorize(
       max_seq_length: longest input in WordPieces; None takes that of the training,
         else the default of the task.
       seed: of the choice of examples and of a new task head.
+      mask: mask file; what it removes is 0 in the kernels that are factorized.
 
     Raises:
       ValueError: if an argument or the checkpoint does not fit.
@@ -113,6 +116,8 @@ def factorize(
             f"Arguments `rank` and `density` exclude each other, received {rank} and {density}."
         )
     source = read_source(checkpoint, config_file, vocab_file)
+    if mask:
+        source = masks.multiply(source, masks.load(mask, source.config).masks)
     tokenizer = model_dir.make_tokenizer(source, do_lower_case)
     statistics = None
     if init != "svd":
@@ -277,6 +282,8 @@ def evaluate(
     output_dir="",
     batch_size=64,
     max_seq_length=None,
+    dev_file="",
+    mask="",
 ):
     """Scores a model directory and writes its predictions as GLUE and SQuAD want them.
 
@@ -290,6 +297,8 @@ def evaluate(
       batch_size: examples a batch.
       max_seq_length: longest input in WordPieces; None takes that of the training,
         else the default of the task.
+      dev_file: of the task "mlm", see `bert_tf.tasks.registry.get`.
+      mask: mask file; the model is scored under it.
 
     Returns:
       Scores by split; a split without labels has none.
@@ -298,11 +307,16 @@ def evaluate(
       ValueError: if the task, the data and the model do not fit each other.
     """
     info = model_dir.load_info(folder)
-    model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
+    tokenizer = model_dir.load_tokenizer(folder)
+    source = read_source(folder)
+    if mask:
+        tied = source.config.head in TIED_HEADS
+        source = masks.apply(source, masks.load(mask, source.config).masks, tied)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds)
-    task.check_head(model.config, f"the model in {folder!r}")
+    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, dev_file=dev_file)
+    task.check_head(source.config, f"the model in {folder!r}")
+    model = model_dir.build(source)
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
     scores = {}
     for name in task.expand(split or "dev"):

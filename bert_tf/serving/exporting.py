@@ -95,9 +95,9 @@ def export(
         raise ValueError(f"Argument `format_names` must name one of {list(formats.FORMATS)}.")
     if dev_examples < 0:
         raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
-    path = _version_folder(output_dir, version)
-    with _held(path):
-        _check_version(path, overwrite, (folder, data_dir, table_file))
+    path = version_folder(output_dir, version)
+    with held(path):
+        check_version(path, overwrite, (folder, data_dir, table_file))
         source = _read(folder, data_dir, task_name, tfds, max_seq_length)
         shape = _shape(optimize_for, source.model.config)
         table = _table(table_file, source.model.config, shape)
@@ -182,7 +182,8 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
     return _Source(model, services.get(task, tokenizer, length), data_dir, stage)
 
 
-def _version_folder(output_dir, version):
+def version_folder(output_dir, version):
+    """Returns the folder of a version, an int from 1 on."""
     if not output_dir:
         raise ValueError("Argument `output_dir` must name a folder, received none.")
     if version < 1:
@@ -191,7 +192,7 @@ def _version_folder(output_dir, version):
 
 
 @contextlib.contextmanager
-def _held(path):
+def held(path):
     """Keeps a version for this process; what killed exports have left beside it is removed.
 
     Raises:
@@ -207,7 +208,7 @@ def _held(path):
             yield
 
 
-def _check_version(path, overwrite, sources):
+def check_version(path, overwrite, sources):
     """Raises ValueError where a version must not be written."""
     if os.path.exists(path) and not overwrite:
         raise ValueError(

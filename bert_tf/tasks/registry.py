@@ -1,4 +1,4 @@
-"""Finds a task by its name: GLUE, XNLI, SQuAD or any tab-separated file of one's own ("tsv")."""
+"""Finds a task by its name: GLUE, XNLI, SQuAD, plain text ("mlm") or one's own table ("tsv")."""
 
 import dataclasses
 import difflib
@@ -6,6 +6,7 @@ import os
 
 from bert_tf.data.examples import Table
 from bert_tf.tasks import glue, multitask, tfds_data
+from bert_tf.tasks.mlm import MlmTask
 from bert_tf.tasks.squad import SquadTask
 from bert_tf.tasks.task import TextTask
 
@@ -23,14 +24,16 @@ def get(
     max_query_length=None,
     n_best_size=None,
     max_answer_length=None,
+    train_file="",
+    dev_file="",
     tfds="",
     tasks=None,
 ):
     """Returns the task called `name`, however its case and hyphens are written.
 
     Args:
-      name: a GLUE task, "xnli", "squad", or "tsv" for `train.tsv`, `dev.tsv` and
-        `test.tsv` with a header line; may be empty beside `tfds`.
+      name: a GLUE task, "xnli", "squad", "mlm" for masked words of plain text, or "tsv" for
+        `train.tsv`, `dev.tsv` and `test.tsv` with a header line; may be empty beside `tfds`.
       data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
         are collected and sorted, as numbers if all are integers.
       text_columns: for "tsv": one or two column names, in a list or with a comma between them.
@@ -45,6 +48,8 @@ def get(
       max_query_length: see above.
       n_best_size: see above.
       max_answer_length: see above.
+      train_file: for "mlm": the text to train on, in `data_dir`. Defaults to train.txt.
+      dev_file: for "mlm": the text to evaluate on. Defaults to dev.txt.
       tfds: data set of TensorFlow Datasets to read instead of the published
         files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
       tasks: of what `MultiTask.to_dict` returns.
@@ -60,7 +65,7 @@ def get(
         return get_several(",".join(found.names), tfds=tfds) if tfds else found
     prepared = tfds_data.task(tfds) if tfds else None
     name = name or (prepared.name if prepared else "")
-    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "tsv")}
+    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "mlm", "tsv")}
     if _plain(name) not in known:
         nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
         raise ValueError(
@@ -79,6 +84,15 @@ def get(
         raise ValueError(
             "Arguments `text_columns`, `label_column` and `label_type` belong to the task 'tsv', "
             f"received the task {key!r}."
+        )
+    texts = {"train_file": train_file, "dev_file": dev_file}
+    texts = {name: file for name, file in texts.items() if file}
+    if key == "mlm":
+        return MlmTask(**texts)
+    if texts:
+        raise ValueError(
+            f"Arguments `train_file` and `dev_file` belong to the task 'mlm', received the task "
+            f"{key!r}."
         )
     if key == "SQuAD":
         settings = {

@@ -123,6 +123,20 @@ class Task(abc.ABC):
         """Returns the first of what `read` returned, at most so many."""
         return examples.take(range(min(num_examples, len(examples))))
 
+    def sample(self, examples, num_examples, seed):
+        """Returns some of what `read` returned, drawn at random, in their old order.
+
+        Raises:
+          ValueError: if there are not so many.
+        """
+        if not 1 <= num_examples <= len(examples):
+            raise ValueError(
+                f"Argument `train_subset` must be at most the {len(examples)} training examples, "
+                f"received {num_examples}."
+            )
+        chosen = np.random.default_rng(seed).permutation(len(examples))[:num_examples]
+        return examples.take(np.sort(chosen))
+
     @property
     @abc.abstractmethod
     def head(self):
@@ -155,6 +169,18 @@ class Task(abc.ABC):
           max_seq_length: the most tokens of an example.
           training: whether they are only trained on, not scored.
         """
+
+    def batch_change(self, tokenizer):
+        """Returns what happens to each batch of training, or None for nothing.
+
+        Args:
+          tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+
+        Returns:
+          A function of features and two ints, the seed of the batch, that returns features and
+          labels.
+        """
+        return None
 
     @abc.abstractmethod
     def loss(self):

@@ -24,6 +24,8 @@ TAGS = (
     "expected_sparsity",
     "stored_sparsity",
     "target_sparsity",
+    "sparsity_penalty",
+    "expected_density",
     "lambda_1",
     "lambda_2",
     "model_lr",
@@ -78,6 +80,8 @@ class ProgressLine(keras.callbacks.Callback):
         elif "target_sparsity" in logs:
             shown["stored"] = logs["stored_sparsity"]
             shown["target"] = logs["target_sparsity"]
+        if "expected_density" in logs:
+            shown["density"] = logs["expected_density"]
         self.line.set_postfix({k: f"{v:.3f}" for k, v in shown.items()}, refresh=False)
         self.line.update(int(self.model.optimizer.iterations.numpy()) - self.line.n)
 

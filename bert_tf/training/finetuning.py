@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
+from bert_tf.model.config import TIED_HEADS
 from bert_tf.pruning import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
@@ -23,12 +24,13 @@ from flop_tf.backend import keras
 _PIECE = 50
 
 
-def finetune(options, strategy=None):
+def finetune(options, strategy=None, run=None):
     """Trains a model, evaluates it at every checkpoint and keeps the best.
 
     Args:
       options: `FinetuneOptions`.
       strategy: a `tf.distribute.Strategy`; None makes the one that the options name.
+      run: function of both that makes the run; None is `Run`.
 
     Returns:
       Scores of the best model by split, a dict of dicts; None in a worker that writes no files.
@@ -43,27 +45,36 @@ def finetune(options, strategy=None):
     if options.mixed_precision != "none":
         keras.mixed_precision.set_global_policy(f"mixed_{options.mixed_precision}")
     try:
-        return _Run(options, strategy or distribution.make_strategy(options)).start()
+        return (run or Run)(options, strategy or distribution.make_strategy(options)).start()
     finally:
         keras.mixed_precision.set_global_policy(policy)
 
 
-class _Run:
-    """One run: its data, model, optimizers and files."""
+class Run:
+    """One run: its data, model, optimizers and files.
+
+    Args:
+      options: `FinetuneOptions`.
+      strategy: a `tf.distribute.Strategy`.
+    """
 
     def __init__(self, options, strategy):
         self.strategy = strategy
         self.is_chief = distribution.is_chief(options)
         self.folder = options.output_dir
-        source = read_source(
-            options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
-        )
-        tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
-        if options.mask:
-            source = masks.apply(source, masks.load(options.mask, source.config).masks)
         if options.glue_dir:
             options = dataclasses.replace(options, data_dir=options.glue_dir)
         self.task = _task(options)
+        tied = self.task.head["head"] in TIED_HEADS
+        source = read_source(
+            options.init_checkpoint,
+            options.bert_config_file or None,
+            options.vocab_file or None,
+            pretraining_head=tied,
+        )
+        self.tokenizer = tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        if options.mask:
+            source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
         if options.task_masks:
             found = task_masks.load(options.task_masks, self.task, source.config)
             source = task_masks.with_masks(source, found)
@@ -80,6 +91,7 @@ class _Run:
             source = dataclasses.replace(
                 source, config=ordered.config, weights=surgery.named_weights(ordered)
             )
+        self.source = source
         with strategy.scope():
             self.model = model_dir.build(source, **changes)
             self._compile()
@@ -259,14 +271,19 @@ class _Run:
     def _checkpoint(self, step, logs):
         loss = float(logs["loss"])
         if self.data.splits:
-            searches = self.prunes and not bool(self.fixed)
-            searches |= self.gradual is not None and step < self.fix_step
-            target = self.options.target_sparsity
-            with self.sparsity.calibrated(target) if searches else contextlib.nullcontext():
+            with self._scored(step):
                 self.shown["score"] = self.scores.update(self.model, step, loss, self.writer)
         elif step == self.total_steps or self.model.stop_training:
             self.scores.save(self.model, step, loss, {})
         self.checkpoints.save()
+
+    def _scored(self, step):
+        """Returns a context in which the model is what is scored: as sparse as it is to be."""
+        searches = self.prunes and not bool(self.fixed)
+        searches |= self.gradual is not None and step < self.fix_step
+        if not searches:
+            return contextlib.nullcontext()
+        return self.sparsity.calibrated(self.options.target_sparsity)
 
 
 def _task(options):
@@ -286,12 +303,19 @@ def _task(options):
         max_query_length=options.max_query_length,
         n_best_size=options.n_best_size,
         max_answer_length=options.max_answer_length,
+        train_file=options.train_file,
+        dev_file=options.dev_file,
         **columns,
     )
 
 
 def _config_changes(options, source, task):
     config = source.config
+    if options.teacher and task.head["head"] in TIED_HEADS:
+        raise ValueError(
+            f"Argument `teacher` needs a task with a logit for each class, received the task "
+            f"{task.name!r}; train_mask.py distils hidden states on text."
+        )
     task.check_masks(config, f"the checkpoint {options.init_checkpoint!r}")
     changes = dict(task.head)
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):

@@ -25,7 +25,7 @@ class FinetuneOptions:
     """
 
     # What to train, on what, and where to put it.
-    task_name: str = option("", "GLUE task, xnli, squad, or tsv for files of your own.")
+    task_name: str = option("", "GLUE task, xnli, squad, mlm, or tsv for files of your own.")
     data_dir: str = option("", "Folder of the task in its published layout.")
     tasks: str = option("", "Tasks to train together instead, with commas: RTE,STS-B,tsv.")
     glue_dir: str = option("", "Of tasks: folder with one for each, of its name: RTE, STS-B, tsv.")
@@ -45,6 +45,8 @@ class FinetuneOptions:
     max_query_length: int = option(64, "Task squad: tokens of a question that are kept.")
     n_best_size: int = option(20, "Task squad: starts and ends combined, answers kept.")
     max_answer_length: int = option(30, "Task squad: the most tokens of an answer.")
+    train_file: str = option("", "Task mlm: text of data_dir to train on; train.txt.")
+    dev_file: str = option("", "Task mlm: text of data_dir to evaluate on; dev.txt.")
     # Data.
     do_train: bool = option(True, "Trains; otherwise the model at hand is evaluated.")
     do_eval: bool = option(True, "Scores the dev set at every checkpoint.")
@@ -60,6 +62,7 @@ class FinetuneOptions:
     train_examples: int = option(
         0, "Trains on the first N of the rest alone, of each task; 0 is all."
     )
+    train_subset: int = option(0, "Trains on N examples drawn by the seed alone; 0 is all.")
     holdout_examples: int = option(
         0, "Training examples held out, of squad whole articles; they choose the best model."
     )
@@ -149,6 +152,7 @@ class FinetuneOptions:
         self._check("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         for name in (
             "train_examples",
+            "train_subset",
             "holdout_examples",
             "gate_order_examples",
             "learning_rate",
@@ -229,6 +233,7 @@ class FinetuneOptions:
             ("task_name", "names a single task"),
             ("teacher", "has the logits of a single task"),
             ("regularization_scale", "moves weights that a batch's task masks"),
+            ("train_subset", "draws examples of a single task"),
         ):
             if getattr(self, name):
                 raise ValueError(

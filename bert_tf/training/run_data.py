@@ -81,6 +81,8 @@ class RunData:
             local=(pipeline * local, local),
             multiple=options.gradient_accumulation_steps,
         )
+        if (change := self._task.batch_change(self._tokenizer)) is not None:
+            dataset = self._changed(dataset, change, first_step, context, local)
         if self.teacher_logits is None:
             return dataset.map(lambda *batch: batch[:3])
         logits = tf.constant(self.teacher_logits)
@@ -101,6 +103,17 @@ class RunData:
             self.train, SMALL_BATCH, seed=self._options.seed, num_steps=steps
         )
 
+    def _changed(self, dataset, change, first_step, context, local):
+        """Returns batches as the task changes them, each by a seed of step and replica."""
+        replicas, first = context.num_replicas_in_sync, context.input_pipeline_id * local
+
+        def changed(number, batch):
+            features, _, *rest = batch
+            step, replica = first_step + number // local, first + number % local
+            return *change(features, [self._options.seed, step * replicas + replica]), *rest
+
+        return dataset.enumerate().map(changed)
+
     def _encode(self, examples, training=False):
         return self._task.encode(
             examples, self._tokenizer, self._options.max_seq_length, training=training
@@ -112,6 +125,8 @@ class RunData:
         if options.holdout_examples:
             train, held = self._task.holdout(train, options.holdout_examples, options.holdout_seed)
             self.splits["holdout"] = self._encode(held)
+        if options.train_subset:
+            train = self._task.sample(train, options.train_subset, options.seed)
         if options.train_examples:
             train = self._task.first(train, options.train_examples)
         self.train = self._encode(train, training=True)

@@ -109,11 +109,14 @@ class RunScores:
         return scores
 
     def _predict(self, folder):
-        best = model_dir.load(folder)
+        best = self._best_model(folder)
         for split, examples in self._data.tests.items():
             encoded = self._task.encode(examples, self._tokenizer, self._options.max_seq_length)
             logits = evaluation.predict(best, encoded, self._options.predict_batch_size)
             self._task.write_predictions(split, examples, encoded, logits, folder)
+
+    def _best_model(self, folder):
+        return model_dir.load(folder)
 
 
 def _brief(scores):

@@ -10,6 +10,11 @@ from flop_tf.gates.fixed import FixedMask
 from flop_tf.gates.hard_concrete import HardConcrete
 from flop_tf.gates.importance import Importance
 from flop_tf.gates.magnitude import Magnitude
+from flop_tf.gates.straight_through import (
+    StraightThrough,
+    StraightThroughBernoulli,
+    StraightThroughSign,
+)
 from flop_tf.gates.switched import SwitchedMask
 
 #: Gates by the name that flags and configs use.
@@ -19,6 +24,9 @@ GATES = {
     "importance": Importance,
     "switched": SwitchedMask,
     "magnitude": Magnitude,
+    "straight_through": StraightThrough,
+    "straight_through_sign": StraightThroughSign,
+    "straight_through_bernoulli": StraightThroughBernoulli,
 }
 
 #: Names of those over ranks, that the Lagrangian can steer to a target.
@@ -26,6 +34,9 @@ CALIBRATED = tuple(name for name, gate in GATES.items() if gate.calibrates)
 
 #: Names of those over the weights of dense kernels, that a schedule closes up to a target.
 BY_MAGNITUDE = tuple(name for name, gate in GATES.items() if gate.by_magnitude)
+
+#: Names of those whose scores are trained while the weights are frozen.
+STRAIGHT_THROUGH = tuple(name for name, gate in GATES.items() if issubclass(gate, StraightThrough))
 
 #: Names of those that training brings to a target sparsity.
 PRUNING = CALIBRATED + BY_MAGNITUDE
@@ -83,6 +94,11 @@ def deserialize(data):
 def variable_name(data):
     """Returns the name of the variable that makes the mask of a serialized gate."""
     return type(deserialize(data)).variable_name
+
+
+def variable_shapes(data, mask_shape):
+    """Returns the shapes of all variables of a serialized gate by name, a mask being so large."""
+    return deserialize(data).variable_shapes(mask_shape)
 
 
 def variable_shape(data, mask_shape):

@@ -66,6 +66,23 @@ class Gate(keras.layers.Layer, abc.ABC):
         """Returns the shape of the variable that makes a mask of `mask_shape`: the same."""
         return tuple(mask_shape)
 
+    def variable_shapes(self, mask_shape):
+        """Returns the shapes of all variables of the gate by name, for a mask of `mask_shape`."""
+        return {self.variable_name: self.variable_shape(mask_shape)}
+
+    def rows(self, table, indices, training=None):
+        """Returns `table[indices] * mask[indices]` of a gate over all elements of `table [V, H]`.
+
+        Args:
+          table: `[V, H]`, a variable or a tensor.
+          indices: ints of any shape.
+          training: whether to draw.
+
+        Returns:
+          The rows, of shape `[..., H]`.
+        """
+        return tf.gather(self(tf.convert_to_tensor(table), training=training), indices)
+
     @abc.abstractmethod
     def build_mask(self, shape):
         """Creates the variables of a mask of `shape`, a list of ints."""

@@ -33,6 +33,12 @@ class FixedMask(Gate):
         """Returns the values, cut to [0, 1]."""
         return tf.clip_by_value(self.values, 0.0, 1.0)
 
+    def rows(self, table, indices, training=None):
+        """Returns `table[indices] * mask[indices]`; only these rows are read and get a gradient."""
+        rows = tf.gather(table, indices)
+        mask = tf.clip_by_value(tf.gather(self.values, indices), 0.0, 1.0)
+        return rows * tf.cast(mask, rows.dtype)
+
     def expected_active(self):
         """Returns the number of units that are not 0."""
         return tf.math.count_nonzero(self.keep(), dtype=tf.float32)

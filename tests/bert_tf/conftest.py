@@ -2,15 +2,22 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from bert_tf import model_dir
+from bert_tf.checkpoints import read_source
 from bert_tf.data.tokenization import Tokenizer
+from bert_tf.diffs import base_model
+from bert_tf.diffs.training import save
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
 from bert_tf.serving import latency_table
+from bert_tf.tasks import registry
 from bert_tf.training.options import FinetuneOptions
+from flop_tf import mask_file
 from flop_tf.backend import keras
+from flop_tf.diff_file import Diff
 
 WORDS = {
     "1": ["good", "great", "lovely", "warm"],
@@ -27,6 +34,8 @@ TINY = BertConfig(
     max_position_embeddings=16,
     initializer_range=0.1,
 )
+# Outputs of the tasks of differences.
+HEADS = {"sst-2": 2, "qnli": 2, "sts-b": 1, "mnli": 3}
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +112,43 @@ def options(bert_dir, sst_dir, tmp_path):
         return FinetuneOptions(**{**settings, **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_diff(bert_dir):
+    """Returns a function that makes a difference of a task with random entries."""
+
+    def make(name="sst-2", entries_seed=0, density=0.05, **info):
+        rng = np.random.default_rng(entries_seed)
+        base = base_model.base_weights(read_source(bert_dir))
+        positions = {n: np.flatnonzero(rng.random(a.size) < density) for n, a in base.items()}
+        labels = HEADS[name]
+        kernel = np.float32(rng.normal(size=[32, labels]))
+        dense = {"classifier.kernel": kernel, "classifier.bias": np.zeros(labels, np.float32)}
+        known = {
+            "task": registry.get(name).to_dict(),
+            "head": {"head": "classifier", "num_labels": labels},
+            "max_seq_length": 11,
+        }
+        return Diff(
+            base=mask_file.fingerprint(base),
+            shapes={n: a.shape for n, a in base.items()},
+            positions=positions,
+            values={n: np.float32(rng.normal(size=len(p))) for n, p in positions.items()},
+            dense=dense,
+            info={**known, **info},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def diff_dirs(make_diff, tmp_path_factory):
+    """Folders with a difference each, by task."""
+    folder = tmp_path_factory.mktemp("diffs")
+    for seed, name in enumerate(("sst-2", "sts-b", "mnli")):
+        save(str(folder / name), make_diff(name, seed), "float32")
+    return {name: str(folder / name) for name in ("sst-2", "sts-b", "mnli")}
 
 
 def _sentence(rng):

@@ -91,6 +91,17 @@ def test_gradients_of_the_size_of_epsilon(scale):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(BertAdam, keras.optimizers.Adam), (BertAdamax, keras.optimizers.Adamax)]
+)
+def test_bias_correction_is_that_of_keras(ours, theirs):
+    optimizer = ours(0.02, epsilon=1e-8, bias_correction=True)
+    optimizer = ours.from_config(optimizer.get_config())
+    expected = run(theirs(0.02, epsilon=1e-8), 8)
+    for value, expected_value in zip(run(optimizer, 8), expected, strict=True):
+        np.testing.assert_allclose(value, expected_value, atol=1e-5)
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_adamax_of_the_specification(jit):
     optimizer = BertAdamax(LinearWarmupDecay(0.05, 100, 10), weight_decay=0.01)

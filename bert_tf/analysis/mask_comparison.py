@@ -1,0 +1,104 @@
+"""Masks compared in pairs: overlap over all weights and by layer, as a table and a picture."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from bert_tf import plots
+from flop_tf import mask_file, mask_similarity, mask_training
+
+
+def read(paths):
+    """Reads mask files of one model.
+
+    Args:
+      paths: list of two or more files.
+
+    Returns:
+      A list of dicts of boolean arrays by path.
+
+    Raises:
+      ValueError: if there are too few, or one does not fit the first.
+    """
+    if len(paths) < 2:
+        raise ValueError(
+            f"Argument `masks` must name two files or more to compare, received {len(paths)}."
+        )
+    first = mask_file.read(paths[0])
+    shapes = {name: mask.shape for name, mask in first.masks.items()}
+    return [mask_file.read(path, first.base, shapes).masks for path in paths]
+
+
+def compare(names, found):
+    """Compares all pairs of masks.
+
+    Args:
+      names: of the masks, list of k.
+      found: list of k dicts of boolean arrays by path.
+
+    Returns:
+      A dict of plain data: `zero_rates` of each mask, `zero_rates_by_layer`, and for each pair in
+      `pairs` its names, what `flop_tf.mask_similarity.similarity` returns, and `by_layer`, the
+      Jaccard index of each layer.
+    """
+    layers = [by_layer(masks) for masks in found]
+    rates = {
+        name: {layer: 1 - float(kept.mean()) for layer, kept in own.items()}
+        for name, own in zip(names, layers, strict=True)
+    }
+    return {
+        "zero_rates": dict(zip(names, map(mask_training.zero_rate, found), strict=True)),
+        "zero_rates_by_layer": rates,
+        "pairs": [
+            {
+                "masks": [names[i], names[j]],
+                **mask_similarity.similarity(found[i], found[j]),
+                "by_layer": {
+                    layer: mask_similarity.jaccard(kept, layers[j][layer])
+                    for layer, kept in layers[i].items()
+                },
+            }
+            for i, j in itertools.combinations(range(len(names)), 2)
+        ],
+    }
+
+
+def by_layer(masks):
+    """Returns the places of each layer as one array, by its name: "block 0", ..., "pooler"."""
+    parts = {}
+    for path in sorted(masks, key=_order):
+        words = path.split(".")
+        layer = f"block {words[1]}" if words[0] == "blocks" else words[0]
+        parts.setdefault(layer, []).append(masks[path].ravel())
+    return {layer: np.concatenate(arrays) for layer, arrays in parts.items()}
+
+
+def table(comparison):
+    """Returns a comparison as a table in Markdown."""
+    rates = comparison["zero_rates"]
+    rows = [
+        {
+            "masks": " / ".join(pair["masks"]),
+            **{key: f"{pair[key]:.4f}" for key in ("macro_jaccard", "pooled_jaccard", "hamming")},
+            "zeros": " / ".join(f"{100 * rates[name]:.2f} %" for name in pair["masks"]),
+            **{layer: f"{value:.3f}" for layer, value in pair["by_layer"].items()},
+        }
+        for pair in comparison["pairs"]
+    ]
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def heatmap(comparison):
+    """Returns a PNG of the Jaccard index of each pair, over all and by layer."""
+    pairs = comparison["pairs"]
+    grid = [[pair["pooled_jaccard"], *pair["by_layer"].values()] for pair in pairs]
+    rows = [" / ".join(pair["masks"]) for pair in pairs]
+    return plots.share_heatmap(np.array(grid), rows, ["all", *pairs[0]["by_layer"]], "Jaccard")
+
+
+def _order(path):
+    words = path.split(".")
+    if words[0] == "blocks":
+        return 1, int(words[1]), path
+    return (0 if words[0] == "embeddings" else 2), 0, path

@@ -1,0 +1,110 @@
+"""The frozen model that differences belong to, and that model with one of them."""
+
+import dataclasses
+
+from bert_tf import model_dir
+from bert_tf.model.weight_paths import HEAD
+from flop_tf import diff_file
+
+_ENCODER = "encoder."
+_EMBEDDINGS = "encoder.embeddings."
+
+
+def base_weights(source):
+    """Returns the weights that differences belong to: all of a checkpoint but its task head.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+
+    Raises:
+      ValueError: if it has gates.
+    """
+    if source.config.has_gates:
+        raise ValueError(
+            "The base of a difference must have no gates, received a gated model; remove them "
+            "first by flop-remove-mask."
+        )
+    return {path: array for path, array in source.weights.items() if path not in HEAD}
+
+
+def applied(source, diff, path):
+    """Returns the `Source` of a base with a difference and its task head.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source` of the base.
+      diff: a `flop_tf.diff_file.Diff`.
+      path: of its file, for errors.
+
+    Raises:
+      ValueError: if the difference has no task head or belongs to another base.
+    """
+    check_head(diff, path)
+    weights = diff_file.apply(diff, base_weights(source), path)
+    config = dataclasses.replace(source.config, **diff.info["head"])
+    return dataclasses.replace(source, config=config, weights=weights)
+
+
+def build(source, diff, path):
+    """Returns the BERT of `applied`."""
+    return model_dir.build(applied(source, diff, path))
+
+
+def check_head(diff, path):
+    """Raises ValueError where a difference does not say its task and has no head for it."""
+    head = diff.info.get("head", {}).get("head")
+    if "task" not in diff.info or head is None or f"{head}.kernel" not in diff.dense:
+        raise ValueError(
+            f"The file {str(path)!r} must have a task and its head, received a difference without; "
+            "write it anew by flop-diff-prune."
+        )
+
+
+def layer_of(path, config):
+    """Returns the layer of a weight: 0 of embeddings, 1 to L of the blocks, L + 1 of the rest."""
+    if path.startswith(_EMBEDDINGS):
+        return 0
+    parts = path.split(".")
+    if parts[:2] == ["encoder", "blocks"]:
+        return int(parts[2]) + 1
+    return config.num_hidden_layers + 1
+
+
+def kind_of(path):
+    """Returns what a weight is, over all layers: `query.kernel`, `embeddings.word_embeddings`."""
+    parts = path.removeprefix(_ENCODER).split(".")
+    return ".".join(parts[2:] if parts[0] == "blocks" else parts)
+
+
+def frozen_paths(paths, config, layers=None, names=""):
+    """Returns the weights that get no difference.
+
+    Args:
+      paths: of all weights of the base.
+      config: the `BertConfig`.
+      layers: k, freezes embeddings and the first k layers; None freezes none.
+      names: whole names with commas, which freeze what they name and what is below it:
+        `embeddings`, `blocks.1` (and not `blocks.10`), `blocks.1.query.kernel`.
+
+    Returns:
+      A set of paths.
+
+    Raises:
+      ValueError: if a name is of none of the weights, or there are fewer layers.
+    """
+    if layers is not None and layers > config.num_hidden_layers:
+        raise ValueError(
+            f"Argument `frozen_layers` must be at most {config.num_hidden_layers}, the layers of "
+            f"the base, received {layers}."
+        )
+    found = set()
+    if layers is not None:
+        found = {path for path in paths if layer_of(path, config) <= layers}
+    for name in filter(None, (name.strip() for name in names.split(","))):
+        below = {path for path in paths if f"{path}.".startswith(f"{_ENCODER}{name}.")}
+        if not below:
+            raise ValueError(
+                f"Argument `frozen` must name weights of the base, such as embeddings, blocks.0 or "
+                f"blocks.0.query.kernel, received {name!r}, which names none."
+            )
+        found |= below
+    return found

@@ -1,0 +1,166 @@
+"""What a folder of differences holds: scores, densities by layer and kind, groups without any.
+
+A task's score is its primary metric on dev; those of seeds are put together.
+"""
+
+import os
+
+import matplotlib.figure
+import numpy as np
+
+from bert_tf import pages, plots
+from bert_tf.diffs import applying
+from bert_tf.diffs.training import DIFF_FILE
+from bert_tf.tasks import registry
+from flop_tf import files
+
+_TITLE = "Differences"
+
+
+def gather(folder):
+    """Returns what is known of every difference below a folder, a list of plain data.
+
+    Args:
+      folder: is searched with all folders in it but hidden ones.
+
+    Raises:
+      ValueError: if there is none, or one is damaged.
+    """
+    found = []
+    for path, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if DIFF_FILE in names:
+            found.append({"folder": path, **_row(applying.inspect(path))})
+    if not found:
+        raise ValueError(
+            f"The folder {str(folder)!r} must have differences in it, found no {DIFF_FILE}."
+        )
+    return found
+
+
+def write(rows, folder):
+    """Writes `diffs.json`, `diffs.md`, `diffs.html` and the figures as PNG too.
+
+    Args:
+      rows: what `gather` returns.
+      folder: where to write; made where it is missing.
+
+    Returns:
+      The tables as Markdown.
+    """
+    sections = [
+        (
+            "Scores",
+            "Primary metric on dev in percent, mean over seeds; the density is what is stored, of "
+            "all parameters but the head.",
+            _scores(rows),
+        ),
+        ("Density by layer", "Percent of the entries.", _densities(rows, "layers")),
+        ("Density by kind of weight", "Percent of the entries.", _densities(rows, "kinds")),
+        (
+            "Groups without any entry",
+            "A group is a weight tensor.",
+            [
+                {
+                    "difference": row["name"],
+                    "zero": str(len(row["zero_groups"])),
+                    "of": str(row["groups"]),
+                }
+                for row in rows
+            ],
+        ),
+    ]
+    pictures = {
+        f"Score against density, {task}": _curve([row for row in rows if row["task"] == task])
+        for task in dict.fromkeys(row["task"] for row in rows)
+    }
+    parts = [*(pages.section(*one) for one in sections)]
+    parts += [pages.picture(title, png) for title, png in pictures.items()]
+    for title, png in pictures.items():
+        name = title.lower().replace(",", "").replace(" ", "-")
+        files.write_bytes(os.path.join(folder, "figures", f"{name}.png"), png)
+    text = pages.markdown(_TITLE, sections)
+    files.write_json(os.path.join(folder, "diffs.json"), rows)
+    files.write_text(os.path.join(folder, "diffs.html"), pages.page(_TITLE, _TITLE, parts))
+    files.write_text(os.path.join(folder, "diffs.md"), text)
+    return text
+
+
+def _row(known):
+    task = registry.get(**known["task"])
+    splits = known.get("scores", {})
+    scores = splits.get(task.dev_splits[0], {})
+    method = known.get("method", "diff")
+    if method == "diff":
+        method = "structured" if known.get("structured") else "unstructured"
+    return {
+        "name": f"{task.name} {method} {100 * known['density']:.3g} %",
+        "task": task.name,
+        "method": method,
+        "seed": known.get("seed"),
+        "density": known["density"],
+        "metric": task.primary_metric,
+        "score": scores.get(task.primary_metric),
+        "scores": splits,
+        "bytes": known["bytes"],
+        "layers": known["layers"],
+        "kinds": known["kinds"],
+        "zero_groups": known["zero_groups"],
+        "groups": known["groups"],
+    }
+
+
+def _scores(rows):
+    """Returns the table of the paper: a row for each method and density, a column for each task."""
+    groups = {}
+    for row in rows:
+        if row["score"] is not None:
+            key = (row["method"], _rounded(row["density"]))
+            groups.setdefault(key, {}).setdefault(row["task"], []).append(row["score"])
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    table = []
+    for (method, density), found in sorted(groups.items()):
+        means = {task: float(np.mean(found[task])) for task in tasks if task in found}
+        cells = {
+            task: f"{100 * means[task]:.1f} ({len(found[task])})" if task in means else "-"
+            for task in tasks
+        }
+        mean = f"{100 * np.mean(list(means.values())):.1f}" if len(means) == len(tasks) else "-"
+        table.append({"method": method, "density": f"{100 * density:.3g} %", **cells, "mean": mean})
+    return table
+
+
+def _densities(rows, key):
+    names = list(dict.fromkeys(name for row in rows for name in row[key]))
+    return [
+        {
+            "difference": row["name"],
+            **{name: f"{100 * row[key][name]:.3g}" if name in row[key] else "-" for name in names},
+        }
+        for row in rows
+    ]
+
+
+def _curve(rows):
+    """Returns a picture of scores over densities, a color for each method."""
+    figure = matplotlib.figure.Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for method in dict.fromkeys(row["method"] for row in rows):
+        points = sorted(
+            (100 * row["density"], row["score"])
+            for row in rows
+            if row["method"] == method and row["score"] is not None
+        )
+        if points:
+            axes.plot(*zip(*points, strict=True), "o-", label=method, alpha=0.8)
+            axes.legend(fontsize="small")
+    axes.set_xscale("log")
+    axes.set_xlabel("percent of the parameters that differ")
+    axes.set_ylabel(rows[0]["metric"])
+    axes.grid(alpha=0.3)
+    return plots.png(figure)
+
+
+def _rounded(density):
+    """Returns a density to two digits, which tasks of one run share though their bases differ."""
+    return float(f"{density:.2g}")

@@ -1,0 +1,153 @@
+"""The model whose masks are trained: masked words, a teacher's hidden states, or both."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from bert_tf.model import hidden_losses
+from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.model.masked_lm import BertMaskedLM
+from flop_tf.backend import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What is learned; the parts are added up, each with weight 1.
+
+    Args:
+      mlm: whether masked words are predicted.
+      hidden: distance to the teacher's hidden states, of `hidden_losses.HIDDEN`; "" for none.
+      last_layer: whether only those of the last layer count.
+      first_token: whether only those of the first token of each text count.
+      attention: whether raw attention scores are compared.
+      relation: of `hidden_losses.RELATIONS`, or "" for none.
+      padding: whether padding counts as tokens do, as in the published code.
+
+    Raises:
+      ValueError: if nothing is to be learned.
+    """
+
+    mlm: bool = True
+    hidden: str = ""
+    last_layer: bool = False
+    first_token: bool = False
+    attention: bool = False
+    relation: str = ""
+    padding: bool = False
+
+    def __post_init__(self):
+        if not (self.mlm or self.distills):
+            raise ValueError(
+                "An objective is needed: masked words, or a teacher's hidden states, attention or "
+                "relations, received none of them."
+            )
+
+    @property
+    def distills(self):
+        """Whether there is anything to learn from a teacher."""
+        return bool(self.hidden or self.attention or self.relation)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class MaskLearner(BertMaskedLM):
+    """A `BertMaskedLM` whose loss is what an `Objective` says, see `learn`.
+
+    Args:
+      config: a `BertConfig` with the head "mlm".
+      **kwargs: of `keras.Model`.
+    """
+
+    objective = Objective()
+    #: The teacher in a tuple, where Keras does not look for layers, or nothing.
+    teacher = ()
+
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def learn(self, objective, teacher=None):
+        """Says what to learn; call it before `compile`.
+
+        Args:
+          objective: an `Objective`.
+          teacher: a BERT of `bert_tf.model.heads`, where there is something to learn from it. It
+            is no part of this model.
+
+        Raises:
+          ValueError: if there is no teacher where one is needed, or it does not fit.
+        """
+        if objective.distills:
+            _check_teacher(objective, self.config, teacher)
+        self.objective = objective
+        self.teacher = (teacher,) if objective.distills else ()
+
+    def call(self, inputs, training=None):
+        """Returns float32 logits; of training without masked words, something without meaning."""
+        encoded = self.encoder(inputs, training=training)
+        if training and self.teacher:
+            self.add_loss(self._distance(inputs, encoded))
+            if not self.objective.mlm:
+                return encoded["sequence_output"][:, 0, :1]
+        return self.logits(encoded, inputs, training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        """Returns the loss of masked words, if they are learned, and that of the teacher."""
+        if self.objective.mlm:
+            return super().compute_loss(x, y, y_pred, sample_weight)
+        return tf.add_n(self.losses)
+
+    def distance(self, inputs):
+        """Returns how far the student is from its teacher on a batch, without dropout; a scalar."""
+        return self._distance(inputs, self.encoder(inputs, training=False))
+
+    def _distance(self, inputs, encoded):
+        (teacher,), objective = self.teacher, self.objective
+        taught = teacher.encoder({name: inputs[name] for name in INPUT_NAMES}, training=False)
+        layers = hidden_losses.layer_map(len(self.encoder.blocks), len(teacher.encoder.blocks))
+        mask = None if objective.padding else inputs["input_mask"]
+        students = encoded["encoder_outputs"]
+        teachers = [tf.stop_gradient(taught["encoder_outputs"][layer]) for layer in layers]
+        if objective.last_layer:
+            students, teachers = students[-1:], teachers[-1:]
+        parts = []
+        if objective.hidden:
+            first = slice(0, 1 if objective.first_token else None)
+            pairs = ([h[:, first] for h in each] for each in (students, teachers))
+            own = mask if mask is None else mask[:, first]
+            parts.append(hidden_losses.hidden_distance(*pairs, own, objective.hidden))
+        if objective.relation:
+            kind = objective.relation
+            parts.append(hidden_losses.relation_distance(students, teachers, mask, kind))
+        if objective.attention:
+            ours = _attention(self.encoder, encoded, range(len(self.encoder.blocks)), inputs)
+            theirs = _attention(teacher.encoder, taught, layers, inputs)
+            theirs = [tf.stop_gradient(scores) for scores in theirs]
+            parts.append(hidden_losses.attention_distance(ours, theirs, mask))
+        return tf.add_n(parts)
+
+
+def _attention(encoder, encoded, layers, inputs):
+    received = encoded["projection_inputs"]
+    return [
+        hidden_losses.attention_scores(encoder.blocks[i], received[i], inputs["input_mask"])
+        for i in layers
+    ]
+
+
+def _check_teacher(objective, config, teacher):
+    if teacher is None:
+        raise ValueError(
+            "A teacher is needed where hidden states, attention or relations are learned, received "
+            "none; name one by --teacher."
+        )
+    found = teacher.config
+    if objective.hidden and found.hidden_size != config.hidden_size:
+        raise ValueError(
+            f"The teacher must have the student's width of {config.hidden_size} where hidden "
+            f"states are matched, received {found.hidden_size}; match relations or attention "
+            "instead."
+        )
+    if objective.attention and found.num_attention_heads != config.num_attention_heads:
+        raise ValueError(
+            f"The teacher must have the student's {config.num_attention_heads} heads where "
+            f"attention is matched, received {found.num_attention_heads}; match hidden states or "
+            "relations instead."
+        )
+    hidden_losses.layer_map(len(config.layers), len(found.layers))

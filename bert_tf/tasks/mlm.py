@@ -1,0 +1,80 @@
+"""Masked language modelling on plain text, the objective of pretraining."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bert_tf.data import masking, text_blocks
+from bert_tf.data.text_blocks import TextFile
+from bert_tf.model.losses import MaskedTokenLoss
+from bert_tf.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class MlmTask(Task):
+    """The words at masked places of a text.
+
+    Args:
+      name: "mlm".
+      splits: tuple of `(split, sources)`, follows from the files.
+      primary_metric: the metric that decides which checkpoint is best.
+      arguments: tuple of `(name, value)` of what `get` received beside the name and the files.
+      train_file: name of the file to train on.
+      dev_file: name of the file to evaluate on.
+    """
+
+    name: str = "mlm"
+    splits: tuple = ()
+    primary_metric: str = "log_likelihood"
+    train_file: str = "train.txt"
+    dev_file: str = "dev.txt"
+
+    metrics = ("log_likelihood", "perplexity", "eval_accuracy")
+    head = {"head": "mlm", "num_labels": 1}
+
+    def __post_init__(self):
+        files = {"train": self.train_file, "dev": self.dev_file}
+        splits = tuple((split, (TextFile(file),)) for split, file in files.items())
+        object.__setattr__(self, "splits", splits)
+
+    def to_dict(self):
+        """Returns plain data; `get(**data)` gives this task again."""
+        return {"name": self.name, "train_file": self.train_file, "dev_file": self.dev_file}
+
+    def read(self, data_dir, split):
+        """Reads the `bert_tf.data.text_blocks.TextLines` of a split."""
+        return self.source(data_dir, split).read(data_dir)
+
+    def encode(self, examples, tokenizer, max_seq_length, training=False):
+        """Returns the blocks of a text, see `bert_tf.data.text_blocks.encode`."""
+        return text_blocks.encode(examples, tokenizer, max_seq_length)
+
+    def batch_change(self, tokenizer):
+        """Returns a function that masks the words of a batch anew."""
+        return masking.Masking.of(tokenizer).mask_anew
+
+    def loss(self):
+        """Returns the mean cross-entropy of the masked words."""
+        return MaskedTokenLoss()
+
+    def score(self, logits, encoded):
+        """Returns `eval_loss`, its negative, its exponential and the share of words ranked first.
+
+        All are means over the masked words of the split.
+
+        Args:
+          logits: `[N, P, 2]`, of `bert_tf.model.masked_lm.scores`.
+          encoded: what `encode` returned.
+        """
+        likelihood, first = np.moveaxis(logits[encoded.labels >= 0].astype(np.float64), -1, 0)
+        loss = -float(likelihood.mean())
+        return {
+            "eval_loss": loss,
+            "log_likelihood": -loss,
+            "perplexity": math.exp(min(loss, 700.0)),
+            "eval_accuracy": float(first.mean()),
+        }
+
+    def write_predictions(self, split, examples, encoded, logits, directory):
+        """Writes nothing: a masked text has no file of predictions."""

@@ -1,0 +1,152 @@
+"""Every setting of a search for a mask on text, with its default and one line of help."""
+
+import dataclasses
+import math
+
+from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
+from bert_tf.model.mask_learner import Objective
+from bert_tf.training.options import FinetuneOptions, option
+from flop_tf import gates, iterative_magnitude, mask_training
+
+#: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
+METHODS = ("mask", "imp")
+
+#: Units whose masks can be trained instead of those of weights.
+UNIT_KINDS = ("heads", "neurons")
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskOptions:
+    """Settings of `bert_tf.training.mask_search`.
+
+    Raises:
+      ValueError: if a value is out of range or two exclude each other.
+    """
+
+    # On what, and where to put it.
+    data_dir: str = option("", "Folder of the texts.")
+    train_file: str = option("train.txt", "Text in it to train on.")
+    dev_file: str = option("dev.txt", "Text in it to evaluate on.")
+    init_checkpoint: str = option("", "Dense BERT to search in, any format.")
+    output_dir: str = option("", "Folder for the mask, checkpoints and TensorBoard files.")
+    bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
+    vocab_file: str = option("", "Vocabulary, if it does not lie beside the checkpoint.")
+    do_lower_case: bool = option(None, "Uncased vocabulary; taken from the checkpoint, or true.")
+    max_seq_length: int = option(128, "Tokens of a block of text.")
+    train_batch_size: int = option(16, "Blocks a training step.")
+    gradient_accumulation_steps: int = option(1, "Parts of that batch, one after the other.")
+    eval_batch_size: int = option(32, "Blocks a batch of evaluation.")
+    eval_blocks: int = option(256, "Blocks that are scored at a checkpoint; at the end all are.")
+    # The head of masked language modelling.
+    train_head: bool = option(
+        False, "Trains one on the frozen dense BERT first, where the checkpoint has none."
+    )
+    head_steps: int = option(500, "Steps of that.")
+    head_learning_rate: float = option(1e-3, "Rate of that, decays to 0.")
+    # The search.
+    method: str = option("mask", "Train masks, or prune by magnitude iteratively.", METHODS)
+    sparsity: float = option(0.5, "Share of weights to mask, in [0, 1).")
+    num_train_steps: int = option(1000, "Steps of the search; 0 trains the head alone.")
+    init: str = option("magnitude", "How scores start.", tuple(mask_training.INITS))
+    binarizer: str = option(
+        "straight_through", "How scores make the mask of a step.", gates.STRAIGHT_THROUGH
+    )
+    update_every: int = option(100, "Steps between two times that thresholds are set.")
+    start_sparsity: float = option(None, "Sparsity at first, then cubic; else the asked one.")
+    score_learning_rate: float = option(5e-4, "Rate of the scores, decays to 0.")
+    score_weight_decay: float = option(0.0, "Decoupled decay of the scores.")
+    learning_rate: float = option(5e-5, "Rate of the head, and of all weights of imp.")
+    units: str = option("", "Trains masks of these instead, with commas: heads,neurons.")
+    layers_to_mask: str = option("", "Only in these blocks, with commas; empty is all.")
+    rewind: bool = option(True, "imp: weights go back to the start after each round.")
+    # What is learned.
+    mlm: bool = option(True, "Masked words.")
+    teacher: str = option("", "BERT whose hidden states are learned; that of init_checkpoint.")
+    distill_hidden: str = option("", "Distance of hidden states to learn.", ("", *HIDDEN))
+    distill_last_layer: bool = option(False, "Only those of the last layer.")
+    distill_first_token: bool = option(False, "Only those of [CLS].")
+    distill_attention: bool = option(False, "Learns raw attention scores.")
+    distill_relation: str = option("", "Relations to learn.", ("", *RELATIONS))
+    distill_padding: bool = option(False, "Padding counts too, as in the published code.")
+    # Running.
+    seed: int = option(0, "Of everything random.")
+    save_checkpoints_steps: int = option(0, "Steps between checkpoints; 0 is a quarter of the run.")
+    keep_checkpoints: int = option(2, "Newest checkpoints that stay.")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), field.metadata["choices"]
+            if choices and value not in choices:
+                raise ValueError(
+                    f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
+                    f"received {value!r}."
+                )
+        mask_training.check_sparsity(self.sparsity)
+        if self.start_sparsity is not None:
+            self._check("start_sparsity", 0 <= self.start_sparsity <= self.sparsity, "in [0, s]")
+        self._check("update_every", self.update_every >= 1, "at least 1")
+        self._check("max_seq_length", self.max_seq_length >= 3, "at least 3")
+        for name in (
+            "num_train_steps",
+            "head_steps",
+            "eval_blocks",
+            "save_checkpoints_steps",
+            "score_learning_rate",
+            "score_weight_decay",
+            "learning_rate",
+            "head_learning_rate",
+        ):
+            self._check(name, 0 <= getattr(self, name) < math.inf, "at least 0")
+        if self.method == "imp":
+            iterative_magnitude.num_rounds(self.sparsity)
+            for name in ("units", "layers_to_mask"):
+                self._check(name, not getattr(self, name), "empty with method=imp")
+        if unknown := sorted(set(self.unit_kinds) - set(UNIT_KINDS)):
+            raise ValueError(
+                f"Argument `units` expects names of {', '.join(UNIT_KINDS)}, received "
+                f"{', '.join(unknown)}."
+            )
+        blocks = self.layers_to_mask.replace(",", "").strip()
+        self._check("layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
+        self.finetune_options()
+        self.objective()
+
+    @property
+    def unit_kinds(self):
+        """The kinds of units whose masks are trained, a tuple; empty for weights."""
+        return tuple(name.strip() for name in self.units.split(",") if name.strip())
+
+    @property
+    def blocks(self):
+        """The blocks that are masked, a set of ints, or None for all."""
+        return {int(name) for name in self.layers_to_mask.split(",") if name.strip()} or None
+
+    @property
+    def save_steps(self):
+        """Steps between two checkpoints."""
+        return self.save_checkpoints_steps or max(1, self.num_train_steps // 4)
+
+    def objective(self):
+        """Returns the `Objective`."""
+        return Objective(
+            self.mlm,
+            self.distill_hidden,
+            self.distill_last_layer,
+            self.distill_first_token,
+            self.distill_attention,
+            self.distill_relation,
+            self.distill_padding,
+        )
+
+    def finetune_options(self):
+        """Returns what training on the same text is asked for, as of the task mlm."""
+        names = {field.name for field in dataclasses.fields(FinetuneOptions)}
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names}
+        del own["teacher"]
+        return FinetuneOptions(task_name="mlm", **own)
+
+    def _check(self, name, holds, expected):
+        if not holds:
+            raise ValueError(
+                f"Argument `{name}` must be {expected}, received {getattr(self, name)!r}."
+            )

@@ -1,0 +1,292 @@
+"""The file of a difference to a base model: where it is, what it is, and what goes with it.
+
+A safetensors file holds `positions`, the gaps between the positions of all tensors laid one after
+the other, 7 bits a byte with the highest bit where more follow (LEB128); `values`, float32 or
+float16; `weights`, the values that fine-tuning starts from, where they are others; and each tensor
+that the base lacks, such as the task head, whole, as `dense.NAME`. The one entry of its metadata,
+`flop_tf.diff`, is a JSON object: version, fingerprint of the base, shapes, counts, info, and a
+SHA-256 of all that. At .5 % of a model an entry takes about 5.5 bytes in float32.
+"""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from flop_tf import files, mask_file
+
+#: Types of stored values.
+DTYPES = ("float32", "float16")
+
+_KEY = "flop_tf.diff"
+_VERSION = 1
+_DENSE = "dense."
+
+
+@dataclasses.dataclass(frozen=True)
+class Diff:
+    """A difference to a base model.
+
+    Attributes:
+      base: `mask_file.fingerprint` of the weights that it belongs to.
+      shapes: dict of the shapes of these weights by name, in the order of their positions.
+      positions: dict of ascending flat positions, int64 `[K]`, by name of every one of `shapes`.
+      values: dict of theta - p0 there, float32 `[K]`.
+      dense: dict of arrays that the base has not, by name.
+      weights: dict as `values` of what fine-tuning starts from, or None where it is the same.
+      info: plain JSON data: task, scores, how it was made.
+    """
+
+    base: str
+    shapes: dict
+    positions: dict
+    values: dict
+    dense: dict
+    weights: dict | None = None
+    info: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def num_entries(self):
+        """K, the entries of all tensors."""
+        return sum(map(len, self.positions.values()))
+
+    @property
+    def num_parameters(self):
+        """How many weights the base has."""
+        return sum(map(math.prod, self.shapes.values()))
+
+    @property
+    def density(self):
+        """Share of the base's weights that differ."""
+        return self.num_entries / self.num_parameters
+
+
+def apply(diff, weights, path="the difference"):
+    """Returns the weights of a base with a difference added to it, and what it stores whole.
+
+    Args:
+      diff: a `Diff`.
+      weights: dict of float32 arrays by name; it stays as it is.
+      path: of the file, for errors.
+
+    Returns:
+      Dict of arrays; those without any entry are the same objects.
+
+    Raises:
+      ValueError: if the weights are not those of the base.
+    """
+    check_base(diff, weights, path)
+    applied = {**weights, **diff.dense}
+    for name, positions in diff.positions.items():
+        if len(positions):
+            changed = weights[name].reshape(-1).copy()
+            changed[positions] += diff.values[name]
+            applied[name] = changed.reshape(weights[name].shape)
+    return applied
+
+
+def remove(diff, applied, base, path="the difference"):
+    """Returns the base's weights for those with a difference, taken from the base, bit by bit.
+
+    A difference is never subtracted: in float32 that gives other numbers.
+
+    Args:
+      diff: a `Diff`.
+      applied: dict of arrays, as `apply` returns.
+      base: dict of arrays of the base.
+      path: of the file, for errors.
+
+    Raises:
+      ValueError: if `applied` is not the base with this difference.
+    """
+    expected = apply(diff, base, path)
+    differing = sorted(
+        name
+        for name in expected.keys() | applied.keys()
+        if name not in applied
+        or name not in expected
+        or not np.array_equal(expected[name], applied[name])
+    )
+    if differing:
+        raise ValueError(
+            f"Argument `applied` must be the base with {path!r}, but {len(differing)} of its "
+            f"weights are other ones, such as {differing[0]!r}; it was trained on or belongs to "
+            "another difference."
+        )
+    return dict(base)
+
+
+def check_base(diff, weights, path):
+    """Raises ValueError where weights are not those that a difference belongs to."""
+    found = mask_file.fingerprint(weights)
+    if found != diff.base:
+        raise ValueError(
+            f"The file {str(path)!r} has a difference to another base model: expected the "
+            f"fingerprint {diff.base}, received {found}; take the base that it was made for."
+        )
+
+
+def write(path, diff, dtype="float32"):
+    """Writes the file of a difference by `files.replacing`.
+
+    Args:
+      path: of the file; its folder is made where it is missing.
+      diff: a `Diff`.
+      dtype: of the stored values, one of `DTYPES`.
+
+    Raises:
+      ValueError: if the type is another one, or values do not fit into it.
+      OSError: if the file cannot be written; what stood at `path` is untouched.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"Argument `dtype` must be one of {', '.join(DTYPES)}, received {dtype!r}."
+        )
+    arrays = {
+        "positions": _encode(_flat_positions(diff)),
+        "values": _joined(diff, diff.values, dtype),
+        **{_DENSE + name: np.ascontiguousarray(array) for name, array in diff.dense.items()},
+    }
+    if diff.weights is not None:
+        arrays["weights"] = _joined(diff, diff.weights, dtype)
+    header = {
+        "version": _VERSION,
+        "base": diff.base,
+        "shapes": {name: list(shape) for name, shape in diff.shapes.items()},
+        "counts": {name: len(diff.positions[name]) for name in diff.shapes},
+        "info": diff.info,
+    }
+    header["sha256"] = _digest(header, arrays)
+    metadata = {_KEY: json.dumps(header, allow_nan=False)}
+    files.write_bytes(path, safetensors.numpy.save(arrays, metadata))
+
+
+def read(path):
+    """Reads the file of a difference.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      The `Diff`, its values as float32.
+
+    Raises:
+      ValueError: if it is no such file or is damaged.
+      OSError: if it cannot be read.
+    """
+    path = str(path)
+    header, arrays = _read(path)
+    shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+    counts = [header["counts"][name] for name in shapes]
+    ends = np.cumsum(counts)[:-1]
+    starts = np.cumsum([0, *map(math.prod, shapes.values())])[:-1]
+    parts = np.split(_decode(arrays["positions"]), ends)
+    positions = {
+        name: part - start for name, part, start in zip(shapes, parts, starts, strict=True)
+    }
+
+    def by_name(array):
+        return dict(zip(shapes, np.split(np.float32(array), ends), strict=True))
+
+    return Diff(
+        base=header["base"],
+        shapes=shapes,
+        positions=positions,
+        values=by_name(arrays["values"]),
+        dense={k.removeprefix(_DENSE): v for k, v in arrays.items() if k.startswith(_DENSE)},
+        weights=by_name(arrays["weights"]) if "weights" in arrays else None,
+        info=header["info"],
+    )
+
+
+def _flat_positions(diff):
+    """Returns the positions in all tensors laid one after the other, ascending int64 `[K]`."""
+    starts = np.cumsum([0, *map(math.prod, diff.shapes.values())])[:-1]
+    parts = [
+        np.int64(diff.positions[name]) + start
+        for name, start in zip(diff.shapes, starts, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _joined(diff, values, dtype):
+    joined = np.concatenate([values[name] for name in diff.shapes]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        stored = joined.astype(dtype)
+    if not np.isfinite(stored).all():
+        raise ValueError(
+            f"A difference stored as {dtype} must have values up to {np.finfo(dtype).max:g}, "
+            f"received {np.abs(joined).max():g}; store it as float32."
+        )
+    return stored
+
+
+def _encode(positions):
+    """Returns ascending positions as gaps in LEB128, uint8."""
+    gaps = np.diff(positions, prepend=-1) - 1
+    lengths = 1 + sum(
+        (gaps >= 1 << (7 * number)).astype(np.int64) for number in range(1, 9)
+    )  # 63 bits
+    ends = np.cumsum(lengths)
+    coded = np.empty(ends[-1] if len(ends) else 0, np.uint8)
+    for number in range(int(lengths.max(initial=0))):
+        has = lengths > number
+        more = (lengths[has] > number + 1).astype(np.int64) << 7
+        coded[(ends - lengths)[has] + number] = (gaps[has] >> (7 * number)) & 127 | more
+    return coded
+
+
+def _decode(coded):
+    """Returns the positions of `_encode`, int64."""
+    if not len(coded):
+        return np.empty(0, np.int64)
+    ends = np.flatnonzero(coded < 128)
+    firsts = np.concatenate([[0], ends[:-1] + 1])
+    places = np.arange(len(coded)) - np.repeat(firsts, ends - firsts + 1)
+    gaps = np.add.reduceat((coded & 127).astype(np.int64) << (7 * places), firsts)
+    return np.cumsum(gaps + 1) - 1
+
+
+def _digest(header, arrays):
+    text = json.dumps([header, mask_file.fingerprint(arrays)], sort_keys=True)
+    return mask_file.fingerprint({"text": np.frombuffer(text.encode(), np.uint8)})
+
+
+def _read(path):
+    """Returns the header and the arrays of a file that is whole."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys() if _KEY in metadata}
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"The file {path!r} must be a difference, received a damaged or another file: {error}; "
+            "write it anew by flop-diff-prune."
+        ) from error
+    if _KEY not in metadata:
+        raise ValueError(
+            f"The file {path!r} must be a difference with metadata {_KEY!r}, received a "
+            f"safetensors file with metadata {sorted(metadata)}; name one of flop-diff-prune."
+        )
+    try:
+        header = dict(json.loads(metadata[_KEY]))
+        version, expected = header.get("version"), header.pop("sha256", None)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The file {path!r} is damaged: expected a JSON object in its metadata, received "
+            f"{metadata[_KEY][:40]!r}; write it anew by flop-diff-prune."
+        ) from error
+    if version != _VERSION:
+        raise ValueError(
+            f"The file {path!r} must be a difference of version {_VERSION}, received version "
+            f"{version}; read it with the release that wrote it."
+        )
+    if _digest(header, arrays) != expected:
+        raise ValueError(
+            f"The file {path!r} is damaged: expected the SHA-256 {expected}, received another "
+            "content; write it anew by flop-diff-prune."
+        )
+    return header, arrays

@@ -1,0 +1,350 @@
+"""Diff pruning: a task as a sparse difference to frozen weights, learned by L0 gates.
+
+`theta = p0 + z z_g w`: p0 are the pretrained weights, w the difference, z the gate of an element
+and z_g that of its group, one for each weight tensor. All tensors that have a difference lie one
+after the other in flat vectors `[N]`, so that a step has a few large operations; N elements,
+G groups.
+
+Reference: Parameter-Efficient Transfer Learning with Diff Pruning (Guo, Rush and Kim 2021),
+arXiv 2012.07463.
+"""
+
+import contextlib
+import itertools
+import math
+
+import tensorflow as tf
+
+from flop_tf import randomness
+from flop_tf.gates import hard_concrete
+
+#: How the gates of elements and groups are penalized.
+PENALTIES = ("product", "additive")
+
+# Noise beyond these is as good as certain; what is closed further than that stays closed.
+_LEAST_NOISE = 1e-4
+_NOISE_SEED = 3
+
+
+def draw(alpha, noise, low, high):
+    """Returns a draw of the gate and its derivative.
+
+    `s = sigmoid(log u - log(1 - u) + alpha) = u / (u + (1 - u) exp(-alpha))`,
+    `z = clip(s (high - low) + low, 0, 1)`, `dz/dalpha = (high - low) s (1 - s)` where 0 < z < 1.
+    The second form of s needs no logarithms, which cost more than all the rest.
+
+    Args:
+      alpha: float32 tensor, the location of each gate.
+      noise: u, a tensor of its shape, uniform on (0, 1).
+      low: l < 0, lower limit of the stretched gate.
+      high: r > 1, its upper limit.
+
+    Returns:
+      `(z, dz/dalpha)`, tensors of the shape of `alpha`.
+    """
+    share = noise / (noise + (1 - noise) * tf.exp(-alpha))
+    gate = tf.clip_by_value(share * (high - low) + low, 0.0, 1.0)
+    slope = (high - low) * share * (1 - share)
+    return gate, tf.where((gate > 0) & (gate < 1), slope, 0.0)
+
+
+@contextlib.contextmanager
+def holding(variables, values):
+    """Gives variables other values for a `with` block; after it they have their own, bit by bit.
+
+    TensorFlow hands their buffers over and copies nothing.
+
+    Args:
+      variables: list of `tf.Variable`.
+      values: list of tensors of their shapes.
+    """
+    before = [variable.read_value() for variable in variables]
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+
+
+class LearnedDiff(tf.Module):
+    """A difference with gates: w `[N]`, alpha `[N]` and, with groups, alpha_g `[G]`.
+
+    The penalty on tensor g is `lambda_g sum_i P(z_i > 0) P(z_g > 0)`, or with "additive", as the
+    released code has it, `lambda_g (sum_i P(z_i > 0) + P(z_g > 0))`. Per step there is one draw,
+    for all parts of a batch. At evaluation gates are without noise.
+
+    Attributes:
+      base: list of the variables that hold p0; outside of `applied` they always do.
+      dense: list of variables that are trained whole, without a gate.
+      trained: list of variables of the weights' optimizer: `dense` and w.
+      gates: list of variables of the gates' optimizer.
+
+    Args:
+      base: list of model variables that get a difference.
+      dense: list of model variables that are trained whole, such as the task head.
+      sparsity_penalty: lambda, a float, or one for each of `base`. Defaults to 1.25e-7.
+      structured: whether there are gates of groups.
+      penalty: one of `PENALTIES`.
+      initial_alpha: start of all alpha.
+      low: l < 0.
+      high: r > 1.
+
+    Raises:
+      ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        base,
+        dense=(),
+        sparsity_penalty=1.25e-7,
+        structured=True,
+        penalty="product",
+        initial_alpha=5.0,
+        low=-1.5,
+        high=1.5,
+    ):
+        super().__init__()
+        penalties = _penalties(sparsity_penalty, len(base))
+        _check(base, penalties, penalty, low, high)
+        self._keep(list(base), list(dense), penalties)
+        self.low, self.high, self.penalty = low, high, penalty
+        size = sum(self._sizes)
+        self.weights = tf.Variable(tf.zeros([size]), name="weights")
+        self.alpha = tf.Variable(tf.fill([size], float(initial_alpha)), name="alpha")
+        self.group_alpha = None
+        if structured:
+            start = tf.fill([len(base)], float(initial_alpha))
+            self.group_alpha = tf.Variable(start, name="group_alpha")
+
+    # Untracked: these variables belong to the model.
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def _keep(self, base, dense, penalties):
+        self.base, self.dense = base, dense
+        self._sizes = [math.prod(variable.shape) for variable in base]
+        self._penalties = penalties
+
+    @property
+    def trained(self):
+        """Variables of the weights' optimizer."""
+        return [*self.dense, self.weights]
+
+    @property
+    def gates(self):
+        """Variables of the gates' optimizer."""
+        return [self.alpha] if self.group_alpha is None else [self.alpha, self.group_alpha]
+
+    @contextlib.contextmanager
+    def applied(self, seed, step):
+        """Lets the model compute with theta of a step's draw for a `with` block; yields the noise.
+
+        Args:
+          seed: int, of the run.
+          step: integer scalar tensor.
+        """
+        noise = self._noise(seed, step)
+        with holding(self.base, self.theta(noise)):
+            yield noise
+
+    @contextlib.contextmanager
+    def evaluated(self):
+        """Lets the model compute with theta of the gates without noise for a `with` block."""
+        with holding(self.base, [v + d for v, d in zip(self.base, self.difference(), strict=True)]):
+            yield
+
+    def theta(self, noise):
+        """Returns theta for `(u [N], u_g [G] or None)`, a list of tensors as `base`."""
+        gated = _gated(self.weights, self.alpha, noise[0], low=self.low, high=self.high)
+        group_gates = tf.unstack(self._group_draw(noise)[0])
+        return [
+            variable + gate * part
+            for variable, gate, part in zip(self.base, group_gates, self._split(gated), strict=True)
+        ]
+
+    def difference(self):
+        """Returns theta - p0 of the gates without noise, a list of tensors as `base`."""
+        gate = hard_concrete.inference_gate(self.alpha, self.low, self.high)
+        parts = self._split(gate * self.weights)
+        group_gates = tf.unstack(self._inference_groups())
+        return [one * part for one, part in zip(group_gates, parts, strict=True)]
+
+    def split_weights(self):
+        """Returns w, a list of tensors as `base`."""
+        return self._split(self.weights)
+
+    def gradients(self, noise, gradients):
+        """Returns the gradients of loss and penalty, and what there is to log.
+
+        `dw = G z z_g`, `dalpha = G w z_g dz + dR/dalpha`, `dalpha_g = sum_i (G w z) dz_g +
+        dR/dalpha_g`, with G the gradients at theta and R the penalty.
+
+        Args:
+          noise: what `applied` yielded.
+          gradients: those at theta, a list as `dense` and `base`.
+
+        Returns:
+          `(list as trained, list as gates, dict)`.
+        """
+        dense = len(gradients) - len(self.base)
+        group_gate, group_slope = self._group_draw(noise)
+        scaled = _scaled(gradients[dense:], tf.unstack(group_gate))
+        active = self._groups_active()
+        weight = self._penalties * (active if self.penalty == "product" else 1.0)
+        for_weights, for_alpha = _gradients(
+            self.weights,
+            self.alpha,
+            noise[0],
+            flat_gradients(scaled, self._sizes),
+            self._spread(weight),
+            low=self.low,
+            high=self.high,
+        )
+        expected = self._expected_active()
+        for_gates = [for_alpha]
+        if self.group_alpha is not None:
+            count = expected if self.penalty == "product" else 1.0
+            pull = self._penalties * count * active * (1 - active)
+            # Where z_g is 0 its slope is 0 too.
+            for_gate = tf.math.divide_no_nan(self._products(for_weights, self.weights), group_gate)
+            for_gates.append(for_gate * group_slope + pull)
+        logs = {
+            "sparsity_penalty": self._penalty(expected, active),
+            "expected_density": tf.reduce_sum(expected * active) / sum(self._sizes),
+        }
+        return [*gradients[:dense], for_weights], for_gates, logs
+
+    def _penalty(self, expected, active):
+        if self.penalty == "product":
+            return tf.reduce_sum(self._penalties * expected * active)
+        groups = 0.0 if self.group_alpha is None else active
+        return tf.reduce_sum(self._penalties * (expected + groups))
+
+    def _noise(self, seed, step):
+        with randomness.step_scope(seed, step):
+            seeds = [randomness.step_seed(_NOISE_SEED + index) for index in range(2)]
+        sizes = [sum(self._sizes), len(self._sizes)]
+        noise = [
+            tf.clip_by_value(
+                tf.random.stateless_uniform([size], one), _LEAST_NOISE, 1 - _LEAST_NOISE
+            )
+            for size, one in zip(sizes, seeds, strict=True)
+        ]
+        return noise[0], noise[1] if self.group_alpha is not None else None
+
+    def _group_draw(self, noise):
+        """Returns `(z_g, dz_g/dalpha_g) [G]`; without groups all gates are open."""
+        if self.group_alpha is None:
+            return tf.ones([len(self._sizes)]), None
+        return draw(self.group_alpha, noise[1], self.low, self.high)
+
+    def _inference_groups(self):
+        if self.group_alpha is None:
+            return tf.ones([len(self._sizes)])
+        return hard_concrete.inference_gate(self.group_alpha, self.low, self.high)
+
+    def _groups_active(self):
+        """Returns `P(z_g > 0) [G]`."""
+        if self.group_alpha is None:
+            return tf.ones([len(self._sizes)])
+        return hard_concrete.probability_active(self.group_alpha, 1.0, self.low, self.high)
+
+    def _spread(self, values):
+        """Returns values of groups `[G]` for each element, `[N]`."""
+        values = tf.unstack(values)
+        return tf.concat(
+            [tf.fill([size], one) for size, one in zip(self._sizes, values, strict=True)], 0
+        )
+
+    def _expected_active(self):
+        """Returns `sum_i P(z_i > 0) [G]`."""
+        probabilities = [
+            hard_concrete.probability_active(part, 1.0, self.low, self.high)
+            for part in self._parts(self.alpha)
+        ]
+        return tf.stack([tf.reduce_sum(one) for one in probabilities])
+
+    def _products(self, one, other):
+        """Returns the inner products of two flat vectors by group, `[G]`."""
+        pairs = zip(self._parts(one), self._parts(other), strict=True)
+        return tf.stack([tf.tensordot(part, with_part, 1) for part, with_part in pairs])
+
+    def _parts(self, flat):
+        """Returns the groups of a flat vector; slices that are aligned are not copied."""
+        flat = tf.convert_to_tensor(flat)
+        starts = itertools.accumulate(self._sizes[:-1], initial=0)
+        return [flat[start : start + size] for start, size in zip(starts, self._sizes, strict=True)]
+
+    def _split(self, flat):
+        return [
+            tf.reshape(part, variable.shape)
+            for part, variable in zip(self._parts(flat), self.base, strict=True)
+        ]
+
+
+def flat_gradients(gradients, sizes):
+    """Returns gradients one after the other, `[N]`; None counts as zero.
+
+    Args:
+      gradients: list of tensors, `tf.IndexedSlices` or None.
+      sizes: list of their numbers of elements.
+    """
+    parts = [
+        tf.zeros([size]) if one is None else tf.reshape(tf.convert_to_tensor(one), [-1])
+        for one, size in zip(gradients, sizes, strict=True)
+    ]
+    return tf.concat(parts, 0)
+
+
+def _scaled(gradients, factors):
+    """Returns gradients times a scalar each; None stays."""
+    return [
+        None if one is None else factor * tf.convert_to_tensor(one)
+        for one, factor in zip(gradients, factors, strict=True)
+    ]
+
+
+# Compiled: one pass over memory instead of one for each operation.
+@tf.function(jit_compile=True)
+def _gated(weights, alpha, noise, low, high):
+    """Returns `z w [N]`."""
+    gate, _ = draw(alpha, noise, low, high)
+    return gate * weights
+
+
+@tf.function(jit_compile=True)
+def _gradients(weights, alpha, noise, gradient, penalty, low, high):
+    """Returns `(dw, dalpha)`, each `[N]`, of `gradient = G z_g` and the weights of the penalty."""
+    gate, slope = draw(alpha, noise, low, high)
+    probability = hard_concrete.probability_active(alpha, 1.0, low, high)
+    for_alpha = gradient * weights * slope
+    for_alpha += penalty * probability * (1 - probability)
+    return gradient * gate, for_alpha
+
+
+def _penalties(sparsity_penalty, number):
+    """Returns the lambdas of all groups, float32 `[G]`."""
+    given = [sparsity_penalty] if isinstance(sparsity_penalty, int | float) else sparsity_penalty
+    values = list(given) * number if len(given) == 1 else list(given)
+    if len(values) != number or not all(0 <= value < math.inf for value in values):
+        raise ValueError(
+            "Argument `sparsity_penalty` must be a number from 0 on, or one for each of the "
+            f"{number} tensors, received {sparsity_penalty}."
+        )
+    return tf.constant(values, tf.float32)
+
+
+def _check(base, penalties, penalty, low, high):
+    if not base:
+        raise ValueError(
+            "Argument `base` must have variables that get a difference, received none."
+        )
+    if penalty not in PENALTIES:
+        raise ValueError(
+            f"Argument `penalty` must be one of {', '.join(PENALTIES)}, received {penalty!r}."
+        )
+    if low >= 0 or high <= 1:
+        raise ValueError(
+            f"Arguments `low` and `high` must lie below 0 and above 1, received {low} and {high}."
+        )

@@ -1,0 +1,173 @@
+"""Gates whose scores learn which weights to keep, with the gradient straight through the mask.
+
+A score S says how much a weight is wanted. The mask M of a step is binary, and its gradient is
+handed to the score as it is, `dL/dS = dL/dM = dL/dW_eff * W`, for kept and dropped weights alike.
+Three ways to make M from S are here: a threshold, the sign, and a Bernoulli draw. At inference
+all of them are `M = 1[S > t]`, with the threshold t that `flop_tf.mask_training` sets.
+
+Reference:
+  Learning to Win Lottery Tickets in BERT Transfer via Task-agnostic Mask Training, NAACL 2022.
+"""
+
+import tensorflow as tf
+
+from flop_tf import randomness
+from flop_tf.backend import keras
+from flop_tf.gates.base import Gate
+
+
+@tf.custom_gradient
+def open_above(scores, threshold):
+    """Returns `M = 1[S > t]` in float32; the gradient of S is that of M."""
+    return tf.cast(scores > threshold, tf.float32), lambda upstream: (upstream, None)
+
+
+@tf.custom_gradient
+def open_by_sign(scores):
+    """Returns `M = (sign(S) + 1) / 2`; the gradient of S is that of M, and 0 where |S| >= 1."""
+
+    def gradient(upstream):
+        return tf.where(tf.abs(scores) < 1.0, upstream, 0.0)
+
+    return (tf.sign(scores) + 1.0) / 2.0, gradient
+
+
+@tf.custom_gradient
+def open_by_draw(scores, noise):
+    """Returns `M = 1[u < sigmoid(S)]`, u uniform on [0, 1); the gradient of S is that of M."""
+    return tf.cast(noise < tf.sigmoid(scores), tf.float32), lambda upstream: (upstream, None)
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class StraightThrough(Gate):
+    """`M = 1[S > t]`, strictly, in training and at inference.
+
+    Args:
+      axis: see `Gate`; None is one score per weight.
+      initial_threshold: t before anything sets it. Defaults to .01.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    variable_name = "scores"
+    #: What is done to the scores after every step, or None.
+    score_constraint = None
+
+    def __init__(self, axis=-1, initial_threshold=0.01, **kwargs):
+        super().__init__(axis=axis, **kwargs)
+        self.initial_threshold = initial_threshold
+
+    def build_mask(self, shape):
+        """Creates `scores`, all of them open, and `threshold`, a scalar that nothing trains."""
+        self.scores = self.add_weight(
+            name="scores",
+            shape=shape,
+            initializer=keras.initializers.Constant(self.initial_threshold + 0.01),
+            constraint=self.score_constraint,
+            experimental_autocast=False,
+        )
+        self.threshold = self.add_weight(
+            name="threshold",
+            shape=[],
+            initializer=keras.initializers.Constant(self.initial_threshold),
+            trainable=False,
+            experimental_autocast=False,
+        )
+
+    def variable_shapes(self, mask_shape):
+        """Returns the shapes of scores and threshold by name."""
+        return {**super().variable_shapes(mask_shape), "threshold": ()}
+
+    def mask(self, training=None):
+        """Returns the mask of the step, at inference `1[S > t]`."""
+        return self._mask_of(tf.convert_to_tensor(self.scores), training)
+
+    def rows(self, table, indices, training=None):
+        """Returns `table[indices] * mask[indices]`; only these rows of the scores get a gradient.
+
+        A row that occurs several times is masked once, so that its gradient is one row.
+        """
+        unique, places = tf.unique(tf.reshape(indices, [-1]))
+        mask = self._mask_of(tf.gather(self.scores, unique), training)
+        rows = tf.gather(table, unique)
+        return tf.gather(rows * tf.cast(mask, rows.dtype), tf.reshape(places, tf.shape(indices)))
+
+    def expected_active(self):
+        """Returns how many units a step keeps on average."""
+        return tf.math.count_nonzero(self._training_mask(self.scores), dtype=tf.float32)
+
+    def keep(self):
+        """Returns where a score is above the threshold."""
+        return self.scores > self.threshold
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "initial_threshold": self.initial_threshold}
+
+    def _mask_of(self, scores, training):
+        if not self.trainable:
+            return open_above(scores, self.threshold)
+        return keras.backend.in_train_phase(
+            lambda: self._training_mask(scores),
+            lambda: open_above(scores, self.threshold),
+            training=training,
+        )
+
+    def _training_mask(self, scores):
+        return open_above(scores, self.threshold)
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class StraightThroughSign(StraightThrough):
+    """`M = (sign(S) + 1) / 2` in training, 1/2 at exactly 0; S stays in [-1, 1].
+
+    Args:
+      axis: see `Gate`.
+      initial_threshold: of inference, see `StraightThrough`. Defaults to 0.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, axis=-1, initial_threshold=0.0, **kwargs):
+        super().__init__(axis=axis, initial_threshold=initial_threshold, **kwargs)
+
+    @staticmethod
+    def score_constraint(scores):
+        """Cuts scores to [-1, 1]."""
+        return tf.clip_by_value(scores, -1.0, 1.0)
+
+    def _training_mask(self, scores):
+        return open_by_sign(tf.convert_to_tensor(scores))
+
+
+@keras.saving.register_keras_serializable("flop_tf")
+class StraightThroughBernoulli(StraightThrough):
+    """`M ~ Bernoulli(sigmoid(S))` in training, one draw a step.
+
+    Args:
+      axis: see `Gate`.
+      initial_threshold: of inference, see `StraightThrough`. Defaults to 0.
+      seed: int or None, of the draws; None takes one from the layer's name.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    draws = True
+
+    def __init__(self, axis=-1, initial_threshold=0.0, seed=None, **kwargs):
+        super().__init__(axis=axis, initial_threshold=initial_threshold, **kwargs)
+        self.seed = seed
+
+    def expected_active(self):
+        """Returns `sum sigmoid(S)`."""
+        return tf.reduce_sum(tf.sigmoid(self.scores))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "seed": self.seed}
+
+    def _training_mask(self, scores):
+        seed = randomness.step_seed(randomness.layer_seed(self.seed, self.name))
+        shape = tf.shape(scores)
+        if seed is None:
+            noise = tf.random.uniform(shape)
+        else:
+            noise = tf.random.stateless_uniform(shape, seed)
+        return open_by_draw(tf.convert_to_tensor(scores), noise)

@@ -1,0 +1,220 @@
+"""The three stages on a tiny BERT, whole, and what is refused."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from bert_tf import model_dir
+from bert_tf.checkpoints import read_source
+from bert_tf.diffs import base_model, stages
+from bert_tf.diffs.options import DiffOptions
+from bert_tf.tasks import registry
+from bert_tf.training import evaluation
+from flop_tf import diff_file
+
+SHORT = {
+    "max_seq_length": 11,
+    "length_buckets": "11",
+    "train_batch_size": 32,
+    "num_train_epochs": 2.0,
+    "finetune_epochs": 1.0,
+    "learning_rate": 3e-3,
+    "finetune_learning_rate": 3e-3,
+    "target_density": 0.05,
+}
+
+
+@pytest.fixture(scope="module")
+def make(bert_dir, sst_dir, tmp_path_factory):
+    """Returns a function that makes `DiffOptions` of the toy task from what differs."""
+    folder = tmp_path_factory.mktemp("diffs")
+
+    def make(name, **changes):
+        settings = {"task_name": "sst-2", "data_dir": sst_dir, "init_checkpoint": bert_dir}
+        return DiffOptions(**{**settings, **SHORT, "output_dir": str(folder / name), **changes})
+
+    return make
+
+
+def run_all(options):
+    found = {}
+    for stage in stages.stages_of("all", options.method):
+        folder = stages.folder_of(options.output_dir, stage, options)
+        stages.run(stage, options, folder)
+        found[stage] = diff_file.read(os.path.join(folder, "diff.safetensors"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def learned(make):
+    """A difference whose gates are to close for lack of use, and its options."""
+    options = make("diff", do_predict=True, alpha_learning_rate=0.5, sparsity_penalty=1e-7)
+    return options, run_all(options)
+
+
+def test_each_stage_has_less(learned, bert_dir):
+    options, diffs = learned
+    base = base_model.base_weights(read_source(bert_dir))
+    number = sum(array.size for array in base.values())
+    assert list(diffs["learn"].shapes) and diffs["learn"].num_parameters == number
+    assert diffs["learn"].density > 0.05
+    assert diffs["project"].num_entries == int(0.05 * number)
+    for name, positions in diffs["finetune"].positions.items():
+        np.testing.assert_array_equal(positions, diffs["project"].positions[name])
+    assert diffs["finetune"].weights is None and diffs["project"].weights is not None
+    assert any((diffs["finetune"].values[n] != diffs["project"].values[n]).any() for n in base)
+    info = model_dir.load_info(os.path.join(options.output_dir, "finetune-0.05"))
+    assert info["density"] == diffs["finetune"].density and info["task"]["name"] == "SST-2"
+
+
+def test_the_scores_are_those_of_the_file(learned, bert_dir, sst_dir):
+    options, diffs = learned
+    for stage in stages.STAGES:
+        model = base_model.build(read_source(bert_dir), diffs[stage], stage)
+        task = registry.get("sst-2")
+        tokenizer = model_dir.load_tokenizer(bert_dir)
+        encoded = task.encode(task.read(sst_dir, "dev"), tokenizer, 11)
+        found = task.score(evaluation.predict(model, encoded, 64), encoded)
+        expected = diffs[stage].info["scores"]["dev"]
+        for key, value in found.items():
+            assert value == pytest.approx(expected[key], abs=1e-5)
+    predictions = os.path.join(options.output_dir, "finetune-0.05", "SST-2.tsv")
+    with open(predictions, encoding="utf-8") as file:
+        assert file.readline() == "index\tprediction\n"
+
+
+def test_events_and_checkpoints(learned):
+    options, _ = learned
+    folder = os.path.join(options.output_dir, "learn")
+    assert {"checkpoints", "tensorboard", "run_flags"} - set(os.listdir(folder)) == {"run_flags"}
+    events = b"".join(
+        open(os.path.join(folder, "tensorboard", name), "rb").read()
+        for name in os.listdir(os.path.join(folder, "tensorboard"))
+    )
+    assert b"sparsity_penalty" in events and b"expected_density" in events
+
+
+def test_a_stopped_run_goes_on_to_the_same_numbers(make, learned, monkeypatch):
+    from bert_tf.training import callbacks
+
+    options = make("stopped", alpha_learning_rate=0.5, sparsity_penalty=1e-7)
+
+    class Stop(callbacks.AtSteps):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if self.step == 7:
+                raise KeyboardInterrupt
+
+    folder = stages.folder_of(options.output_dir, "learn", options)
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks, "AtSteps", Stop)
+        with pytest.raises(KeyboardInterrupt):
+            stages.run("learn", options, folder)
+    stages.run("learn", options, folder)
+    found = diff_file.read(os.path.join(folder, "diff.safetensors"))
+    whole = learned[1]["learn"]
+    for name in whole.shapes:
+        np.testing.assert_array_equal(found.positions[name], whole.positions[name])
+        np.testing.assert_array_equal(found.values[name], whole.values[name])
+        np.testing.assert_array_equal(found.weights[name], whole.weights[name])
+    for name, array in whole.dense.items():
+        np.testing.assert_array_equal(found.dense[name], array)
+
+
+def test_non_adaptive(make):
+    diffs = run_all(make("non_adaptive", method="non_adaptive", finetune_start="zero"))
+    assert diffs["learn"].density > 0.5 and diffs["learn"].weights is None
+    magnitudes = np.abs(np.concatenate(list(diffs["learn"].values.values())))
+    kept = np.abs(np.concatenate(list(diffs["project"].values.values())))
+    assert np.sort(magnitudes)[-len(kept) :].sum() == pytest.approx(kept.sum(), rel=1e-5)
+    assert diffs["finetune"].num_entries == len(kept)
+
+
+def test_the_last_layer_alone(make):
+    diffs = run_all(make("last_layer", method="last_layer"))
+    assert list(diffs) == ["learn"]
+    for name, positions in diffs["learn"].positions.items():
+        assert bool(len(positions)) == name.startswith("encoder.blocks.0.")
+    with pytest.raises(ValueError, match="last_layer has the stage learn alone, received the st"):
+        stages.stages_of("project", "last_layer")
+
+
+def test_frozen_names_are_whole_names():
+    paths = [f"encoder.blocks.{i}.query.kernel" for i in (1, 10)] + ["encoder.embeddings.x"]
+
+    class Config:
+        num_hidden_layers = 12
+
+    assert base_model.frozen_paths(paths, Config, None, "blocks.1") == {paths[0]}
+    assert base_model.frozen_paths(paths, Config, 2) == {paths[0], paths[2]}
+    assert base_model.frozen_paths(paths, Config, 0) == {paths[2]}
+    with pytest.raises(ValueError, match="`frozen` must name weights of the base, .* 'blocks.2', "):
+        base_model.frozen_paths(paths, Config, None, "blocks.2")
+    with pytest.raises(ValueError, match="`frozen_layers` must be at most 12, .* received 13"):
+        base_model.frozen_paths(paths, Config, 13)
+
+
+def test_frozen_weights_have_no_difference(make):
+    options = make("frozen", frozen="embeddings", layer_penalties="1,1e-7,1e-6")
+    folder = stages.folder_of(options.output_dir, "learn", options)
+    stages.run("learn", options, folder)
+    diff = diff_file.read(os.path.join(folder, "diff.safetensors"))
+    for name, positions in diff.positions.items():
+        assert bool(len(positions)) != name.startswith("encoder.embeddings.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"target_density": 0.0}, "`target_density` must be above 0 and at most 1, received 0.0."),
+        ({"target_density": 1.5}, "`target_density` must be above 0 and at most 1, received 1.5."),
+        ({"gate": "hard_concrete"}, "Argument `gate` is not for differences, received 'hard_con"),
+        ({"weight_decay": 0.1}, "`weight_decay` must be 0 with method=diff, received 0.1."),
+        ({"frozen_layers": -1}, "`frozen_layers` must be at least 0, received -1."),
+        (
+            {"method": "all"},
+            "`method` must be one of diff, non_adaptive, last_layer, received 'all",
+        ),
+        ({"mixed_precision": "float16"}, "`mixed_precision` must be none or bfloat16, received"),
+        ({"finetune_epochs": 0.0}, "`finetune_epochs` must be above 0, received 0.0."),
+    ],
+)
+def test_bad_options(make, changes, sentence):
+    with pytest.raises(ValueError) as caught:
+        make("bad", **changes)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"frozen": "block.1"}, "received 'block.1', which names none."),
+        ({"layer_penalties": "1,2"}, "must have 3 numbers, of embeddings, 1 layers and the rest, "),
+        ({"layer_penalties": "1,x,2"}, "`layer_penalties` must be numbers with commas between"),
+    ],
+)
+def test_what_the_model_does_not_allow(make, changes, sentence):
+    options = make("bad", **changes)
+    with pytest.raises(ValueError) as caught:
+        stages.run("learn", options, options.output_dir)
+    assert sentence in str(caught.value)
+
+
+def test_a_stage_needs_the_one_before(make):
+    options = make("empty")
+    with pytest.raises(ValueError, match="The stage learn must be finished in .*--stage=learn"):
+        stages.run("project", options, options.output_dir)
+
+
+def test_another_base_is_refused(make, learned, bert_dir, tmp_path):
+    other = str(tmp_path / "bert")
+    shutil.copytree(bert_dir, other)
+    model = model_dir.load(other)
+    model.encoder.pooler.bias.assign_add(model.encoder.pooler.bias + 1)
+    model_dir.save(other, model, model_dir.load_tokenizer(bert_dir))
+    options = make("diff", init_checkpoint=other)
+    for stage in ("project", "finetune"):
+        with pytest.raises(ValueError, match="has a difference to another base model: expected"):
+            stages.run(stage, options, str(tmp_path / "out"))

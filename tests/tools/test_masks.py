@@ -1,0 +1,117 @@
+"""The programs that make, search and compare masks."""
+
+import json
+
+from flop_tools import compare_masks, evaluate, factorize, make_mask, train_mask
+
+import numpy as np
+import pytest
+
+import bert_tf
+from bert_tf import model_dir
+from bert_tf.data.tokenization import Tokenizer
+from bert_tf.model.classifier import BertClassifier
+from bert_tf.model.config import BertConfig
+from flop_tf import mask_file
+from flop_tf.backend import keras
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("masks")
+
+
+@pytest.fixture(scope="module")
+def bert(folder):
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    keras.utils.set_random_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=12,
+        max_position_embeddings=16,
+    )
+    model_dir.save(folder / "bert", BertClassifier(config), Tokenizer(str(folder / "vocab.txt")))
+    return str(folder / "bert")
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    for file in ("train.txt", "dev.txt"):
+        (folder / file).write_text("a b c d <unk> a c b d\n" * 12)
+    return str(folder)
+
+
+def test_baselines_and_their_comparison(call, bert, tmp_path, capsys):
+    made = {}
+    for name, kind, sparsity in (("omp", "magnitude", 0.5), ("chance", "random", 0.75)):
+        path = made[name] = tmp_path / f"{name}.safetensors"
+        args = [f"--checkpoint={bert}", f"--output={path}", f"--kind={kind}"]
+        assert call(make_mask, *args, f"--sparsity={sparsity}") is None
+        for mask in mask_file.read(path).masks.values():
+            assert 1 - mask.mean() == sparsity
+    out = tmp_path / "compared"
+    names = ",".join(f"{name}={path}" for name, path in made.items())
+    assert call(compare_masks, f"--masks={names}", f"--output_dir={out}") is None
+    table = capsys.readouterr().out
+    assert "| omp / chance |" in table and "50.00 % / 75.00 %" in table
+    assert (out / "masks.md").read_text().strip() == table.strip()
+    assert (out / "masks.png").read_bytes().startswith(b"\x89PNG")
+    found = json.loads((out / "masks.json").read_text())
+    layers = ["embeddings", "block 0", "pooler"]
+    assert found["zero_rates"] == {"omp": 0.5, "chance": 0.75}
+    assert list(found["pairs"][0]["by_layer"]) == layers
+    # Of independent masks that keep 1/2 and 1/4, 1/8 is kept by both and 5/8 by either.
+    assert found["pairs"][0]["pooled_jaccard"] == pytest.approx(0.2, abs=0.06)
+
+
+def test_bad_input(call, bert, text, tmp_path):
+    path = tmp_path / "mask.safetensors"
+    args = [f"--checkpoint={bert}", f"--output={path}"]
+    for sparsity in (1, -0.5):
+        error = call(make_mask, *args, f"--sparsity={sparsity}")
+        expected = f"Argument `sparsity` must be in [0, 1), received {float(sparsity)}."
+        assert error == f"make_mask: error: {expected}"
+    assert call(make_mask, *args, "--sparsity=.5") is None
+    assert "exists already; choose another one" in call(make_mask, *args, "--sparsity=.5")
+    error = call(compare_masks, f"--masks={path}")
+    assert "must name two files or more to compare, received 1." in error
+    error = call(compare_masks, f"--masks={path},{path}")
+    assert "must give each file a name of its own" in error
+    other = tmp_path / "other.safetensors"
+    mask_file.write(other, {"blocks.0.query.kernel": np.ones([8, 8], bool)}, "random", "x")
+    assert "masks of another model" in call(compare_masks, f"--masks={path},{other}")
+    args = [f"--init_checkpoint={bert}", f"--data_dir={text}", f"--output_dir={tmp_path / 'out'}"]
+    error = call(train_mask, *args, "--max_seq_length=8")
+    assert "must have a head of masked language modelling, received none" in error
+    (tmp_path / "short").mkdir()
+    for content, expected in (("", "is empty."), ("a b\n", "must have at least one block of 6")):
+        for file in ("train.txt", "dev.txt"):
+            (tmp_path / "short" / file).write_text(content)
+        error = call(train_mask, *args, "--max_seq_length=8", f"--data_dir={tmp_path / 'short'}")
+        assert error.startswith("train_mask: error: The text file") and expected in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_and_what_it_leaves(call, bert, text, tmp_path, capsys, caplog):
+    out = tmp_path / "out"
+    args = [f"--init_checkpoint={bert}", f"--data_dir={text}", f"--output_dir={out}"]
+    args += ["--max_seq_length=8", "--train_head", "--head_steps=2", "--num_train_steps=2"]
+    args += ["--train_batch_size=4", "--sparsity=.5"]
+    assert call(train_mask, *args) is None
+    assert {"mask.safetensors", "results.json", "dense"} <= {p.name for p in out.iterdir()}
+    assert call(train_mask, *args) is None
+    assert "is already done" in caplog.text
+    capsys.readouterr()
+    mask = f"--mask={out / 'mask.safetensors'}"
+    assert call(evaluate, f"--model_dir={out / 'dense'}", mask) is None
+    scores = json.loads(capsys.readouterr().out)["dev"]
+    results = json.loads((out / "results.json").read_text())
+    assert scores == pytest.approx(results["masked"], rel=1e-4)
+    factorized = tmp_path / "factorized"
+    assert call(factorize, f"--checkpoint={bert}", mask, f"--output_dir={factorized}") is None
+    assert bert_tf.load_info(factorized)["stage"] == "factorized"

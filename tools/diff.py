@@ -1,0 +1,68 @@
+"""Adds a difference of diff pruning to its base, takes it away again, or tells what is in it.
+
+Usage:
+  flop-diff --action=inspect --diff=runs/rte/finetune-0.005
+  flop-diff --action=apply --diff=runs/rte/finetune-0.005 --base=BERT --output_dir=runs/rte_model
+  flop-diff --action=remove --diff=... --base=BERT --model_dir=runs/rte_model --output_dir=runs/base
+  flop-diff --action=report --runs_dir=runs --output_dir=runs/report
+"""
+
+import json
+
+from flop_tools import program
+
+from absl import flags
+
+from bert_tf import model_dir
+from bert_tf.diffs import applying, report
+
+FLAGS = flags.FLAGS
+
+# The flags that each action needs.
+_NEEDS = {
+    "inspect": ("diff",),
+    "apply": ("diff", "base", "output_dir"),
+    "remove": ("diff", "base", "model_dir", "output_dir"),
+    "report": ("runs_dir", "output_dir"),
+}
+
+
+def main(_):
+    """Does what FLAGS ask for."""
+    for name in _NEEDS[FLAGS.action]:
+        if not FLAGS[name].value:
+            raise ValueError(f"Flag `--{name}` is needed for --action={FLAGS.action}.")
+    if FLAGS.action == "inspect":
+        print(json.dumps(applying.inspect(FLAGS.diff), indent=2))
+        return
+    if FLAGS.action == "report":
+        with program.output_folder(FLAGS.output_dir) as folder:
+            print(report.write(report.gather(FLAGS.runs_dir), folder))
+        return
+    with program.output_folder(FLAGS.output_dir, model_dir.INFO_FILE) as folder:
+        if folder is None:
+            return
+        if FLAGS.action == "apply":
+            applying.apply(FLAGS.diff, FLAGS.base, folder)
+        else:
+            applying.remove(FLAGS.diff, FLAGS.base, FLAGS.model_dir, folder)
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.DEFINE_enum("action", "inspect", list(_NEEDS), "What to do.")
+    flags.DEFINE_string("diff", "", "File of a difference, or the folder of its stage.")
+    flags.DEFINE_string("base", "", "The BERT that it was made for, any format.")
+    flags.DEFINE_string("model_dir", "", "Of remove: what apply wrote.")
+    flags.DEFINE_string("runs_dir", "", "Of report: folder with differences at any depth.")
+    flags.DEFINE_string("output_dir", "", "Folder for the model or the report.")
+    program.define_output_flags()
+
+
+def run():
+    """Entry point of `flop-diff`."""
+    program.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()
