@@ -160,12 +160,6 @@ class BertAdamax(BertAdam):
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name, **kwargs)
 
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        config = super().get_config()
-        del config["bias_correction"]
-        return config
-
     def _apply(self, gradient, variable):
         """Updates one variable and its moments by the formula."""
         index = self._index_dict[self._var_key(variable)]
