@@ -104,7 +104,8 @@ def test_the_layer(rank, shape, arguments, gate, tmp_path):
         None: lambda x: x,
     }[arguments.get("activation")]
     inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    weights = (2 + (gate is not None) if rank else 0) + arguments.get("use_bias", True)
+    of_gate = 0 if gate is None else len(gates.get(gate).variable_shapes([rank]))
+    weights = (2 + of_gate if rank else 0) + arguments.get("use_bias", True)
     # A SavedModel takes seconds, and one with a gate holds all that one without holds.
     files = ["model.keras"] if gate is None else ["model.keras", "saved_model"]
 

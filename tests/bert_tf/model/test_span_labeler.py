@@ -49,7 +49,9 @@ def features(lengths=(6, 3), width=7):
 def test_every_head_has_its_model():
     assert set(heads.MODELS) == set(HEADS)
     for name, model in heads.MODELS.items():
-        assert type(heads.make(dataclasses.replace(CONFIG, head=name))) is model
+        labels = 1 if name == "mlm" else CONFIG.num_labels
+        config = dataclasses.replace(CONFIG, head=name, num_labels=labels)
+        assert type(heads.make(config)) is model
 
 
 def test_logits_are_of_the_tokens():
@@ -132,7 +134,10 @@ def test_old_configs_are_classifiers():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"head": "tokens"}, r"`head` must be one of \['classifier', 'span'\], received 'tokens'"),
+        (
+            {"head": "tokens"},
+            r"`head` must be one of \['classifier', 'mlm', 'span'\], received 'tokens'",
+        ),
         ({"num_labels": 3}, "`num_labels` must be 2 with the head 'span', received 3"),
     ],
 )
