@@ -53,19 +53,19 @@ def choose(config, table):
     layers, rows = [], []
     for index, layer in enumerate(config.layers):
         shapes = {n: layer.shape(n, config.hidden_size, config.head_size) for n in layer.names()}
-        best = {
-            name: _best(_forms(name, layer.projection(name), *shape, table))
+        found = {
+            name: best(_forms(name, layer.projection(name), *shape, table))
             for name, shape in shapes.items()
         }
         is_fused = False
         if layer.num_heads:
-            separate = _joined([best[name] for name in ATTENTION_INPUTS])
+            separate = _joined([found[name] for name in ATTENTION_INPUTS])
             specs = [layer.projection(name) for name in ATTENTION_INPUTS]
-            chosen = _best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
+            chosen = best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
             is_fused = chosen is not separate
             if is_fused:
-                best.update(_parts(chosen))
-        specs = {name: form.specs[0] for name, form in best.items()}
+                found.update(_parts(chosen))
+        specs = {name: form.specs[0] for name, form in found.items()}
         layers.append(dataclasses.replace(layer, projections=specs, fused_attention=is_fused))
         rows += [
             {
@@ -76,12 +76,23 @@ def choose(config, table):
                 "fused": is_fused and name in ATTENTION_INPUTS,
                 "microseconds": round(1e6 * form.seconds, 1),
             }
-            for name, form in best.items()
+            for name, form in found.items()
         ]
     norms = (latency_table.FUSED_NORM, latency_table.PLAIN_NORM)
     fused, plain = (table.seconds(way, config.hidden_size, config.hidden_size) for way in norms)
     plan = dataclasses.replace(config, layers=tuple(layers), fused_layer_norm=fused <= plain)
     return plan, rows
+
+
+def merged(config):
+    """Returns the config of a model whose factors are all kernels again, but for rank 0."""
+    return config.with_projections(
+        {
+            (index, name): ProjectionSpec()
+            for index, name, spec, _ in config.projections()
+            if spec.rank != 0
+        }
+    )
 
 
 def apply(model, plan):
@@ -156,7 +167,7 @@ def _parts(form):
     return dict(zip(ATTENTION_INPUTS, parts, strict=True))
 
 
-def _best(forms):
+def best(forms):
     """Returns the fastest form; among those as fast, the one that saves the most parameters.
 
     Time that is lost counts as much as parameters, so that nothing becomes slower for a few.

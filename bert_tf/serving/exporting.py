@@ -22,7 +22,6 @@ from bert_tf.model.classifier import BertModel
 from bert_tf.serving import (
     comparison,
     dense_comparison,
-    execution_plan,
     formats,
     latency_table,
     planned_model,
@@ -102,9 +101,9 @@ def export(
         shape = _shape(optimize_for, source.model.config)
         table = _table(table_file, source.model.config, shape)
         planned = planned_model.make(source.model, source.service, table, shape)
-        if planned.ratio is not None:
-            done = "taken" if planned.ratio <= 1 + execution_plan.TIE else "left out"
-            logging.info("The plan takes %.3f x of the model as it is: %s.", planned.ratio, done)
+        for name, ratio in planned.ratios.items():
+            logging.info("The way %r takes %.3f x of the model as it is.", name, ratio)
+        logging.info("Exporting the way %r.", planned.way)
         compared = comparison.Comparison(
             source.model, source.service, source.data_dir, dev_examples
         )
@@ -113,7 +112,8 @@ def export(
             "stage": source.stage,
             "optimize_for": list(shape),
             "choices": planned.choices,
-            "plan_ratio": planned.ratio,
+            "way": planned.way,
+            "ratios": planned.ratios,
             "latencies_of": table.environment,
             "config": planned.config.to_dict(),
             "task": source.service.task.to_dict(),

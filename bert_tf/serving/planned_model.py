@@ -1,6 +1,8 @@
-"""A model as it is served: in the form of its plan, or as it is where that is faster."""
+"""A model as it is served: by its plan, merged back to kernels or as it is, what is fastest."""
 
 import dataclasses
+
+import numpy as np
 
 from bert_tf import timing
 from bert_tf.model.config import BertConfig
@@ -8,8 +10,11 @@ from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.serving import constant_folding, execution_plan
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import model_task
+from flop_tf import budget
 
 _ROUNDS = 10
+
+_AS_IT_IS = "as it is"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,19 +25,22 @@ class PlannedModel:
       served: the `ServedModel`.
       config: the `BertConfig` that it computes.
       choices: of each projection by the latency table, see `execution_plan.choose`.
-      ratio: the time of the plan over that of the model as it is, or None where it is the same.
+      way: "plan", "merged" or "as it is", which one it is.
+      ratios: times of the ways over that of the model as it is, by name; those that differ.
     """
 
     served: ServedModel
     config: BertConfig
     choices: list
-    ratio: float | None = None
+    way: str
+    ratios: dict
 
 
 def make(model, service, table, shape):
     """Returns the `PlannedModel` of a BERT, without what is the same for every token.
 
-    A table knows layers, so the whole is timed after it.
+    A table knows layers, so the whole is timed after it: by the plan of the table, with all
+    factors merged back to kernels, and as it is.
 
     Args:
       model: a BERT of `bert_tf.model.heads` without gates.
@@ -44,20 +52,48 @@ def make(model, service, table, shape):
       ValueError: if the table lacks a size.
     """
     model = constant_folding.fold(model)
+    ways, choices = _ways(model, table)
+    served = {}
+    for name, config in ways.items():
+        one = model if name == _AS_IT_IS else execution_plan.apply(model, config)
+        served[name] = ServedModel(one, service, config.max_position_embeddings)
+    if len(ways) == 1:
+        (way,), ratios = ways, {}
+    else:
+        seconds = _seconds(list(served.values()), model.config, shape)
+        ratios = dict(
+            zip(ways, map(float, np.median(seconds / seconds[:, -1:], axis=0)), strict=True)
+        )
+        forms = [
+            execution_plan.Form(ratio, _num_parameters(ways[name]), (name,))
+            for name, ratio in ratios.items()
+        ]
+        (way,) = execution_plan.best(forms).specs
+        del ratios[_AS_IT_IS]
+    return PlannedModel(served[way], ways[way], choices, way, ratios)
+
+
+def _ways(model, table):
+    """Returns the configs of all ways to compute a model, by name, the model as it is last."""
     plan, choices = execution_plan.choose(model.config, table)
-    as_it_is = ServedModel(model, service, model.config.max_position_embeddings)
-    if plan == model.config:
-        return PlannedModel(as_it_is, plan, choices)
-    planned = ServedModel(
-        execution_plan.apply(model, plan), service, model.config.max_position_embeddings
-    )
-    (features,) = model_task.random_features(model.config, shape[1], 1, shape[0])
+    merged, _ = execution_plan.choose(execution_plan.merged(model.config), table)
+    ways = {}
+    for name, config in (("plan", plan), ("merged", merged)):
+        if config != model.config and config not in ways.values():
+            ways[name] = config
+    return {**ways, _AS_IT_IS: model.config}, choices
+
+
+def _seconds(served, config, shape):
+    (features,) = model_task.random_features(config, shape[1], 1, shape[0])
     rows = [features[name] for name in INPUT_NAMES]
     calls = [
-        lambda one=one: [output.numpy() for output in one.numbers(*rows).values()]
-        for one in (planned, as_it_is)
+        lambda one=one: [output.numpy() for output in one.numbers(*rows).values()] for one in served
     ]
-    ratio = timing.ratio(timing.interleaved(calls, _ROUNDS))
-    if ratio > 1 + execution_plan.TIE:
-        return PlannedModel(as_it_is, model.config, choices, ratio)
-    return PlannedModel(planned, plan, choices, ratio)
+    return timing.interleaved(calls, _ROUNDS)
+
+
+def _num_parameters(config):
+    return sum(
+        budget.kernel_parameters(*shape, spec.rank) for _, _, spec, shape in config.projections()
+    )

@@ -29,7 +29,7 @@ class Candidate:
 
 
 def build(config, densities, table):
-    """Returns candidates: tf-models' encoder, dense, and factors as they are and by the plan.
+    """Returns candidates: tf-models' encoder, and models as they are, by the plan, and merged.
 
     Args:
       config: a dense `BertConfig`.
@@ -55,12 +55,15 @@ def build(config, densities, table):
     for density, factorized in configs.items():
         models[f"density {density:g}"] = heads.make(factorized)
     for name, model in models.items():
-        plan, _ = execution_plan.choose(model.config, table)
-        stage, planned = model_info.stage(model.config), execution_plan.apply(model, plan)
-        candidates += [
-            Candidate(name, model.config, stage, benchmark_subjects.compiled(model)),
-            Candidate(f"{name}, plan", plan, stage, benchmark_subjects.compiled(planned)),
-        ]
+        stage = model_info.stage(model.config)
+        candidates.append(Candidate(name, model.config, stage, benchmark_subjects.compiled(model)))
+        configs = {"plan": model.config}
+        if name != "dense":
+            configs["merged"] = execution_plan.merged(model.config)
+        for way, config in configs.items():
+            plan, _ = execution_plan.choose(config, table)
+            forward = benchmark_subjects.compiled(execution_plan.apply(model, plan))
+            candidates.append(Candidate(f"{name}, {way}", plan, stage, forward))
     return candidates
 
 

@@ -85,6 +85,7 @@ def test_plans_against_tf_models(call, tmp_path, capsys):
     assert call(benchmark, *args) is None
     report = json.loads((tmp_path / "out/benchmark.json").read_text(encoding="utf-8"))
     names = ["tf_models", "dense", "dense, plan", "density 0.5", "density 0.5, plan"]
+    names.append("density 0.5, merged")
     assert [row["model"] for row in report["timings"]] == names
     assert [row["stage"] for row in report["models"][:4]] == ["dense"] * 3 + ["factorized"]
     assert report["timings"][0]["ratios"] == {"tf_models": 1.0}

@@ -21,20 +21,25 @@ MERGED = BertConfig(
     initializer_range=0.3,
 )
 FACTORS = MERGED.with_projections({(0, "query"): ProjectionSpec(3)})
+ROUNDED = MERGED.with_projections({(0, "query"): ProjectionSpec(4)})
 
 
 @pytest.fixture
 def make(vocab_file, monkeypatch):
-    """Makes what is exported of a model with factors, by a plan and its time over the model's."""
+    """Makes what is exported of a model with factors, by a plan and how long each way takes."""
 
-    def make(plan, ratio):
+    def make(plan, *seconds):
         def interleaved(calls, rounds):
             for call in calls:
                 call()
-            return np.array([[ratio, 1.0]] * rounds)
+            assert len(calls) == len(seconds)
+            return np.array([seconds] * rounds)
+
+        def choose(config, table):
+            return (plan, ["choices"]) if config == FACTORS else (config, [])
 
         monkeypatch.setattr(timing, "interleaved", interleaved)
-        monkeypatch.setattr(execution_plan, "choose", lambda config, table: (plan, ["choices"]))
+        monkeypatch.setattr(execution_plan, "choose", choose)
         model = BertClassifier(FACTORS)
         service = services.get(registry.get("SST-2"), Tokenizer(vocab_file), 16)
         return model, planned_model.make(model, service, None, (2, 9))
@@ -43,18 +48,38 @@ def make(vocab_file, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ratio", "exported"), [(0.5, MERGED), (1.02, MERGED), (1.04, FACTORS), (3.0, FACTORS)]
+    ("seconds", "way", "exported"),
+    [
+        ((2.0, 3.0, 4.0), "plan", ROUNDED),
+        ((2.0, 1.0, 4.0), "merged", MERGED),
+        ((3.0, 2.0, 1.0), "as it is", FACTORS),
+        ((2.02, 2.0, 2.01), "as it is", FACTORS),  # The fewest parameters.
+        ((2.02, 2.0, 2.5), "merged", MERGED),  # As many parameters as rank 4 of 8 x 8.
+    ],
 )
-def test_a_plan_must_not_be_slower_than_the_model_as_it_is(make, ratio, exported):
-    model, planned = make(MERGED, ratio)
-    assert (planned.config, planned.ratio, planned.choices) == (exported, ratio, ["choices"])
+def test_the_fastest_way_is_exported(make, seconds, way, exported):
+    model, planned = make(ROUNDED, *seconds)
+    assert (planned.config, planned.way, planned.choices) == (exported, way, ["choices"])
+    expected = {"plan": seconds[0] / seconds[2], "merged": seconds[1] / seconds[2]}
+    assert planned.ratios == pytest.approx(expected)
     kernels = [tuple(weight.shape) for weight in planned.served.weights]
-    assert ((8, 3) in kernels) == (exported is FACTORS)
+    ranks = {3: FACTORS, 4: ROUNDED}
+    assert [rank for rank in ranks if (8, rank) in kernels] == [
+        rank for rank, config in ranks.items() if config is exported
+    ]
     (features,) = model_task.random_features(FACTORS, 9, num_batches=1)
     logits = planned.served.numbers(*features.values())["logits"]
     np.testing.assert_allclose(logits, model(features, training=False), atol=1e-5)
 
 
-def test_a_plan_that_changes_nothing_is_not_timed(make):
-    _, planned = make(FACTORS, 3.0)
-    assert planned.config == FACTORS and planned.ratio is None
+def test_ways_that_are_the_same_are_timed_once(make):
+    _, planned = make(MERGED, 1.0, 2.0)
+    assert planned.way == "plan" and planned.ratios == {"plan": 0.5}
+    _, planned = make(FACTORS, 3.0, 2.0)
+    assert planned.way == "as it is" and planned.ratios == {"merged": 1.5}
+
+
+def test_the_only_way_is_not_timed(make, monkeypatch):
+    monkeypatch.setattr(execution_plan, "merged", lambda config: config)
+    _, planned = make(FACTORS)
+    assert planned.config == FACTORS and (planned.way, planned.ratios) == ("as it is", {})
