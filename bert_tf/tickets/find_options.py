@@ -3,7 +3,7 @@
 import dataclasses
 
 from bert_tf.model.config import PROJECTIONS, UNITS
-from bert_tf.training.options import option
+from bert_tf.training.options import check_choices, option
 from flop_tf import scoring
 from flop_tf.gates import importance
 
@@ -65,13 +65,7 @@ class FindOptions:
     seed: int = option(0, "Of random tickets.")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), field.metadata["choices"]
-            if choices and value not in choices:
-                raise ValueError(
-                    f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
-                    f"received {value!r}."
-                )
+        check_choices(self)
         for name in ("model_dir", "output_dir"):
             if not getattr(self, name):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")

@@ -5,7 +5,7 @@ import math
 
 from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
-from bert_tf.training.options import FinetuneOptions, option
+from bert_tf.training.options import FinetuneOptions, check_choices, option
 from flop_tf import gates, iterative_magnitude, mask_training
 
 #: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
@@ -74,13 +74,7 @@ class MaskOptions:
     keep_checkpoints: int = option(2, "Newest checkpoints that stay.")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), field.metadata["choices"]
-            if choices and value not in choices:
-                raise ValueError(
-                    f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
-                    f"received {value!r}."
-                )
+        check_choices(self)
         mask_training.check_sparsity(self.sparsity)
         if self.start_sparsity is not None:
             self._check("start_sparsity", 0 <= self.start_sparsity <= self.sparsity, "in [0, s]")

@@ -16,6 +16,17 @@ def option(default, text, choices=None):
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
 
 
+def check_choices(options):
+    """Raises ValueError where a field of a dataclass of `option` has none of its allowed values."""
+    for field in dataclasses.fields(options):
+        value, choices = getattr(options, field.name), field.metadata["choices"]
+        if choices and value not in choices:
+            raise ValueError(
+                f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
+                f"received {value!r}."
+            )
+
+
 @dataclasses.dataclass(frozen=True)
 class FinetuneOptions:
     """Settings of `bert_tf.finetune`.
@@ -127,13 +138,7 @@ class FinetuneOptions:
     worker_timeout: int = option(600, "Seconds to wait for the other workers.")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), field.metadata["choices"]
-            if choices and value not in choices:
-                raise ValueError(
-                    f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
-                    f"received {value!r}."
-                )
+        check_choices(self)
         self._check_tasks()
         others = {"task_name": self.tfds or self.tasks, "data_dir": self.glue_dir}
         for name in ("task_name", "data_dir", "init_checkpoint", "output_dir"):
