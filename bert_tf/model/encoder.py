@@ -197,15 +197,13 @@ class TransformerBlock(keras.layers.Layer):
             projected = self.attention_inputs(hidden)
         else:
             projected = [getattr(self, n)(hidden, training=training) for n in ATTENTION_INPUTS]
-        query, key, value = (
-            tf.transpose(tf.reshape(projection, heads), [0, 2, 1, 3]) for projection in projected
-        )
+        query, key, value = (tf.reshape(projection, heads) for projection in projected)
         if not self.layer.fused_attention:  # Its weights hold the scale.
             query = query / math.sqrt(self.config.head_size)
-        scores = tf.matmul(query, key, transpose_b=True)
+        scores = tf.einsum("btnd,bsnd->bnts", query, key)
         probabilities = tf.nn.softmax(scores + attention_bias)
         probabilities = self.attention_dropout(probabilities, training=training)
-        context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])
+        context = tf.einsum("bnts,bsnd->btnd", probabilities, value)
         context = tf.reshape(context, [-1, self.layer.num_heads * self.config.head_size])
         return self._gate("heads", context, shape[0], training)
 

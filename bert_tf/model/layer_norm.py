@@ -30,8 +30,9 @@ class LayerNorm(keras.layers.LayerNormalization):
 
     Keras makes a dozen operations of it where epsilon is as small as BERT's.
     Outside of training this layer normalizes every row as a channel of one
-    batch-normalization, which TensorFlow computes in one operation: a third of
-    the time for a thousand tokens, twice as long for sixteen.
+    batch-normalization, written so that TensorFlow's graph optimizer makes one
+    oneDNN operation of it: less than half of the time for a thousand tokens, three
+    times as long for sixteen.
 
     Args:
       fused: whether it does.
@@ -51,13 +52,13 @@ class LayerNorm(keras.layers.LayerNormalization):
         plain = not self.fused or getattr(_scopes, "plain", False)
         if plain or training or training is None:
             return super().call(inputs)
-        rows, width = tf.shape(inputs)[0], inputs.shape[1]
+        shape = tf.shape(inputs)
         normalized, *_ = tf.compat.v1.nn.fused_batch_norm(
-            tf.reshape(tf.cast(inputs, tf.float32), [1, rows, width, 1]),
-            scale=tf.ones([rows]),
-            offset=tf.zeros([rows]),
+            tf.reshape(tf.cast(inputs, tf.float32), [1, shape[0], inputs.shape[1], 1]),
+            scale=tf.fill([shape[0]], 1.0),
+            offset=tf.fill([shape[0]], 0.0),
             epsilon=self.epsilon,
             data_format="NCHW",
         )
-        normalized = tf.cast(tf.reshape(normalized, [rows, width]), inputs.dtype)
+        normalized = tf.cast(tf.reshape(normalized, shape), inputs.dtype)
         return normalized * tf.cast(self.gamma, inputs.dtype) + tf.cast(self.beta, inputs.dtype)
