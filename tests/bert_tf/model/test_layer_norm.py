@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert_tf.model.layer_norm import LayerNorm, in_plain_operations
+
+
+def _norm(fused, width):
+    norm = LayerNorm(fused, epsilon=1e-12)
+    norm.build([None, width])
+    norm.gamma.assign(np.linspace(0.5, 2, width))
+    norm.beta.assign(np.linspace(-1, 1, width))
+    return norm
+
+
+def _traced(norm, width):
+    @tf.function(input_signature=[tf.TensorSpec([None, width])])
+    def call(inputs):
+        # Something before and behind, as in an encoder: the layer is one piece of a graph.
+        return tf.nn.relu(norm(tf.nn.relu(inputs), training=False))
+
+    return call
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_one_operation_computes_what_keras_does(rows, scale):
+    inputs = scale * np.random.default_rng(0).normal(size=[rows, 32]).astype(np.float32)
+    outputs = [_traced(_norm(fused, 32), 32)(inputs) for fused in (True, False)]
+    np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
+
+
+def _operations(call):
+    return {operation.type for operation in call.get_concrete_function().graph.get_operations()}
+
+
+def test_only_inference_that_is_fused_and_not_for_other_formats_is_one_operation():
+    fused, plain = _norm(True, 32), _norm(False, 32)
+    assert "FusedBatchNormV3" in _operations(_traced(fused, 32))
+    assert "FusedBatchNormV3" not in _operations(_traced(plain, 32))
+    with in_plain_operations():
+        assert "FusedBatchNormV3" not in _operations(_traced(fused, 32))
