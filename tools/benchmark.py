@@ -98,7 +98,7 @@ def _table(folder):
         raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
     (batch_size,), (length,) = grid["batch_sizes"], grid["lengths"]
     benchmarking.check_shape([config], batch_size, length)
-    table = latency_table.measure(config, batch_size * length, FLAGS.rounds)
+    table = latency_table.measure(config, (batch_size, length), FLAGS.rounds)
     path = os.path.join(folder, "latency_table.json")
     table.save(path)
     logging.info("The latencies of %d layers are in %s.", table.num_layers, path)

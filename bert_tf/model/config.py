@@ -148,6 +148,8 @@ class BertConfig:
         the pooler's kernel.
       fused_layer_norm: whether inference computes LayerNorm in one operation, see
         `bert_tf.model.layer_norm`; exported models for few tokens do not.
+      einsum_attention: whether attention is by einsums, see `bert_tf.model.attention`; exported
+        models for few tokens do so.
 
     Raises:
       ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
@@ -170,6 +172,7 @@ class BertConfig:
     layers: tuple = ()
     gates: dict = dataclasses.field(default_factory=dict)
     fused_layer_norm: bool = True
+    einsum_attention: bool = False
 
     def __post_init__(self):
         for name in (

@@ -10,6 +10,7 @@ import math
 
 import tensorflow as tf
 
+from bert_tf.model.attention import Attention
 from bert_tf.model.config import ATTENTION_INPUTS, BertConfig
 from bert_tf.model.dropout import StepDropout
 from bert_tf.model.layer_norm import LayerNorm
@@ -138,7 +139,14 @@ class TransformerBlock(keras.layers.Layer):
             setattr(self, f"{kind}_gate", gates.deserialize(gate))
         self.activation = activation(config.hidden_act)
         seed = _BLOCK_SEEDS * (index + 1)
-        self.attention_dropout = StepDropout(config.attention_probs_dropout_prob, seed=seed)
+        if self.layer.num_heads:
+            self.attention = Attention(
+                self.layer.num_heads,
+                is_scaled=self.layer.fused_attention,  # Its weights hold the scale.
+                by_einsum=config.einsum_attention,
+                dropout=config.attention_probs_dropout_prob,
+                seed=seed,
+            )
         self.attention_output_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 1)
         self.ffn_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 2)
         self.attention_norm = _layer_norm(config)
@@ -191,21 +199,12 @@ class TransformerBlock(keras.layers.Layer):
 
     def _attend(self, hidden, attention_bias, training):
         """Returns the context `[B T, N D]` of all heads."""
-        shape = tf.shape(attention_bias)
-        heads = [shape[0], shape[3], self.layer.num_heads, self.config.head_size]
         if self.layer.fused_attention:
             projected = self.attention_inputs(hidden)
         else:
             projected = [getattr(self, n)(hidden, training=training) for n in ATTENTION_INPUTS]
-        query, key, value = (tf.reshape(projection, heads) for projection in projected)
-        if not self.layer.fused_attention:  # Its weights hold the scale.
-            query = query / math.sqrt(self.config.head_size)
-        scores = tf.einsum("btnd,bsnd->bnts", query, key)
-        probabilities = tf.nn.softmax(scores + attention_bias)
-        probabilities = self.attention_dropout(probabilities, training=training)
-        context = tf.einsum("bnts,bsnd->btnd", probabilities, value)
-        context = tf.reshape(context, [-1, self.layer.num_heads * self.config.head_size])
-        return self._gate("heads", context, shape[0], training)
+        context = self.attention(*projected, attention_bias, training=training)
+        return self._gate("heads", context, tf.shape(attention_bias)[0], training)
 
 
 @keras.saving.register_keras_serializable("bert_tf")

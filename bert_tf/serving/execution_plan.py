@@ -3,7 +3,7 @@
 A plan is a `BertConfig`: a projection keeps its factors, has their rank rounded up to one that
 the processor likes, or becomes its dense kernel; query, key and value may share their first
 product, with the scale of attention in the query's weights; LayerNorm is one operation or
-several. The model of a plan computes what its source does.
+several, and attention by einsums or not. The model of a plan computes what its source does.
 M tokens, I inputs, O outputs, R rank.
 """
 
@@ -42,7 +42,7 @@ def choose(config, table):
 
     Args:
       config: the `BertConfig` of a model without gates.
-      table: a `LatencyTable` of the device, for the number of tokens that decides.
+      table: a `LatencyTable` of the device, for the shape that decides.
 
     Returns:
       `(BertConfig, rows)`: the plan, and for each projection a dict of what was chosen.
@@ -78,9 +78,16 @@ def choose(config, table):
             }
             for name, form in found.items()
         ]
-    norms = (latency_table.FUSED_NORM, latency_table.PLAIN_NORM)
-    fused, plain = (table.seconds(way, config.hidden_size, config.hidden_size) for way in norms)
-    plan = dataclasses.replace(config, layers=tuple(layers), fused_layer_norm=fused <= plain)
+    plan = dataclasses.replace(
+        config,
+        layers=tuple(layers),
+        fused_layer_norm=_is_faster(
+            latency_table.FUSED_NORM, latency_table.PLAIN_NORM, config, table
+        ),
+        einsum_attention=_is_faster(
+            latency_table.EINSUM_ATTENTION, latency_table.TRANSPOSED_ATTENTION, config, table
+        ),
+    )
     return plan, rows
 
 
@@ -111,6 +118,14 @@ def apply(model, plan):
     planned = heads.make(plan)
     surgery.assign_weights(planned, weights)
     return planned
+
+
+def _is_faster(way, other, config, table):
+    """Returns whether a way to compute a layer that has no projections takes less time."""
+    one, two = (
+        table.seconds(each, config.hidden_size, config.hidden_size) for each in (way, other)
+    )
+    return one < two
 
 
 def _forms(name, spec, inputs, outputs, table):

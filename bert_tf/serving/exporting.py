@@ -251,15 +251,14 @@ def _shape(optimize_for, config):
 
 def _table(path, config, shape):
     """Returns the latency table in a file, or that of this device."""
-    tokens = shape[0] * shape[1]
     if not path:
-        logging.info("Measuring how long layers of %d tokens take on this device.", tokens)
-        return latency_table.measure(config, tokens, all_ranks=False)
+        logging.info("Measuring how long layers at %dx%d take on this device.", *shape)
+        return latency_table.measure(config, shape, all_ranks=False)
     table = latency_table.LatencyTable.load(path)
-    if table.tokens != tokens:
+    if table.shape != shape:
         raise ValueError(
-            f"The latency table {path!r} must be of {tokens} tokens, as optimize_for="
-            f"{shape[0]}x{shape[1]} has, received one of {table.tokens}."
+            f"The latency table {path!r} must be of optimize_for={shape[0]}x{shape[1]}, received "
+            f"one of {table.shape[0]}x{table.shape[1]}."
         )
     measured, here = map(_device, (table.environment, timing.environment()))
     if measured != here:

@@ -1,6 +1,6 @@
-"""How long each way to compute a projection takes on a device: measured once, kept, looked up.
+"""How long each way to compute a layer takes on a device: measured once, kept, looked up.
 
-M tokens, I inputs, O outputs, R rank.
+B batch, T tokens of an input, M = B T, I inputs, O outputs, R rank, H hidden, N heads.
 """
 
 import collections
@@ -15,6 +15,7 @@ import tensorflow as tf
 import tqdm
 
 from bert_tf import timing
+from bert_tf.model.attention import Attention
 from bert_tf.model.config import ATTENTION_INPUTS
 from bert_tf.model.layer_norm import LayerNorm
 from flop_tf import files
@@ -32,6 +33,8 @@ SEPARATE_DENSE, SEPARATE_FACTORS = "separate_dense", "separate_factors"
 FUSED_DENSE, FUSED_FACTORS = "fused_dense", "fused_factors"
 #: LayerNorm of H numbers, in one operation or in several.
 FUSED_NORM, PLAIN_NORM = "fused_norm", "plain_norm"
+#: Attention of all heads of an unpruned block.
+EINSUM_ATTENTION, TRANSPOSED_ATTENTION = "einsum_attention", "transposed_attention"
 
 _ONE = ((DENSE, FACTORS),)
 _THREE = ((SEPARATE_DENSE, SEPARATE_FACTORS), (FUSED_DENSE, FUSED_FACTORS))
@@ -47,16 +50,16 @@ _QUANTILE = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class LatencyTable:
-    """Seconds of layers `[M, I] -> [M, O]`: projections with their bias, and LayerNorm.
+    """Seconds of layers `[M, I] -> [M, O]`: projections with their bias, attention, LayerNorm.
 
     Args:
-      tokens: M.
+      shape: `(B, T)`.
       forms: `{(way, I, O): {R: seconds}}`; R of a dense way is 0. The seconds of query, key and
         value are those of all three, and R is their mean.
       environment: device, threads and versions, see `bert_tf.timing.environment`.
     """
 
-    tokens: int
+    shape: tuple
     forms: dict
     environment: dict
 
@@ -69,7 +72,7 @@ class LatencyTable:
         """Returns the seconds of a way, interpolated between ranks that were measured.
 
         Args:
-          way: `DENSE`, `FACTORS`, one of query, key and value, or of LayerNorm.
+          way: `DENSE`, `FACTORS`, one of query, key and value, of LayerNorm or of attention.
           inputs: I.
           outputs: O.
           ranks: R of each projection that has factors.
@@ -97,7 +100,7 @@ class LatencyTable:
             {"way": way, "inputs": i, "outputs": o, "seconds": sorted(points.items())}
             for (way, i, o), points in sorted(self.forms.items())
         ]
-        data = {"tokens": self.tokens, "forms": rows, "environment": self.environment}
+        data = {"shape": list(self.shape), "forms": rows, "environment": self.environment}
         files.write_json(path, data)
 
     @classmethod
@@ -122,7 +125,8 @@ class LatencyTable:
             }
             if not all(0 <= one < math.inf for points in forms.values() for one in points.values()):
                 raise ValueError("seconds must be finite and at least 0")
-            return cls(int(data["tokens"]), forms, dict(data["environment"]))
+            batch_size, length = data["shape"]
+            return cls((int(batch_size), int(length)), forms, dict(data["environment"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The file {path!r} is no latency table: {error!r}.") from error
 
@@ -132,12 +136,12 @@ def is_aligned(rank):
     return rank % ALIGNMENT == 0
 
 
-def measure(config, tokens, rounds=12, all_ranks=True):
+def measure(config, shape, rounds=12, all_ranks=True):
     """Measures the layers that inference of a BERT may be made of, with a progress line.
 
     Args:
       config: a `BertConfig`; its dense shapes count and those of the unpruned BERT.
-      tokens: M, batch size times length.
+      shape: `(B, T)`.
       rounds: how often each layer is timed.
       all_ranks: whether ranks are measured up to the full one, for any model of these shapes;
         otherwise up to the largest one that `config` has at a shape.
@@ -145,25 +149,25 @@ def measure(config, tokens, rounds=12, all_ranks=True):
     Returns:
       `LatencyTable`.
     """
-    forms, shapes = {}, _layers(config, all_ranks)
+    forms, layers = {}, _layers(config, all_ranks)
     progress = tqdm.tqdm(
-        total=sum(map(len, shapes.values())),
-        desc=f"layers of {tokens} tokens",
+        total=sum(map(len, layers.values())),
+        desc=f"layers of {math.prod(shape)} tokens",
         unit="layer",
         mininterval=1.0 if sys.stderr.isatty() else 30.0,
         dynamic_ncols=True,
     )
     with progress:
         # Only what has one shape is compared, and not all shapes need lie in memory at once.
-        for (inputs, outputs), layers in shapes.items():
-            layers = sorted(layers)
-            calls = [_call(tokens, config.layer_norm_eps, inputs, outputs, *one) for one in layers]
+        for (inputs, outputs), ways in layers.items():
+            ways = sorted(ways)
+            calls = [_call(config, shape, inputs, outputs, *one) for one in ways]
             rows = timing.interleaved(calls, rounds, warmup_rounds=2) / _REPEATS
             seconds = np.quantile(rows, _QUANTILE, axis=0)
-            for (way, rank), value in zip(layers, seconds, strict=True):
+            for (way, rank), value in zip(ways, seconds, strict=True):
                 forms.setdefault((way, inputs, outputs), {})[float(rank)] = float(value)
-            progress.update(len(layers))
-    return LatencyTable(tokens, forms, timing.environment())
+            progress.update(len(ways))
+    return LatencyTable(tuple(shape), forms, timing.environment())
 
 
 def _layers(config, all_ranks):
@@ -173,7 +177,9 @@ def _layers(config, all_ranks):
     for *_, spec, shape in projections:
         most[shape] = max(most[shape], min(shape) if all_ranks else spec.rank or 0)
     layers = collections.defaultdict(set)
-    layers[config.hidden_size, config.hidden_size] = {(FUSED_NORM, 0), (PLAIN_NORM, 0)}
+    layers[config.hidden_size, config.hidden_size] = {
+        (way, 0) for way in (FUSED_NORM, PLAIN_NORM, EINSUM_ATTENTION, TRANSPOSED_ATTENTION)
+    }
     for _, name, _, shape in projections:
         for dense, factorized in _THREE if name in ATTENTION_INPUTS else _ONE:
             layers[shape].add((dense, 0))
@@ -190,36 +196,49 @@ def _ranks(most):
     return [rank - aside for rank in aligned for aside in (0, _ASIDE)]
 
 
-def _call(tokens, epsilon, inputs, outputs, way, rank):
+def _call(config, shape, inputs, outputs, way, rank):
     """Returns a function that computes `_REPEATS` times, one after the other."""
-    x = tf.random.stateless_normal([tokens, inputs], [0, 0])
-    repeats = [_make(way, outputs, rank, epsilon) for _ in range(_REPEATS)]
+    x = tf.random.stateless_normal([math.prod(shape), inputs], [0, 0])
+    bias = tf.zeros([shape[0], 1, 1, shape[1]])
+    repeats = [_make(config, way, outputs, rank) for _ in range(_REPEATS)]
     for layer in tf.nest.flatten(repeats):
         layer.build(x.shape)
 
-    @tf.function(autograph=False)
-    def run():
+    # Shapes are unknown as in an export: with known ones other operations are fused.
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, inputs]), tf.TensorSpec([None, 1, 1, None])],
+        autograph=False,
+    )
+    def run(x, bias):
         results = []
         for layers in repeats:
             with tf.control_dependencies(results):
-                results = tf.nest.flatten([layer(x, training=False) for layer in layers])
+                results = tf.nest.flatten([_applied(layer, x, bias) for layer in layers])
         return [result[:1, :1] for result in results]
 
     compiled = run.get_concrete_function()
-    return lambda: [result.numpy() for result in compiled()]
+    return lambda: [result.numpy() for result in compiled(x, bias)]
 
 
-def _make(way, outputs, rank, epsilon):
+def _make(config, way, outputs, rank):
     """Returns the layers of a way; with another epsilon, LayerNorm would be other operations."""
     count = len(ATTENTION_INPUTS)
     if way in (FUSED_NORM, PLAIN_NORM):
-        return [LayerNorm(way == FUSED_NORM, epsilon=epsilon)]
+        return [LayerNorm(way == FUSED_NORM, epsilon=config.layer_norm_eps)]
+    if way in (EINSUM_ATTENTION, TRANSPOSED_ATTENTION):
+        return [Attention(config.num_attention_heads, by_einsum=way == EINSUM_ATTENTION)]
     if way in (FUSED_DENSE, FUSED_FACTORS):
         return [FusedProjections([outputs] * count, [rank or None] * count)]
     return [
         FactorizedDense(outputs, rank) if rank else keras.layers.Dense(outputs)
         for _ in range(1 if way in (DENSE, FACTORS) else count)
     ]
+
+
+def _applied(layer, x, bias):
+    if isinstance(layer, Attention):
+        return layer(x, x, x, bias, training=False)
+    return layer(x, training=False)
 
 
 def _interpolated(points, rank):

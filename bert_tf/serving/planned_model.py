@@ -45,7 +45,7 @@ def make(model, service, table, shape):
     Args:
       model: a BERT of `bert_tf.model.heads` without gates.
       service: its `bert_tf.serving.services.Service`.
-      table: a `LatencyTable` for as many tokens as `shape` has.
+      table: a `LatencyTable` for `shape`.
       shape: `(batch size, length)` that decides.
 
     Raises:

@@ -125,7 +125,7 @@ def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
     """
     models, timings = [], []
     for batch_size, length, (features, _) in _batches([config], batch_sizes, lengths):
-        table = latency_table.measure(config, batch_size * length)
+        table = latency_table.measure(config, (batch_size, length))
         candidates = benchmark_plans.build(config, densities, table)
         calls = [lambda one=one, x=features: one.forward(x) for one in candidates]
         seconds = timing.interleaved(calls, rounds, warmup_rounds)

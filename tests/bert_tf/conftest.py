@@ -58,7 +58,7 @@ def bert_dir(tmp_path_factory, vocab_file):
 def table_file(tmp_path_factory):
     """A latency table for as many tokens as an export of `TINY` is optimized for."""
     path = str(tmp_path_factory.mktemp("table") / "latency_table.json")
-    latency_table.measure(TINY, tokens=8 * 16, rounds=1).save(path)
+    latency_table.measure(TINY, shape=(8, 16), rounds=1).save(path)
     return path
 
 

@@ -8,6 +8,7 @@ from bert_tf.model.config import ATTENTION_INPUTS, BertConfig
 from bert_tf.serving import execution_plan
 from bert_tf.serving.latency_table import (
     DENSE,
+    EINSUM_ATTENTION,
     FACTORS,
     FUSED_DENSE,
     FUSED_FACTORS,
@@ -15,6 +16,7 @@ from bert_tf.serving.latency_table import (
     PLAIN_NORM,
     SEPARATE_DENSE,
     SEPARATE_FACTORS,
+    TRANSPOSED_ATTENTION,
     LatencyTable,
 )
 from bert_tf.tasks import model_task
@@ -37,9 +39,10 @@ def model_of(ranks):
     return BertClassifier(CONFIG.with_projections(specs))
 
 
-def table(cost, norm=lambda way: 0.0):
+def table(cost, other=lambda way: 0.0):
     """A table whose seconds are a function of the inputs and outputs of a product."""
-    forms = {(way, 32, 32): {0.0: norm(way)} for way in (FUSED_NORM, PLAIN_NORM)}
+    others = (FUSED_NORM, PLAIN_NORM, EINSUM_ATTENTION, TRANSPOSED_ATTENTION)
+    forms = {(way, 32, 32): {0.0: other(way)} for way in others}
     ranks = range(1, 49)
     for i, o in ((32, 32), (32, 48), (48, 32)):
         forms[DENSE, i, o] = {0.0: cost(i, o)}
@@ -48,7 +51,7 @@ def table(cost, norm=lambda way: 0.0):
     forms[SEPARATE_FACTORS, 32, 32] = {float(r): 3 * (cost(32, r) + cost(r, 32)) for r in ranks}
     forms[FUSED_DENSE, 32, 32] = {0.0: cost(32, 96)}
     forms[FUSED_FACTORS, 32, 32] = {float(r): cost(32, 3 * r) + 3 * cost(r, 32) for r in ranks}
-    return LatencyTable(tokens=64, forms=forms, environment={})
+    return LatencyTable(shape=(8, 8), forms=forms, environment={})
 
 
 def chosen(ranks, cost):
@@ -152,11 +155,14 @@ def test_without_heads():
         )
 
 
-@pytest.mark.parametrize("faster", [FUSED_NORM, PLAIN_NORM])
-def test_layer_norm_as_it_is_faster(faster):
+@pytest.mark.parametrize("norm", [FUSED_NORM, PLAIN_NORM])
+@pytest.mark.parametrize("attention", [EINSUM_ATTENTION, TRANSPOSED_ATTENTION])
+def test_layer_norm_and_attention_as_they_are_faster(norm, attention):
     model = model_of({})
-    plan, _ = execution_plan.choose(model.config, table(work, lambda way: float(way != faster)))
-    assert plan.fused_layer_norm == (faster == FUSED_NORM)
+    other = table(work, lambda way: float(way not in (norm, attention)))
+    plan, _ = execution_plan.choose(model.config, other)
+    assert plan.fused_layer_norm == (norm == FUSED_NORM)
+    assert plan.einsum_attention == (attention == EINSUM_ATTENTION)
     planned = execution_plan.apply(model, plan)
     (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
     np.testing.assert_allclose(

@@ -7,6 +7,7 @@ from bert_tf.model.config import BertConfig, LayerConfig
 from bert_tf.serving import latency_table
 from bert_tf.serving.latency_table import (
     DENSE,
+    EINSUM_ATTENTION,
     FACTORS,
     FUSED_DENSE,
     FUSED_FACTORS,
@@ -14,13 +15,15 @@ from bert_tf.serving.latency_table import (
     PLAIN_NORM,
     SEPARATE_DENSE,
     SEPARATE_FACTORS,
+    TRANSPOSED_ATTENTION,
     LatencyTable,
 )
 from flop_tf.projection import ProjectionSpec
 
+OTHERS = (FUSED_NORM, PLAIN_NORM, EINSUM_ATTENTION, TRANSPOSED_ATTENTION)
 POINTS = {16.0: 1.0, 32.0: 3.0, 64.0: 5.0, 13.0: 2.0, 29.0: 4.0}
 TABLE = LatencyTable(
-    tokens=8,
+    shape=(2, 4),
     forms={(FACTORS, 32, 48): POINTS, (DENSE, 32, 48): {0.0: 9.0}},
     environment={"device": "x"},
 )
@@ -61,9 +64,10 @@ def test_saved_and_loaded(tmp_path):
         "[]",
         "{}",
         '{"forms": [1]}',
-        '{"tokens": 8, "environment": {}, "forms": [{"way": "dense", "inputs": 1, "outputs": 1, '
-        '"seconds": [[0, NaN]]}]}',
-        '{"tokens": 8, "environment": 7, "forms": []}',
+        '{"shape": [2, 4], "environment": {}, "forms": [{"way": "dense", "inputs": 1, '
+        '"outputs": 1, "seconds": [[0, NaN]]}]}',
+        '{"shape": [2, 4], "environment": 7, "forms": []}',
+        '{"shape": [8], "environment": {}, "forms": []}',
     ],
 )
 def test_no_table(text, tmp_path):
@@ -83,9 +87,9 @@ def test_layer_norm_is_measured_as_the_model_computes_it():
     """With an epsilon like Keras' own, both ways would be one operation."""
     operations = []
     for way in (FUSED_NORM, PLAIN_NORM):
-        (layer,) = latency_table._make(way, 32, 0, epsilon=1e-12)
+        (layer,) = latency_table._make(BertConfig(9, 32, 1, 2), way, 32, 0)
         call = tf.function(lambda x, layer=layer: layer(x, training=False))
-        graph = call.get_concrete_function(tf.TensorSpec([16, 32])).graph
+        graph = call.get_concrete_function(tf.TensorSpec([None, 32])).graph
         operations.append({one.type for one in graph.get_operations()})
     assert "FusedBatchNormV3" in operations[0] and "FusedBatchNormV3" not in operations[1]
 
@@ -93,8 +97,8 @@ def test_layer_norm_is_measured_as_the_model_computes_it():
 def test_measured(tmp_path):
     config = BertConfig(9, 32, 1, 2, 48, max_position_embeddings=8)
     pruned = dataclasses.replace(config, layers=(LayerConfig(1, 20),))
-    table = latency_table.measure(pruned, tokens=16, rounds=2)
-    assert table.tokens == 16
+    table = latency_table.measure(pruned, (2, 8), rounds=2)
+    assert table.shape == (2, 8)
     assert all(seconds > 0 for points in table.forms.values() for seconds in points.values())
     for shape in ((32, 32), (32, 16)):  # With both heads, and with one.
         for way in (SEPARATE_DENSE, FUSED_DENSE):
@@ -103,7 +107,8 @@ def test_measured(tmp_path):
             assert table.seconds(way, *shape, [3, 5, 7]) > 0
     for shape in ((32, 48), (48, 32), (32, 20), (20, 32), (16, 32)):
         assert table.seconds(DENSE, *shape) > 0 and table.seconds(FACTORS, *shape, [9]) > 0
-    assert table.seconds(FUSED_NORM, 32, 32) > 0 and table.seconds(PLAIN_NORM, 32, 32) > 0
+    for way in OTHERS:
+        assert table.seconds(way, 32, 32) > 0
     table.save(tmp_path / "t.json")
     assert LatencyTable.load(str(tmp_path / "t.json")) == table
     assert table.environment["device"]
@@ -119,7 +124,7 @@ def test_an_export_measures_what_its_model_may_use():
     kernel = {(SEPARATE_DENSE, 0), (FUSED_DENSE, 0)}
     assert layers[96, 32] == layers[96, 48] == kernel
     assert layers[32, 96] == layers[48, 96] == layers[160, 96] == {(DENSE, 0)}
-    assert layers[96, 96] == {*kernel, (DENSE, 0), (FUSED_NORM, 0), (PLAIN_NORM, 0)}
+    assert layers[96, 96] == {*kernel, (DENSE, 0), *((way, 0) for way in OTHERS)}
     assert layers[96, 50] == {(DENSE, 0), *((FACTORS, rank) for rank in (13, 16, 29, 32))}
     every = latency_table._layers(pruned, all_ranks=True)
     assert (FACTORS, 96) in every[96, 160] and (FUSED_FACTORS, 32) in every[96, 32]
@@ -128,13 +133,12 @@ def test_an_export_measures_what_its_model_may_use():
         DENSE,
         SEPARATE_DENSE,
         FUSED_DENSE,
-        FUSED_NORM,
-        PLAIN_NORM,
+        *OTHERS,
     }
 
 
 def test_measuring_shows_its_progress(capsys):
-    table = latency_table.measure(BertConfig(9, 16, 1, 2, 16), 4, rounds=1, all_ranks=False)
-    assert table.num_layers == 5
+    table = latency_table.measure(BertConfig(9, 16, 1, 2, 16), (1, 4), rounds=1, all_ranks=False)
+    assert table.num_layers == 7
     shown = capsys.readouterr().err
-    assert "layers of 4 tokens: 100%" in shown and "5/5" in shown
+    assert "layers of 4 tokens: 100%" in shown and "7/7" in shown
