@@ -168,7 +168,7 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
     measure = timing.interleaved
 
     def against_nothing(calls, *args, **kwargs):
-        return measure([calls[0], lambda: None], *args, **kwargs)
+        return measure([calls[0], *[lambda: None] * (len(calls) - 1)], *args, **kwargs)
 
     monkeypatch.setattr(timing, "interleaved", against_nothing)
     sentence = (
