@@ -275,8 +275,9 @@ class _Chain:
         teacher = f"--teacher={path(self.dense)}"
         target = [f"--target_sparsity={sparsity}"] if sparsity else []
         start = f"--init_checkpoint={path(self.factorized)}"
-        # The weights have recovered under the fixed gates already: the last step is short and slow.
-        last = ("--learning_rate=1e-5", "--num_train_epochs=1")
+        # The weights have recovered under the fixed gates already: the last step is short and slow,
+        # with the original's rate. At 1e-5 it lost up to 2 points of RTE and STS-B.
+        last = ("--learning_rate=1e-6", "--num_train_epochs=1")
         final = (
             *self.task.dense,
             *self.common,

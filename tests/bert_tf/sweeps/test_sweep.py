@@ -40,7 +40,7 @@ def test_one_model():
     assert last(gated, "target_sparsity", "output_dir") == [".7", "/out/gated"]
     assert compact.flags == ("--checkpoint=/out/gated", "--output_folder_dir=/out/compact")
     assert last(final, "init_checkpoint", "teacher") == ["/out/compact", "/out/dense"]
-    assert last(final, "learning_rate", "num_train_epochs") == ["1e-5", "1"]
+    assert last(final, "learning_rate", "num_train_epochs") == ["1e-6", "1"]
     assert last(predictions, "model_dir", "output_dir") == ["/out/final", "/out/predictions"]
     assert last(benchmark, "model_dirs", "rounds") == ["/out/dense,/out/final", "3"]
     assert last(export, "model_dir", "output_dir") == ["/out/final", "/out/export"]
@@ -97,7 +97,7 @@ def test_what_runs_share_is_one_run():
         place = run.name.split("/")[1]
         assert last(run, "init_checkpoint") == [f"/out/RTE/{place}/factorized"]
     finals = [run for run in runs if run.stage == "final"]
-    assert {last(run, "learning_rate")[0] for run in finals} == {"1e-5"}
+    assert {last(run, "learning_rate")[0] for run in finals} == {"1e-6"}
     assert last(finals[3], "seed") == ["1"]
     benchmark = runs[-1]
     assert benchmark.name == "RTE/benchmark" and "--overwrite" in benchmark.flags
