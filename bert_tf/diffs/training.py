@@ -9,7 +9,7 @@ from bert_tf import model_dir
 from bert_tf.diffs import base_model
 from bert_tf.training import finetuning, optimization
 from bert_tf.training.run_scores import RunScores
-from flop_tf import BertAdam, diff_file, files, mask_file, surgery
+from flop_tf import BertAdam, diff_file, files, surgery, tensor_file
 from flop_tf.diff_file import Diff
 from flop_tf.diff_finetuning import FixedDiff
 from flop_tf.diff_pruning import LearnedDiff
@@ -155,7 +155,7 @@ class DiffRun(finetuning.Run):
             values = _at(found, positions)
             weights = None if trained is None else _at(trained, positions)
         return Diff(
-            base=mask_file.fingerprint(self.base),
+            base=tensor_file.fingerprint(self.base),
             shapes={path: self.base[path].shape for path in self.names},
             positions=self._complete(positions, np.int64),
             values=self._complete(values, np.float32),
