@@ -213,6 +213,7 @@ class DiffScores(RunScores):
             "base": os.path.abspath(options.init_checkpoint),
             "method": options.method,
             "structured": options.structured,
+            "diff_stage": "learn" if run.start_from is None else "finetune",
             "seed": options.seed,
             "step": step,
             "loss": loss,
