@@ -52,9 +52,9 @@ class DiffRun(finetuning.Run):
         rate = optimization.decaying_from_the_start(options, self.total_steps)
         gates = {}
         if self.diff.gates:
-            gates["gate_optimizer"] = _adam(options.alpha_learning_rate, self.diff.gates)
+            gates["gate_optimizer"] = adam(options.alpha_learning_rate, self.diff.gates)
         model.compile(
-            _adam(rate, self.diff.trained),
+            adam(rate, self.diff.trained),
             loss=self.task.loss(),
             diff=self.diff,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
@@ -244,6 +244,18 @@ def save(folder, diff, dtype):
     )
 
 
+def adam(rate, variables):
+    """Returns the optimizer of a difference's weights or of its gates.
+
+    Args:
+      rate: a float or a schedule.
+      variables: list of what it updates.
+    """
+    optimizer = BertAdam(rate, epsilon=_EPSILON, bias_correction=True, global_clipnorm=1.0)
+    optimizer.build(list(variables))
+    return optimizer
+
+
 class _Head:
     """What `Task.check_head` asks of a config."""
 
@@ -251,12 +263,6 @@ class _Head:
 
     def __init__(self, head):
         vars(self).update(head)
-
-
-def _adam(rate, variables):
-    optimizer = BertAdam(rate, epsilon=_EPSILON, bias_correction=True, global_clipnorm=1.0)
-    optimizer.build(list(variables))
-    return optimizer
 
 
 def _at(arrays, positions):
