@@ -1,28 +1,23 @@
 """The file of a difference to a base model: where it is, what it is, and what goes with it.
 
-A safetensors file holds `positions`, the gaps between the positions of all tensors laid one after
+A `tensor_file` that holds `positions`, the gaps between the positions of all tensors laid one after
 the other, 7 bits a byte with the highest bit where more follow (LEB128); `values`, float32 or
 float16; `weights`, the values that fine-tuning starts from, where they are others; and each tensor
-that the base lacks, such as the task head, whole, as `dense.NAME`. The one entry of its metadata,
-`flop_tf.diff`, is a JSON object: version, fingerprint of the base, shapes, counts, info, and a
-SHA-256 of all that. At .5 % of a model an entry takes about 5.5 bytes in float32.
+that the base lacks, such as the task head, whole, as `dense.NAME`. Its header has the fingerprint
+of the base, shapes, counts and info. At .5 % of a model an entry takes about 5.5 bytes in float32.
 """
 
 import dataclasses
-import json
 import math
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from flop_tf import files, mask_file
+from flop_tf import tensor_file
 
 #: Types of stored values.
 DTYPES = ("float32", "float16")
 
-_KEY = "flop_tf.diff"
-_VERSION = 1
+_FILE = tensor_file.TensorFile(kind="a difference", key="flop_tf.diff", version=1)
 _DENSE = "dense."
 
 
@@ -31,7 +26,7 @@ class Diff:
     """A difference to a base model.
 
     Attributes:
-      base: `mask_file.fingerprint` of the weights that it belongs to.
+      base: `tensor_file.fingerprint` of the weights that it belongs to.
       shapes: dict of the shapes of these weights by name, in the order of their positions.
       positions: dict of ascending flat positions, int64 `[K]`, by name of every one of `shapes`.
       values: dict of theta - p0 there, float32 `[K]`.
@@ -121,7 +116,7 @@ def remove(diff, applied, base, path="the difference"):
 
 def check_base(diff, weights, path):
     """Raises ValueError where weights are not those that a difference belongs to."""
-    found = mask_file.fingerprint(weights)
+    found = tensor_file.fingerprint(weights)
     if found != diff.base:
         raise ValueError(
             f"The file {str(path)!r} has a difference to another base model: expected the "
@@ -153,15 +148,12 @@ def write(path, diff, dtype="float32"):
     if diff.weights is not None:
         arrays["weights"] = _joined(diff, diff.weights, dtype)
     header = {
-        "version": _VERSION,
         "base": diff.base,
         "shapes": {name: list(shape) for name, shape in diff.shapes.items()},
         "counts": {name: len(diff.positions[name]) for name in diff.shapes},
         "info": diff.info,
     }
-    header["sha256"] = _digest(header, arrays)
-    metadata = {_KEY: json.dumps(header, allow_nan=False)}
-    files.write_bytes(path, safetensors.numpy.save(arrays, metadata))
+    _FILE.write(path, header, arrays)
 
 
 def read(path):
@@ -178,7 +170,7 @@ def read(path):
       OSError: if it cannot be read.
     """
     path = str(path)
-    header, arrays = _read(path)
+    header, arrays = _FILE.read(path)
     shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
     counts = [header["counts"][name] for name in shapes]
     ends = np.cumsum(counts)[:-1]
@@ -248,45 +240,3 @@ def _decode(coded):
     places = np.arange(len(coded)) - np.repeat(firsts, ends - firsts + 1)
     gaps = np.add.reduceat((coded & 127).astype(np.int64) << (7 * places), firsts)
     return np.cumsum(gaps + 1) - 1
-
-
-def _digest(header, arrays):
-    text = json.dumps([header, mask_file.fingerprint(arrays)], sort_keys=True)
-    return mask_file.fingerprint({"text": np.frombuffer(text.encode(), np.uint8)})
-
-
-def _read(path):
-    """Returns the header and the arrays of a file that is whole."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys() if _KEY in metadata}
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"The file {path!r} must be a difference, received a damaged or another file: {error}; "
-            "write it anew by flop-diff-prune."
-        ) from error
-    if _KEY not in metadata:
-        raise ValueError(
-            f"The file {path!r} must be a difference with metadata {_KEY!r}, received a "
-            f"safetensors file with metadata {sorted(metadata)}; name one of flop-diff-prune."
-        )
-    try:
-        header = dict(json.loads(metadata[_KEY]))
-        version, expected = header.get("version"), header.pop("sha256", None)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"The file {path!r} is damaged: expected a JSON object in its metadata, received "
-            f"{metadata[_KEY][:40]!r}; write it anew by flop-diff-prune."
-        ) from error
-    if version != _VERSION:
-        raise ValueError(
-            f"The file {path!r} must be a difference of version {_VERSION}, received version "
-            f"{version}; read it with the release that wrote it."
-        )
-    if _digest(header, arrays) != expected:
-        raise ValueError(
-            f"The file {path!r} is damaged: expected the SHA-256 {expected}, received another "
-            "content; write it anew by flop-diff-prune."
-        )
-    return header, arrays

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from flop_tf import randomness
 from flop_tf.gates import hard_concrete
+from flop_tf.trained_diff import TrainedDiff, flat_gradients, holding
 
 #: How the gates of elements and groups are penalized.
 PENALTIES = ("product", "additive")
@@ -48,38 +49,12 @@ def draw(alpha, noise, low, high):
     return gate, tf.where((gate > 0) & (gate < 1), slope, 0.0)
 
 
-@contextlib.contextmanager
-def holding(variables, values):
-    """Gives variables other values for a `with` block; after it they have their own, bit by bit.
-
-    TensorFlow hands their buffers over and copies nothing.
-
-    Args:
-      variables: list of `tf.Variable`.
-      values: list of tensors of their shapes.
-    """
-    before = [variable.read_value() for variable in variables]
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
-
-
-class LearnedDiff(tf.Module):
+class LearnedDiff(TrainedDiff):
     """A difference with gates: w `[N]`, alpha `[N]` and, with groups, alpha_g `[G]`.
 
     The penalty on tensor g is `lambda_g sum_i P(z_i > 0) P(z_g > 0)`, or with "additive", as the
     released code has it, `lambda_g (sum_i P(z_i > 0) + P(z_g > 0))`. Per step there is one draw,
     for all parts of a batch. At evaluation gates are without noise.
-
-    Attributes:
-      base: list of the variables that hold p0; outside of `applied` they always do.
-      dense: list of variables that are trained whole, without a gate.
-      trained: list of variables of the weights' optimizer: `dense` and w.
-      gates: list of variables of the gates' optimizer.
 
     Args:
       base: list of model variables that get a difference.
@@ -106,10 +81,9 @@ class LearnedDiff(tf.Module):
         low=-1.5,
         high=1.5,
     ):
-        super().__init__()
-        penalties = _penalties(sparsity_penalty, len(base))
-        _check(base, penalties, penalty, low, high)
-        self._keep(list(base), list(dense), penalties)
+        super().__init__(base, dense)
+        self._penalties = _penalties(sparsity_penalty, len(base))
+        _check(base, penalty, low, high)
         self.low, self.high, self.penalty = low, high, penalty
         size = sum(self._sizes)
         self.weights = tf.Variable(tf.zeros([size]), name="weights")
@@ -119,18 +93,6 @@ class LearnedDiff(tf.Module):
             start = tf.fill([len(base)], float(initial_alpha))
             self.group_alpha = tf.Variable(start, name="group_alpha")
 
-    # Untracked: these variables belong to the model.
-    @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def _keep(self, base, dense, penalties):
-        self.base, self.dense = base, dense
-        self._sizes = [math.prod(variable.shape) for variable in base]
-        self._penalties = penalties
-
-    @property
-    def trained(self):
-        """Variables of the weights' optimizer."""
-        return [*self.dense, self.weights]
-
     @property
     def gates(self):
         """Variables of the gates' optimizer."""
@@ -138,21 +100,10 @@ class LearnedDiff(tf.Module):
 
     @contextlib.contextmanager
     def applied(self, seed, step):
-        """Lets the model compute with theta of a step's draw for a `with` block; yields the noise.
-
-        Args:
-          seed: int, of the run.
-          step: integer scalar tensor.
-        """
+        """Lets the model compute with theta of a step's draw; see `TrainedDiff.applied`."""
         noise = self._noise(seed, step)
         with holding(self.base, self.theta(noise)):
             yield noise
-
-    @contextlib.contextmanager
-    def evaluated(self):
-        """Lets the model compute with theta of the gates without noise for a `with` block."""
-        with holding(self.base, [v + d for v, d in zip(self.base, self.difference(), strict=True)]):
-            yield
 
     def theta(self, noise):
         """Returns theta for `(u [N], u_g [G] or None)`, a list of tensors as `base`."""
@@ -175,17 +126,10 @@ class LearnedDiff(tf.Module):
         return self._split(self.weights)
 
     def gradients(self, noise, gradients):
-        """Returns the gradients of loss and penalty, and what there is to log.
+        """Returns those of loss and penalty, see `TrainedDiff.gradients`.
 
         `dw = G z z_g`, `dalpha = G w z_g dz + dR/dalpha`, `dalpha_g = sum_i (G w z) dz_g +
         dR/dalpha_g`, with G the gradients at theta and R the penalty.
-
-        Args:
-          noise: what `applied` yielded.
-          gradients: those at theta, a list as `dense` and `base`.
-
-        Returns:
-          `(list as trained, list as gates, dict)`.
         """
         dense = len(gradients) - len(self.base)
         group_gate, group_slope = self._group_draw(noise)
@@ -283,20 +227,6 @@ class LearnedDiff(tf.Module):
         ]
 
 
-def flat_gradients(gradients, sizes):
-    """Returns gradients one after the other, `[N]`; None counts as zero.
-
-    Args:
-      gradients: list of tensors, `tf.IndexedSlices` or None.
-      sizes: list of their numbers of elements.
-    """
-    parts = [
-        tf.zeros([size]) if one is None else tf.reshape(tf.convert_to_tensor(one), [-1])
-        for one, size in zip(gradients, sizes, strict=True)
-    ]
-    return tf.concat(parts, 0)
-
-
 def _scaled(gradients, factors):
     """Returns gradients times a scalar each; None stays."""
     return [
@@ -335,7 +265,7 @@ def _penalties(sparsity_penalty, number):
     return tf.constant(values, tf.float32)
 
 
-def _check(base, penalties, penalty, low, high):
+def _check(base, penalty, low, high):
     if not base:
         raise ValueError(
             "Argument `base` must have variables that get a difference, received none."

@@ -52,7 +52,7 @@ def write(rows, folder):
         (
             "Scores",
             "Primary metric on dev in percent, mean over seeds; the density is what is stored, of "
-            "all parameters but the head.",
+            "all parameters but the head. What non_adaptive learns is full fine-tuning.",
             _scores(rows),
         ),
         ("Density by layer", "Percent of the entries.", _densities(rows, "layers")),
@@ -93,10 +93,12 @@ def _row(known):
     method = known.get("method", "diff")
     if method == "diff":
         method = "structured" if known.get("structured") else "unstructured"
+    stage = known.get("diff_stage", "finetune")
     return {
-        "name": f"{task.name} {method} {100 * known['density']:.3g} %",
+        "name": f"{task.name} {method} {stage} {100 * known['density']:.3g} %",
         "task": task.name,
         "method": method,
+        "stage": stage,
         "seed": known.get("seed"),
         "density": known["density"],
         "metric": task.primary_metric,
@@ -111,22 +113,28 @@ def _row(known):
 
 
 def _scores(rows):
-    """Returns the table of the paper: a row for each method and density, a column for each task."""
-    groups = {}
+    """Returns the table of the paper: a row for each way and density, a column for each task."""
+    groups, densities = {}, {}
     for row in rows:
         if row["score"] is not None:
-            key = (row["method"], _rounded(row["density"]))
+            # What is learned has another density in each run.
+            density = 1.0 if row["stage"] == "learn" else _rounded(row["density"])
+            key = (row["method"], row["stage"], density)
             groups.setdefault(key, {}).setdefault(row["task"], []).append(row["score"])
+            densities.setdefault(key, []).append(row["density"])
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     table = []
-    for (method, density), found in sorted(groups.items()):
+    for key, found in sorted(groups.items()):
+        method, stage, _ = key
         means = {task: float(np.mean(found[task])) for task in tasks if task in found}
         cells = {
             task: f"{100 * means[task]:.1f} ({len(found[task])})" if task in means else "-"
             for task in tasks
         }
         mean = f"{100 * np.mean(list(means.values())):.1f}" if len(means) == len(tasks) else "-"
-        table.append({"method": method, "density": f"{100 * density:.3g} %", **cells, "mean": mean})
+        density = f"{100 * np.mean(densities[key]):.3g} %"
+        way = {"method": method, "stage": stage, "density": density}
+        table.append({**way, **cells, "mean": mean})
     return table
 
 
@@ -142,17 +150,17 @@ def _densities(rows, key):
 
 
 def _curve(rows):
-    """Returns a picture of scores over densities, a color for each method."""
+    """Returns a picture of scores over densities, a color for each method and stage."""
     figure = matplotlib.figure.Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for method in dict.fromkeys(row["method"] for row in rows):
+    for method, stage in dict.fromkeys((row["method"], row["stage"]) for row in rows):
         points = sorted(
             (100 * row["density"], row["score"])
             for row in rows
-            if row["method"] == method and row["score"] is not None
+            if (row["method"], row["stage"]) == (method, stage) and row["score"] is not None
         )
         if points:
-            axes.plot(*zip(*points, strict=True), "o-", label=method, alpha=0.8)
+            axes.plot(*zip(*points, strict=True), "o-", label=f"{method}, {stage}", alpha=0.8)
             axes.legend(fontsize="small")
     axes.set_xscale("log")
     axes.set_xlabel("percent of the parameters that differ")

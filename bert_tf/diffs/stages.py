@@ -95,7 +95,8 @@ def _project(options, folder):
         score = _scorer(options, source, learned)
         before, scores = score(learned, path), score(kept, path)
         kept = dataclasses.replace(kept, info={**kept.info, "scores_before": before})
-    info = {**kept.info, "scores": scores, "target_density": options.target_density}
+    stage = {"diff_stage": "project", "target_density": options.target_density}
+    info = {**kept.info, "scores": scores, **stage}
     save(folder, dataclasses.replace(kept, info=info), options.dtype)
     lines = [f"density_before = {learned.density:.6f}", f"density = {kept.density:.6f}"]
     for split, values in scores.items():

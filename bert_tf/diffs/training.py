@@ -9,7 +9,7 @@ from bert_tf import model_dir
 from bert_tf.diffs import base_model
 from bert_tf.training import finetuning, optimization
 from bert_tf.training.run_scores import RunScores
-from flop_tf import BertAdam, diff_file, files, mask_file, surgery
+from flop_tf import BertAdam, diff_file, files, surgery, tensor_file
 from flop_tf.diff_file import Diff
 from flop_tf.diff_finetuning import FixedDiff
 from flop_tf.diff_pruning import LearnedDiff
@@ -52,9 +52,9 @@ class DiffRun(finetuning.Run):
         rate = optimization.decaying_from_the_start(options, self.total_steps)
         gates = {}
         if self.diff.gates:
-            gates["gate_optimizer"] = _adam(options.alpha_learning_rate, self.diff.gates)
+            gates["gate_optimizer"] = adam(options.alpha_learning_rate, self.diff.gates)
         model.compile(
-            _adam(rate, self.diff.trained),
+            adam(rate, self.diff.trained),
             loss=self.task.loss(),
             diff=self.diff,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
@@ -155,7 +155,7 @@ class DiffRun(finetuning.Run):
             values = _at(found, positions)
             weights = None if trained is None else _at(trained, positions)
         return Diff(
-            base=mask_file.fingerprint(self.base),
+            base=tensor_file.fingerprint(self.base),
             shapes={path: self.base[path].shape for path in self.names},
             positions=self._complete(positions, np.int64),
             values=self._complete(values, np.float32),
@@ -213,6 +213,7 @@ class DiffScores(RunScores):
             "base": os.path.abspath(options.init_checkpoint),
             "method": options.method,
             "structured": options.structured,
+            "diff_stage": "learn" if run.start_from is None else "finetune",
             "seed": options.seed,
             "step": step,
             "loss": loss,
@@ -243,6 +244,18 @@ def save(folder, diff, dtype):
     )
 
 
+def adam(rate, variables):
+    """Returns the optimizer of a difference's weights or of its gates.
+
+    Args:
+      rate: a float or a schedule.
+      variables: list of what it updates.
+    """
+    optimizer = BertAdam(rate, epsilon=_EPSILON, bias_correction=True, global_clipnorm=1.0)
+    optimizer.build(list(variables))
+    return optimizer
+
+
 class _Head:
     """What `Task.check_head` asks of a config."""
 
@@ -250,12 +263,6 @@ class _Head:
 
     def __init__(self, head):
         vars(self).update(head)
-
-
-def _adam(rate, variables):
-    optimizer = BertAdam(rate, epsilon=_EPSILON, bias_correction=True, global_clipnorm=1.0)
-    optimizer.build(list(variables))
-    return optimizer
 
 
 def _at(arrays, positions):

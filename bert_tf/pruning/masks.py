@@ -14,7 +14,7 @@ import numpy as np
 from bert_tf.model import model_info, weight_paths
 from bert_tf.model.weight_paths import expected_shapes
 from bert_tf.pruning import units
-from flop_tf import ProjectionSpec, gates, mask_file
+from flop_tf import ProjectionSpec, gates, mask_file, tensor_file
 
 _KERNEL = ".kernel"
 
@@ -33,7 +33,7 @@ def identity(config):
         if path.startswith("encoder.")
     }
     text = json.dumps([sorted(shapes.items()), config.num_attention_heads])
-    return mask_file.fingerprint({"architecture": np.frombuffer(text.encode(), np.uint8)})
+    return tensor_file.fingerprint({"architecture": np.frombuffer(text.encode(), np.uint8)})
 
 
 def save(path, config, mask, method, **provenance):

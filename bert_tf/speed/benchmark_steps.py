@@ -1,18 +1,22 @@
-"""Training steps to measure: tf-models' encoder, and ours dense, factorized and gated."""
+"""Training steps to measure: tf-models' encoder, and ours dense, factorized, gated, as a diff."""
 
 import tensorflow as tf
 from official.nlp import optimization as tf_models_optimization
 from official.nlp.modeling import networks
 
+from bert_tf.diffs import training as diff_training
+from bert_tf.diffs.options import DiffOptions
 from bert_tf.model import losses
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.encoder import INPUT_NAMES, activation, initializer
+from bert_tf.model.weight_paths import HEAD
 from bert_tf.pruning import compression
 from bert_tf.speed import benchmark_process
 from bert_tf.training import optimization
 from bert_tf.training.options import FinetuneOptions
-from flop_tf import ProjectionSpec
+from flop_tf import ProjectionSpec, surgery
 from flop_tf.backend import keras
+from flop_tf.diff_pruning import LearnedDiff
 
 _RATE = 5e-5
 _DECAY = 0.01
@@ -137,7 +141,27 @@ def _ours(config):
         optimization.gate_training(options, model, sparsity, _STEPS // 2) if sparsity.gates else {}
     )
     optimization.compile_model(options, model, losses.task_loss(False), _STEPS, **training)
+    return _step(model)
 
+
+def _diff(config):
+    """Our model, frozen, and the difference that `flop-diff-prune` learns by its defaults."""
+    model = BertClassifier(config)
+    variables = surgery.named_variables(model)
+    diff = LearnedDiff(
+        [variable for path, variable in variables.items() if path not in HEAD],
+        [variable for path, variable in variables.items() if path in HEAD],
+    )
+    model.compile(
+        diff_training.adam(_RATE, diff.trained),
+        loss=losses.task_loss(False),
+        diff=diff,
+        gate_optimizer=diff_training.adam(DiffOptions.alpha_learning_rate, diff.gates),
+    )
+    return _step(model)
+
+
+def _step(model):
     def step(features, labels):
         return model.train_step((features, labels))
 
@@ -150,6 +174,7 @@ VARIANTS = {
     "dense": _ours,
     "factorized": _factorized,
     "gated": _gated,
+    "diff": _diff,
 }
 
 

@@ -99,8 +99,3 @@ def variable_name(data):
 def variable_shapes(data, mask_shape):
     """Returns the shapes of all variables of a serialized gate by name, a mask being so large."""
     return deserialize(data).variable_shapes(mask_shape)
-
-
-def variable_shape(data, mask_shape):
-    """Returns the shape of that variable for a mask of `mask_shape`, a tuple."""
-    return deserialize(data).variable_shape(mask_shape)

@@ -15,7 +15,7 @@ from bert_tf.model.config import BertConfig
 from bert_tf.serving import latency_table
 from bert_tf.tasks import registry
 from bert_tf.training.options import FinetuneOptions
-from flop_tf import mask_file
+from flop_tf import tensor_file
 from flop_tf.backend import keras
 from flop_tf.diff_file import Diff
 
@@ -131,7 +131,7 @@ def make_diff(bert_dir):
             "max_seq_length": 11,
         }
         return Diff(
-            base=mask_file.fingerprint(base),
+            base=tensor_file.fingerprint(base),
             shapes={n: a.shape for n, a in base.items()},
             positions=positions,
             values={n: np.float32(rng.normal(size=len(p))) for n, p in positions.items()},

@@ -153,7 +153,8 @@ def test_without_a_scope_draws_differ(drawing):
 def test_the_mask_is_made_by_the_variable_of_its_name(name, gate):
     data, mask = gates.serialize(gate), gate.mask(training=False)
     assert gates.variable_name(data) == gate.variable_name
-    assert getattr(gate, gate.variable_name).shape == gates.variable_shape(data, mask.shape)
+    shapes = gates.variable_shapes(data, mask.shape)
+    assert {name: getattr(gate, name).shape for name in shapes} == shapes
 
 
 def test_a_gate_that_is_not_trainable_infers(gate):

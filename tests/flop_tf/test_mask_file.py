@@ -2,7 +2,6 @@ import json
 import os
 import re
 
-import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -95,7 +94,7 @@ def test_truncated_files(path):
     data = path.read_bytes()
     for size in (0, 5, 20, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
-        refuses(path, "must be a mask file, received a damaged or another one: ")
+        refuses(path, "must be a mask file, received a damaged or another file: ")
 
 
 def test_changed_bits(path):
@@ -122,11 +121,11 @@ def test_every_changed_byte_is_found(path):
 
 def test_foreign_files(path):
     path.write_bytes(b"PK\x03\x04 an archive and no mask at all")
-    refuses(path, "must be a mask file, received a damaged or another one: ")
+    refuses(path, "must be a mask file, received a damaged or another file: ")
     safetensors.numpy.save_file({"w": np.ones(3)}, path)
     refuses(path, r"with metadata 'flop_tf.masks', received a safetensors file with metadata \[\]")
     safetensors.numpy.save_file({"w": np.ones(3)}, path, {"format": "pt"})
-    refuses(path, r"received a safetensors file with metadata \['format'\]; name one that has mas")
+    refuses(path, r"received a safetensors file with metadata \['format'\]; name a mask file")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "3"])
@@ -167,40 +166,3 @@ def test_provenance_that_is_no_json(path, provenance):
     message = "`provenance` must be a dict that JSON gives back as it is, received"
     with pytest.raises(ValueError, match=message):
         mask_file.write(path, masks(), "tickets", BASE, provenance)
-
-
-def weights():
-    rng = np.random.default_rng(0)
-    return {"a": rng.normal(size=[3, 4]).astype(np.float32), "b": np.zeros(2), "c": np.float32(1)}
-
-
-def test_the_fingerprint_does_not_depend_on_order_or_layout():
-    expected = mask_file.fingerprint(weights())
-    assert re.fullmatch("[0-9a-f]{64}", expected)
-    assert mask_file.fingerprint(dict(reversed(weights().items()))) == expected
-    columns = {**weights(), "a": np.asfortranarray(weights()["a"])}
-    assert mask_file.fingerprint(columns) == expected
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"a": weights()["a"].T},
-        {"a": weights()["a"].reshape(4, 3)},
-        {"a": weights()["a"] + 1e-3},
-        {"b": np.zeros(2, np.int64)},
-        {"b": np.zeros([2, 1])},
-        {"c": np.float32([1])},
-        {"c": ml_dtypes.bfloat16(1)},
-        {"d": np.zeros(0)},
-        {"a": weights()["b"], "b": weights()["a"]},
-    ],
-)
-def test_the_fingerprint_tells_models_apart(change):
-    expected = mask_file.fingerprint(weights())
-    assert mask_file.fingerprint({**weights(), **change}) != expected
-
-
-def test_the_fingerprint_takes_numbers_only():
-    with pytest.raises(ValueError, match="must have arrays of numbers, received object for 'a'"):
-        mask_file.fingerprint({"a": np.array([None])})

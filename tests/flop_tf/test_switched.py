@@ -56,8 +56,8 @@ def test_replicas_have_their_own_scope(gate, two_devices):
 
 def test_the_shape_of_its_variable():
     data = gates.serialize(SwitchedMask(axis=2, num_masks=4, name="mine"))
-    assert gates.variable_shape(data, (7,)) == (4, 7)
-    assert gates.variable_shape({"name": "fixed", "config": {}}, (7,)) == (7,)
+    assert gates.variable_shapes(data, (7,)) == {"values": (4, 7)}
+    assert gates.variable_shapes({"name": "fixed", "config": {}}, (7,)) == {"values": (7,)}
 
 
 def test_at_least_one_mask():

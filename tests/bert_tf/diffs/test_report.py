@@ -20,6 +20,10 @@ def runs(make_diff, tmp_path_factory):
     add("c", "sts-b", 0, 0.05, score=0.5, metric="pearson", **structured)
     add("c/d", "sst-2", 0, 0.05, score=0.7, method="non_adaptive")
     add("e", "sst-2", 0, 0.2, score=None, method="diff", structured=False)
+    # The same density before it is trained, and what was learned before that, of two densities.
+    add("f", "sst-2", 0, 0.05, score=0.1, diff_stage="project", **structured)
+    add("g", "sst-2", 0, 0.8, score=0.3, diff_stage="learn", **structured)
+    add("h", "sst-2", 0, 0.6, score=0.4, diff_stage="learn", **structured)
     return folder
 
 
@@ -31,11 +35,19 @@ def test_tables_and_figures(runs, tmp_path):
         "structured",
         "non_adaptive",
         "unstructured",
+        *["structured"] * 3,
     ]
     text = report.write(rows, str(tmp_path / "report"))
-    density = f"{100 * report._rounded(rows[0]['density']):.3g} %"
-    assert f"| structured   | {density}" in text and "| 85.0 (2) | 50.0 (1) | 67.5" in text
-    assert "| 70.0 (1) | -        | -" in text
+    density = f"{100 * rows[0]['density']:.3g} %"
+    learned = f"{50 * (rows[-1]['density'] + rows[-2]['density']):.3g} %"
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in (
+        f"| structured | finetune | {density} | 85.0 (2) | 50.0 (1) | 67.5 |",
+        f"| structured | project | {density} | 10.0 (1) | - | - |",
+        f"| structured | learn | {learned} | 35.0 (2) | - | - |",
+        f"| non_adaptive | finetune | {density} | 70.0 (1) | - | - |",
+    ):
+        assert line in lines
     folder = tmp_path / "report"
     assert (folder / "diffs.md").read_text() == text
     assert json.loads((folder / "diffs.json").read_text()) == rows
