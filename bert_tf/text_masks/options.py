@@ -17,7 +17,7 @@ UNIT_KINDS = ("heads", "neurons")
 
 @dataclasses.dataclass(frozen=True)
 class MaskOptions:
-    """Settings of `bert_tf.training.mask_search`.
+    """Settings of `bert_tf.text_masks.search.search`.
 
     Raises:
       ValueError: if a value is out of range or two exclude each other.
