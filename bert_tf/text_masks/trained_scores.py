@@ -52,7 +52,7 @@ class TrainedScores:
         options, model = self.options, self.model
         decay = keras.optimizers.schedules.PolynomialDecay
         scores = BertAdam(
-            decay(options.score_learning_rate, options.num_train_steps, 0.0),
+            decay(options.score_rate, options.num_train_steps, 0.0),
             epsilon=1e-8,
             bias_correction=True,
             weight_decay=options.score_weight_decay or None,

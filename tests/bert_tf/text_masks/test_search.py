@@ -250,6 +250,12 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
     assert path.stat().st_size <= 1.01 * 700 * 700 / 8
 
 
+def test_scores_travel_the_same_in_runs_of_any_length():
+    for steps in (60, 600):
+        assert MaskOptions(num_train_steps=steps).score_rate * steps / 2 == pytest.approx(0.015)
+    assert MaskOptions(score_learning_rate=5e-5).score_rate == 5e-5
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [
@@ -261,6 +267,7 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
         ({"method": "imp", "sparsity": 0.25}, "must be one of .1, .2, ..., .9, as each round"),
         ({"layers_to_mask": "0,1"}, "must name blocks from 0 to 0, received '0,1'"),
         ({"units": "layers"}, "Argument `units` expects names of heads, neurons, received layers"),
+        ({"score_learning_rate": -1.0}, "`score_learning_rate` must be at least 0, received -1.0"),
         ({"init": "best"}, "Argument `init` must be one of magnitude, .*, received 'best'"),
         ({"dev_file": "no.txt"}, "reads its split 'dev' from no.txt, but the folder"),
     ],
