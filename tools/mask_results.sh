@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the runs on masks trained on text of docs/results.md; started again, it goes on where it stopped.
 # Usage: tools/mask_results.sh BERT_DIR GLUE_DIR TEXT_DIR OUTPUT_DIR
-# BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2. About four hours on two cores.
+# BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2. Four to five hours on two cores, estimated.
 # HEAD_STEPS, MASK_STEPS and TUNE_FLAGS (flags of finetune.py) make it shorter, to try it out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -83,7 +83,8 @@ mean() {
 
 # value NAME FILE: a number of a JSON file.
 value() {
-  sed -nE "s/.*\"$1\": ([-+0-9.e]+),?.*/\1/p" "$2" 2>/dev/null | head -n 1
+  cat "$2" 2>/dev/null | sed -nE "s/.*\"$1\": ([-+0-9.e]+),?.*/\1/p" |
+    awk 'NR == 1 { printf "%.5g", $1 } END { if (!NR) printf "-" }'
 }
 
 # table: what is known so far.
