@@ -11,8 +11,8 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf.training import mask_search
-from bert_tf.training.mask_options import MaskOptions
+from bert_tf.text_masks import search
+from bert_tf.text_masks.options import MaskOptions
 
 FLAGS = flags.FLAGS
 
@@ -20,9 +20,9 @@ FLAGS = flags.FLAGS
 def main(_):
     """Runs the search that FLAGS ask for."""
     options = program.dataclass_from_flags(MaskOptions)
-    with program.output_folder(options.output_dir, mask_search.RESULTS_FILE) as folder:
+    with program.output_folder(options.output_dir, search.RESULTS_FILE) as folder:
         if folder is not None:
-            mask_search.search(dataclasses.replace(options, output_dir=folder))
+            search.search(dataclasses.replace(options, output_dir=folder))
 
 
 def define_flags():

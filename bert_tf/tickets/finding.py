@@ -12,6 +12,7 @@ import os
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
 from bert_tf.model import model_info
+from bert_tf.model.config import TIED_HEADS
 from bert_tf.pruning import masks
 from bert_tf.tasks import model_task
 from bert_tf.tickets import one_shot, searches, ticket_file
@@ -75,6 +76,11 @@ class Finder:
                 f"{info.get('stage', model_info.stage(self.source.config))}."
             )
         self.task, data_dir = model_task.find_task(info, options.task_name, options.data_dir, tfds)
+        if self.task.head["head"] in TIED_HEADS:
+            raise ValueError(
+                f"Tickets are found on a task with labels, received the task {self.task.name!r}; "
+                "train_mask.py finds masks on text."
+            )
         split = options.split or ("train" if options.method == "super" else self.task.dev_splits[0])
         length = model_task.longest(
             options.max_seq_length, info, self.source.config, self.task.default_seq_length

@@ -72,7 +72,7 @@ def test_tf_models_encoder(cls, activation):
     randomize(encoder)
     ours = imported(read_live_encoder(encoder))
     for length in (19, 7, 1):
-        batch = make_batch(5, length, 50, types=3)
+        batch = make_batch(5, length, 50, types=4)  # Of which the last has no embedding.
         expected = encoder({name: tf.constant(ids) for name, ids in batch.items()})
         outputs = ours(batch)
         assert_equal_outputs(outputs, expected, batch["input_mask"])

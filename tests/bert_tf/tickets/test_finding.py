@@ -185,6 +185,7 @@ def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
         ({"head_counts": "7", "ffn_counts": "0"}, r"`num_removed` must be in \[0, 6\]"),
         ({"method": "lottery", "threshold": 0.0}, r"`threshold` must be in \(0, 1\], received 0"),
         ({"task_name": "RTE"}, "needs the columns .'sentence1'"),
+        ({"task_name": "mlm"}, "a task with labels, received the task 'mlm'; train_mask.py finds"),
         ({"model_dir": ""}, "`model_dir` is needed"),
     ],
 )

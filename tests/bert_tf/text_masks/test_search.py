@@ -17,7 +17,9 @@ from bert_tf.model.config import BertConfig
 from bert_tf.model.mask_learner import MaskLearner, Objective
 from bert_tf.model.masked_lm import MASKED_POSITIONS
 from bert_tf.pruning import masks, one_shot_masks, stages
-from bert_tf.training import callbacks, finetuning, mask_options, mask_search, options
+from bert_tf.text_masks import dense_head, search
+from bert_tf.text_masks.options import MaskOptions
+from bert_tf.training import callbacks, finetuning, options
 from flop_tf import mask_file, mask_training, surgery
 from flop_tf.backend import keras
 
@@ -78,7 +80,7 @@ def run(text, folder):
             "score_learning_rate": 2e-3,
             **changes,
         }
-        return mask_search.search(mask_options.MaskOptions(**settings))
+        return search.search(MaskOptions(**settings))
 
     return run
 
@@ -94,11 +96,11 @@ def searched(run, bert, folder):
 
 @pytest.fixture(scope="module")
 def dense(searched):
-    return os.path.join(searched[0], mask_search.DENSE_FOLDER)
+    return os.path.join(searched[0], dense_head.DENSE_FOLDER)
 
 
 def mask_of(path):
-    return mask_file.read(os.path.join(path, mask_search.MASK_FILE)).masks
+    return mask_file.read(os.path.join(path, search.MASK_FILE)).masks
 
 
 def tags(path):
@@ -135,13 +137,13 @@ def test_weights_are_frozen_and_the_head_is_trained(searched, dense, bert):
 
 def test_results(searched, dense):
     path, results = searched
-    assert json.loads(pathlib.Path(path, mask_search.RESULTS_FILE).read_text()) == results
+    assert json.loads(pathlib.Path(path, search.RESULTS_FILE).read_text()) == results
     zeros = sum(mask_training.num_zeros(size, 0.5) for size in SIZES)
     assert results["zero_rate"] == pytest.approx(zeros / sum(SIZES))
     info = bert_tf.load_info(dense)
     # The head has learned something: chance is log(15), all words of the vocabulary alike.
     assert info["scores"]["dev"]["eval_loss"] < np.log(len(VOCAB)) - 0.1
-    under = stages.evaluate(dense, mask=os.path.join(path, mask_search.MASK_FILE))["dev"]
+    under = stages.evaluate(dense, mask=os.path.join(path, search.MASK_FILE))["dev"]
     assert under == pytest.approx(results["masked"], rel=1e-4)
     assert under["perplexity"] == pytest.approx(np.exp(under["eval_loss"]))
     assert stages.evaluate(dense)["dev"] == pytest.approx(info["scores"]["dev"], rel=1e-4)
@@ -209,7 +211,7 @@ def test_a_mask_begins_fine_tuning_and_the_chain(searched, bert, folder):
     rows = ["sentence\tlabel"] + [f"{'good' if i % 2 else 'bad'} film\t{i % 2}" for i in range(40)]
     for file in ("train.tsv", "dev.tsv"):
         (path / file).write_text("\n".join(rows) + "\n")
-    mask = os.path.join(searched[0], mask_search.MASK_FILE)
+    mask = os.path.join(searched[0], search.MASK_FILE)
     settings = {"task_name": "sst-2", "data_dir": str(path), "init_checkpoint": bert}
     settings |= {"mask": mask, "output_dir": str(folder / "tuned"), "max_seq_length": 8}
     settings |= {"train_subset": 24, "num_train_epochs": 1.0, "learning_rate": 1e-3}
@@ -248,6 +250,12 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
     assert path.stat().st_size <= 1.01 * 700 * 700 / 8
 
 
+def test_scores_travel_the_same_in_runs_of_any_length():
+    for steps in (60, 600):
+        assert MaskOptions(num_train_steps=steps).score_rate * steps / 2 == pytest.approx(0.015)
+    assert MaskOptions(score_learning_rate=5e-5).score_rate == 5e-5
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [
@@ -259,6 +267,7 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
         ({"method": "imp", "sparsity": 0.25}, "must be one of .1, .2, ..., .9, as each round"),
         ({"layers_to_mask": "0,1"}, "must name blocks from 0 to 0, received '0,1'"),
         ({"units": "layers"}, "Argument `units` expects names of heads, neurons, received layers"),
+        ({"score_learning_rate": -1.0}, "`score_learning_rate` must be at least 0, received -1.0"),
         ({"init": "best"}, "Argument `init` must be one of magnitude, .*, received 'best'"),
         ({"dev_file": "no.txt"}, "reads its split 'dev' from no.txt, but the folder"),
     ],

@@ -14,10 +14,13 @@ METHODS = ("mask", "imp")
 #: Units whose masks can be trained instead of those of weights.
 UNIT_KINDS = ("heads", "neurons")
 
+# How far scores may go in a run; kept ones start .02 above dropped ones. See docs/decisions.md.
+_SCORE_TRAVEL = 0.015
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskOptions:
-    """Settings of `bert_tf.training.mask_search`.
+    """Settings of `bert_tf.text_masks.search.search`.
 
     Raises:
       ValueError: if a value is out of range or two exclude each other.
@@ -51,9 +54,11 @@ class MaskOptions:
     binarizer: str = option(
         "straight_through", "How scores make the mask of a step.", gates.STRAIGHT_THROUGH
     )
-    update_every: int = option(100, "Steps between two times that thresholds are set.")
+    update_every: int = option(10, "Steps between two times that thresholds are set.")
     start_sparsity: float = option(None, "Sparsity at first, then cubic; else the asked one.")
-    score_learning_rate: float = option(5e-4, "Rate of the scores, decays to 0.")
+    score_learning_rate: float = option(
+        None, "Rate of the scores, decays to 0; from the run's length."
+    )
     score_weight_decay: float = option(0.0, "Decoupled decay of the scores.")
     learning_rate: float = option(5e-5, "Rate of the head, and of all weights of imp.")
     units: str = option("", "Trains masks of these instead, with commas: heads,neurons.")
@@ -90,7 +95,8 @@ class MaskOptions:
             "learning_rate",
             "head_learning_rate",
         ):
-            self._check(name, 0 <= getattr(self, name) < math.inf, "at least 0")
+            value = getattr(self, name)
+            self._check(name, value is None or 0 <= value < math.inf, "at least 0")
         if self.method == "imp":
             iterative_magnitude.num_rounds(self.sparsity)
             for name in ("units", "layers_to_mask"):
@@ -114,6 +120,13 @@ class MaskOptions:
     def blocks(self):
         """The blocks that are masked, a set of ints, or None for all."""
         return {int(name) for name in self.layers_to_mask.split(",") if name.strip()} or None
+
+    @property
+    def score_rate(self):
+        """Rate of the scores at the first step; its mean over the run is half of it."""
+        if self.score_learning_rate is not None:
+            return self.score_learning_rate
+        return 2 * _SCORE_TRAVEL / max(1, self.num_train_steps)
 
     @property
     def save_steps(self):

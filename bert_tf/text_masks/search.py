@@ -1,0 +1,136 @@
+"""A search for a mask on text, from the dense BERT to the file of the mask and its scores.
+
+Whatever the method, it ends with `mask.safetensors`, a mask of exactly the sparsity, and with its
+scores under the head that the checkpoint came with, so that masks can be compared.
+"""
+
+import dataclasses
+import json
+import os
+import time
+
+import tensorflow as tf
+from absl import logging
+
+from bert_tf import model_dir
+from bert_tf.data import masking
+from bert_tf.model.mask_learner import MaskLearner
+from bert_tf.model.weight_paths import head
+from bert_tf.pruning import masks
+from bert_tf.text_masks import dense_head, text_scores
+from bert_tf.text_masks.magnitude_rounds import MagnitudeRounds
+from bert_tf.text_masks.search_data import MLM_HEAD, SearchData
+from bert_tf.text_masks.trained_scores import TrainedScores
+from bert_tf.text_masks.training_loop import TrainingLoop
+from flop_tf import files, mask_training, surgery
+from flop_tf.backend import keras
+
+#: Written last.
+RESULTS_FILE = "results.json"
+
+MASK_FILE = "mask.safetensors"
+
+# By name of the method, see `bert_tf.text_masks.options.METHODS`.
+_METHODS = {"mask": TrainedScores, "imp": MagnitudeRounds}
+
+
+def search(options):
+    """Searches a mask, evaluates it and writes it.
+
+    Args:
+      options: `MaskOptions`.
+
+    Returns:
+      What `RESULTS_FILE` holds, a dict; with no steps only the scores of the dense model.
+
+    Raises:
+      ValueError: if a file, an option or what the checkpoint holds does not fit.
+      OSError: if a file cannot be written.
+    """
+    keras.utils.set_random_seed(options.seed)
+    data = SearchData(options)
+    if options.train_head and not data.has_head:
+        data.source = dense_head.train(options, data)
+    if options.num_train_steps:
+        results = _Search(options, data).run()
+    else:
+        model = model_dir.build(data.source, **MLM_HEAD)
+        results = {"dense": text_scores.score(model, data, options.eval_batch_size)}
+    files.write_json(os.path.join(options.output_dir, RESULTS_FILE), results)
+    logging.info("%s", json.dumps(results, indent=2))
+    return results
+
+
+class _Search:
+    """The training of one mask, and what comes of it."""
+
+    def __init__(self, options, data):
+        self.options, self.data = options, data
+        self.method = _METHODS[options.method](options, data.source)
+        self.model = self.method.model
+        self.model.learn(options.objective(), data.teacher)
+        self.method.compile(data.task.loss())
+        steps = options.num_train_steps, options.save_steps
+        self.loop = TrainingLoop(self.model, options.output_dir, *steps, options.keep_checkpoints)
+
+    def run(self):
+        """Trains, writes the mask and returns the results."""
+        settings = json.dumps(dataclasses.asdict(self.options), indent=2)
+        self.eval_seconds = 0.0
+        began = time.perf_counter()
+        self.loop.run(self._batches, [self.method.callback], self._look, settings)
+        seconds = time.perf_counter() - began - self.eval_seconds
+        logging.info("Searched for %d steps.", self.options.num_train_steps)
+        found = self.method.found()
+        self._write(found)
+        return self._results(found, seconds)
+
+    def _batches(self, first):
+        self.data.text.total_steps = self.options.num_train_steps
+        self.method.begin()
+        batches = self.data.text.train_batches(first)
+        if self.options.mlm:
+            return batches
+        return batches.map(lambda features, *rest: (masking.restored(features), *rest))
+
+    def _look(self, step):
+        """Scores the masks of a step."""
+        began = time.perf_counter()
+        now = self.method.masks(step)
+        found = {"zero_rate": mask_training.zero_rate(now), **self.method.changes(now)}
+        scores = self._score(self.model, self.options.eval_blocks)
+        with self.loop.writer.as_default(step):
+            for name, value in {**found, **scores}.items():
+                tf.summary.scalar(name, value)
+        shown = {name: scores[name] for name in ("eval_loss", "distance") if name in scores}
+        self.loop.shown.update(shown)
+        self.eval_seconds += time.perf_counter() - began
+
+    def _write(self, found):
+        path = os.path.join(self.options.output_dir, MASK_FILE)
+        settings = dataclasses.asdict(self.options)
+        masks.save(path, self.data.source.config, found, self.options.method, options=settings)
+        logging.info("The mask is in %s.", path)
+
+    def _results(self, found, seconds):
+        options, data = self.options, self.data
+        masked = masks.apply(data.source, found, tied=True)
+        pruned = model_dir.build(masked, kind=MaskLearner, **MLM_HEAD)
+        pruned.learn(options.objective(), data.teacher)
+        results = {
+            "method": options.method,
+            "sparsity": options.sparsity,
+            "zero_rate": mask_training.zero_rate(found),
+            "steps": options.num_train_steps,
+            "seconds": round(seconds, 1),
+            "masked": self._score(pruned),
+        }
+        if data.has_head and options.mlm and options.method == "mask":
+            for path in head("mlm"):
+                own, theirs = (surgery.named_variables(m)[path] for m in (pruned, self.model))
+                own.assign(theirs)
+            results["masked_with_its_own_head"] = self._score(pruned)
+        return results
+
+    def _score(self, model, num_blocks=0):
+        return text_scores.score(model, self.data, self.options.eval_batch_size, num_blocks)

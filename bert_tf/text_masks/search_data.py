@@ -1,0 +1,96 @@
+"""What a search for a mask reads: a dense BERT, its texts, and a teacher."""
+
+from bert_tf import model_dir
+from bert_tf.checkpoints import read_source
+from bert_tf.model.weight_paths import head
+from bert_tf.tasks import registry
+from bert_tf.training.run_data import RunData
+
+#: Changes of a config that has the head of masked language modelling.
+MLM_HEAD = {"head": "mlm", "num_labels": 1}
+
+
+class SearchData:
+    """The inputs of a search.
+
+    Attributes:
+      source: the dense BERT, a `bert_tf.checkpoints.Source`; one with a trained head may take
+        its place.
+      tokenizer: its tokenizer.
+      task: the task of masked words on the texts.
+      text: their blocks, a `RunData`.
+      teacher: a BERT to learn from, or None where nothing is learned from one.
+
+    Args:
+      options: `MaskOptions`.
+
+    Raises:
+      ValueError: if a file, an option or what the checkpoint holds does not fit.
+    """
+
+    def __init__(self, options):
+        self.source = _read_dense(options)
+        self.tokenizer = model_dir.make_tokenizer(self.source, options.do_lower_case)
+        self.task = registry.get("mlm", train_file=options.train_file, dev_file=options.dev_file)
+        _check_sizes(options, self.source.config)
+        self.text = RunData(options.finetune_options(), self.task, self.tokenizer)
+        self.teacher = _read_teacher(options, self.source, self.tokenizer)
+        if options.mlm and not (self.has_head or options.train_head):
+            raise ValueError(
+                f"The checkpoint {options.init_checkpoint!r} must have a head of masked language "
+                "modelling, received none; pass --train_head to train one first, or learn from a "
+                "teacher alone by --mlm=false."
+            )
+
+    @property
+    def has_head(self):
+        """Whether the BERT has a head of masked language modelling."""
+        return set(head("mlm")) <= set(self.source.weights)
+
+
+def _read_dense(options):
+    source = read_source(
+        options.init_checkpoint,
+        options.bert_config_file or None,
+        options.vocab_file or None,
+        pretraining_head=True,
+    )
+    if source.config != source.config.dense:
+        raise ValueError(
+            f"The checkpoint {options.init_checkpoint!r} must be dense, received one with factors, "
+            "gates or units removed; take the model before pruning."
+        )
+    return source
+
+
+def _check_sizes(options, config):
+    num_blocks = len(config.layers)
+    if options.blocks and max(options.blocks) >= num_blocks:
+        raise ValueError(
+            f"Argument `layers_to_mask` must name blocks from 0 to {num_blocks - 1}, received "
+            f"{options.layers_to_mask!r}."
+        )
+    if options.max_seq_length > config.max_position_embeddings:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
+            f"positions of the checkpoint, received {options.max_seq_length}."
+        )
+
+
+def _read_teacher(options, source, tokenizer):
+    if not options.objective().distills:
+        if options.teacher:
+            raise ValueError(
+                "Argument `teacher` needs something to learn from it: --distill_hidden, "
+                f"--distill_attention or --distill_relation, received {options.teacher!r}."
+            )
+        return None
+    if options.teacher:
+        source = read_source(options.teacher)
+        vocab = model_dir.make_tokenizer(source, options.do_lower_case).vocab
+        if vocab != tokenizer.vocab:
+            raise ValueError(
+                f"The teacher {options.teacher!r} must have the vocabulary of the student, "
+                "received another one."
+            )
+    return model_dir.build(source, **MLM_HEAD)

@@ -1,0 +1,144 @@
+"""The search by scores that are trained while all weights but the head stay as they are.
+
+What scores start from and how thresholds follow is in `flop_tf.mask_training`, how scores make
+the mask of a step in `flop_tf.gates.straight_through`.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bert_tf import model_dir
+from bert_tf.model.mask_learner import MaskLearner
+from bert_tf.pruning import masks, units
+from bert_tf.text_masks.search_data import MLM_HEAD
+from flop_tf import BertAdam, mask_training
+from flop_tf.backend import keras
+
+
+class TrainedScores:
+    """A BERT with a score for each weight, or for each unit.
+
+    Attributes:
+      model: the `MaskLearner`.
+      callback: sets the thresholds anew, between two steps.
+
+    Args:
+      options: `MaskOptions`.
+      source: the dense BERT.
+    """
+
+    def __init__(self, options, source):
+        self.options = options
+        gated = dataclasses.replace(source, config=_with_gates(options, source.config))
+        self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
+        groups = _groups(options, self.model.encoder)
+        self._freeze_weights(groups)
+        self._scored = mask_training.ScoredMasks(groups)
+        self._scored.start(options.init, self._sparsity(0), np.random.default_rng(options.seed))
+        self._first = self._scored.masks()
+        self.callback = mask_training.Rethresholding(
+            self._scored, self._sparsity, options.update_every
+        )
+
+    def compile(self, loss):
+        """Compiles the model: Adam for the scores, our usual one for the head.
+
+        Both rates decay to 0, and both gradients are clipped to norm 1, each on its own.
+
+        Args:
+          loss: of masked words.
+        """
+        options, model = self.options, self.model
+        decay = keras.optimizers.schedules.PolynomialDecay
+        scores = BertAdam(
+            decay(options.score_rate, options.num_train_steps, 0.0),
+            epsilon=1e-8,
+            bias_correction=True,
+            weight_decay=options.score_weight_decay or None,
+            global_clipnorm=1.0,
+        )
+        scores.build(model.gate_variables())
+        rate = decay(options.learning_rate, options.num_train_steps, 0.0)
+        weights = BertAdam(rate, global_clipnorm=1.0)
+        weights.build(model.weight_variables())
+        model.compile(
+            weights,
+            loss=loss,
+            train_weights=options.mlm,
+            gate_optimizer=scores,
+            gradient_accumulation_steps=options.gradient_accumulation_steps,
+            seed=options.seed,
+        )
+
+    def begin(self):
+        """Notes the masks from which training starts or goes on."""
+        self._last = self._scored.masks()
+
+    def masks(self, step):
+        """Returns the masks after a step by path, with the thresholds set anew."""
+        self._scored.rethreshold(self._sparsity(step))
+        return self._scored.masks()
+
+    def changes(self, now):
+        """Returns the share of entries that differ from the first masks and the last ones.
+
+        Args:
+          now: the masks of a step; they are the last ones of the next call.
+        """
+        size = sum(map(np.size, now.values()))
+        then = {"mask_distance": self._first, "mask_change": self._last}
+        self._last = now
+        return {
+            name: sum(np.count_nonzero(now[path] != masks[path]) for path in now) / size
+            for name, masks in then.items()
+        }
+
+    def found(self):
+        """Returns the masks that were found, of exactly the sparsity."""
+        return self._scored.project(self.options.sparsity)
+
+    def _freeze_weights(self, groups):
+        encoder = self.model.encoder
+        encoder.trainable = False
+        for gate, _ in (pair for group in groups for pair in group.values()):
+            gate.trainable = True
+        # Nothing on text reads the pooler, so that its mask stays the first one.
+        encoder.pooler.trainable = False
+
+    def _sparsity(self, step):
+        """Returns the sparsity to have after a number of steps."""
+        options = self.options
+        if options.start_sparsity is None:
+            return options.sparsity
+        progress = step / options.num_train_steps
+        return mask_training.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
+
+
+def _with_gates(options, config):
+    if options.unit_kinds:
+        return units.with_gates(config, options.unit_kinds, options.binarizer)
+    return masks.with_gates(config, options.binarizer, options.blocks)
+
+
+def _groups(options, encoder):
+    """Returns the groups of `ScoredMasks`: one a matrix, or one a kind of units."""
+    if not options.unit_kinds:
+        return [
+            {path: (gate, lambda variable=variable: variable.numpy())}
+            for path, gate, variable in encoder.weight_gates()
+        ]
+    groups = {kind: {} for kind in options.unit_kinds}
+    for path, gate in encoder.unit_gates():
+        _, index, kind = path.split(".")
+        if options.blocks is None or int(index) in options.blocks:
+            block = encoder.blocks[int(index)]
+            groups[kind][path] = gate, lambda b=block, k=kind: _size_of_units(b, k)
+    return list(groups.values())
+
+
+def _size_of_units(block, kind):
+    """Returns the norm of the weights behind each head or neuron of a block."""
+    projection = {"heads": block.attention_output, "neurons": block.ffn_out}[kind]
+    kernel = projection.kernel.numpy()
+    return np.linalg.norm(kernel.reshape(block.layer.num_units(kind), -1), axis=1)

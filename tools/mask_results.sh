@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Makes the runs on masks trained on text of docs/results.md; started again, it goes on where it stopped.
+# Usage: tools/mask_results.sh BERT_DIR GLUE_DIR TEXT_DIR OUTPUT_DIR
+# BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2. Four to five hours on two cores, estimated.
+# HEAD_STEPS, MASK_STEPS and TUNE_FLAGS (flags of finetune.py) make it shorter, to try it out.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [ $# -ne 4 ]; then
+  echo "mask_results.sh: error: four folders are needed, received $#; see the head of this file." >&2
+  exit 1
+fi
+bert=$1 glue=$2 text=$3 out=$4
+# There is no train split at hand: the small valid split trains, test is for the scores.
+test_file=wiki.test.tokens
+texts=("--data_dir=$text" --train_file=wiki.valid.tokens "--dev_file=$test_file")
+head_steps=${HEAD_STEPS:-1000} mask_steps=${MASK_STEPS:-600}
+read -ra shorter <<<"${TUNE_FLAGS:-}"
+kinds="trained magnitude random imp"
+sparsities="0.5 0.7"
+mkdir -p "$out"
+
+# flop LOG PROGRAM FLAGS...: what it prints goes to LOG.log. A run that is done says so at once.
+flop() {
+  local log=$out/$1.log
+  mkdir -p "$(dirname "$log")"
+  echo "$(date +%H:%M:%S) $1"
+  if ! .venv/bin/python "tools/$2.py" "${@:3}" >>"$log" 2>&1; then
+    echo "mask_results.sh: error: $(tail -n 1 "$log")" >&2
+    exit 1
+  fi
+}
+
+# mask KIND SPARSITY: the path of a mask.
+mask() {
+  case $1 in
+    trained | imp) echo "$out/masks/$1-$2/mask.safetensors" ;;
+    *) echo "$out/masks/$1-$2.safetensors" ;;
+  esac
+}
+
+# make_mask KIND SPARSITY: makes a mask, both searches with the same number of steps.
+make_mask() {
+  local name=masks/$1-$2 search=(train_mask "${texts[@]}" "--init_checkpoint=$out/head/dense"
+    "--num_train_steps=$mask_steps" "--sparsity=$2" "--output_dir=$out/masks/$1-$2")
+  case $1 in
+    trained) flop "$name" "${search[@]}" ;;
+    imp) flop "$name" "${search[@]}" --method=imp ;;
+    *) [ -f "$(mask "$@")" ] ||
+      flop "$name" make_mask "--kind=$1" "--sparsity=$2" "--checkpoint=$bert" "--output=$(mask "$@")" ;;
+  esac
+}
+
+# lose NAME FLAGS...: the loss of pre-training on test, under the one head.
+lose() {
+  [ -f "$out/loss/$1/scores.json" ] ||
+    flop "loss/$1" evaluate "--model_dir=$out/head/dense" --task_name=mlm "--data_dir=$text" \
+      "--dev_file=$test_file" "--output_dir=$out/loss/$1" "${@:2}"
+}
+
+# tune NAME TASK SEED FLAGS...: fine-tunes the pretrained model on a task.
+tune() {
+  local task=$2 flags=(--num_train_epochs=3)
+  [ "$task" = SST-2 ] && flags=(--num_train_epochs=1 --train_examples=20000)
+  flop "$task/$1-$3" finetune "--task_name=$task" "--data_dir=$glue/$task" "--init_checkpoint=$bert" \
+    --learning_rate=5e-5 "--seed=$3" "--output_dir=$out/$task/$1-$3" "${flags[@]}" "${shorter[@]}" "${@:4}"
+}
+
+# tune_all TASK SEED: the dense model and all masks.
+tune_all() {
+  tune dense "$1" "$2"
+  for sparsity in $sparsities; do
+    for kind in $kinds; do
+      tune "$kind-$sparsity" "$1" "$2" "--mask=$(mask "$kind" "$sparsity")"
+    done
+  done
+}
+
+# mean METRIC FOLDER...: the mean over the runs in these folders that are done.
+mean() {
+  cat "${@:2}" 2>/dev/null | awk -F ' = ' -v name="$1" \
+    '$1 == name { sum += $2; n++ } END { if (n) printf "%.4f", sum / n; else printf "-" }'
+}
+
+# value NAME FILE: a number of a JSON file.
+value() {
+  cat "$2" 2>/dev/null | sed -nE "s/.*\"$1\": ([-+0-9.e]+),?.*/\1/p" |
+    awk 'NR == 1 { printf "%.5g", $1 } END { if (!NR) printf "-" }'
+}
+
+# table: what is known so far.
+table() {
+  echo "| mask | loss on text | search, s | RTE | STS-B | SST-2 |"
+  echo "|---|---|---|---|---|---|"
+  local names=(dense)
+  for sparsity in $sparsities; do
+    for kind in $kinds; do names+=("$kind-$sparsity"); done
+  done
+  for name in "${names[@]}"; do
+    echo "| $name | $(value eval_loss "$out/loss/$name/scores.json") |" \
+      "$(value seconds "$out/masks/$name/results.json") |" \
+      "$(mean eval_accuracy "$out/RTE/$name"-*/eval_results.txt) |" \
+      "$(mean pearson "$out/STS-B/$name"-*/eval_results.txt) |" \
+      "$(mean eval_accuracy "$out/SST-2/$name"-*/eval_results.txt) |"
+  done
+}
+
+# The head on the frozen dense model; all masks are compared under it.
+flop head train_mask "${texts[@]}" "--init_checkpoint=$bert" --train_head "--head_steps=$head_steps" \
+  --num_train_steps=0 "--output_dir=$out/head"
+lose dense
+
+# The masks and the loss under them: quick ones first, searches last.
+for kind in magnitude random trained imp; do
+  for sparsity in $sparsities; do
+    make_mask "$kind" "$sparsity"
+    lose "$kind-$sparsity" "--mask=$(mask "$kind" "$sparsity")"
+  done
+done
+for sparsity in $sparsities; do
+  named=$(for kind in $kinds; do printf '%s,' "$kind=$(mask "$kind" "$sparsity")"; done)
+  [ -f "$out/compared-$sparsity/masks.json" ] ||
+    flop "compared-$sparsity" compare_masks "--masks=${named%,}" "--output_dir=$out/compared-$sparsity"
+done
+table
+
+# Fine-tuning: one seed of every task, then the others.
+tune_all RTE 0
+tune_all STS-B 0
+table
+tune_all SST-2 0
+for seed in 1 2; do
+  tune_all RTE "$seed"
+  tune_all STS-B "$seed"
+done
+table | tee "$out/table.md"
