@@ -55,7 +55,7 @@ def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=
                 "tickets_of": [ticket["file"] for ticket in selected[task].values()],
             }
             folder = os.path.join(output_dir, task)
-            intersections.write(folder, config, list(by_seed.values()), method, seed, **about)
+            intersections.write(folder, config, by_seed, method, seed, **about)
     return tickets_report.write(report, output_dir)
 
 

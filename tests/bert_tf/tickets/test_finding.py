@@ -11,7 +11,7 @@ from bert_tf.model.config import BertConfig
 from bert_tf.pruning import masks
 from bert_tf.tasks import registry
 from bert_tf.tickets import finding, one_shot, searches, ticket_file
-from bert_tf.tickets.find_options import FindOptions
+from bert_tf.tickets.find_options import FindOptions, flags_of
 from flop_tf.backend import keras
 
 CONFIG = BertConfig(
@@ -91,6 +91,28 @@ def test_levels_from_importances_that_are_measured_already(find, tmp_path):
     sentence = "must have importances of neurons, received heads, ffn; measure neurons too."
     with pytest.raises(ValueError, match=sentence):
         find(units="neurons", importance=path, output_dir=str(tmp_path / "neurons"))
+
+
+def test_importances_are_of_the_examples_that_the_training_had(find, tmp_path):
+    path = tmp_path / "out" / one_shot.IMPORTANCE_FILE
+    found = []
+    for changes in ({}, {"holdout_examples": 100}, {"train_subset": 20, "train_examples": 7}):
+        assert find(percents="", **changes)["split"] == "train"
+        found.append(json.loads(path.read_text()))
+        path.unlink()
+    assert [one["examples"] for one in found] == [203, 103, 7]
+    assert found[0]["importance"] != found[1]["importance"]
+    # Other splits have nothing of that.
+    assert find(percents="", split="dev", train_examples=1)["examples"] > 1
+
+
+def test_the_flags_of_a_method():
+    given = ("--threshold=.8", "--percents=5", "--units=heads", "--max_steps=2", "--seed=3")
+    assert flags_of("super", given) == ("--percents=5", "--units=heads", "--seed=3")
+    assert flags_of("lottery", given) == ("--threshold=.8", "--units=heads", "--seed=3")
+    assert flags_of("magnitude", given) == ("--threshold=.8", "--max_steps=2", "--seed=3")
+    # What no method knows is left to the parser of flags.
+    assert flags_of("super", ("--levels=3",)) == ("--levels=3",)
 
 
 def test_the_names_of_tickets_are_known_before(find):
@@ -178,6 +200,7 @@ def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
         ({"units": ""}, "`units` must name some of"),
         ({"units": "heads,neurons"}, "`units` must name neurons alone, .* and the method super"),
         ({"include": "pooler"}, r"`include` must name some of query.* received \['pooler'\]"),
+        ({"train_examples": -1}, "`train_examples` must be at least 0, received -1"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, received 0"),
         ({"percents": "10,x"}, "`percents` must be numbers with commas .* received '10,x'"),
         ({"percents": "50,20"}, "`percents` must ascend within"),
