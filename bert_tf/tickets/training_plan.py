@@ -118,11 +118,11 @@ def plan(task, settings, found, seeds=(0,), pruned=False):
 
 def _levels(options, config):
     """Returns the levels of super, those left out that remove nothing or what another removes."""
-    whole = units.by_kind(units.full_mask(config, *options.kinds))
-    counts = one_shot.level_counts(options, {kind: mask.shape for kind, mask in whole.items()})
+    counts = one_shot.level_counts(options, config)
     by_name = {one_shot.level_name(removed): removed for removed in counts}
     levels = tuple(removed for removed in by_name.values() if any(removed.values()))
     if not levels:
+        whole = units.by_kind(units.full_mask(config, *options.kinds))
         raise ValueError(
             "Argument `percents` must have a level that removes a unit of the model, received "
             f"{options.percents!r}, of {' and '.join(str(one.size) for one in whole.values())} "

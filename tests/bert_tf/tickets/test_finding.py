@@ -117,7 +117,7 @@ def test_the_flags_of_a_method():
 
 def test_the_names_of_tickets_are_known_before(find):
     options = FindOptions(model_dir=".", output_dir=".", percents="25,50")
-    (first, second) = one_shot.level_counts(options, {"heads": (2, 4), "ffn": (2,)})
+    (first, second) = one_shot.level_counts(options, CONFIG)
     names = [one_shot.ticket_name(kind, first) for kind in one_shot.KINDS]
     assert [t["name"] for t in find(percents="25")["tickets"]] == names
     assert one_shot.level_name(second) == "4-0"
@@ -153,6 +153,12 @@ def test_the_lottery_keeps_the_score(find, folder, sst_dir, tmp_path, kinds):
     assert sorted({path.split(".")[-1] for path in good}) == sorted(kinds.split(","))
     sizes = [sum(one.sum() for one in mask_of(tmp_path, t).masks.values()) for t in tickets[:3]]
     assert len(set(sizes)) == 1
+
+
+def test_a_search_may_end_with_nothing(find, caplog):
+    good, *_ = find(method="lottery", threshold=0.01, amount=1)["tickets"]
+    assert good["removed"] == {"heads": 8, "ffn": 2}
+    assert "left no head and no FFN: eval_accuracy stayed at 0.01 of the whole" in caplog.text
 
 
 def test_a_search_that_was_stopped_goes_on(find, tmp_path, monkeypatch):
@@ -206,6 +212,10 @@ def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
         ({"percents": "50,20"}, "`percents` must ascend within"),
         ({"head_counts": "1,2", "ffn_counts": "1"}, "must have one number for each level"),
         ({"head_counts": "7", "ffn_counts": "0"}, r"`num_removed` must be in \[0, 6\]"),
+        (
+            {"head_counts": "8", "ffn_counts": "2", "min_heads": 0},
+            "A level must leave a head or an FFN of the model, received 8-2, all of them",
+        ),
         ({"method": "lottery", "threshold": 0.0}, r"`threshold` must be in \(0, 1\], received 0"),
         ({"task_name": "RTE"}, "needs the columns .'sentence1'"),
         ({"model_dir": ""}, "`model_dir` is needed"),
@@ -215,3 +225,5 @@ def test_refusals(find, folder, tmp_path, changes, text):
     with pytest.raises(ValueError, match=text):
         settings = {"model_dir": folder, "output_dir": str(tmp_path / "out"), **changes}
         finding.find(FindOptions(**settings))
+    # A level that is out of range comes to light before a pass over the data.
+    assert not (tmp_path / "out" / one_shot.IMPORTANCE_FILE).exists()
