@@ -71,7 +71,8 @@ for seeds in 0,1 0,1,2; do
   super WNLI "$seeds"
   studies
 done
-# MiniLM is hardly better on RTE than its larger class, so these tell least.
+# MiniLM is hardly better on RTE than its larger class, so these tell least; a search may find that it needs nothing of the model,
+# and a training under such a mask fails.
 super RTE 0,1,2
-lottery RTE 0,1,2
+lottery RTE 0,1,2 || echo "tickets_results.sh: not all subnetworks of RTE could be trained." >&2
 studies
