@@ -28,7 +28,7 @@ TRAINING_EXAMPLES = ("holdout_examples", "holdout_seed", "train_subset", "train_
 _LEVELS = ("percents", "head_counts", "ffn_counts", "neuron_counts", "importance", "min_heads")
 _IMPORTANCE = ("units", "reducer", "accumulate", "normalize")
 _SEARCH = ("threshold", "amount")
-_WEIGHTS = ("max_steps", "of_total", "include")
+_WEIGHTS = ("max_steps", "min_kept", "of_total", "include")
 _WITHOUT = {
     "super": (*_SEARCH, *_WEIGHTS),
     "lottery": (*_LEVELS, *_WEIGHTS),
@@ -90,6 +90,7 @@ class FindOptions:
     threshold: float = option(0.9, "Of a search: share of the whole model's score to keep.")
     amount: float = option(0.1, "Of a search: share of heads or weights that go in one step.")
     max_steps: int = option(9, "Of magnitude: steps at most.")
+    min_kept: float = option(0.0, "Of magnitude: share of the weights that stays in any case.")
     of_total: bool = option(False, "Of magnitude: a step takes that share of all weights.")
     include: str = option("", "Of magnitude: projections with commas, such as query,ffn_in; all.")
     batch_size: int = option(32, "Examples a batch.")
@@ -115,6 +116,8 @@ class FindOptions:
                 f"Argument `include` must name some of {', '.join(PROJECTIONS)}, received "
                 f"{sorted(unknown)}."
             )
+        if not 0 <= self.min_kept <= 1:
+            raise ValueError(f"Argument `min_kept` must be in [0, 1], received {self.min_kept}.")
         for name, least in (*((name, 0) for name in _COUNTS), ("batch_size", 1), ("max_steps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(

@@ -110,7 +110,11 @@ def largest_weights(finder):
 
     total = sum(kernel.size for kernel in included.values())
     survivors = magnitude.survivor_counts(
-        total, options.amount, options.max_steps, options.of_total
+        total,
+        options.amount,
+        options.max_steps,
+        options.of_total,
+        min_survivors=round(options.min_kept * total),
     )
     steps = _recorded(
         finder,

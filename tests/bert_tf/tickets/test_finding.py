@@ -155,6 +155,12 @@ def test_the_lottery_keeps_the_score(find, folder, sst_dir, tmp_path, kinds):
     assert len(set(sizes)) == 1
 
 
+def test_a_floor_of_the_weights_that_stay(find, tmp_path):
+    find(method="magnitude", threshold=0.01, amount=0.3, min_kept=0.8)
+    steps = json.loads((tmp_path / "out" / searches.STEPS_FILE).read_text())
+    assert [step["num_kept"] for step in steps] == [3584, 2867]
+
+
 def test_a_search_may_end_with_nothing(find, caplog):
     good, *_ = find(method="lottery", threshold=0.01, amount=1)["tickets"]
     assert good["removed"] == {"heads": 8, "ffn": 2}
@@ -206,6 +212,7 @@ def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
         ({"units": ""}, "`units` must name some of"),
         ({"units": "heads,neurons"}, "`units` must name neurons alone, .* and the method super"),
         ({"include": "pooler"}, r"`include` must name some of query.* received \['pooler'\]"),
+        ({"min_kept": 1.5}, r"`min_kept` must be in \[0, 1\], received 1.5"),
         ({"train_examples": -1}, "`train_examples` must be at least 0, received -1"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, received 0"),
         ({"percents": "10,x"}, "`percents` must be numbers with commas .* received '10,x'"),
