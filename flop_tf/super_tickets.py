@@ -82,15 +82,34 @@ def winning_mask(scores, num_removed, min_heads=0):
       ValueError: if a score is not finite or a count is out of range.
     """
     scores = scoring.checked("scores", scores)
+    check_num_removed(scores.shape, num_removed, min_heads)
     order = _removal_order(scores, min_heads)
-    if not 0 <= num_removed <= order.size:
-        raise ValueError(
-            f"Argument `num_removed` must be in [0, {order.size}] for scores of shape "
-            f"{scores.shape} of which each layer keeps {min_heads}, received {num_removed}."
-        )
     mask = np.ones(scores.size, bool)
     mask[order[:num_removed]] = False
     return mask.reshape(scores.shape)
+
+
+def check_num_removed(shape, num_removed, min_heads=0):
+    """Raises ValueError where not so many units can go; see `winning_mask`.
+
+    Args:
+      shape: of the scores, `(L, N)` or `(L,)`.
+      num_removed: as for `winning_mask`.
+      min_heads: as for `winning_mask`.
+    """
+    if min_heads and len(shape) != 2:
+        raise ValueError(
+            f"Argument `min_heads` must be 0 for scores that are not of shape [L, N], received "
+            f"{min_heads} for shape {shape}."
+        )
+    if min_heads:
+        _check_min_heads(min_heads, shape[1])
+    most = int(np.prod(shape)) - min_heads * shape[0]
+    if not 0 <= num_removed <= most:
+        raise ValueError(
+            f"Argument `num_removed` must be in [0, {most}] for scores of shape {shape} of which "
+            f"each layer keeps {min_heads}, received {num_removed}."
+        )
 
 
 def losing_mask(scores, num_removed, min_heads=0):
@@ -187,13 +206,7 @@ def _removal_order(scores, min_heads):
     order = np.argsort(scores, axis=None, kind="stable")
     if not min_heads:
         return order
-    if scores.ndim != 2:
-        raise ValueError(
-            f"Argument `min_heads` must be 0 for scores that are not of shape [L, N], received "
-            f"{min_heads} for shape {scores.shape}."
-        )
     num_heads = scores.shape[1]
-    _check_min_heads(min_heads, num_heads)
     ranked = np.argsort(scores, axis=1, kind="stable")
     protected = ranked[:, num_heads - min_heads :] + num_heads * np.arange(len(scores))[:, None]
     return order[~np.isin(order, protected)]

@@ -24,7 +24,8 @@ def main(_):
         if folder is not None:
             options = dataclasses.replace(options, output_dir=folder)
             for ticket in finding.find(options, FLAGS.tfds)["tickets"]:
-                logging.info("%(file)s: %(share_of_parameters).1%% of the parameters", ticket)
+                share = 100 * ticket["share_of_parameters"]
+                logging.info("%s: %.1f %% of the parameters", ticket["file"], share)
 
 
 def define_flags():

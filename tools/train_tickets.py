@@ -20,8 +20,7 @@ from absl import flags
 from bert_tf.analysis import trained_report
 from bert_tf.checkpoints import read_source
 from bert_tf.sweeps import sweep
-from bert_tf.tickets import training_plan
-from bert_tf.tickets.find_options import FindOptions
+from bert_tf.tickets import find_options, training_plan
 
 FLAGS = flags.FLAGS
 
@@ -71,9 +70,12 @@ def _searches(settings):
     levels = () if FLAGS.percents is None else (f"--percents={FLAGS.percents}",)
     options = [
         plan_flags.parsed(
-            FindOptions,
+            find_options.FindOptions,
             "find_flags",
-            (*given, *levels, "--model_dir=.", "--output_dir=.", f"--method={method}"),
+            (
+                *find_options.flags_of(method, (*given, *levels)),
+                *("--model_dir=.", "--output_dir=.", f"--method={method}"),
+            ),
         )
         for method in FLAGS.method
     ]

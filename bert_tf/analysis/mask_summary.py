@@ -59,6 +59,22 @@ def summarize(masks, config=None):
     }
 
 
+def over_seeds(seeds):
+    """Returns mean and deviation over seeds of what is kept of each head and FFN, plain data.
+
+    Args:
+      seeds: dict by seed of `{"heads": [L, N], "ffn": [L]}`, bool or shares in [0, 1].
+
+    Returns:
+      Dict with `seeds`, and for each component `mean` and `deviation`, the latter None for one.
+    """
+    found = {"seeds": list(seeds)}
+    for component in COMPONENTS:
+        mean, deviation = survival.mean_and_deviation([one[component] for one in seeds.values()])
+        found[component] = {"mean": mean.tolist(), "deviation": _listed(deviation)}
+    return found
+
+
 def _agreement(masks):
     """Returns the statistics of the masks `[S, ...]` of a task."""
     flat = _flat(masks)

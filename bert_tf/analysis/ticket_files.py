@@ -97,28 +97,16 @@ def select(tickets, method, name):
     return found
 
 
-def load(selected, config):
-    """Returns the masks of selected tickets as `bert_tf.analysis.mask_summary` takes them.
+def unit_mask(path, config):
+    """Returns the mask of a file as `{"heads": bool [L, N], "ffn": bool [L]}`.
 
     Args:
-      selected: what `select` returns.
+      path: of the file; what its mask does not name is kept.
       config: the `BertConfig` of the whole model.
 
-    Returns:
-      Dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`; what a mask
-      does not name is kept.
-
     Raises:
-      ValueError: if a mask is damaged, of another model, or of weights or neurons.
+      ValueError: if the mask is damaged, of another model, or of weights or neurons.
     """
-    return {
-        task: {seed: unit_mask(ticket["file"], config) for seed, ticket in seeds.items()}
-        for task, seeds in selected.items()
-    }
-
-
-def unit_mask(path, config):
-    """Returns the mask of a file as `{"heads": bool [L, N], "ffn": bool [L]}`, see `load`."""
     saved = masks.load(path, config).masks
     whole = units.full_mask(config, "heads", "ffn")
     if other := sorted(set(saved) - set(whole)):
@@ -127,6 +115,27 @@ def unit_mask(path, config):
             "tickets of these units."
         )
     return {kind: np.asarray(mask) for kind, mask in units.by_kind({**whole, **saved}).items()}
+
+
+def load(selected, config, read_mask=unit_mask):
+    """Reads the masks of selected tickets.
+
+    Args:
+      selected: what `select` returns.
+      config: the `BertConfig` of the whole model.
+      read_mask: function of a mask file and the config.
+
+    Returns:
+      Dict by task of dicts by seed of what `read_mask` returns; of `unit_mask` it is what
+      `bert_tf.analysis.mask_summary` takes.
+
+    Raises:
+      ValueError: if a mask is damaged, of another model, or of other things than `read_mask` reads.
+    """
+    return {
+        task: {seed: read_mask(ticket["file"], config) for seed, ticket in seeds.items()}
+        for task, seeds in selected.items()
+    }
 
 
 def _origin(folder, model_dir):

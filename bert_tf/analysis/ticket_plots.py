@@ -30,6 +30,9 @@ def survival_heatmap(heads, ffn, label="tasks"):
     _grid(right, *(None if values is None else np.reshape(values, [-1, 1]) for values in ffn), most)
     left.set_xlabel("head")
     left.set_ylabel("layer")
+    for axes in (left, right):
+        axes.set_yticks(range(rows))
+    left.set_xticks(range(columns))
     right.set_xlabel("FFN")
     right.set_xticks([])
     figure.colorbar(image, ax=right, label=label)

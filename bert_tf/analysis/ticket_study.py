@@ -4,6 +4,7 @@ import json
 import os
 
 from bert_tf.analysis import (
+    kept_weights,
     majority_baseline,
     subnetwork_table,
     ticket_files,
@@ -35,12 +36,17 @@ def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=
     """
     selected = ticket_files.select(ticket_files.find(folders), method, name)
     config = _config(selected)
-    masks = ticket_files.load(selected, config)
+    if method == "magnitude":
+        # Agreement and overlap are of units; of weights there is the share that a unit keeps.
+        masks, kept = {}, ticket_files.load(selected, config, kept_weights.shares)
+    else:
+        masks = kept = ticket_files.load(selected, config)
     rows = [row for folder in folders for row in ticket_runs.read(folder)]
     models = [_first(seeds)["model_dir"] for seeds in selected.values()]
     report = tickets_report.gather(
         masks,
         ticket_runs.points(rows),
+        kept=kept,
         config=config,
         baselines=majority_baseline.of_models(models),
         patterns=_patterns(patterns),
@@ -55,7 +61,7 @@ def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=
                 "tickets_of": [ticket["file"] for ticket in selected[task].values()],
             }
             folder = os.path.join(output_dir, task)
-            intersections.write(folder, config, list(by_seed.values()), method, seed, **about)
+            intersections.write(folder, config, by_seed, method, seed, **about)
     return tickets_report.write(report, output_dir)
 
 

@@ -6,6 +6,8 @@
 import os
 import re
 
+import numpy as np
+
 from bert_tf import pages
 from bert_tf.analysis import mask_summary, phase_curves, subnetwork_table, ticket_plots
 from flop_tf import files
@@ -27,6 +29,7 @@ def gather(
     masks,
     points,
     *,
+    kept=None,
     config=None,
     baselines=None,
     patterns=None,
@@ -38,6 +41,7 @@ def gather(
     Args:
       masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`.
       points: list of scores, see `bert_tf.analysis.phase_curves.curves`.
+      kept: as `masks`, or with the share in [0, 1] that is left of each head and FFN; or None.
       config: the `BertConfig` of the whole model, for the sizes of the masks; or None.
       baselines: dict of float by task, what labels alone score, or None.
       patterns: dict by name of the shares of `bert_tf.analysis.pattern_shares`, or None.
@@ -45,17 +49,19 @@ def gather(
       subnetworks: what `bert_tf.analysis.subnetwork_table.means` returns.
 
     Returns:
-      Dict of plain data: what `mask_summary.summarize` returns, `curves`, `super_tickets`,
+      Dict of plain data: what `mask_summary.summarize` returns, `kept` (by task the mean and
+      deviation over seeds of each head and FFN), `curves`, `super_tickets`,
       `subnetworks`, `baselines`, `patterns` and `metrics`.
 
     Raises:
       ValueError: if there are neither masks nor points, or one of them does not fit.
     """
-    if not masks and not points:
-        raise ValueError("Arguments `masks` and `points` must not both be empty.")
+    if not masks and not points and not kept:
+        raise ValueError("Arguments `masks`, `points` and `kept` must not all be empty.")
     curves = phase_curves.curves(points)
     return {
         **mask_summary.summarize(masks, config),
+        "kept": {task: mask_summary.over_seeds(seeds) for task, seeds in (kept or {}).items()},
         "curves": curves,
         "super_tickets": phase_curves.super_tickets(curves),
         "subnetworks": list(subnetworks),
@@ -140,6 +146,12 @@ def _tables(report):
             [_agreement_row(row) for row in report["agreement"]],
         ),
         (
+            "Kept by each head and FFN",
+            "Of units it is the share of seeds that keep one, of weights the share that is left of "
+            "them; mean over seeds, then over heads or FFNs, and the least and most of one.",
+            [row for task, found in report["kept"].items() for row in _kept_rows(task, found)],
+        ),
+        (
             "Survival over tasks",
             "In how many tasks a component survives, over the seeds that all tasks have; stable "
             "components do in more than 5 / 9 of the tasks.",
@@ -208,6 +220,21 @@ def _agreement_row(row):
     }
 
 
+def _kept_rows(task, found):
+    """Yields a row for the heads and one for the FFNs of a task."""
+    for component in mask_summary.COMPONENTS:
+        mean, deviation = (found[component][name] for name in ("mean", "deviation"))
+        yield {
+            "task": task,
+            "of": component,
+            "seeds": ", ".join(map(str, found["seeds"])),
+            "mean": _number(float(np.mean(mean))),
+            "least": _number(float(np.min(mean))),
+            "most": _number(float(np.max(mean))),
+            "mean deviation": _number(None if deviation is None else float(np.mean(deviation))),
+        }
+
+
 def _survival_row(component, found):
     return {
         "of": component,
@@ -253,12 +280,11 @@ def _pictures(report):
     curves = [row for row in report["curves"] if row["kind"] != phase_curves.DENSE]
     for task in dict.fromkeys(row["task"] for row in curves):
         yield f"{task}: score against weights left", _curve_plot(report, task)
+    for task, found in report["kept"].items():
+        yield f"{task}: kept over seeds", _heatmap(found, "share kept")
     if between := report["between_tasks"]:
-        heads, ffn = (
-            (found["survival"]["mean"], found["survival"]["deviation"])
-            for found in (between["heads"], between["ffn"])
-        )
-        yield "Survival over tasks", ticket_plots.survival_heatmap(heads, ffn)
+        survival = {component: found["survival"] for component, found in between.items()}
+        yield "Survival over tasks", _heatmap(survival, "tasks")
     for component, found in between.items():
         overlap = (found["overlap"][name] for name in ("mean", "deviation"))
         plot = ticket_plots.matrix(found["tasks"], *overlap, "components of both")
@@ -268,6 +294,12 @@ def _pictures(report):
         yield title, ticket_plots.matrix(row["seeds"], row["values"])
     if report["patterns"]:
         yield "Patterns of attention", ticket_plots.pattern_shares(report["patterns"])
+
+
+def _heatmap(found, label):
+    """Returns a picture of the mean and deviation of heads and FFNs."""
+    pairs = ((found[component][n] for n in ("mean", "deviation")) for component in ("heads", "ffn"))
+    return ticket_plots.survival_heatmap(*map(tuple, pairs), label)
 
 
 def _curve_plot(report, task):

@@ -82,14 +82,12 @@ def apply(source, mask, tied=False):
       A `Source`.
 
     Raises:
-      ValueError: if the mask does not fit or the projections are not dense.
+      ValueError: if the mask does not fit or leaves nothing, or the projections are not dense.
     """
     masked = {path: one for path, one in mask.items() if _of_weights(path)}
     if masked:
         source = _with_gates(multiply(source, masked, tied), masked)
-    values = {path: one for path, one in mask.items() if path not in masked}
-    config, weights = units.remove(source.config, source.weights, values)
-    return dataclasses.replace(source, config=config, weights=weights)
+    return _without_units(source, source.weights, mask)
 
 
 def multiply(source, mask, tied=False):
@@ -104,7 +102,7 @@ def multiply(source, mask, tied=False):
       A `Source`.
 
     Raises:
-      ValueError: if the mask does not fit or the projections are not dense.
+      ValueError: if the mask does not fit or leaves nothing, or the projections are not dense.
     """
     _check_weights(source, mask)
     weights = dict(source.weights)
@@ -112,9 +110,7 @@ def multiply(source, mask, tied=False):
     for path in (f"encoder.{path}" for path in mask if _of_weights(path)):
         if path in weights and path not in left:
             weights[path] = weights[path] * mask[path.removeprefix("encoder.")]
-    values = {path: one for path, one in mask.items() if not _of_weights(path)}
-    config, weights = units.remove(source.config, weights, values)
-    return dataclasses.replace(source, config=config, weights=weights)
+    return _without_units(source, weights, mask)
 
 
 def prunable(source):
@@ -162,6 +158,17 @@ def with_gates(config, name, blocks=None, **arguments):
 
 def _of_weights(path):
     return path.endswith(_KERNEL) or path in _OTHERS
+
+
+def _without_units(source, weights, mask):
+    """Returns a model with other weights and without the units that a mask removes."""
+    values = {path: one for path, one in mask.items() if not _of_weights(path)}
+    config, weights = units.remove(source.config, weights, values)
+    if values and not any(layer.num_heads or layer.intermediate_size for layer in config.layers):
+        raise ValueError(
+            "The mask must leave a head or an FFN of the model, received one that removes all."
+        )
+    return dataclasses.replace(source, config=config, weights=weights)
 
 
 def _check_weights(source, mask):

@@ -157,6 +157,12 @@ def value(given, name):
     return next((f.removeprefix(prefix) for f in reversed(given) if f.startswith(prefix)), None)
 
 
+def passed_on(given, names):
+    """Returns those of some flags that stand among `--name=value`s, a tuple of the same form."""
+    found = {name: value(given, name) for name in names}
+    return tuple(f"--{name}={one}" for name, one in found.items() if one is not None)
+
+
 def short_number(number):
     """Returns a number, or the text of one, as it stands in the name of a folder: 5e-5, 0.6."""
     return f"{float(number):.15g}".replace("e-0", "e-")
@@ -255,11 +261,7 @@ class _Chain:
         path = self.settings.path
         # Calibration must leave out what a training holds out.
         given = (*self.task.dense, *self.settings.finetune)
-        held = [
-            f"--{name}={found}"
-            for name in ("holdout_examples", "holdout_seed")
-            if (found := value(given, name)) is not None
-        ]
+        held = passed_on(given, ("holdout_examples", "holdout_seed"))
         seed = self.common[-1]
         dense = (*self.task.dense, *self.training, f"--init_checkpoint={self.settings.bert_dir}")
         factors = (*held, *self.task.data, seed, "--finetuned", f"--checkpoint={path(self.dense)}")

@@ -21,6 +21,34 @@ NORMALIZATIONS = {
 _REDUCERS = {"super": "token", "lottery": "batch"}
 _NORMALIZATIONS = {"super": "layer", "lottery": "layer,global"}
 
+#: Which examples of the training split a training had, by the names of flop-finetune's flags.
+TRAINING_EXAMPLES = ("holdout_examples", "holdout_seed", "train_subset", "train_examples")
+
+# Options that a method has not.
+_LEVELS = ("percents", "head_counts", "ffn_counts", "neuron_counts", "importance", "min_heads")
+_IMPORTANCE = ("units", "reducer", "accumulate", "normalize")
+_SEARCH = ("threshold", "amount")
+_WEIGHTS = ("max_steps", "min_kept", "of_total", "include")
+_WITHOUT = {
+    "super": (*_SEARCH, *_WEIGHTS),
+    "lottery": (*_LEVELS, *_WEIGHTS),
+    "magnitude": (*_LEVELS, *_IMPORTANCE),
+}
+
+# Options that are at least 0.
+_COUNTS = ("examples", *TRAINING_EXAMPLES, "seed")
+
+
+def flags_of(method, flags):
+    """Returns those of some flags that say anything to a method, and those that no method knows.
+
+    Args:
+      method: what to look for; every method has the flags of an unknown one.
+      flags: tuple of `--name=value`.
+    """
+    without = _WITHOUT.get(method, ())
+    return tuple(f for f in flags if f.removeprefix("--").partition("=")[0] not in without)
+
 
 @dataclasses.dataclass(frozen=True)
 class FindOptions:
@@ -38,6 +66,10 @@ class FindOptions:
     units: str = option("heads,ffn", "What to prune, with commas: heads, ffn, neurons.")
     split: str = option("", "Examples to measure and score: train of super, else dev.")
     examples: int = option(0, "Uses only the first N of them; 0 is all.")
+    holdout_examples: int = option(0, "Of train: as the training of the model held out.")
+    holdout_seed: int = option(0, "Which ones.")
+    train_subset: int = option(0, "Of train: as the model was trained on, drawn by the seed.")
+    train_examples: int = option(0, "Of train: as the model was trained on, the first N.")
     reducer: str = option(
         "",
         "What importance is summed over before its absolute value; token of super, else batch.",
@@ -58,6 +90,7 @@ class FindOptions:
     threshold: float = option(0.9, "Of a search: share of the whole model's score to keep.")
     amount: float = option(0.1, "Of a search: share of heads or weights that go in one step.")
     max_steps: int = option(9, "Of magnitude: steps at most.")
+    min_kept: float = option(0.0, "Of magnitude: share of the weights that stays in any case.")
     of_total: bool = option(False, "Of magnitude: a step takes that share of all weights.")
     include: str = option("", "Of magnitude: projections with commas, such as query,ffn_in; all.")
     batch_size: int = option(32, "Examples a batch.")
@@ -83,11 +116,18 @@ class FindOptions:
                 f"Argument `include` must name some of {', '.join(PROJECTIONS)}, received "
                 f"{sorted(unknown)}."
             )
-        for name, least in (("examples", 0), ("batch_size", 1), ("max_steps", 1), ("seed", 0)):
+        if not 0 <= self.min_kept <= 1:
+            raise ValueError(f"Argument `min_kept` must be in [0, 1], received {self.min_kept}.")
+        for name, least in (*((name, 0) for name in _COUNTS), ("batch_size", 1), ("max_steps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(
                     f"Argument `{name}` must be at least {least}, received {getattr(self, name)}."
                 )
+
+    @property
+    def split_name(self):
+        """The split that is asked for, or that of the method; "" is the task's first dev split."""
+        return self.split or ("train" if self.method == "super" else "")
 
     @property
     def kinds(self):

@@ -7,6 +7,7 @@
 | `magnitude` | the same for single weights, by magnitude |
 """
 
+import functools
 import os
 
 from bert_tf import model_dir
@@ -17,6 +18,7 @@ from bert_tf.pruning import masks
 from bert_tf.tasks import model_task
 from bert_tf.tickets import one_shot, searches, ticket_file
 from bert_tf.tickets.measured_bert import MeasuredBert
+from bert_tf.training import run_data
 from flop_tf import files
 
 #: The kinds of tickets that a method finds, by its name.
@@ -62,7 +64,6 @@ class Finder:
       options: `FindOptions`.
       source: the model.
       task: its `Task`.
-      encoded: the examples to measure and score.
       about: where tickets come from, plain data.
     """
 
@@ -81,21 +82,29 @@ class Finder:
                 f"Tickets are found on a task with labels, received the task {self.task.name!r}; "
                 "train_mask.py finds masks on text."
             )
-        split = options.split or ("train" if options.method == "super" else self.task.dev_splits[0])
+        split = options.split_name or self.task.dev_splits[0]
         length = model_task.longest(
             options.max_seq_length, info, self.source.config, self.task.default_seq_length
         )
-        examples = self.task.read(data_dir, split)
+        if split == "train":
+            examples, _ = run_data.training_examples(self.task, data_dir, options)
+        else:
+            examples = self.task.read(data_dir, split)
         if options.examples:
-            examples = examples.take(range(min(options.examples, len(examples))))
-        tokenizer = model_dir.load_tokenizer(options.model_dir)
-        self.encoded = self.task.encode(examples, tokenizer, length)
+            examples = self.task.first(examples, options.examples)
+        self._examples, self._length = examples, length
+        self._tokenizer = model_dir.load_tokenizer(options.model_dir)
         self.about = {
             "model_dir": os.path.abspath(options.model_dir),
             "task": self.task.to_dict(),
             "split": split,
             "examples": len(examples),
         }
+
+    @functools.cached_property
+    def encoded(self):
+        """The examples to measure and score; a level of importances that are known needs none."""
+        return self.task.encode(self._examples, self._tokenizer, self._length)
 
     def measured(self):
         """Returns the model with gates that measure."""

@@ -12,17 +12,17 @@ from bert_tf.pruning import units
 from bert_tf.tickets import ticket_file
 from flop_tf import files, subnetworks
 
-#: The kinds of tickets, see `flop_tf.subnetworks`.
-KINDS = ("super_good", "super_bad", "super_random")
-
 
 def write(folder, config, masks, method, seed=0, **about):
     """Writes the tickets of one task and returns what `tickets.json` says of them, plain data.
 
+    They are `super_good`, `super_bad` and for each seed `super_random-SEED`, drawn anew; see
+    `flop_tf.subnetworks`.
+
     Args:
       folder: where to write.
       config: the `BertConfig` of the whole model.
-      masks: list of `{"heads": bool [L, N], "ffn": bool [L]}`, one for each seed.
+      masks: dict by seed of `{"heads": bool [L, N], "ffn": bool [L]}`.
       method: what found the masks.
       seed: int, of what is drawn.
       **about: plain data for the files: task, model_dir, ...
@@ -32,28 +32,25 @@ def write(folder, config, masks, method, seed=0, **about):
       OSError: if a file cannot be written.
     """
     rng = np.random.default_rng(seed)
-    found = {kind: {} for kind in KINDS}
-    for unit in ("heads", "ffn"):
-        stacked = [mask[unit] for mask in masks]
-        good = subnetworks.super_good(stacked)
-        bad = subnetworks.super_bad(stacked, rng)
-        drawn = subnetworks.super_random(good, bad, rng)
-        for kind, mask in zip(KINDS, (good, bad, drawn), strict=True):
-            found[kind][unit] = mask
-    tickets = [
-        ticket_file.write(
-            folder,
-            kind,
-            kind,
-            config,
-            units.by_path(mask),
-            {unit: int(np.sum(~kept)) for unit, kept in mask.items()},
-            method,
-            **about,
-            seed=seed,
+    found = {u: _shared({s: mask[u] for s, mask in masks.items()}, rng) for u in ("heads", "ffn")}
+    tickets = []
+    for name in found["heads"]:
+        mask = {unit: by_name[name] for unit, by_name in found.items()}
+        removed = {unit: int(np.sum(~kept)) for unit, kept in mask.items()}
+        kind, by_path = name.partition("-")[0], units.by_path(mask)
+        tickets.append(
+            ticket_file.write(
+                folder, name, kind, config, by_path, removed, method, **about, seed=seed
+            )
         )
-        for kind, mask in found.items()
-    ]
     data = {"method": method, "model": mask_files.identity(config), **about, "tickets": tickets}
     files.write_json(os.path.join(folder, ticket_file.TICKETS_FILE), data)
     return tickets
+
+
+def _shared(masks, rng):
+    """Returns masks by the name of the ticket, of the masks of a unit by seed."""
+    good = subnetworks.super_good(list(masks.values()))
+    bad = subnetworks.super_bad(list(masks.values()), rng)
+    drawn = {f"super_random-{s}": subnetworks.super_random(good, bad, rng) for s in masks}
+    return {"super_good": good, "super_bad": bad, **drawn}

@@ -30,27 +30,29 @@ def levels(finder):
     Raises:
       ValueError: if a level is out of range or the file of importances does not fit.
     """
-    options = finder.options
+    options, tickets = finder.options, []
+    # A level that is out of range comes to light before a pass over the data.
+    counts = level_counts(options, finder.source.config)
     scores = options.normalized(_importance(finder))
-    shapes = {kind: array.shape for kind, array in scores.items()}
-    tickets = []
-    for removed in level_counts(options, shapes):
+    for removed in counts:
         for kind, mask in _tickets(options, scores, removed).items():
             name = ticket_name(kind, removed)
             tickets.append(finder.write(name, kind, units.by_path(mask), removed))
     return tickets
 
 
-def level_counts(options, shapes):
+def level_counts(options, config):
     """Returns how many units go at each level, a list of dicts by kind of unit.
 
     Args:
       options: `FindOptions`.
-      shapes: `(L, N)` of heads, `(L,)` of FFNs, `(L, F)` of neurons, by kind.
+      config: the `BertConfig` of the model.
 
     Raises:
       ValueError: if a level is out of range, or the counts of the kinds are not equally many.
     """
+    whole = units.by_kind(units.full_mask(config, *options.kinds))
+    shapes = {kind: mask.shape for kind, mask in whole.items()}
     given = {kind: options.numbers(COUNTS[kind], int) for kind in shapes}
     if not any(given.values()):
         given = _counts_of_percents(options.numbers("percents"), shapes, options.min_heads)
@@ -61,7 +63,17 @@ def level_counts(options, shapes):
             "each level, as many of each of `units`, received "
             f"{' and '.join(repr(getattr(options, name)) for name in names)}."
         )
-    return [dict(zip(given, level, strict=True)) for level in zip(*given.values(), strict=True)]
+    for kind, counts in given.items():
+        for count in counts:
+            super_tickets.check_num_removed(shapes[kind], count, _least(options, kind))
+    found = [dict(zip(given, level, strict=True)) for level in zip(*given.values(), strict=True)]
+    everything = {kind: mask.size for kind, mask in whole.items()}
+    if {"heads", "ffn"} <= set(everything) and everything in found:
+        raise ValueError(
+            f"A level must leave a head or an FFN of the model, received {level_name(everything)}, "
+            "all of them."
+        )
+    return found
 
 
 def level_name(removed):
@@ -108,7 +120,7 @@ def _counts_of_percents(percents, shapes, min_heads):
 def _tickets(options, scores, counts):
     """Returns the masks of a level by the kind of ticket."""
     rng = np.random.default_rng([options.seed, *counts.values()])
-    least = {kind: options.min_heads if kind == "heads" else 0 for kind in scores}
+    least = {kind: _least(options, kind) for kind in scores}
     winning = {
         kind: super_tickets.winning_mask(scores[kind], counts[kind], least[kind]) for kind in scores
     }
@@ -126,3 +138,8 @@ def _tickets(options, scores, counts):
             kind: super_tickets.random_mask_by_layer(mask, rng) for kind, mask in winning.items()
         },
     }
+
+
+def _least(options, kind):
+    """Returns how many units of a kind each layer keeps."""
+    return options.min_heads if kind == "heads" else 0

@@ -57,6 +57,14 @@ def lottery(finder):
         finder, lambda done: unit_search.search(*both, shape, phases, options.threshold, done)
     )
     last = unit_search.final_masks(steps)
+    if not last.heads.any() and not last.blocks.any():
+        logging.warning(
+            "The search left no head and no FFN: %s stayed at %g of the whole model's %.4f or "
+            "above. This model knows little of the task; train it longer or raise the threshold.",
+            finder.task.primary_metric,
+            options.threshold,
+            steps[0]["score"],
+        )
     kept = {"heads": last.heads, "ffn": last.blocks}
     rng = np.random.default_rng(options.seed)
     good = {kind: kept[kind] for kind in options.kinds}
@@ -102,7 +110,11 @@ def largest_weights(finder):
 
     total = sum(kernel.size for kernel in included.values())
     survivors = magnitude.survivor_counts(
-        total, options.amount, options.max_steps, options.of_total
+        total,
+        options.amount,
+        options.max_steps,
+        options.of_total,
+        min_survivors=round(options.min_kept * total),
     )
     steps = _recorded(
         finder,

@@ -13,7 +13,7 @@ import os
 
 from bert_tf.pruning import units
 from bert_tf.sweeps import sweep
-from bert_tf.tickets import finding, one_shot, ticket_file
+from bert_tf.tickets import find_options, finding, one_shot, ticket_file
 
 #: Kinds that are trained where nobody names some; a method has three of them.
 KINDS = ("winning", "good", "random", "losing", "bad")
@@ -29,12 +29,14 @@ class Search:
       method: of `bert_tf.tickets.finding.KINDS`.
       kinds: of its tickets, those to train.
       flags: of flop-find-tickets, tuple of `--name=value`.
+      on_train: whether it measures or scores on training examples.
       levels: of super, how many units of each kind go, a tuple of dicts.
     """
 
     method: str
     kinds: tuple
     flags: tuple = ()
+    on_train: bool = False
     levels: tuple = ()
 
 
@@ -44,7 +46,7 @@ def searches(options, kinds=(), flags=(), config=None):
     Args:
       options: list of `FindOptions`, one for each method.
       kinds: of tickets to train; empty takes those of `KINDS` that a method has.
-      flags: that the options were made from, tuple of `--name=value`.
+      flags: that the options were made from, tuple of `--name=value`; a method gets its own ones.
       config: the `BertConfig` of the pretrained model; super needs it.
 
     Raises:
@@ -68,7 +70,8 @@ def searches(options, kinds=(), flags=(), config=None):
         Search(
             one.method,
             tuple(kind for kind in kinds or KINDS if kind in finding.KINDS[one.method]),
-            shared,
+            find_options.flags_of(one.method, shared),
+            one.split_name == "train",
             _levels(one, config) if one.method == "super" else (),
         )
         for one in options
@@ -115,11 +118,11 @@ def plan(task, settings, found, seeds=(0,), pruned=False):
 
 def _levels(options, config):
     """Returns the levels of super, those left out that remove nothing or what another removes."""
-    whole = units.by_kind(units.full_mask(config, *options.kinds))
-    counts = one_shot.level_counts(options, {kind: mask.shape for kind, mask in whole.items()})
+    counts = one_shot.level_counts(options, config)
     by_name = {one_shot.level_name(removed): removed for removed in counts}
     levels = tuple(removed for removed in by_name.values() if any(removed.values()))
     if not levels:
+        whole = units.by_kind(units.full_mask(config, *options.kinds))
         raise ValueError(
             "Argument `percents` must have a level that removes a unit of the model, received "
             f"{options.percents!r}, of {' and '.join(str(one.size) for one in whole.values())} "
@@ -141,6 +144,9 @@ class _Chain:
             self.seed,
             *([f"--num_train_epochs={settings.epochs}"] if settings.epochs else []),
         )
+        # What a training holds out or leaves out must not decide what its tickets are.
+        given = (*task.dense, *settings.finetune)
+        self.examples = sweep.passed_on(given, find_options.TRAINING_EXAMPLES)
 
     def dense(self):
         """Returns the run that fine-tunes the dense model."""
@@ -170,6 +176,7 @@ class _Chain:
         levels = ("--percents=",) if search.method == "super" else ()
         given = (
             *search.flags,
+            *(self.examples if search.on_train else ()),
             f"--method={search.method}",
             f"--model_dir={self.settings.path(dense)}",
             self.seed,

@@ -14,6 +14,28 @@ from bert_tf.training import teacher
 SMALL_BATCH = 8
 
 
+def training_examples(task, data_dir, options):
+    """Returns the examples that a run trains on, and those that it holds out or None.
+
+    Args:
+      task: of `bert_tf.tasks.registry`.
+      data_dir: its folder.
+      options: anything with `holdout_examples`, `holdout_seed`, `train_subset`, `seed` and
+        `train_examples`, see `FinetuneOptions`.
+
+    Raises:
+      ValueError: if a file does not fit the task, or a number what it has.
+    """
+    examples, held = task.read(data_dir, "train"), None
+    if options.holdout_examples:
+        examples, held = task.holdout(examples, options.holdout_examples, options.holdout_seed)
+    if options.train_subset:
+        examples = task.sample(examples, options.train_subset, options.seed)
+    if options.train_examples:
+        examples = task.first(examples, options.train_examples)
+    return examples, held
+
+
 class RunData:
     """The encoded examples of a run.
 
@@ -121,14 +143,9 @@ class RunData:
 
     def _read_train(self):
         options = self._options
-        train = self._task.read(options.data_dir, "train")
-        if options.holdout_examples:
-            train, held = self._task.holdout(train, options.holdout_examples, options.holdout_seed)
+        train, held = training_examples(self._task, options.data_dir, options)
+        if held is not None:
             self.splits["holdout"] = self._encode(held)
-        if options.train_subset:
-            train = self._task.sample(train, options.train_subset, options.seed)
-        if options.train_examples:
-            train = self._task.first(train, options.train_examples)
         self.train = self._encode(train, training=True)
         steps_per_epoch = self.train.num_batches(options.train_batch_size)
         self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))

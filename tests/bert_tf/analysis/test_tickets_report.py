@@ -137,6 +137,24 @@ def test_dense_scores_alone(points, tmp_path):
     assert re.findall("^## (.*)", text, re.M) == ["Scores"]
 
 
+def test_what_is_kept_of_weights(tmp_path):
+    seeds = {
+        0: {"heads": np.array([[0.5, 1.0]]), "ffn": np.array([0.25])},
+        1: {"heads": np.array([[0.7, 0.8]]), "ffn": np.array([0.25])},
+    }
+    report = tickets_report.gather({}, [], kept={"RTE": seeds})
+    found = report["kept"]["RTE"]
+    assert found["seeds"] == [0, 1] and report["between_tasks"] == {}
+    np.testing.assert_allclose(found["heads"]["mean"], [[0.6, 0.9]])
+    np.testing.assert_allclose(found["heads"]["deviation"], [[0.02**0.5, 0.02**0.5]])
+    text = tickets_report.write(report, tmp_path)
+    assert re.findall("^## (.*)", text, re.M) == ["Kept by each head and FFN"]
+    (heads, ffn) = cells(text, "Kept by each head and FFN")
+    assert heads[3:] == ["0.7500", "0.6000", "0.9000", "0.1414"]
+    assert ffn[1:] == ["ffn", "0, 1", "0.2500", "0.2500", "0.2500", "0.0000"]
+    assert (tmp_path / "figures/rte-kept-over-seeds.png").is_file()
+
+
 def test_small_numbers_keep_their_digits():
     assert [tickets_report._number(x) for x in (None, 0.0, 2e-11, -0.25)] == [
         *("-", "0.0000", "2.0e-11", "-0.2500")
@@ -144,5 +162,5 @@ def test_small_numbers_keep_their_digits():
 
 
 def test_nothing_to_report():
-    with pytest.raises(ValueError, match="`masks` and `points` must not both be empty"):
+    with pytest.raises(ValueError, match="`masks`, `points` and `kept` must not all be empty"):
         tickets_report.gather({}, [])

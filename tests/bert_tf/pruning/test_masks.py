@@ -100,6 +100,14 @@ def test_the_mask_of_another_architecture_is_refused(source, tmp_path, change):
         masks.load(path, dataclasses.replace(CONFIG, **change))
 
 
+def test_a_mask_leaves_something(source):
+    nothing = {path: ~kept for path, kept in units.full_mask(CONFIG, "heads", "ffn").items()}
+    with pytest.raises(ValueError, match="must leave a head or an FFN of the model, received one"):
+        masks.apply(source, nothing)
+    left = masks.apply(source, {**nothing, "blocks.1.ffn": np.array([True])})
+    assert [layer.intermediate_size for layer in left.config.layers] == [0, 12]
+
+
 def test_weights_of_factors_cannot_be_masked(source):
     mask = half(source)
     model, _ = compression.factorize(source, rank=4)

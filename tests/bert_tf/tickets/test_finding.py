@@ -11,7 +11,7 @@ from bert_tf.model.config import BertConfig
 from bert_tf.pruning import masks
 from bert_tf.tasks import registry
 from bert_tf.tickets import finding, one_shot, searches, ticket_file
-from bert_tf.tickets.find_options import FindOptions
+from bert_tf.tickets.find_options import FindOptions, flags_of
 from flop_tf.backend import keras
 
 CONFIG = BertConfig(
@@ -93,9 +93,31 @@ def test_levels_from_importances_that_are_measured_already(find, tmp_path):
         find(units="neurons", importance=path, output_dir=str(tmp_path / "neurons"))
 
 
+def test_importances_are_of_the_examples_that_the_training_had(find, tmp_path):
+    path = tmp_path / "out" / one_shot.IMPORTANCE_FILE
+    found = []
+    for changes in ({}, {"holdout_examples": 100}, {"train_subset": 20, "train_examples": 7}):
+        assert find(percents="", **changes)["split"] == "train"
+        found.append(json.loads(path.read_text()))
+        path.unlink()
+    assert [one["examples"] for one in found] == [203, 103, 7]
+    assert found[0]["importance"] != found[1]["importance"]
+    # Other splits have nothing of that.
+    assert find(percents="", split="dev", train_examples=1)["examples"] > 1
+
+
+def test_the_flags_of_a_method():
+    given = ("--threshold=.8", "--percents=5", "--units=heads", "--max_steps=2", "--seed=3")
+    assert flags_of("super", given) == ("--percents=5", "--units=heads", "--seed=3")
+    assert flags_of("lottery", given) == ("--threshold=.8", "--units=heads", "--seed=3")
+    assert flags_of("magnitude", given) == ("--threshold=.8", "--max_steps=2", "--seed=3")
+    # What no method knows is left to the parser of flags.
+    assert flags_of("super", ("--levels=3",)) == ("--levels=3",)
+
+
 def test_the_names_of_tickets_are_known_before(find):
     options = FindOptions(model_dir=".", output_dir=".", percents="25,50")
-    (first, second) = one_shot.level_counts(options, {"heads": (2, 4), "ffn": (2,)})
+    (first, second) = one_shot.level_counts(options, CONFIG)
     names = [one_shot.ticket_name(kind, first) for kind in one_shot.KINDS]
     assert [t["name"] for t in find(percents="25")["tickets"]] == names
     assert one_shot.level_name(second) == "4-0"
@@ -131,6 +153,18 @@ def test_the_lottery_keeps_the_score(find, folder, sst_dir, tmp_path, kinds):
     assert sorted({path.split(".")[-1] for path in good}) == sorted(kinds.split(","))
     sizes = [sum(one.sum() for one in mask_of(tmp_path, t).masks.values()) for t in tickets[:3]]
     assert len(set(sizes)) == 1
+
+
+def test_a_floor_of_the_weights_that_stay(find, tmp_path):
+    find(method="magnitude", threshold=0.01, amount=0.3, min_kept=0.8)
+    steps = json.loads((tmp_path / "out" / searches.STEPS_FILE).read_text())
+    assert [step["num_kept"] for step in steps] == [3584, 2867]
+
+
+def test_a_search_may_end_with_nothing(find, caplog):
+    good, *_ = find(method="lottery", threshold=0.01, amount=1)["tickets"]
+    assert good["removed"] == {"heads": 8, "ffn": 2}
+    assert "left no head and no FFN: eval_accuracy stayed at 0.01 of the whole" in caplog.text
 
 
 def test_a_search_that_was_stopped_goes_on(find, tmp_path, monkeypatch):
@@ -178,11 +212,17 @@ def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
         ({"units": ""}, "`units` must name some of"),
         ({"units": "heads,neurons"}, "`units` must name neurons alone, .* and the method super"),
         ({"include": "pooler"}, r"`include` must name some of query.* received \['pooler'\]"),
+        ({"min_kept": 1.5}, r"`min_kept` must be in \[0, 1\], received 1.5"),
+        ({"train_examples": -1}, "`train_examples` must be at least 0, received -1"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, received 0"),
         ({"percents": "10,x"}, "`percents` must be numbers with commas .* received '10,x'"),
         ({"percents": "50,20"}, "`percents` must ascend within"),
         ({"head_counts": "1,2", "ffn_counts": "1"}, "must have one number for each level"),
         ({"head_counts": "7", "ffn_counts": "0"}, r"`num_removed` must be in \[0, 6\]"),
+        (
+            {"head_counts": "8", "ffn_counts": "2", "min_heads": 0},
+            "A level must leave a head or an FFN of the model, received 8-2, all of them",
+        ),
         ({"method": "lottery", "threshold": 0.0}, r"`threshold` must be in \(0, 1\], received 0"),
         ({"task_name": "RTE"}, "needs the columns .'sentence1'"),
         ({"task_name": "mlm"}, "a task with labels, received the task 'mlm'; train_mask.py finds"),
@@ -193,3 +233,5 @@ def test_refusals(find, folder, tmp_path, changes, text):
     with pytest.raises(ValueError, match=text):
         settings = {"model_dir": folder, "output_dir": str(tmp_path / "out"), **changes}
         finding.find(FindOptions(**settings))
+    # A level that is out of range comes to light before a pass over the data.
+    assert not (tmp_path / "out" / one_shot.IMPORTANCE_FILE).exists()

@@ -60,6 +60,29 @@ def test_super_tickets():
     ]
 
 
+def test_a_method_gets_its_own_flags():
+    flags = ("--threshold=.8", "--normalize=none", "--max_steps=3")
+    runs = {run.name.split("/", 2)[2]: run for run in plan("super", "magnitude", flags=flags)}
+    names = ("threshold", "normalize", "max_steps")
+    assert last(runs["tickets/super"], *names) == [None, "none", None]
+    assert last(runs["tickets/magnitude"], *names) == [".8", None, "3"]
+
+
+def test_importances_leave_out_what_the_training_holds_out():
+    held = ("--holdout_examples=9", "--holdout_seed=2", "--train_examples=50")
+    settings = sweep.Settings("/out", "/bert", "2", held)
+    for split, expected in (("", ["9", "2", "50"]), ("dev", [None] * 3)):
+        found = training_plan.searches(options("super", split=split, percents="50"), config=CONFIG)
+        for run in training_plan.plan(RTE, settings, found)[1:3]:
+            assert last(run, "holdout_examples", "holdout_seed", "train_examples") == expected
+    (dense, search, *_) = training_plan.plan(
+        RTE, settings, training_plan.searches(options("lottery", split="train"))
+    )
+    assert last(search, "holdout_examples") == last(dense, "holdout_examples") == ["9"]
+    (_, search, *_) = training_plan.plan(RTE, settings, training_plan.searches(options("lottery")))
+    assert last(search, "holdout_examples") == [None]
+
+
 def test_the_table_of_subnetworks():
     runs = plan("lottery", "magnitude", pruned=True)
     names = [run.name.removeprefix("RTE/seed0/") for run in runs]
