@@ -251,9 +251,11 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
 
 
 def test_scores_travel_the_same_in_runs_of_any_length():
+    paths = {"data_dir": "text", "init_checkpoint": "bert", "output_dir": "out"}
     for steps in (60, 600):
-        assert MaskOptions(num_train_steps=steps).score_rate * steps / 2 == pytest.approx(0.015)
-    assert MaskOptions(score_learning_rate=5e-5).score_rate == 5e-5
+        options = MaskOptions(**paths, num_train_steps=steps)
+        assert options.score_rate * steps / 2 == pytest.approx(0.015)
+    assert MaskOptions(**paths, score_learning_rate=5e-5).score_rate == 5e-5
 
 
 @pytest.mark.parametrize(
