@@ -43,9 +43,9 @@ class Attention(keras.layers.Layer):
         """Returns the contexts of all heads, `[B T, N D]`.
 
         Args:
-          query: `[B T, N D]`; `key` and `value` likewise.
-          key: see `query`.
-          value: see `query`.
+          query: `[B T, N D]`.
+          key: `[B T, N D]`.
+          value: `[B T, N D]`.
           bias: `[B, 1, 1, T]`, added to the scores: 0 or very low.
           training: whether to drop out.
         """

@@ -81,8 +81,9 @@ def choose(config, table):
     plan = dataclasses.replace(
         config,
         layers=tuple(layers),
-        fused_layer_norm=_is_faster(
-            latency_table.FUSED_NORM, latency_table.PLAIN_NORM, config, table
+        # Of all heads of an unpruned block, for all blocks alike.
+        fused_layer_norm=not _is_faster(
+            latency_table.PLAIN_NORM, latency_table.FUSED_NORM, config, table
         ),
         einsum_attention=_is_faster(
             latency_table.EINSUM_ATTENTION, latency_table.TRANSPOSED_ATTENTION, config, table
@@ -120,12 +121,10 @@ def apply(model, plan):
     return planned
 
 
-def _is_faster(way, other, config, table):
-    """Returns whether a way to compute a layer that has no projections takes less time."""
-    one, two = (
-        table.seconds(each, config.hidden_size, config.hidden_size) for each in (way, other)
-    )
-    return one < two
+def _is_faster(way, usual, config, table):
+    """Returns whether a way to compute a layer without projections beats the usual one."""
+    shape = (config.hidden_size, config.hidden_size)
+    return (1 + TIE) * table.seconds(way, *shape) < table.seconds(usual, *shape)
 
 
 def _forms(name, spec, inputs, outputs, table):

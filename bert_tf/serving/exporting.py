@@ -76,7 +76,7 @@ def export(
       dev_examples: of the dev set to compare on, where its data are at hand; 0 is all.
       optimize_for: `(batch size, length)` that decides how projections are computed, see
         `execution_plan`; None takes `DEFAULT_SHAPE`, or the positions of a shorter model.
-      table_file: latency table of the device, for as many tokens; empty measures this one.
+      table_file: latency table of the device at that shape; empty measures this one.
       allow_slower: whether a pruned model is exported that is slower than its dense one.
       overwrite: whether a version that exists is replaced.
       command: how this was called, for the report.

@@ -128,7 +128,10 @@ class LatencyTable:
             batch_size, length = data["shape"]
             return cls((int(batch_size), int(length)), forms, dict(data["environment"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"The file {path!r} is no latency table: {error!r}.") from error
+            raise ValueError(
+                f"The file {path!r} is no latency table: {error!r}; measure one again by "
+                "flop-benchmark --table."
+            ) from error
 
 
 def is_aligned(rank):
@@ -198,26 +201,35 @@ def _ranks(most):
 
 def _call(config, shape, inputs, outputs, way, rank):
     """Returns a function that computes `_REPEATS` times, one after the other."""
-    x = tf.random.stateless_normal([math.prod(shape), inputs], [0, 0])
-    bias = tf.zeros([shape[0], 1, 1, shape[1]])
     repeats = [_make(config, way, outputs, rank) for _ in range(_REPEATS)]
     for layer in tf.nest.flatten(repeats):
-        layer.build(x.shape)
+        layer.build([None, inputs])
+    run = _in_turn(repeats, inputs).get_concrete_function()
+    # Attention gets three different tensors: of one, transpositions are computed once.
+    seeds = range(len(ATTENTION_INPUTS))
+    xs = [tf.random.stateless_normal([math.prod(shape), inputs], [0, seed]) for seed in seeds]
+    bias = tf.zeros([shape[0], 1, 1, shape[1]])
+    return lambda: [result.numpy() for result in run(*xs, bias)]
 
-    # Shapes are unknown as in an export: with known ones other operations are fused.
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, inputs]), tf.TensorSpec([None, 1, 1, None])],
-        autograph=False,
-    )
-    def run(x, bias):
-        results = []
+
+def _in_turn(repeats, inputs):
+    """Returns a graph that computes lists of layers, one list after the other.
+
+    Shapes are unknown as in an export: with known ones other operations are fused.
+    """
+    tokens = [tf.TensorSpec([None, inputs])] * len(ATTENTION_INPUTS)
+
+    @tf.function(input_signature=[*tokens, tf.TensorSpec([None, 1, 1, None])], autograph=False)
+    def run(*features):
+        results, parts = [], []
         for layers in repeats:
             with tf.control_dependencies(results):
-                results = tf.nest.flatten([_applied(layer, x, bias) for layer in layers])
-        return [result[:1, :1] for result in results]
+                results = tf.nest.flatten([_applied(layer, *features) for layer in layers])
+            # Of every repetition: what nothing needs would not be computed.
+            parts += [result[:1, :1] for result in results]
+        return parts
 
-    compiled = run.get_concrete_function()
-    return lambda: [result.numpy() for result in compiled(x, bias)]
+    return run
 
 
 def _make(config, way, outputs, rank):
@@ -235,10 +247,10 @@ def _make(config, way, outputs, rank):
     ]
 
 
-def _applied(layer, x, bias):
+def _applied(layer, query, key, value, bias):
     if isinstance(layer, Attention):
-        return layer(x, x, x, bias, training=False)
-    return layer(x, training=False)
+        return layer(query, key, value, bias, training=False)
+    return layer(query, training=False)
 
 
 def _interpolated(points, rank):

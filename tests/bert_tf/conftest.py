@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from tensorflow.python.eager import context
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
@@ -56,7 +57,7 @@ def bert_dir(tmp_path_factory, vocab_file):
 
 @pytest.fixture(scope="session")
 def table_file(tmp_path_factory):
-    """A latency table for as many tokens as an export of `TINY` is optimized for."""
+    """A latency table of the shape that an export of `TINY` is optimized for."""
     path = str(tmp_path_factory.mktemp("table") / "latency_table.json")
     latency_table.measure(TINY, shape=(8, 16), rounds=1).save(path)
     return path
@@ -161,3 +162,19 @@ def _sentence(rng):
 
 def _write(path, lines):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def optimized_operations():
+    """A function from a call to the types of the operations that TensorFlow runs for it."""
+
+    def run(call):
+        context.context().enable_run_metadata()
+        try:
+            call()
+            metadata = context.context().export_run_metadata()
+        finally:
+            context.context().disable_run_metadata()
+        return [node.op for graph in metadata.partition_graphs for node in graph.node]
+
+    return run

@@ -22,6 +22,18 @@ def test_by_hand(by_einsum):
     np.testing.assert_allclose(context, [[1.0, 2.0], [1.0, 2.0]])
 
 
+@pytest.mark.parametrize("by_einsum", [True, False])
+def test_scaled_scores_by_hand(by_einsum):
+    """One head of size 4, two tokens: scores (2 ln 3, 0) / 2 of the first, 0 of the second."""
+    query, key = np.zeros([2, 2, 4], np.float32)
+    query[0, 0] = key[0, 0] = np.sqrt(2 * np.log(3))
+    value = np.float32([[8, 0, 4, 1], [0, 4, 4, 1]])
+    context = Attention(1, by_einsum=by_einsum)(
+        query, key, value, np.zeros([1, 1, 1, 2], np.float32)
+    )
+    np.testing.assert_allclose(context, [[6, 1, 4, 1], [4, 2, 4, 1]], rtol=1e-5)
+
+
 @pytest.mark.parametrize("num_heads", [1, 4])
 def test_einsums_compute_what_transpositions_do(num_heads):
     inputs = _inputs(3, 5, 16)

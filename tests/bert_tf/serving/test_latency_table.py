@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 import tensorflow as tf
@@ -73,7 +74,9 @@ def test_saved_and_loaded(tmp_path):
 def test_no_table(text, tmp_path):
     path = tmp_path / "table.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="The file '.*table.json' is no latency table"):
+    with pytest.raises(
+        ValueError, match="The file '.*table.json' is no latency table: .*; measure one again"
+    ):
         LatencyTable.load(str(path))
     with pytest.raises(ValueError, match="The latency table 'nowhere' does not exist; flop-b"):
         LatencyTable.load("nowhere")
@@ -92,6 +95,28 @@ def test_layer_norm_is_measured_as_the_model_computes_it():
         graph = call.get_concrete_function(tf.TensorSpec([None, 32])).graph
         operations.append({one.type for one in graph.get_operations()})
     assert "FusedBatchNormV3" in operations[0] and "FusedBatchNormV3" not in operations[1]
+
+
+@pytest.mark.parametrize(
+    ("way", "operation", "number"),
+    [
+        (DENSE, "MatMul", 1),
+        (FACTORS, "MatMul", 2),
+        (SEPARATE_DENSE, "MatMul", 3),
+        (FUSED_NORM, "FusedBatchNorm|LayerNorm", 1),
+        (PLAIN_NORM, "Rsqrt", 1),
+        (EINSUM_ATTENTION, "Einsum", 2),
+        (TRANSPOSED_ATTENTION, "Transpose", 4),
+    ],
+)
+def test_every_repetition_is_computed(way, operation, number, optimized_operations):
+    """The optimizer drops what nothing needs, and computes once what is the same twice."""
+    config = BertConfig(9, 32, 1, 2)
+    operations = optimized_operations(
+        latency_table._call(config, (2, 8), 32, 32, way, 16 if way == FACTORS else 0)
+    )
+    found = sum(bool(re.search(operation, one)) for one in operations)
+    assert found == number * latency_table._REPEATS
 
 
 def test_measured(tmp_path):
