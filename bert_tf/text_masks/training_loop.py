@@ -5,7 +5,7 @@ import os
 import tensorflow as tf
 
 from bert_tf.training import callbacks
-from bert_tf.training.run_checkpoints import RunCheckpoints
+from bert_tf.training.run_checkpoints import RunCheckpoints, check_end
 
 
 class TrainingLoop:
@@ -71,16 +71,7 @@ class TrainingLoop:
             stopping.on_train_end()
             self.writer.close()
         self.checkpoints.finish()
-        self._check_end()
-
-    def _check_end(self):
-        # Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
-        step = int(self.model.optimizer.iterations.numpy())
-        if step < self.num_steps:
-            raise OSError(
-                f"Training ended at step {step} of {self.num_steps}: a file in {self.folder!r} "
-                "could not be written to; make room and start the same command again."
-            )
+        check_end(model, self.num_steps, self.folder)
 
 
 def _parts(model):

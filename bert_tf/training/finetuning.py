@@ -14,7 +14,7 @@ from bert_tf.model.config import TIED_HEADS
 from bert_tf.pruning import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
-from bert_tf.training.run_checkpoints import RunCheckpoints
+from bert_tf.training.run_checkpoints import RunCheckpoints, check_end
 from bert_tf.training.run_data import RunData
 from bert_tf.training.run_scores import RunScores
 from flop_tf import gates, order_gates, rank_importance, surgery
@@ -184,7 +184,8 @@ class Run:
             else:
                 steps = self.total_steps - first
                 model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=found)
-            self._check_end()
+            if not model.stop_training:
+                check_end(model, self.total_steps, self.folder)
             self.checkpoints.finish()
         finally:
             line.on_train_end()  # Before an error is shown.
@@ -206,15 +207,6 @@ class Run:
             parts["gate_optimizer"] = model.gate_optimizer
             parts["multiplier_optimizer"] = model.multiplier_optimizer
         return parts
-
-    def _check_end(self):
-        # Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
-        step = int(self.model.optimizer.iterations.numpy())
-        if step < self.total_steps and not self.model.stop_training:
-            raise OSError(
-                f"Training ended at step {step} of {self.total_steps}: a file in {self.folder!r} "
-                "could not be written to; make room and start the same command again."
-            )
 
     def _batches(self, first):
         def batches(context):

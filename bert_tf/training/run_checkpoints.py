@@ -129,3 +129,21 @@ class RunCheckpoints:
             f"The checkpoint {path!r} is of a model or a training of other variables; choose "
             f"another output folder, or delete {self._folder!r} to start anew."
         )
+
+
+def check_end(model, num_steps, folder):
+    """Raises OSError where training ended before its last step without being asked to.
+
+    Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
+
+    Args:
+      model: a compiled model.
+      num_steps: the step to train to.
+      folder: of the run.
+    """
+    step = int(model.optimizer.iterations.numpy())
+    if step < num_steps:
+        raise OSError(
+            f"Training ended at step {step} of {num_steps}: a file in {folder!r} could not be "
+            "written to; make room and start the same command again."
+        )

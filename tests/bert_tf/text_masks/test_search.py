@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_files import tags
 
 import bert_tf
 from bert_tf import model_dir
@@ -101,16 +102,6 @@ def dense(searched):
 
 def mask_of(path):
     return mask_file.read(os.path.join(path, search.MASK_FILE)).masks
-
-
-def tags(path):
-    found = {}
-    for file in sorted(pathlib.Path(path, "tensorboard").glob("events*")):
-        for record in tf.data.TFRecordDataset(str(file)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                found.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
-    return found
 
 
 def test_every_matrix_has_exactly_the_sparsity(searched, bert):

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_files import tags
 
 import bert_tf
 from bert_tf import model_dir
@@ -89,17 +90,6 @@ def compact(gated, folder):
 
 def weights(path):
     return surgery.named_weights(bert_tf.load(path))
-
-
-def tags(path):
-    """Returns the values of every tag in a run's event files, by step."""
-    found = {}
-    for file in sorted(pathlib.Path(path, "tensorboard").glob("events*")):
-        for record in tf.data.TFRecordDataset(str(file)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                found.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
-    return found
 
 
 def results(path):

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_files import tags
 
 import bert_tf
 from bert_tf.pruning import masks, stages
@@ -65,16 +66,6 @@ def sparse(pruned, folder):
     path = str(folder / "sparse")
     assert stages.remove_mask(pruned[0], path) < 1e-5
     return path
-
-
-def tags(path):
-    found = {}
-    for file in sorted(pathlib.Path(path, "tensorboard").glob("events*")):
-        for record in tf.data.TFRecordDataset(str(file)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                found.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
-    return found
 
 
 def last_weights(path):
