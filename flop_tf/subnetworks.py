@@ -41,30 +41,16 @@ def bad_subnetwork(good, rng):
     return _draw(np.count_nonzero(good), good, rng)
 
 
-def inverted_subnetwork(mask, rng=None, min_heads=0):
-    """Keeps what `mask` removes.
+def inverted_subnetwork(mask):
+    """Keeps what `mask` removes; a layer may be left without heads.
 
     Args:
       mask: boolean array.
-      rng: a `np.random.Generator`, needed with `min_heads`.
-      min_heads: heads `[L, N]` that each layer keeps; a layer left with fewer gets random ones
-        back, 1 where the paper retrains. Defaults to 0.
 
     Returns:
       A boolean array in the shape of `mask`.
-
-    Raises:
-      ValueError: if a layer does not have so many heads or there is no `rng` to draw them.
     """
-    inverted = ~np.asarray(mask, bool)
-    if not min_heads:
-        return inverted
-    if inverted.ndim != 2 or not 0 <= min_heads <= inverted.shape[1] or rng is None:
-        raise ValueError(
-            "Argument `min_heads` must be 0, or at most the heads of a layer of a mask [L, N] with "
-            f"`rng` to draw them, received {min_heads} for shape {inverted.shape} and rng {rng}."
-        )
-    return np.stack([_draw(max(min_heads, np.count_nonzero(row)), ~row, rng) for row in inverted])
+    return ~np.asarray(mask, bool)
 
 
 def super_good(masks):

@@ -4,7 +4,9 @@ Reference: Super Tickets in Pre-Trained Language Models, arXiv 2105.12002.
 """
 
 import dataclasses
+import functools
 import json
+import operator
 import os
 
 import numpy as np
@@ -44,7 +46,8 @@ def share(tickets, output_dir):
     found = {name: _read(path) for name, path in paths.items() if path}
     if not found:
         raise ValueError(
-            f"Argument `tickets` must have a mask for at least one task, received {tickets!r}."
+            "Argument `tickets` must have a mask for at least one task, received the whole model "
+            f"for each of {', '.join(paths) or 'none'}; flop-finetune --tasks trains it as it is."
         )
     base = _base(paths, found)
     full = {p: np.ones_like(one) for saved in found.values() for p, one in saved.masks.items()}
@@ -173,8 +176,8 @@ def _mask_file(name, path):
         return _super_ticket(name, path)
     if not os.path.isfile(os.path.join(path, TICKETS_FILE)):
         raise ValueError(
-            f"The ticket of the task {name!r} must be a mask file or a folder of "
-            f"flop-find-tickets or flop-train-tickets, received {path!r}."
+            f"The ticket of the task {name!r} must be a mask file, a folder of flop-find-tickets "
+            f"or one of flop-train-tickets with super tickets, received {path!r}."
         )
     tickets = _json(os.path.join(path, TICKETS_FILE), "tickets")
     winning = [one["file"] for one in tickets if one["kind"] in ("winning", "good")]
@@ -189,19 +192,27 @@ def _mask_file(name, path):
 
 def _super_ticket(name, path):
     """Returns the mask of the seed with the best score, None where the whole model is best."""
-    seeds = _json(os.path.join(path, _SUPER_FILE), name)["seeds"].values()
+    file = os.path.join(path, _SUPER_FILE)
+    known = _json(file)
+    if name not in known:
+        raise ValueError(
+            f"The file {file!r} must have the super ticket of the task {name!r}, received those of "
+            f"{', '.join(known) or 'none'}; train its tickets by flop-train-tickets --method=super."
+        )
+    seeds = _json(file, name, "seeds").values()
     mask = max(seeds, key=lambda seed: seed["score"])["mask"]
     return None if mask is None else os.path.join(path, mask)
 
 
-def _json(path, key):
+def _json(path, *keys):
+    """Returns what a JSON file has under keys, one below the other."""
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)[key]
+            return functools.reduce(operator.getitem, keys, dict(json.load(file)))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"The file {path!r} must be a JSON object with the key {key!r}, received another or a "
-            f"damaged one: {error}."
+            f"The file {path!r} must be a JSON object{' with ' if keys else ''}"
+            f"{' and '.join(map(repr, keys))}, received another or a damaged one: {error}."
         ) from error
 
 

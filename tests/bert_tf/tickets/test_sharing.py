@@ -104,16 +104,17 @@ def test_tickets_that_do_not_fit(write, tmp_path):
     (tmp_path / "super").mkdir()
     (tmp_path / "super" / "super_ticket.json").write_text('{"RTE": {}}')
     for tickets, sentence in (
-        ("", "`tickets` must have a mask for at least one task, received ''"),
-        ("RTE=,QQP=", "`tickets` must have a mask for at least one task, received 'RTE=,QQP='"),
+        ("", "must have a mask for at least one task, received the whole model for each of none"),
+        ("RTE=,QQP=", "received the whole model for each of RTE, QQP; flop-finetune --tasks"),
         (mask, "`tickets` must be of parts TASK=path with commas between them, received"),
         (f"RTE={mask},RTE=", "`tickets` must name each task once, received 'RTE' in"),
-        ("RTE=nowhere", "of the task 'RTE' must be a mask file or a folder of .*, received 'now"),
+        ("RTE=nowhere", "of the task 'RTE' must be a mask file, a folder of .*, received 'now"),
         (f"RTE={two}", "must have one winning ticket for the task 'RTE', received 2; name the"),
         (f"RTE={mask},QQP={other}", "must have masks of one model, received those of two: "),
         (f"RTE={kernel}", "must have masks of heads, neurons or FFNs, received blocks.0.query"),
-        (f"RTE={tmp_path / 'broken'}", "tickets.json' must be a JSON object with the key 'ticke"),
-        (f"QQP={tmp_path / 'super'}", "super_ticket.json' must be a JSON object with the key 'Q"),
+        (f"RTE={tmp_path / 'broken'}", "tickets.json' must be a JSON object with 'tickets'"),
+        (f"RTE={tmp_path / 'super'}", "super_ticket.json' must be a JSON object with 'RTE' and 's"),
+        (f"QQP={tmp_path / 'super'}", "must have the super ticket of the task 'QQP', received"),
     ):
         with pytest.raises(ValueError, match=sentence):
             sharing.share(tickets, str(tmp_path / "out"))
