@@ -10,9 +10,9 @@ arXiv 2012.07463.
 """
 
 import contextlib
-import itertools
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from flop_tf import randomness
@@ -85,7 +85,9 @@ class LearnedDiff(TrainedDiff):
         self._penalties = _penalties(sparsity_penalty, len(base))
         _check(base, penalty, low, high)
         self.low, self.high, self.penalty = low, high, penalty
-        size = sum(self._sizes)
+        size, width = sum(self._sizes), math.gcd(*self._sizes)
+        rows = [one // width for one in self._sizes]
+        self._group_of_row = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
         self.weights = tf.Variable(tf.zeros([size]), name="weights")
         self.alpha = tf.Variable(tf.fill([size], float(initial_alpha)), name="alpha")
         self.group_alpha = None
@@ -107,19 +109,14 @@ class LearnedDiff(TrainedDiff):
 
     def theta(self, noise):
         """Returns theta for `(u [N], u_g [G] or None)`, a list of tensors as `base`."""
-        gated = _gated(self.weights, self.alpha, noise[0], low=self.low, high=self.high)
-        group_gates = tf.unstack(self._group_draw(noise)[0])
-        return [
-            variable + gate * part
-            for variable, gate, part in zip(self.base, group_gates, self._split(gated), strict=True)
-        ]
+        group_gates = self._by_row(self._group_draw(noise)[0])
+        added = _gated(self.weights, self.alpha, noise[0], group_gates, self.low, self.high)
+        return [variable + p for variable, p in zip(self.base, self._split(added), strict=True)]
 
     def difference(self):
         """Returns theta - p0 of the gates without noise, a list of tensors as `base`."""
-        gate = hard_concrete.inference_gate(self.alpha, self.low, self.high)
-        parts = self._split(gate * self.weights)
-        group_gates = tf.unstack(self._inference_groups())
-        return [one * part for one, part in zip(group_gates, parts, strict=True)]
+        group_gates = self._by_row(self._inference_groups())
+        return self._split(_gated(self.weights, self.alpha, None, group_gates, self.low, self.high))
 
     def split_weights(self):
         """Returns w, a list of tensors as `base`."""
@@ -133,25 +130,27 @@ class LearnedDiff(TrainedDiff):
         """
         dense = len(gradients) - len(self.base)
         group_gate, group_slope = self._group_draw(noise)
-        scaled = _scaled(gradients[dense:], tf.unstack(group_gate))
         active = self._groups_active()
-        weight = self._penalties * (active if self.penalty == "product" else 1.0)
-        for_weights, for_alpha = _gradients(
-            self.weights,
-            self.alpha,
-            noise[0],
-            flat_gradients(scaled, self._sizes),
-            self._spread(weight),
-            low=self.low,
-            high=self.high,
+        penalty = self._penalties * (active if self.penalty == "product" else 1.0)
+        gradient = flat_gradients(gradients[dense:], self._sizes)
+        arguments = self.alpha, noise[0], gradient, self._by_row(group_gate)
+        for_alpha = _alpha_gradient(
+            *arguments, self.weights, self._by_row(penalty), self.low, self.high
         )
-        expected = self._expected_active()
+        # One after the other: each needs memory of its own.
+        with tf.control_dependencies([for_alpha]):
+            for_weights = _weight_gradient(*arguments, self.low, self.high)
+        with tf.control_dependencies([for_weights]):
+            expected = self._sums(_active(self.alpha, len(self._group_of_row), self.low, self.high))
         for_gates = [for_alpha]
         if self.group_alpha is not None:
             count = expected if self.penalty == "product" else 1.0
             pull = self._penalties * count * active * (1 - active)
-            # Where z_g is 0 its slope is 0 too.
-            for_gate = tf.math.divide_no_nan(self._products(for_weights, self.weights), group_gate)
+            # Without z_g; where it is 0 its slope is 0 too.
+            for_gate = tf.math.divide_no_nan(
+                self._sums(_products(for_weights, self.weights, len(self._group_of_row))),
+                group_gate,
+            )
             for_gates.append(for_gate * group_slope + pull)
         logs = {
             "sparsity_penalty": self._penalty(expected, active),
@@ -194,63 +193,65 @@ class LearnedDiff(TrainedDiff):
             return tf.ones([len(self._sizes)])
         return hard_concrete.probability_active(self.group_alpha, 1.0, self.low, self.high)
 
-    def _spread(self, values):
-        """Returns values of groups `[G]` for each element, `[N]`."""
-        values = tf.unstack(values)
-        return tf.concat(
-            [tf.fill([size], one) for size, one in zip(self._sizes, values, strict=True)], 0
-        )
+    def _by_row(self, values):
+        """Returns values of groups `[G]` for each row, `[M, 1]`."""
+        return tf.gather(values, self._group_of_row)[:, tf.newaxis]
 
-    def _expected_active(self):
-        """Returns `sum_i P(z_i > 0) [G]`."""
-        probabilities = [
-            hard_concrete.probability_active(part, 1.0, self.low, self.high)
-            for part in self._parts(self.alpha)
-        ]
-        return tf.stack([tf.reduce_sum(one) for one in probabilities])
-
-    def _products(self, one, other):
-        """Returns the inner products of two flat vectors by group, `[G]`."""
-        pairs = zip(self._parts(one), self._parts(other), strict=True)
-        return tf.stack([tf.tensordot(part, with_part, 1) for part, with_part in pairs])
-
-    def _parts(self, flat):
-        """Returns the groups of a flat vector; slices that are aligned are not copied."""
-        flat = tf.convert_to_tensor(flat)
-        starts = itertools.accumulate(self._sizes[:-1], initial=0)
-        return [flat[start : start + size] for start, size in zip(starts, self._sizes, strict=True)]
+    def _sums(self, values):
+        """Returns the sums over each group of values of rows, `[M]`, as `[G]`."""
+        return tf.math.segment_sum(values, self._group_of_row)
 
     def _split(self, flat):
-        return [
-            tf.reshape(part, variable.shape)
-            for part, variable in zip(self._parts(flat), self.base, strict=True)
-        ]
+        parts = tf.split(flat, self._sizes)
+        return [tf.reshape(p, variable.shape) for p, variable in zip(parts, self.base, strict=True)]
 
 
-def _scaled(gradients, factors):
-    """Returns gradients times a scalar each; None stays."""
-    return [
-        None if one is None else factor * tf.convert_to_tensor(one)
-        for one, factor in zip(gradients, factors, strict=True)
-    ]
-
-
-# Compiled: one pass over memory instead of one for each operation.
+# Compiled: one pass over memory instead of one for each operation, and nothing kept between them.
 @tf.function(jit_compile=True)
-def _gated(weights, alpha, noise, low, high):
-    """Returns `z w [N]`."""
+def _gated(weights, alpha, noise, group_gates, low, high):
+    """Returns `z z_g w [N]`, z_g `[M, 1]`; without noise z is the gate of inference."""
+    if noise is None:
+        gate = hard_concrete.inference_gate(alpha, low, high)
+    else:
+        gate, _ = draw(alpha, noise, low, high)
+    return gate * _by_element(group_gates, weights) * weights
+
+
+# Two functions: one for both would keep the draw in memory for the other.
+@tf.function(jit_compile=True)
+def _weight_gradient(alpha, noise, gradient, group_gates, low, high):
+    """Returns `dw [N]` for G `[N]` at theta; of groups all is `[M, 1]`."""
     gate, _ = draw(alpha, noise, low, high)
-    return gate * weights
+    return gradient * _by_element(group_gates, gradient) * gate
 
 
 @tf.function(jit_compile=True)
-def _gradients(weights, alpha, noise, gradient, penalty, low, high):
-    """Returns `(dw, dalpha)`, each `[N]`, of `gradient = G z_g` and the weights of the penalty."""
-    gate, slope = draw(alpha, noise, low, high)
+def _alpha_gradient(alpha, noise, gradient, group_gates, weights, penalty, low, high):
+    """Returns `dalpha [N]` for G `[N]` at theta; of groups all is `[M, 1]`."""
+    _, slope = draw(alpha, noise, low, high)
     probability = hard_concrete.probability_active(alpha, 1.0, low, high)
-    for_alpha = gradient * weights * slope
-    for_alpha += penalty * probability * (1 - probability)
-    return gradient * gate, for_alpha
+    of_loss = gradient * _by_element(group_gates, gradient) * weights * slope
+    return of_loss + _by_element(penalty, gradient) * probability * (1 - probability)
+
+
+@tf.function(jit_compile=True)
+def _products(one, other, num_rows):
+    """Returns the inner products of two vectors by row, `[M]`."""
+    one, other = (tf.reshape(flat, [num_rows, -1]) for flat in (one, other))
+    return tf.einsum("mi,mi->m", one, other)  # A sum over the products would keep them all.
+
+
+@tf.function(jit_compile=True)
+def _active(alpha, num_rows, low, high):
+    """Returns `P(z > 0)` summed by row, `[M]`."""
+    probability = hard_concrete.probability_active(alpha, 1.0, low, high)
+    return tf.reduce_sum(tf.reshape(probability, [num_rows, -1]), 1)
+
+
+def _by_element(values, flat):
+    """Returns what rows have, `[M, 1]`, for each element of a vector, `[N]`."""
+    rows, size = values.shape[0], flat.shape[0]
+    return tf.reshape(tf.broadcast_to(values, [rows, size // rows]), [size])
 
 
 def _penalties(sparsity_penalty, number):
