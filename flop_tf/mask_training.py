@@ -41,6 +41,15 @@ def magnitude_scores(weights, sparsity, rng=None):
     return np.where(size > cut, np.float32(2 * THRESHOLD), np.float32(0))
 
 
+def proportional_scores(weights, sparsity, rng=None):
+    """Returns `t |W| / c`, c the k-th smallest `|W|`: weights near the cut change sides first."""
+    size = np.abs(weights)
+    cut = kth_smallest(size, num_zeros(size.size, sparsity))
+    if not cut > 0:  # Nothing is dropped, or zeros alone.
+        return magnitude_scores(weights, sparsity)
+    return np.float32(THRESHOLD) * (size / cut).astype(np.float32)
+
+
 def uniform_scores(weights, sparsity, rng):
     """Returns 0 at exactly k places, drawn without replacement, and `2 t` elsewhere."""
     scores = np.full(weights.size, 2 * THRESHOLD, np.float32)
@@ -83,6 +92,7 @@ def initial_logit(sparsity):
 #: Ways to start the scores by name: functions of weights, sparsity and a NumPy generator.
 INITS = {
     "magnitude": magnitude_scores,
+    "proportional": proportional_scores,
     "uniform": uniform_scores,
     "double_uniform": double_uniform_scores,
     "random": random_scores,

@@ -29,6 +29,19 @@ def test_magnitude_scores():
     assert mask_training.magnitude_scores(KERNEL, 0.0).all()
 
 
+def test_proportional_scores():
+    """k = 3, the third smallest |W| is .2, which lies at the threshold and is dropped."""
+    scores = mask_training.proportional_scores(KERNEL, 0.5)
+    np.testing.assert_allclose(scores, [[0.005, 0.025, 0.015], [0.01, 0.0025, 0.02]], rtol=1e-6)
+    for size in (1, 3e-9, 7e8):
+        weights = size * np.random.default_rng(0).standard_normal([64, 64]).astype(np.float32)
+        opened = mask_training.proportional_scores(weights, 0.5) > np.float32(0.01)
+        np.testing.assert_array_equal(opened, mask_training.magnitude_scores(weights, 0.5) > 0.01)
+    assert (mask_training.proportional_scores(KERNEL, 0.0) > 0.01).all()
+    zeros = np.float32([0, 0, 0, 3])
+    np.testing.assert_allclose(mask_training.proportional_scores(zeros, 0.5), [0, 0, 0, 0.02])
+
+
 def test_uniform_scores(rng):
     scores = mask_training.uniform_scores(np.zeros([50, 20]), 0.7, rng)
     assert scores.shape == (50, 20) and (scores == 0).sum() == 700
