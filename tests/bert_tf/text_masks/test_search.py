@@ -1,5 +1,6 @@
 """Searches for masks on a toy text, and what is done with a mask afterwards."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -268,6 +269,21 @@ def test_scores_travel_the_same_in_runs_of_any_length():
 def test_bad_input(run, bert, changes, expected):
     with pytest.raises(ValueError, match=expected):
         run("bad", **{"init_checkpoint": bert, **changes})
+
+
+def test_a_teacher_that_does_not_fit_is_refused_before_the_head_is_trained(run, bert, folder):
+    keras.utils.set_random_seed(0)
+    tokenizer = Tokenizer(os.path.join(bert, "vocab.txt"))
+    for name, changes, expected in (
+        ("wide", {"hidden_size": 32}, "the student's width of 16 where hidden states are matched"),
+        ("short", {"max_position_embeddings": 8}, "must be at most 8, the positions of the teach"),
+    ):
+        teacher = BertClassifier(dataclasses.replace(TINY, **changes))
+        model_dir.save(folder / name, teacher, tokenizer)
+        settings = {"init_checkpoint": bert, "train_head": True, "distill_hidden": "cosine"}
+        with pytest.raises(ValueError, match=expected):
+            run("bad_teacher", **settings, teacher=str(folder / name))
+    assert not (folder / "bad_teacher").exists()
 
 
 def test_a_teacher_that_does_not_fit_is_refused():
