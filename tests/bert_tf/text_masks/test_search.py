@@ -259,7 +259,11 @@ def test_scores_travel_the_same_in_runs_of_any_length():
         ({"teacher": "x"}, "Argument `teacher` needs something to learn from it"),
         ({"sparsity": 1.0}, r"Argument `sparsity` must be in \[0, 1\), received 1.0"),
         ({"method": "imp", "sparsity": 0.25}, "must be one of .1, .2, ..., .9, as each round"),
-        ({"layers_to_mask": "0,1"}, "must name blocks from 0 to 0, received '0,1'"),
+        (
+            {"method": "imp", "sparsity": 0.7, "num_train_steps": 5},
+            "`num_train_steps` must be at least 6, one a round of imp, received 5",
+        ),
+        ({"layers_to_mask": "0, 1"}, "must name blocks from 0 to 0, received '0, 1'"),
         ({"units": "layers"}, "Argument `units` expects names of heads, neurons, received layers"),
         ({"score_learning_rate": -1.0}, "`score_learning_rate` must be at least 0, received -1.0"),
         ({"init": "best"}, "Argument `init` must be one of magnitude, .*, received 'best'"),
