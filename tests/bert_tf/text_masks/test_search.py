@@ -230,6 +230,9 @@ def test_one_shot_masks(bert, kind):
     assert same == (kind == "magnitude")
     with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\), received 1"):
         one_shot_masks.one_shot(read_source(bert), kind, 1)
+    gated = masks.apply(read_source(bert), found)
+    with pytest.raises(ValueError, match="to mask must be dense, received one with factors, gate"):
+        one_shot_masks.one_shot(gated, kind, 0.5)
 
 
 def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
