@@ -50,7 +50,7 @@ class Masking:
         return cls(len(vocab), vocab.index("[MASK]"), ids)
 
     def mask(self, ids, seed):
-        """Masks 15 % of the words of each text, to the nearest word.
+        """Masks 15 % of the words of each text, to the nearest word, of few words one.
 
         A masked word becomes `[MASK]` in 80 % of the places, any word of the vocabulary in 10 %
         and stays in 10 %.
@@ -68,9 +68,10 @@ class Masking:
         special = tf.reduce_any(ids[..., tf.newaxis] == tf.constant(self.special_ids), axis=-1)
         order = tf.where(special, -1.0, tf.random.stateless_uniform(tf.shape(ids), places))
         num_words = tf.reduce_sum(tf.cast(~special, tf.float32), axis=1, keepdims=True)
+        num_masked = tf.maximum(tf.round(MASKED * num_words), tf.minimum(num_words, 1.0))
         num_places = max(1, round(MASKED * (ids.shape[1] - 2)))
         _, positions = tf.math.top_k(order, num_places)
-        is_masked = tf.range(num_places) < tf.cast(tf.round(MASKED * num_words), tf.int32)
+        is_masked = tf.range(num_places) < tf.cast(num_masked, tf.int32)
         labels = tf.gather(ids, positions, batch_dims=1)
         toss = tf.random.stateless_uniform(tf.shape(labels), tosses)
         word = tf.random.stateless_uniform(tf.shape(labels), words, 0, self.vocab_size, tf.int32)

@@ -63,7 +63,10 @@ class TextFile:
           ValueError: if it is empty or not UTF-8.
         """
         path = os.path.join(data_dir, self.file)
-        return TextLines(path, [line for line in read_lines(path, "text file") if line.strip()])
+        lines = [line for line in read_lines(path, "text file") if line.strip()]
+        if not lines:
+            raise ValueError(f"The text file {path!r} is empty.")
+        return TextLines(path, lines)
 
 
 def encode(text, tokenizer, length):
@@ -82,7 +85,7 @@ def encode(text, tokenizer, length):
       words again as features.
 
     Raises:
-      ValueError: if the text is shorter than one block.
+      ValueError: if the text is shorter than one block or has no word that can be masked.
     """
     rule = masking.Masking.of(tokenizer)
     tokens = _tokens(text.lines, tokenizer)
@@ -98,6 +101,11 @@ def encode(text, tokenizer, length):
     blocks[:, 0], blocks[:, -1] = tokenizer.cls_id, tokenizer.sep_id
     blocks[:, 1:-1] = tokens[: num_blocks * room].reshape(num_blocks, room)
     masked, positions, labels = (array.numpy() for array in rule.mask(blocks, [0, 0]))
+    if not (labels >= 0).any():
+        raise ValueError(
+            f"The text file {text.file!r} must have words of the vocabulary, received blocks of "
+            "'[UNK]' alone; take the vocabulary of its language and case."
+        )
     return EncodedExamples(
         tf.RaggedTensor.from_tensor(masked),
         tf.RaggedTensor.from_tensor(np.zeros_like(masked)),

@@ -47,6 +47,30 @@ class Objective:
         """Whether there is anything to learn from a teacher."""
         return bool(self.hidden or self.attention or self.relation)
 
+    def check_teacher(self, student, teacher):
+        """Checks that a teacher fits.
+
+        Args:
+          student: its `BertConfig`.
+          teacher: that of the teacher.
+
+        Raises:
+          ValueError: if widths, heads or numbers of layers do not fit what is learned.
+        """
+        if self.hidden and teacher.hidden_size != student.hidden_size:
+            raise ValueError(
+                f"The teacher must have the student's width of {student.hidden_size} where hidden "
+                f"states are matched, received {teacher.hidden_size}; match relations or attention "
+                "instead."
+            )
+        if self.attention and teacher.num_attention_heads != student.num_attention_heads:
+            raise ValueError(
+                f"The teacher must have the student's {student.num_attention_heads} heads where "
+                f"attention is matched, received {teacher.num_attention_heads}; match hidden "
+                "states or relations instead."
+            )
+        hidden_losses.layer_map(len(student.layers), len(teacher.layers))
+
 
 @keras.saving.register_keras_serializable("bert_tf")
 class MaskLearner(BertMaskedLM):
@@ -74,7 +98,12 @@ class MaskLearner(BertMaskedLM):
           ValueError: if there is no teacher where one is needed, or it does not fit.
         """
         if objective.distills:
-            _check_teacher(objective, self.config, teacher)
+            if teacher is None:
+                raise ValueError(
+                    "A teacher is needed where hidden states, attention or relations are learned, "
+                    "received none; name one by --teacher."
+                )
+            objective.check_teacher(self.config, teacher.config)
         self.objective = objective
         self.teacher = (teacher,) if objective.distills else ()
 
@@ -129,25 +158,3 @@ def _attention(encoder, encoded, layers, inputs):
         hidden_losses.attention_scores(encoder.blocks[i], received[i], inputs["input_mask"])
         for i in layers
     ]
-
-
-def _check_teacher(objective, config, teacher):
-    if teacher is None:
-        raise ValueError(
-            "A teacher is needed where hidden states, attention or relations are learned, received "
-            "none; name one by --teacher."
-        )
-    found = teacher.config
-    if objective.hidden and found.hidden_size != config.hidden_size:
-        raise ValueError(
-            f"The teacher must have the student's width of {config.hidden_size} where hidden "
-            f"states are matched, received {found.hidden_size}; match relations or attention "
-            "instead."
-        )
-    if objective.attention and found.num_attention_heads != config.num_attention_heads:
-        raise ValueError(
-            f"The teacher must have the student's {config.num_attention_heads} heads where "
-            f"attention is matched, received {found.num_attention_heads}; match hidden states or "
-            "relations instead."
-        )
-    hidden_losses.layer_map(len(config.layers), len(found.layers))

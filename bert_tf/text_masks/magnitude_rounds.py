@@ -38,7 +38,7 @@ class MagnitudeRounds:
         for gate in self.model.gates:
             gate.trainable = False
         rounds = iterative_magnitude.num_rounds(options.sparsity)
-        self._interval = max(1, options.num_train_steps // max(1, rounds - 1))
+        self._interval = options.num_train_steps // max(1, rounds - 1)
         encoder = self.model.encoder
         weights = encoder.trainable_variables
         self.callback = iterative_magnitude.IterativeMagnitude(

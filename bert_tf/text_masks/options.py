@@ -98,7 +98,9 @@ class MaskOptions:
             value = getattr(self, name)
             self._check(name, value is None or 0 <= value < math.inf, "at least 0")
         if self.method == "imp":
-            iterative_magnitude.num_rounds(self.sparsity)
+            least = iterative_magnitude.num_rounds(self.sparsity) - 1
+            enough = self.num_train_steps >= least or not self.num_train_steps
+            self._check("num_train_steps", enough, f"at least {least}, one a round of imp")
             for name in ("units", "layers_to_mask"):
                 self._check(name, not getattr(self, name), "empty with method=imp")
         if unknown := sorted(set(self.unit_kinds) - set(UNIT_KINDS)):
@@ -106,7 +108,7 @@ class MaskOptions:
                 f"Argument `units` expects names of {', '.join(UNIT_KINDS)}, received "
                 f"{', '.join(unknown)}."
             )
-        blocks = self.layers_to_mask.replace(",", "").strip()
+        blocks = "".join(map(str.strip, self.layers_to_mask.split(",")))
         self._check("layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
         self.finetune_options()
         self.objective()

@@ -70,14 +70,18 @@ def _check_sizes(options, config):
             f"Argument `layers_to_mask` must name blocks from 0 to {num_blocks - 1}, received "
             f"{options.layers_to_mask!r}."
         )
+    _check_length(options, config, "checkpoint")
+
+
+def _check_length(options, config, whose):
     if options.max_seq_length > config.max_position_embeddings:
         raise ValueError(
             f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
-            f"positions of the checkpoint, received {options.max_seq_length}."
+            f"positions of the {whose}, received {options.max_seq_length}."
         )
 
 
-def _read_teacher(options, source, tokenizer):
+def _read_teacher(options, student, tokenizer):
     if not options.objective().distills:
         if options.teacher:
             raise ValueError(
@@ -85,6 +89,7 @@ def _read_teacher(options, source, tokenizer):
                 f"--distill_attention or --distill_relation, received {options.teacher!r}."
             )
         return None
+    source = student
     if options.teacher:
         source = read_source(options.teacher)
         vocab = model_dir.make_tokenizer(source, options.do_lower_case).vocab
@@ -93,4 +98,7 @@ def _read_teacher(options, source, tokenizer):
                 f"The teacher {options.teacher!r} must have the vocabulary of the student, "
                 "received another one."
             )
+        # Now: what does not fit must not come to light after the head was trained.
+        options.objective().check_teacher(student.config, source.config)
+        _check_length(options, source.config, "teacher")
     return model_dir.build(source, **MLM_HEAD)

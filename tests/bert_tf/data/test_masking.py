@@ -48,10 +48,21 @@ def test_a_text_shorter_than_a_block_is_refused(tokenizer):
         text_blocks.encode(TextLines("a", ["wa wb"]), tokenizer, 5)
 
 
-def test_an_empty_file_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_text("")
+@pytest.mark.parametrize("content", ["", "\n \n", "\ufeff", "\u3000\n\u3000\n"])
+def test_a_file_without_a_word_is_refused(tmp_path, content):
+    (tmp_path / "a.txt").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match="The text file '.*a.txt' is empty."):
         TextFile("a.txt").read(tmp_path)
+
+
+def test_a_text_of_unknown_words_alone_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="'a' must have words of the vocabulary, received blocks"):
+        text_blocks.encode(TextLines("a", ["<unk> foreign words"]), tokenizer, 5)
+
+
+def test_of_few_words_one_is_masked(rule):
+    _, _, labels = rule.mask([[2, 7, 8, 3], [2, 1, 9, 3], [2, 1, 1, 3]], [0, 0])
+    assert labels.numpy()[:2].min() >= 7 and labels.numpy()[2] == [-1]
 
 
 def test_a_vocabulary_without_mask_is_refused(tmp_path):

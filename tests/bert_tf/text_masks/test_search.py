@@ -1,5 +1,6 @@
 """Searches for masks on a toy text, and what is done with a mask afterwards."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -229,6 +230,9 @@ def test_one_shot_masks(bert, kind):
     assert same == (kind == "magnitude")
     with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\), received 1"):
         one_shot_masks.one_shot(read_source(bert), kind, 1)
+    gated = masks.apply(read_source(bert), found)
+    with pytest.raises(ValueError, match="to mask must be dense, received one with factors, gate"):
+        one_shot_masks.one_shot(gated, kind, 0.5)
 
 
 def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
@@ -258,7 +262,11 @@ def test_scores_travel_the_same_in_runs_of_any_length():
         ({"teacher": "x"}, "Argument `teacher` needs something to learn from it"),
         ({"sparsity": 1.0}, r"Argument `sparsity` must be in \[0, 1\), received 1.0"),
         ({"method": "imp", "sparsity": 0.25}, "must be one of .1, .2, ..., .9, as each round"),
-        ({"layers_to_mask": "0,1"}, "must name blocks from 0 to 0, received '0,1'"),
+        (
+            {"method": "imp", "sparsity": 0.7, "num_train_steps": 5},
+            "`num_train_steps` must be at least 6, one a round of imp, received 5",
+        ),
+        ({"layers_to_mask": "0, 1"}, "must name blocks from 0 to 0, received '0, 1'"),
         ({"units": "layers"}, "Argument `units` expects names of heads, neurons, received layers"),
         ({"score_learning_rate": -1.0}, "`score_learning_rate` must be at least 0, received -1.0"),
         ({"init": "best"}, "Argument `init` must be one of magnitude, .*, received 'best'"),
@@ -268,6 +276,21 @@ def test_scores_travel_the_same_in_runs_of_any_length():
 def test_bad_input(run, bert, changes, expected):
     with pytest.raises(ValueError, match=expected):
         run("bad", **{"init_checkpoint": bert, **changes})
+
+
+def test_a_teacher_that_does_not_fit_is_refused_before_the_head_is_trained(run, bert, folder):
+    keras.utils.set_random_seed(0)
+    tokenizer = Tokenizer(os.path.join(bert, "vocab.txt"))
+    for name, changes, expected in (
+        ("wide", {"hidden_size": 32}, "the student's width of 16 where hidden states are matched"),
+        ("short", {"max_position_embeddings": 8}, "must be at most 8, the positions of the teach"),
+    ):
+        teacher = BertClassifier(dataclasses.replace(TINY, **changes))
+        model_dir.save(folder / name, teacher, tokenizer)
+        settings = {"init_checkpoint": bert, "train_head": True, "distill_hidden": "cosine"}
+        with pytest.raises(ValueError, match=expected):
+            run("bad_teacher", **settings, teacher=str(folder / name))
+    assert not (folder / "bad_teacher").exists()
 
 
 def test_a_teacher_that_does_not_fit_is_refused():
