@@ -223,8 +223,8 @@ class ScoredMasks:
 class Rethresholding(keras.callbacks.Callback):
     """Sets the thresholds anew every few steps, between two steps; until then they stay.
 
-    So the share of zeros drifts a little from one time to the next. `logs` get
-    `target_sparsity`, and `stored_sparsity` as of the last time.
+    So the share of zeros drifts from one time to the next. `logs` get `target_sparsity`, and as of
+    the last time `stored_sparsity` and, before the thresholds were set, `drifted_sparsity`.
 
     Args:
       masks: `ScoredMasks`.
@@ -248,16 +248,18 @@ class Rethresholding(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Notes the step from which training starts or goes on."""
         self.step = int(self.model.optimizer.iterations.numpy())
-        self.stored = zero_rate(self.masks.masks())
+        self.stored = self.drifted = zero_rate(self.masks.masks())
 
     def on_train_batch_end(self, batch, logs=None):
         """Sets the thresholds where it is time."""
         before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
         if self.step // self.update_steps > before // self.update_steps:
+            self.drifted = zero_rate(self.masks.masks())
             self.masks.rethreshold(self.sparsity(self.step))
             self.stored = zero_rate(self.masks.masks())
         logs["target_sparsity"] = self.sparsity(self.step)
         logs["stored_sparsity"] = self.stored
+        logs["drifted_sparsity"] = self.drifted
 
 
 def zero_rate(masks):

@@ -14,8 +14,8 @@ METHODS = ("mask", "imp")
 #: Units whose masks can be trained instead of those of weights.
 UNIT_KINDS = ("heads", "neurons")
 
-# How far scores may go in a run; kept ones start .02 above dropped ones. See docs/decisions.md.
-_SCORE_TRAVEL = 0.015
+# How far noise alone moves a score in a run; the threshold starts at .01. See docs/decisions.md.
+_SCORE_NOISE = 0.0035
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,11 @@ class MaskOptions:
     method: str = option("mask", "Train masks, or prune by magnitude iteratively.", METHODS)
     sparsity: float = option(0.5, "Share of weights to mask, in [0, 1).")
     num_train_steps: int = option(1000, "Steps of the search; 0 trains the head alone.")
-    init: str = option("magnitude", "How scores start.", tuple(mask_training.INITS))
+    init: str = option(
+        "",
+        "How scores start; proportional, of straight_through_bernoulli equal.",
+        ("", *mask_training.INITS),
+    )
     binarizer: str = option(
         "straight_through", "How scores make the mask of a step.", gates.STRAIGHT_THROUGH
     )
@@ -124,11 +128,17 @@ class MaskOptions:
         return {int(name) for name in self.layers_to_mask.split(",") if name.strip()} or None
 
     @property
+    def first_scores(self):
+        """How scores start, of `mask_training.INITS`."""
+        drawn = self.binarizer == "straight_through_bernoulli"
+        return self.init or ("equal" if drawn else "proportional")
+
+    @property
     def score_rate(self):
-        """Rate of the scores at the first step; its mean over the run is half of it."""
+        """Rate of the scores at the first step; it decays to 0."""
         if self.score_learning_rate is not None:
             return self.score_learning_rate
-        return 2 * _SCORE_TRAVEL / max(1, self.num_train_steps)
+        return _SCORE_NOISE / math.sqrt(max(1, self.num_train_steps))
 
     @property
     def save_steps(self):

@@ -78,12 +78,13 @@ class _Search:
         settings = json.dumps(dataclasses.asdict(self.options), indent=2)
         self.eval_seconds = 0.0
         began = time.perf_counter()
-        self.loop.run(self._batches, [self.method.callback], self._look, settings)
+        first = self.loop.run(self._batches, [self.method.callback], self._look, settings)
         seconds = time.perf_counter() - began - self.eval_seconds
         logging.info("Searched for %d steps.", self.options.num_train_steps)
         found = self.method.found()
         self._write(found)
-        return self._results(found, seconds)
+        # What a run took that was stopped is not known.
+        return self._results(found, None if first else round(seconds, 1))
 
     def _batches(self, first):
         self.data.text.total_steps = self.options.num_train_steps
@@ -122,7 +123,7 @@ class _Search:
             "sparsity": options.sparsity,
             "zero_rate": mask_training.zero_rate(found),
             "steps": options.num_train_steps,
-            "seconds": round(seconds, 1),
+            "seconds": seconds,
             "masked": self._score(pruned),
         }
         if data.has_head and options.mlm and options.method == "mask":

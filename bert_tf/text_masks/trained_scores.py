@@ -35,7 +35,8 @@ class TrainedScores:
         groups = _groups(options, self.model.encoder)
         self._freeze_weights(groups)
         self._scored = mask_training.ScoredMasks(groups)
-        self._scored.start(options.init, self._sparsity(0), np.random.default_rng(options.seed))
+        rng = np.random.default_rng(options.seed)
+        self._scored.start(options.first_scores, self._sparsity(0), rng)
         self._first = self._scored.masks()
         self.callback = mask_training.Rethresholding(
             self._scored, self._sparsity, options.update_every

@@ -40,6 +40,9 @@ class TrainingLoop:
           look: function of the step, called before each checkpoint, or None.
           settings: text for TensorBoard.
 
+        Returns:
+          The step from which it went on, 0 of a new run.
+
         Raises:
           OSError: if a file cannot be written.
         """
@@ -48,7 +51,7 @@ class TrainingLoop:
         self.checkpoints.restore()
         first = int(model.optimizer.iterations.numpy())
         if first >= self.num_steps:
-            return
+            return first
         self.writer = tf.summary.create_file_writer(os.path.join(self.folder, "tensorboard"))
         if settings:
             with self.writer.as_default(first):
@@ -72,6 +75,7 @@ class TrainingLoop:
             self.writer.close()
         self.checkpoints.finish()
         check_end(model, self.num_steps, self.folder)
+        return first
 
 
 def _parts(model):

@@ -161,12 +161,12 @@ def test_thresholds_are_set_every_few_steps_only():
     seen = []
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(
-            (logs["stored_sparsity"], float(gate.threshold))
+            (logs["drifted_sparsity"], logs["stored_sparsity"], float(gate.threshold))
         )
     )
     data = tf.data.Dataset.from_tensors((tf.ones([1, 2]), tf.ones([1, 1]))).repeat(4)
     model.fit(data, verbose=0, callbacks=[callback, note])
-    low, high = (0.25, np.float32(0.01)), (0.75, np.float32(0.03))
+    low, high = (0.25, 0.25, np.float32(0.01)), (0.25, 0.75, np.float32(0.03))
     assert seen == [low, low, high, high]
     with pytest.raises(ValueError, match="`update_steps` must be at least 1, received 0."):
         Rethresholding(masks, lambda step: 0.5, 0)

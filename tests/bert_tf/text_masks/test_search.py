@@ -164,6 +164,7 @@ def test_a_stopped_search_ends_as_an_unbroken_one(run, dense, searched, folder, 
         with pytest.raises(Stopped):
             run("stopped", init_checkpoint=dense)
     resumed = run("stopped", init_checkpoint=dense)
+    assert resumed["seconds"] is None and unbroken["seconds"] > 0
     assert {**resumed, "seconds": 0} == {**unbroken, "seconds": 0}
     for name, mask in mask_of(path).items():
         np.testing.assert_array_equal(mask_of(folder / "stopped")[name], mask)
@@ -245,12 +246,20 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
     assert path.stat().st_size <= 1.01 * 700 * 700 / 8
 
 
-def test_scores_travel_the_same_in_runs_of_any_length():
+def test_noise_moves_scores_the_same_in_runs_of_any_length():
     paths = {"data_dir": "text", "init_checkpoint": "bert", "output_dir": "out"}
-    for steps in (60, 600):
+    for steps in (64, 900):
         options = MaskOptions(**paths, num_train_steps=steps)
-        assert options.score_rate * steps / 2 == pytest.approx(0.015)
+        assert options.score_rate * steps**0.5 == pytest.approx(0.0035)
     assert MaskOptions(**paths, score_learning_rate=5e-5).score_rate == 5e-5
+
+
+def test_the_start_of_scores_follows_from_the_binarizer():
+    paths = {"data_dir": "text", "init_checkpoint": "bert", "output_dir": "out"}
+    assert MaskOptions(**paths).first_scores == "proportional"
+    drawn = {"binarizer": "straight_through_bernoulli"}
+    assert MaskOptions(**paths, **drawn).first_scores == "equal"
+    assert MaskOptions(**paths, **drawn, init="random").first_scores == "random"
 
 
 @pytest.mark.parametrize(
