@@ -7,6 +7,7 @@ import numpy as np
 
 from bert_tf import model_dir
 from bert_tf.diffs import base_model
+from bert_tf.model.config import TIED_HEADS
 from bert_tf.training import finetuning, optimization
 from bert_tf.training.run_scores import RunScores
 from flop_tf import BertAdam, diff_file, files, surgery, tensor_file
@@ -38,6 +39,11 @@ class DiffRun(finetuning.Run):
 
     def _compile(self):
         options, model = self.options, self.model
+        if self.task.head["head"] in TIED_HEADS:
+            raise ValueError(
+                "A difference belongs to a task with a classifier or spans, received the task "
+                f"{self.task.name!r}; flop-finetune trains on text."
+            )
         self.base = base_model.base_weights(self.source)
         variables = surgery.named_variables(model)
         self.names = [path for path in variables if path in self.base]
@@ -205,14 +211,16 @@ class DiffScores(RunScores):
     def save(self, model, step, loss, scores):
         """Writes the difference, and beside it what is known of it."""
         options, run = self._options, self._run
+        found_by = {"method": options.method, "structured": options.structured}
+        if run.start_from is not None:  # Whatever the options of this stage say.
+            found_by = {key: run.start_from.info.get(key) for key in found_by}
         info = {
             "task": self._task.to_dict(),
             "head": dict(self._task.head),
             "data_dir": os.path.abspath(options.data_dir),
             "max_seq_length": options.max_seq_length,
             "base": os.path.abspath(options.init_checkpoint),
-            "method": options.method,
-            "structured": options.structured,
+            **found_by,
             "diff_stage": "learn" if run.start_from is None else "finetune",
             "seed": options.seed,
             "step": step,
