@@ -7,7 +7,6 @@ import numpy as np
 
 from bert_tf import model_dir
 from bert_tf.diffs import base_model
-from bert_tf.model.config import TIED_HEADS
 from bert_tf.training import finetuning, optimization
 from bert_tf.training.run_scores import RunScores
 from flop_tf import BertAdam, diff_file, files, surgery, tensor_file
@@ -39,11 +38,6 @@ class DiffRun(finetuning.Run):
 
     def _compile(self):
         options, model = self.options, self.model
-        if self.task.head["head"] in TIED_HEADS:
-            raise ValueError(
-                "A difference belongs to a task with a classifier or spans, received the task "
-                f"{self.task.name!r}; flop-finetune trains on text."
-            )
         self.base = base_model.base_weights(self.source)
         variables = surgery.named_variables(model)
         self.names = [path for path in variables if path in self.base]

@@ -202,6 +202,7 @@ def test_frozen_weights_have_no_difference(make):
         ({"target_density": 1.5}, "`target_density` must be above 0 and at most 1, received 1.5."),
         ({"gate": "hard_concrete"}, "Argument `gate` is not for differences, received 'hard_con"),
         ({"weight_decay": 0.1}, "`weight_decay` must be 0 with method=diff, received 0.1."),
+        ({"task_name": "MLM"}, "`task_name` must be of classes, a score or spans, received 'MLM'."),
         ({"frozen_layers": -1}, "`frozen_layers` must be at least 0, received -1."),
         (
             {"method": "non_adaptive", "frozen": "embeddings"},
@@ -247,13 +248,6 @@ def test_what_the_model_does_not_allow(make, changes, sentence):
     with pytest.raises(ValueError) as caught:
         stages.run("learn", options, options.output_dir)
     assert sentence in str(caught.value)
-
-
-def test_words_of_a_text_have_no_difference(make, tmp_path):
-    (tmp_path / "train.txt").write_text("the film was so good\n" * 20, encoding="utf-8")
-    options = make("mlm", task_name="mlm", data_dir=str(tmp_path), do_eval=False)
-    with pytest.raises(ValueError, match="a classifier or spans, received the task 'mlm'; flop-"):
-        stages.run("learn", options, str(tmp_path / "out"))
 
 
 def test_a_stage_needs_the_one_before(make):
