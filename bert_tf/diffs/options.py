@@ -70,7 +70,7 @@ class DiffOptions(FinetuneOptions):
                     f"Argument `{field.name}` is not for differences, received "
                     f"{getattr(self, field.name)!r}; leave it out."
                 )
-        # Its head is tied to the word embeddings, so that no file could hold it alone.
+        # A head of masked words has no kernel of its own, as the readers of differences ask for.
         self._check("task_name", self.task_name.lower() != "mlm", "of classes, a score or spans")
         self._check("mixed_precision", self.mixed_precision != "float16", "none or bfloat16")
         for name in ("learning_rate", "finetune_learning_rate", "finetune_epochs"):
