@@ -102,6 +102,11 @@ class DiffRun(finetuning.Run):
         base_model.check_head(given, self.path)
         diff_file.check_base(given, self.base, self.path)
         self.task.check_head(_Head(given.info["head"]), f"the difference {self.path!r}")
+        if (learned := given.info["task"]["name"]) != self.task.name:
+            raise ValueError(
+                f"The difference {self.path!r} is of the task {learned!r}, received the task "
+                f"{self.task.name!r}; learn one for it in another folder."
+            )
         positions = [given.positions[path] for path in self.trained]
         if self.options.finetune_start == "zero":
             return FixedDiff(base, positions, None, dense)

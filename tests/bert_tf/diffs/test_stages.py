@@ -263,6 +263,12 @@ def test_a_projection_keeps_something(make, learned, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_another_task_of_the_same_head_is_refused(make, learned, sst_dir, tmp_path):
+    columns = {"task_name": "tsv", "text_columns": "sentence", "label_column": "label"}
+    with pytest.raises(ValueError, match="is of the task 'SST-2', received the task 'tsv'; learn"):
+        stages.run("finetune", make("diff", **columns), str(tmp_path / "out"))
+
+
 def test_another_base_is_refused(make, learned, bert_dir, tmp_path):
     other = str(tmp_path / "bert")
     shutil.copytree(bert_dir, other)
