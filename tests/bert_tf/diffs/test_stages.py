@@ -263,7 +263,7 @@ def test_a_projection_keeps_something(make, learned, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_another_task_of_the_same_head_is_refused(make, learned, sst_dir, tmp_path):
+def test_another_task_of_the_same_head_is_refused(make, learned, tmp_path):
     columns = {"task_name": "tsv", "text_columns": "sentence", "label_column": "label"}
     with pytest.raises(ValueError, match="is of the task 'SST-2', received the task 'tsv'; learn"):
         stages.run("finetune", make("diff", **columns), str(tmp_path / "out"))
