@@ -2,8 +2,8 @@
 
 `theta = p0 + z z_g w`: p0 are the pretrained weights, w the difference, z the gate of an element
 and z_g that of its group, one for each weight tensor. All tensors that have a difference lie one
-after the other in flat vectors `[N]`, so that a step has a few large operations; N elements,
-G groups.
+after the other in flat vectors `[N]`, so that a step has a few large operations. N elements, G
+groups, M rows of the largest width that divides all groups: what a group has is spread over rows.
 
 Reference: Parameter-Efficient Transfer Learning with Diff Pruning (Guo, Rush and Kim 2021),
 arXiv 2012.07463.

@@ -82,9 +82,9 @@ def holding(variables, values):
       values: list of tensors of their shapes.
     """
     before = [variable.read_value() for variable in variables]
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
     try:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
         yield
     finally:
         for variable, value in zip(variables, before, strict=True):
@@ -99,7 +99,7 @@ def flat_gradients(gradients, sizes):
       sizes: list of their numbers of elements.
     """
     parts = [
-        tf.zeros([size]) if one is None else tf.reshape(tf.convert_to_tensor(one), [-1])
+        tf.zeros([size]) if one is None else tf.reshape(tf.convert_to_tensor(one), [size])
         for one, size in zip(gradients, sizes, strict=True)
     ]
     return tf.concat(parts, 0)

@@ -89,7 +89,7 @@ def frozen_paths(paths, config, layers=None, names=""):
       A set of paths.
 
     Raises:
-      ValueError: if a name is of none of the weights, or there are fewer layers.
+      ValueError: if a name is of none of the weights, there are fewer layers, or all are frozen.
     """
     if layers is not None and layers > config.num_hidden_layers:
         raise ValueError(
@@ -107,4 +107,9 @@ def frozen_paths(paths, config, layers=None, names=""):
                 f"blocks.0.query.kernel, received {name!r}, which names none."
             )
         found |= below
+    if found.issuperset(paths):
+        raise ValueError(
+            "Arguments `frozen_layers` and `frozen` must leave weights that get a difference, "
+            f"received {layers} and {names!r}, which freeze all."
+        )
     return found

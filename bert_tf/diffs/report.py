@@ -24,13 +24,19 @@ def gather(folder):
       folder: is searched with all folders in it but hidden ones.
 
     Raises:
-      ValueError: if there is none, or one is damaged.
+      ValueError: if there is none, or one is damaged or without a task.
     """
     found = []
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if DIFF_FILE in names:
-            found.append({"folder": path, **_row(applying.inspect(path))})
+            known = applying.inspect(path)
+            if "task" not in known:
+                raise ValueError(
+                    f"The difference in {path!r} must say its task, received one without; leave it "
+                    "out of the folder of a report."
+                )
+            found.append({"folder": path, **_row(known)})
     if not found:
         raise ValueError(
             f"The folder {str(folder)!r} must have differences in it, found no {DIFF_FILE}."

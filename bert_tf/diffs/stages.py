@@ -90,6 +90,12 @@ def _project(options, folder):
     )
     diff_file.check_base(learned, base_model.base_weights(source), path)
     kept = projected(learned, options.target_density)
+    if not kept.num_entries:
+        raise ValueError(
+            f"At least one of the {learned.num_entries} entries of {path!r} must stay, received "
+            f"target_density={options.target_density:g}, which keeps none; raise it, or learn with "
+            "a lower sparsity_penalty."
+        )
     scores = {}
     if options.do_eval:
         score = _scorer(options, source, learned)

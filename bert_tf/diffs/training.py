@@ -102,6 +102,11 @@ class DiffRun(finetuning.Run):
         base_model.check_head(given, self.path)
         diff_file.check_base(given, self.base, self.path)
         self.task.check_head(_Head(given.info["head"]), f"the difference {self.path!r}")
+        if (learned := given.info["task"]["name"]) != self.task.name:
+            raise ValueError(
+                f"The difference {self.path!r} is of the task {learned!r}, received the task "
+                f"{self.task.name!r}; learn one for it in another folder."
+            )
         positions = [given.positions[path] for path in self.trained]
         if self.options.finetune_start == "zero":
             return FixedDiff(base, positions, None, dense)
@@ -205,14 +210,16 @@ class DiffScores(RunScores):
     def save(self, model, step, loss, scores):
         """Writes the difference, and beside it what is known of it."""
         options, run = self._options, self._run
+        found_by = {"method": options.method, "structured": options.structured}
+        if run.start_from is not None:  # Whatever the options of this stage say.
+            found_by = {key: run.start_from.info.get(key) for key in found_by}
         info = {
             "task": self._task.to_dict(),
             "head": dict(self._task.head),
             "data_dir": os.path.abspath(options.data_dir),
             "max_seq_length": options.max_seq_length,
             "base": os.path.abspath(options.init_checkpoint),
-            "method": options.method,
-            "structured": options.structured,
+            **found_by,
             "diff_stage": "learn" if run.start_from is None else "finetune",
             "seed": options.seed,
             "step": step,

@@ -103,17 +103,18 @@ def test_d4_a_full_step(penalty, for_elements, for_group):
 
 @pytest.mark.parametrize("penalty", diff_pruning.PENALTIES)
 @pytest.mark.parametrize("structured", [True, False])
-def test_gradients_are_those_of_automatic_differentiation(structured, penalty):
+@pytest.mark.parametrize("second", [4, 7])  # Beside 6: rows of 2, and of 1.
+def test_gradients_are_those_of_automatic_differentiation(structured, penalty, second):
     rng = np.random.default_rng(0)
-    base = [tf.Variable(np.float32(rng.normal(size=shape))) for shape in ([2, 3], [4])]
+    base = [tf.Variable(np.float32(rng.normal(size=shape))) for shape in ([2, 3], [second])]
     rates = [0.3, 0.7]
     diff = LearnedDiff(base, (), rates, structured, penalty)
     for variable in (diff.weights, *diff.gates):
         variable.assign(rng.normal(size=variable.shape))
-    noise = (tf.constant(rng.uniform(0.3, 0.7, 10), tf.float32),)
+    noise = (tf.constant(rng.uniform(0.3, 0.7, 6 + second), tf.float32),)
     noise += (tf.constant([0.55, 0.6]) if structured else None,)
     with tf.GradientTape(persistent=True) as tape:
-        theta, parts = [], [slice(0, 6), slice(6, 10)]
+        theta, parts = [], [slice(0, 6), slice(6, 6 + second)]
         loss = 0.0
         for index, (variable, part) in enumerate(zip(base, parts, strict=True)):
             gate = hard_concrete.sample(diff.alpha[part], noise[0][part], **LIMITS)
@@ -132,6 +133,29 @@ def test_gradients_are_those_of_automatic_differentiation(structured, penalty):
     found = [*for_weights, *for_gates]
     for ours, expected in zip(found, tape.gradient(loss, variables), strict=True):
         close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_of_looked_up_rows_and_none():
+    base = [tf.Variable(tf.zeros([3, 2])), tf.Variable(tf.zeros([2]))]
+    diff = LearnedDiff(base)
+    diff.weights.assign(tf.range(8.0))
+    noise = (tf.fill([8], 0.5), tf.fill([2], 0.1))
+    slices = tf.IndexedSlices(tf.constant([[5.0, 6.0]]), tf.constant([1]), tf.constant([3, 2]))
+    dense = [tf.constant([[0.0, 0.0], [5.0, 6.0], [0.0, 0.0]]), tf.zeros([2])]
+    found = tf.function(diff.gradients)(noise, [slices, None])
+    for ours, expected in zip(found[:2], diff.gradients(noise, dense)[:2], strict=True):
+        for one, other in zip(ours, expected, strict=True):
+            close(one, other)
+    assert np.count_nonzero(found[0][0]) == 2
+
+
+def test_d7_the_penalty_of_open_gates_counts_all_parameters():
+    diff = LearnedDiff([tf.Variable(tf.zeros([3, 4])), tf.Variable(tf.zeros([5]))], (), 1.25e-7)
+    for alpha in diff.gates:
+        alpha.assign(tf.fill(alpha.shape, 60.0))
+    noise = (tf.fill([17], 0.5), tf.fill([2], 0.5))
+    *_, logs = diff.gradients(noise, [None, None])
+    close(logs["sparsity_penalty"], 1.25e-7 * 17, atol=0)
 
 
 @pytest.mark.parametrize(

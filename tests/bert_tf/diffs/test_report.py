@@ -55,6 +55,14 @@ def test_tables_and_figures(runs, tmp_path):
     assert (folder / "diffs.html").read_text().count("<img") == 2
 
 
+def test_a_difference_without_a_task(make_diff, tmp_path):
+    diff = make_diff()
+    del diff.info["task"]
+    save(str(tmp_path / "x"), diff, "float32")
+    with pytest.raises(ValueError, match="in '.*/x' must say its task, received one without;"):
+        report.gather(str(tmp_path))
+
+
 def test_no_differences(tmp_path):
     with pytest.raises(ValueError, match="must have differences in it, found no diff.safetensors."):
         report.gather(str(tmp_path))

@@ -1,5 +1,7 @@
 """The three stages on a tiny BERT, whole, and what is refused."""
 
+import dataclasses
+import math
 import os
 import shutil
 
@@ -10,6 +12,8 @@ from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
 from bert_tf.diffs import base_model, stages
 from bert_tf.diffs.options import DiffOptions
+from bert_tf.model import weight_paths
+from bert_tf.model.config import BertConfig
 from bert_tf.tasks import registry
 from bert_tf.training import evaluation
 from flop_tf import diff_file
@@ -38,9 +42,11 @@ def make(bert_dir, sst_dir, tmp_path_factory):
     return make
 
 
-def run_all(options):
+def run_all(options, **of_finetuning):
     found = {}
     for stage in stages.stages_of("all", options.method):
+        if stage == "finetune":
+            options = dataclasses.replace(options, **of_finetuning)
         folder = stages.folder_of(options.output_dir, stage, options)
         stages.run(stage, options, folder)
         found[stage] = diff_file.read(os.path.join(folder, "diff.safetensors"))
@@ -124,7 +130,10 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(make, learned, monkeypatch):
 
 
 def test_non_adaptive(make):
-    diffs = run_all(make("non_adaptive", method="non_adaptive", finetune_start="zero"))
+    options = make("non_adaptive", method="non_adaptive", finetune_start="zero")
+    diffs = run_all(options, method="diff")
+    # Where the entries come from is what the difference says, not the options of a later stage.
+    assert diffs["finetune"].info["method"] == "non_adaptive"
     assert diffs["learn"].density > 0.5 and diffs["learn"].weights is None
     magnitudes = np.abs(np.concatenate(list(diffs["learn"].values.values())))
     kept = np.abs(np.concatenate(list(diffs["project"].values.values())))
@@ -139,6 +148,27 @@ def test_the_last_layer_alone(make):
         assert bool(len(positions)) == name.startswith("encoder.blocks.0.")
     with pytest.raises(ValueError, match="last_layer has the stage learn alone, received the st"):
         stages.stages_of("project", "last_layer")
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "inner", "vocab", "groups", "parameters"),
+    [
+        (24, 1024, 4096, 28996, 393, 333_579_264),  # BERT-large, cased.
+        (12, 768, 3072, 30522, 201, 109_482_240),
+    ],
+)
+def test_d7_groups(layers, hidden, inner, vocab, groups, parameters):
+    config = BertConfig(
+        vocab_size=vocab,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        intermediate_size=inner,
+    )
+    shapes = weight_paths.expected_shapes(config)
+    body = [math.prod(shape) for path, shape in shapes.items() if path not in weight_paths.HEAD]
+    # The two of the classifier are counted by the paper, but have no gate.
+    assert (len(shapes), len(body), sum(body)) == (groups, groups - 2, parameters)
 
 
 def test_frozen_names_are_whole_names():
@@ -172,11 +202,26 @@ def test_frozen_weights_have_no_difference(make):
         ({"target_density": 1.5}, "`target_density` must be above 0 and at most 1, received 1.5."),
         ({"gate": "hard_concrete"}, "Argument `gate` is not for differences, received 'hard_con"),
         ({"weight_decay": 0.1}, "`weight_decay` must be 0 with method=diff, received 0.1."),
+        ({"task_name": "MLM"}, "`task_name` must be of classes, a score or spans, received 'MLM'."),
         ({"frozen_layers": -1}, "`frozen_layers` must be at least 0, received -1."),
+        (
+            {"method": "non_adaptive", "frozen": "embeddings"},
+            "`frozen` must be left out with method=non_adaptive, received 'embeddings'.",
+        ),
+        (
+            {"method": "last_layer", "frozen_layers": 0},
+            "`frozen_layers` must be left out with method=last_layer, received 0.",
+        ),
         (
             {"method": "all"},
             "`method` must be one of diff, non_adaptive, last_layer, received 'all",
         ),
+        ({"layer_penalties": "1,x,2"}, "must be numbers from 0 on with commas between them, rec"),
+        ({"layer_penalties": "1,nan,2"}, "must be numbers from 0 on with commas between them, r"),
+        ({"sparsity_penalty": -1.0}, "`sparsity_penalty` must be at least 0, received -1.0."),
+        ({"concrete_lower": 0.5}, "`concrete_lower` must be below 0, received 0.5."),
+        ({"concrete_upper": 1.0}, "`concrete_upper` must be above 1, received 1.0."),
+        ({"initial_alpha": float("inf")}, "`initial_alpha` must be a finite number, received inf"),
         ({"mixed_precision": "float16"}, "`mixed_precision` must be none or bfloat16, received"),
         ({"finetune_epochs": 0.0}, "`finetune_epochs` must be above 0, received 0.0."),
     ],
@@ -192,7 +237,10 @@ def test_bad_options(make, changes, sentence):
     [
         ({"frozen": "block.1"}, "received 'block.1', which names none."),
         ({"layer_penalties": "1,2"}, "must have 3 numbers, of embeddings, 1 layers and the rest, "),
-        ({"layer_penalties": "1,x,2"}, "`layer_penalties` must be numbers with commas between"),
+        (
+            {"frozen": "embeddings,blocks,pooler"},
+            "must leave weights that get a difference, received None and 'embeddings,blocks,poo",
+        ),
     ],
 )
 def test_what_the_model_does_not_allow(make, changes, sentence):
@@ -206,6 +254,19 @@ def test_a_stage_needs_the_one_before(make):
     options = make("empty")
     with pytest.raises(ValueError, match="The stage learn must be finished in .*--stage=learn"):
         stages.run("project", options, options.output_dir)
+
+
+def test_a_projection_keeps_something(make, learned, tmp_path):
+    options = make("diff", target_density=1e-7)
+    with pytest.raises(ValueError, match="entries of .* must stay, received target_density=1e-07,"):
+        stages.run("project", options, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_task_of_the_same_head_is_refused(make, learned, tmp_path):
+    columns = {"task_name": "tsv", "text_columns": "sentence", "label_column": "label"}
+    with pytest.raises(ValueError, match="is of the task 'SST-2', received the task 'tsv'; learn"):
+        stages.run("finetune", make("diff", **columns), str(tmp_path / "out"))
 
 
 def test_another_base_is_refused(make, learned, bert_dir, tmp_path):

@@ -14,6 +14,9 @@ from event_files import tags
 import bert_tf
 from bert_tf import model_dir
 from bert_tf.data.tokenization import Tokenizer
+from bert_tf.diffs import applying
+from bert_tf.diffs import stages as diff_stages
+from bert_tf.diffs.options import DiffOptions
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
 from bert_tf.model.span_labeler import BertSpanLabeler
@@ -248,6 +251,31 @@ def test_pruned_and_compact(gated, runs, data_dir):
     assert stages.remove_mask(folder, compact) < 1e-4
     assert bert_tf.load_info(compact)["task"] == NAME
     assert stages.evaluate(compact)["dev"] == pytest.approx(scores["dev"], abs=1e-4)
+
+
+def test_a_sparse_difference(tiny, data_dir, tmp_path):
+    options = DiffOptions(
+        task_name="squad",
+        data_dir=data_dir,
+        init_checkpoint=tiny,
+        output_dir=str(tmp_path),
+        max_seq_length=16,
+        length_buckets="16",
+        learning_rate=5e-3,
+        num_train_epochs=1.0,
+        finetune_learning_rate=5e-3,
+        finetune_epochs=1.0,
+        target_density=0.1,
+        **SETTINGS,
+    )
+    folders = [diff_stages.folder_of(str(tmp_path), s, options) for s in diff_stages.STAGES]
+    for stage, folder in zip(diff_stages.STAGES, folders, strict=True):
+        scores = diff_stages.run(stage, options, folder)
+    merged = str(tmp_path / "merged")
+    applying.apply(folders[-1], tiny, merged)
+    assert applying.inspect(folders[-1])["density"] <= 0.1
+    assert bert_tf.load_info(merged)["task"] == NAME
+    assert stages.evaluate(merged)["dev"] == pytest.approx(scores["dev"], abs=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 9, 64])
