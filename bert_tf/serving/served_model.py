@@ -50,15 +50,8 @@ class ServedModel(tf.Module):
 
         @tf.function(input_signature=ids)
         def serving_default(input_word_ids, input_mask, input_type_ids):
-            rows = [tf.ensure_shape(row, [None, None]) for row in (input_word_ids, input_type_ids)]
-            mask = tf.cast(tf.ensure_shape(input_mask, [None, None]) != 0, tf.int32)
-            shapes = [tf.shape(row) for row in (*rows, mask)]
-            same = [
-                tf.debugging.assert_equal(shape, shapes[0], "The inputs must have one shape.")
-                for shape in shapes[1:]
-            ]
-            with tf.control_dependencies(same):
-                return service.answers(numbers(rows[0], mask, rows[1]))
+            rows = checked_ids(input_word_ids, input_mask, input_type_ids)
+            return service.answers(numbers(*rows))
 
         @tf.function
         def text(**texts):
@@ -77,3 +70,18 @@ class ServedModel(tf.Module):
             "serving_default": self.serving_default.get_concrete_function(),
             "text": self.text.get_concrete_function(**texts),
         }
+
+
+def checked_ids(input_word_ids, input_mask, input_type_ids):
+    """Returns the three of a request, the mask as 0 and 1; it fails where their shapes differ."""
+    rows = [
+        tf.ensure_shape(row, [None, None]) for row in (input_word_ids, input_mask, input_type_ids)
+    ]
+    shapes = [tf.shape(row) for row in rows]
+    same = [
+        tf.debugging.assert_equal(shape, shapes[0], "The inputs must have one shape.")
+        for shape in shapes[1:]
+    ]
+    with tf.control_dependencies(same):
+        ids, mask, types = (tf.identity(row) for row in rows)
+    return ids, tf.cast(mask != 0, tf.int32), types

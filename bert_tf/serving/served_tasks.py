@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.serving.served_model import checked_ids
 from flop_tf import surgery
 
 
@@ -38,11 +39,12 @@ class ServedTasks(tf.Module):
 
         @tf.function(input_signature=[*ids, tf.TensorSpec([None], tf.string, "task")])
         def serving_default(input_word_ids, input_mask, input_type_ids, task):
+            rows = checked_ids(input_word_ids, input_mask, input_type_ids)
             index = self._index(task)
             weights = tf.switch_case(
                 index, [functools.partial(self._theta, name) for name in self.names]
             )
-            logits = self._logits((input_word_ids, input_mask, input_type_ids), weights)
+            logits = self._logits(rows, weights)
             starts = tf.constant([shared.outputs[name].start for name in self.names])
             ends = tf.constant([shared.outputs[name].stop for name in self.names])
             return {"logits": logits[:, starts[index] : ends[index]]}

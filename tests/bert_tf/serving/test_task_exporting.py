@@ -1,5 +1,6 @@
 """Several differences in one SavedModel."""
 
+import functools
 import json
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_bad_tasks(signatures, task, sentence):
     ids = {name: tf.ones([2, 4], tf.int32) for name in INPUT_NAMES}
     with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
         signatures["serving_default"](**ids, task=tf.constant(task))
+
+
+def test_ids_are_checked(signatures):
+    ids = {name: tf.ones([1, 4], tf.int32) for name in INPUT_NAMES}
+    ask = functools.partial(signatures["serving_default"], task=tf.constant(["SST-2"]))
+    twos = {**ids, "input_mask": ids["input_mask"] * 2}
+    np.testing.assert_array_equal(ask(**twos)["logits"], ask(**ids)["logits"])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The inputs must have one shape"):
+        ask(**{**ids, "input_mask": tf.ones([1, 3], tf.int32)})
 
 
 def test_texts_have_a_signature_for_each_task(signatures):
