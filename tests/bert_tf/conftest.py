@@ -1,5 +1,6 @@
 """A BERT and tasks small enough to train in seconds."""
 
+import gc
 import random
 
 import numpy as np
@@ -169,6 +170,7 @@ def optimized_operations():
     """A function from a call to the types of the operations that TensorFlow runs for it."""
 
     def run(call):
+        gc.collect()  # What earlier tests have left is not destroyed meanwhile, by other graphs.
         context.context().enable_run_metadata()
         try:
             call()
