@@ -119,6 +119,20 @@ def prunable(source):
     return kernels(source) | {path: array for path, array in others.items() if array is not None}
 
 
+def check_dense(source, what):
+    """Raises ValueError where a model that is to be masked is not dense.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+      what: that it is, for the sentence.
+    """
+    if source.config != source.config.dense:
+        raise ValueError(
+            f"{what} must be dense, received one with factors, gates or units removed; take the "
+            "model before pruning."
+        )
+
+
 def kernels(source):
     """Returns the dense kernels of the projections by path, such as `blocks.0.query.kernel`."""
     paths = [f"blocks.{index}.{name}{_KERNEL}" for index, name, *_ in source.config.projections()]

@@ -25,11 +25,7 @@ def one_shot(source, kind, sparsity, seed=0):
     if kind not in ("magnitude", "random"):
         raise ValueError(f"Argument `kind` must be magnitude or random, received {kind!r}.")
     mask_training.check_sparsity(sparsity)
-    if source.config != source.config.dense:
-        raise ValueError(
-            "The checkpoint to mask must be dense, received one with factors, gates or units "
-            "removed; take the model before pruning."
-        )
+    masks.check_dense(source, "The checkpoint to mask")
     rng, found = np.random.default_rng(seed), {}
     for path, weights in masks.prunable(source).items():
         num_kept = weights.size - mask_training.num_pruned(weights.size, sparsity)

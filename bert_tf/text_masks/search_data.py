@@ -3,8 +3,9 @@
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
 from bert_tf.model.weight_paths import head
+from bert_tf.pruning import masks
 from bert_tf.tasks import registry
-from bert_tf.training.run_data import RunData
+from bert_tf.training.run_data import RunData, check_length
 
 #: Changes of a config that has the head of masked language modelling.
 MLM_HEAD = {"head": "mlm", "num_labels": 1}
@@ -55,11 +56,7 @@ def _read_dense(options):
         options.vocab_file or None,
         pretraining_head=True,
     )
-    if source.config != source.config.dense:
-        raise ValueError(
-            f"The checkpoint {options.init_checkpoint!r} must be dense, received one with factors, "
-            "gates or units removed; take the model before pruning."
-        )
+    masks.check_dense(source, f"The checkpoint {options.init_checkpoint!r}")
     return source
 
 
@@ -70,15 +67,7 @@ def _check_sizes(options, config):
             f"Argument `layers_to_mask` must name blocks from 0 to {num_blocks - 1}, received "
             f"{options.layers_to_mask!r}."
         )
-    _check_length(options, config, "checkpoint")
-
-
-def _check_length(options, config, whose):
-    if options.max_seq_length > config.max_position_embeddings:
-        raise ValueError(
-            f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
-            f"positions of the {whose}, received {options.max_seq_length}."
-        )
+    check_length(options.max_seq_length, config)
 
 
 def _read_teacher(options, student, tokenizer):
@@ -100,5 +89,5 @@ def _read_teacher(options, student, tokenizer):
             )
         # Now: what does not fit must not come to light after the head was trained.
         options.objective().check_teacher(student.config, source.config)
-        _check_length(options, source.config, "teacher")
+        check_length(options.max_seq_length, source.config, "teacher")
     return model_dir.build(source, **MLM_HEAD)

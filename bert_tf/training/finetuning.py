@@ -15,7 +15,7 @@ from bert_tf.pruning import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
 from bert_tf.training.run_checkpoints import RunCheckpoints, check_end
-from bert_tf.training.run_data import RunData
+from bert_tf.training.run_data import RunData, check_length
 from bert_tf.training.run_scores import RunScores
 from flop_tf import gates, order_gates, rank_importance, surgery
 from flop_tf.backend import keras
@@ -313,11 +313,7 @@ def _config_changes(options, source, task):
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
-    if options.max_seq_length > config.max_position_embeddings:
-        raise ValueError(
-            f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
-            f"positions of the checkpoint, received {options.max_seq_length}."
-        )
+    check_length(options.max_seq_length, config)
     if options.factorized and config.has_gates:
         raise ValueError(
             "Argument `factorized` trains factors without gates, but the checkpoint "

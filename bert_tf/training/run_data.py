@@ -36,6 +36,21 @@ def training_examples(task, data_dir, options):
     return examples, held
 
 
+def check_length(max_seq_length, config, model="checkpoint"):
+    """Raises ValueError where a model has fewer positions than the longest input has tokens.
+
+    Args:
+      max_seq_length: of the run.
+      config: the `BertConfig` of the model.
+      model: what it is called in the sentence.
+    """
+    if max_seq_length > config.max_position_embeddings:
+        raise ValueError(
+            f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
+            f"positions of the {model}, received {max_seq_length}."
+        )
+
+
 class RunData:
     """The encoded examples of a run.
 
