@@ -1,10 +1,10 @@
 """Adds a difference of diff pruning to its base, takes it away again, or tells what is in it.
 
 Usage:
-  flop-diff --action=inspect --diff=runs/rte/finetune-0.005
-  flop-diff --action=apply --diff=runs/rte/finetune-0.005 --base=BERT --output_dir=runs/rte_model
-  flop-diff --action=remove --diff=... --base=BERT --model_dir=runs/rte_model --output_dir=runs/base
-  flop-diff --action=report --runs_dir=runs --output_dir=runs/report
+  flop-diff inspect --diff=runs/rte/finetune-0.005
+  flop-diff apply --diff=runs/rte/finetune-0.005 --base=BERT --output_dir=runs/rte_model
+  flop-diff remove --diff=... --base=BERT --model_dir=runs/rte_model --output_dir=runs/base
+  flop-diff report --runs_dir=runs --output_dir=runs/report
 """
 
 import json
@@ -18,7 +18,7 @@ from bert_tf.diffs import applying, report
 
 FLAGS = flags.FLAGS
 
-# The flags that each action needs.
+# What can be done, and the flags that it needs.
 _NEEDS = {
     "inspect": ("diff",),
     "apply": ("diff", "base", "output_dir"),
@@ -27,22 +27,23 @@ _NEEDS = {
 }
 
 
-def main(_):
-    """Does what FLAGS ask for."""
-    for name in _NEEDS[FLAGS.action]:
+def main(argv):
+    """Does what was asked for."""
+    action = argv[1]
+    for name in _NEEDS[action]:
         if not FLAGS[name].value:
-            raise ValueError(f"Flag `--{name}` is needed for --action={FLAGS.action}.")
-    if FLAGS.action == "inspect":
+            raise ValueError(f"Flag `--{name}` is needed for {action}.")
+    if action == "inspect":
         print(json.dumps(applying.inspect(FLAGS.diff), indent=2))
         return
-    if FLAGS.action == "report":
+    if action == "report":
         with program.output_folder(FLAGS.output_dir) as folder:
             print(report.write(report.gather(FLAGS.runs_dir), folder))
         return
     with program.output_folder(FLAGS.output_dir, model_dir.INFO_FILE) as folder:
         if folder is None:
             return
-        if FLAGS.action == "apply":
+        if action == "apply":
             applying.apply(FLAGS.diff, FLAGS.base, folder)
         else:
             applying.remove(FLAGS.diff, FLAGS.base, FLAGS.model_dir, folder)
@@ -50,7 +51,6 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_enum("action", "inspect", list(_NEEDS), "What to do.")
     flags.DEFINE_string("diff", "", "File of a difference, or the folder of its stage.")
     flags.DEFINE_string("base", "", "The BERT that it was made for, any format.")
     flags.DEFINE_string("model_dir", "", "Of remove: what apply wrote.")
@@ -61,7 +61,7 @@ def define_flags():
 
 def run():
     """Entry point of `flop-diff`."""
-    program.run(main, define_flags)
+    program.run(main, define_flags, tuple(_NEEDS))
 
 
 if __name__ == "__main__":

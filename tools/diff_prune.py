@@ -1,8 +1,9 @@
 """Learns a task as a sparse difference to a frozen BERT (diff pruning), in three stages.
 
 Usage:
-  flop-diff-prune --task_name=RTE --data_dir=glue/RTE --init_checkpoint=BERT --output_dir=runs/rte
-  flop-diff-prune --stage=learn ...; flop-diff-prune --stage=project --target_density=.001 ...
+  flop-diff-prune all --task_name=RTE --data_dir=glue/RTE --init_checkpoint=BERT \
+    --output_dir=runs/rte
+  flop-diff-prune learn ...; flop-diff-prune project --target_density=.001 ...; and finetune
 """
 
 from flop_tools import data_flags, program
@@ -16,17 +17,17 @@ from bert_tf.training.run_scores import RESULTS_FILE
 FLAGS = flags.FLAGS
 
 
-def main(_):
-    """Runs the stages that FLAGS ask for; what is done already is not run again."""
+def main(argv):
+    """Runs the stages that were asked for; what is done already is not run again."""
     options = program.dataclass_from_flags(DiffOptions, data_dir=data_flags.data_dir())
     if FLAGS.timestamp_dir:
         raise ValueError(
             "Flag `--timestamp_dir` is not for stages, which find each other in one folder; leave "
             "it out."
         )
-    for stage in stages.stages_of(FLAGS.stage, options.method):
-        without = ("stage", *stages.NOT_OF_STAGE[stage])
+    for stage in stages.stages_of(argv[1], options.method):
         path = stages.folder_of(options.output_dir, stage, options)
+        without = stages.NOT_OF_STAGE[stage]
         with program.output_folder(path, RESULTS_FILE, without=without) as folder:
             if folder is not None:
                 stages.run(stage, options, folder)
@@ -34,7 +35,6 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_enum("stage", "all", [*stages.STAGES, "all"], "What to run.")
     program.define_dataclass(DiffOptions)
     data_flags.define()
     program.define_output_flags()
@@ -42,7 +42,7 @@ def define_flags():
 
 def run():
     """Entry point of `flop-diff-prune`."""
-    program.run(main, define_flags)
+    program.run(main, define_flags, (*stages.STAGES, "all"))
 
 
 if __name__ == "__main__":

@@ -36,14 +36,14 @@ prune() {
   read -ra flags <<<"$(settings "$task")"
   flags+=("--task_name=$task" "--data_dir=$glue/$task" "--init_checkpoint=$bert" "--seed=$seed")
   for method in --structured --nostructured --method=non_adaptive; do
-    flop diff_prune "${flags[@]}" "$method" "--target_density=$density" \
+    flop diff_prune all "${flags[@]}" "$method" "--target_density=$density" \
       "--output_dir=$out/$task/seed-$seed/${method##*[-=]}" ${extra[@]+"${extra[@]}"}
   done
 }
 
 # report: of all differences so far.
 report() {
-  flop diff --action=report "--runs_dir=$out" "--output_dir=$out/report"
+  flop diff report "--runs_dir=$out" "--output_dir=$out/report"
 }
 
 for seed in 0 1 2; do

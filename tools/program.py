@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -44,7 +45,7 @@ _MUTED = ("tensorflow", "tensorflow_datasets")
 _own_flags = set()
 
 
-def run(main, define_flags):
+def run(main, define_flags, words=()):
     """Defines and parses the flags, calls `main(argv)` and exits.
 
     Flags are defined here and not at import, so that several programs can be
@@ -55,8 +56,10 @@ def run(main, define_flags):
     `--verbosity=1` the stack trace is shown instead.
 
     Args:
-      main: function of one argument, the command line; reads absl's FLAGS.
+      main: function of one argument, the command line without flags; reads absl's FLAGS.
       define_flags: function without arguments, calls absl's DEFINE functions.
+      words: what the program can do, for one that does several things; one of them follows its
+        name, and is `argv[1]` of `main`.
     """
     _end_with_parent()
     libraries = set(FLAGS)
@@ -64,7 +67,7 @@ def run(main, define_flags):
     define_flags()
     _own_flags.update(set(FLAGS) - libraries)
     try:
-        app.run(main, flags_parser=_parse)
+        app.run(main, flags_parser=functools.partial(_parse, words))
     except KeyboardInterrupt:
         print(f"{_name()}: stopped; the same command goes on or starts again.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -181,8 +184,13 @@ def _library(path):
     return path.rpartition(f"-packages{os.sep}")[2].partition(os.sep)[0]
 
 
-def _parse(argv):
-    rest = FLAGS(argv)
-    if rest[1:]:
-        raise ValueError(f"Everything is passed as a flag `--name=value`, received {rest[1:]}.")
-    return rest
+def _parse(words, argv):
+    name, *rest = FLAGS(argv)
+    if words and (len(rest) != 1 or rest[0] not in words):
+        raise ValueError(
+            f"What to do must follow the program's name, one of {', '.join(words)}, received "
+            f"{' '.join(rest) or 'nothing'!r}."
+        )
+    if rest and not words:
+        raise ValueError(f"Everything is passed as a flag `--name=value`, received {rest}.")
+    return [name, *rest]

@@ -148,7 +148,7 @@ def _finished(options, stage):
     if not os.path.isfile(os.path.join(folder, RESULTS_FILE)):
         raise ValueError(
             f"The stage {stage} must be finished in {folder!r}, found no {RESULTS_FILE}; run it "
-            f"first by --stage={stage}, or all by --stage=all."
+            f"first, by flop-diff-prune {stage}, or all of them."
         )
     path = os.path.join(folder, DIFF_FILE)
     return diff_file.read(path), path

@@ -19,7 +19,7 @@ STAGES = ["finetune-0.1", "learn", "project-0.1"]
 def arguments(demo_dir, bert_dir, tmp_path):
     """Returns a function that makes the arguments of a short run from what differs."""
 
-    def arguments(**changes):
+    def arguments(word="all", **changes):
         settings = {
             "task_name": "sst-2",
             "data_dir": demo_dir,
@@ -31,7 +31,7 @@ def arguments(demo_dir, bert_dir, tmp_path):
             "finetune_epochs": 0.5,
             "target_density": 0.1,
         }
-        return [f"--{name}={value}" for name, value in {**settings, **changes}.items()]
+        return [word, *(f"--{name}={value}" for name, value in {**settings, **changes}.items())]
 
     return arguments
 
@@ -44,32 +44,32 @@ def test_every_option_is_a_flag(call):
 
 def test_the_chain(call, arguments, bert_dir, tmp_path, caplog, capsys):
     out = tmp_path / "out"
-    assert call(diff_prune, *arguments(stage="learn")) is None
+    assert call(diff_prune, *arguments("learn")) is None
     assert os.listdir(out) == ["learn"]
     assert call(diff_prune, *arguments()) is None
     assert "learn is already done" in caplog.text and sorted(os.listdir(out)) == STAGES
     # Another density is projected from what is learned already.
-    assert call(diff_prune, *arguments(stage="project", target_density=0.05)) is None
+    assert call(diff_prune, *arguments("project", target_density=0.05)) is None
     assert sorted(os.listdir(out)) == sorted([*STAGES, "project-0.05"])
 
     path = f"--diff={out / 'finetune-0.1'}"
-    assert call(diff, path) is None
+    assert call(diff, "inspect", path) is None
     known = json.loads(capsys.readouterr().out)
     assert known["density"] <= 0.1 and known["task"]["name"] == "SST-2"
     merged = f"--output_dir={tmp_path / 'merged'}"
-    assert call(diff, "--action=apply", path, f"--base={bert_dir}", merged) is None
+    assert call(diff, "apply", path, f"--base={bert_dir}", merged) is None
     assert bert_tf.load_info(tmp_path / "merged")["scores"] == known["scores"]
     arguments = [path, f"--base={bert_dir}", f"--model_dir={tmp_path / 'merged'}"]
     back = f"--output_dir={tmp_path / 'back'}"
-    assert call(diff, "--action=remove", *arguments, back) is None
-    refused = call(diff, "--action=apply", path, f"--base={tmp_path / 'merged'}", merged)
+    assert call(diff, "remove", *arguments, back) is None
+    refused = call(diff, "apply", path, f"--base={tmp_path / 'merged'}", merged)
     assert refused.startswith("diff: error: The output folder")
     other = f"--output_dir={tmp_path / 'other'}"
-    refused = call(diff, "--action=apply", path, f"--base={tmp_path / 'merged'}", other)
+    refused = call(diff, "apply", path, f"--base={tmp_path / 'merged'}", other)
     assert "has a difference to another base model: expected the fingerprint" in refused
     assert not (tmp_path / "other").exists()
     report = f"--output_dir={tmp_path / 'report'}"
-    assert call(diff, "--action=report", f"--runs_dir={out}", report) is None
+    assert call(diff, "report", f"--runs_dir={out}", report) is None
     assert "| structured" in capsys.readouterr().out
 
 
@@ -84,9 +84,9 @@ def test_the_chain(call, arguments, bert_dir, tmp_path, caplog, capsys):
         ({"frozen": "block"}, "Argument `frozen` must name weights of the base, such as embed"),
         ({"gate": "hard_concrete"}, "Argument `gate` is not for differences, received"),
         ({"timestamp_dir": True}, "Flag `--timestamp_dir` is not for stages, which find each"),
-        ({"stage": "project"}, "The stage learn must be finished in "),
+        ({"word": "project"}, "The stage learn must be finished in "),
         (
-            {"stage": "finetune", "method": "last_layer"},
+            {"word": "finetune", "method": "last_layer"},
             "The method last_layer has the stage learn",
         ),
     ],
@@ -104,7 +104,7 @@ def test_bad_files(call, bert_dir, tmp_path):
         (f"--diff={path}", "must be a difference, received a damaged or another file: "),
         (f"--diff={bert_dir}/model.safetensors", "received a safetensors file with metadata []"),
         ("--diff=nowhere", "Expected the difference 'nowhere', found no such file."),
-        ("--diff=", "Flag `--diff` is needed for --action=inspect."),
+        ("--diff=", "Flag `--diff` is needed for inspect."),
     ):
-        text = call(diff, flag)
+        text = call(diff, "inspect", flag)
         assert text.startswith("diff: error: ") and sentence in text

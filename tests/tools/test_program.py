@@ -33,10 +33,10 @@ def call(monkeypatch):
     """Runs the program above with arguments and returns its exit code."""
     monkeypatch.setattr(program, "_own_flags", set())
 
-    def call(*args):
+    def call(*args, **kwargs):
         monkeypatch.setattr(sys, "argv", ["folder/tool.py", *args])
         with pytest.raises(SystemExit) as end:
-            program.run(main, define_flags)
+            program.run(main, define_flags, **kwargs)
         return end.value.code
 
     yield call
@@ -46,6 +46,12 @@ def call(monkeypatch):
 def test_success(call, capsys):
     assert call("--opinion=good") is None
     assert capsys.readouterr().out == "done\n"
+
+
+def test_what_to_do_is_handed_on(call, capsys, monkeypatch):
+    monkeypatch.setitem(globals(), "main", lambda argv: print(argv[1:]))
+    assert call("run", "--opinion=good", words=("walk", "run")) is None
+    assert capsys.readouterr().out == "['run']\n"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,15 @@ def test_success(call, capsys):
 def test_bad_input_is_one_sentence(call, argument, sentence):
     # A text as exit code is what Python prints to stderr, with 1 as the real code.
     assert call(argument) == f"tool: error: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "received"), [([], "nothing"), (["go"], "go"), (["walk", "run"], "walk run")]
+)
+def test_what_to_do_is_one_word(call, arguments, received):
+    expected = f"follow the program's name, one of walk, run, received '{received}'."
+    text = call("--opinion=good", *arguments, words=("walk", "run"))
+    assert text == f"tool: error: What to do must {expected}"
 
 
 def test_ctrl_c(call, capsys):

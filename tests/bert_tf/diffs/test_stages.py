@@ -252,7 +252,9 @@ def test_what_the_model_does_not_allow(make, changes, sentence):
 
 def test_a_stage_needs_the_one_before(make):
     options = make("empty")
-    with pytest.raises(ValueError, match="The stage learn must be finished in .*--stage=learn"):
+    with pytest.raises(
+        ValueError, match="The stage learn must be finished .*flop-diff-prune learn"
+    ):
         stages.run("project", options, options.output_dir)
 
 
