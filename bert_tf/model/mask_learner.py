@@ -69,6 +69,12 @@ class Objective:
                 f"attention is matched, received {teacher.num_attention_heads}; match hidden "
                 "states or relations instead."
             )
+        removed = [one for one in student.layers if one.num_heads < student.num_attention_heads]
+        if self.attention and removed:
+            raise ValueError(
+                "The student must have all its heads where attention is matched, received one with "
+                f"heads removed in {len(removed)} layers; match hidden states or relations instead."
+            )
         hidden_losses.layer_map(len(student.layers), len(teacher.layers))
 
 

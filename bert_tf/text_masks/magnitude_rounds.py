@@ -27,13 +27,13 @@ class MagnitudeRounds:
 
     Args:
       options: `MaskOptions`.
-      source: the dense BERT.
+      data: `SearchData`.
     """
 
-    def __init__(self, options, source):
+    def __init__(self, options, data):
         self.options = options
-        config = masks.with_gates(source.config, "magnitude")
-        gated = dataclasses.replace(source, config=config)
+        config = masks.with_gates(data.source.config, "magnitude")
+        gated = dataclasses.replace(data.source, config=config)
         self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
         for gate in self.model.gates:
             gate.trainable = False

@@ -66,8 +66,12 @@ class MaskOptions:
     score_weight_decay: float = option(0.0, "Decoupled decay of the scores.")
     learning_rate: float = option(5e-5, "Rate of the head, and of all weights of imp.")
     units: str = option("", "Trains masks of these instead, with commas: heads,neurons.")
+    importance: str = option(
+        "", "Of units: files of flop-find-tickets that say what to keep first, with commas."
+    )
     layers_to_mask: str = option("", "Only in these blocks, with commas; empty is all.")
     rewind: bool = option(True, "imp: weights go back to the start after each round.")
+    mask: str = option("", "With no steps: mask file that is scored beside the dense BERT.")
     # What is learned.
     mlm: bool = option(True, "Masked words.")
     teacher: str = option("", "BERT whose hidden states are learned; that of init_checkpoint.")
@@ -112,6 +116,11 @@ class MaskOptions:
                 f"Argument `units` expects names of {', '.join(UNIT_KINDS)}, received "
                 f"{', '.join(unknown)}."
             )
+        self._check("importance", self.units or not self.importance, "empty without units")
+        self._check("mask", not (self.mask and self.num_train_steps), "empty where one is trained")
+        # Heads that are gone have no scores to compare.
+        has_heads = "heads" not in self.unit_kinds
+        self._check("distill_attention", has_heads or not self.distill_attention, "false of heads")
         blocks = "".join(map(str.strip, self.layers_to_mask.split(",")))
         self._check("layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
         self.finetune_options()
@@ -161,7 +170,7 @@ class MaskOptions:
         """Returns what training on the same text is asked for, as of the task mlm."""
         names = {field.name for field in dataclasses.fields(FinetuneOptions)}
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names}
-        del own["teacher"]
+        del own["teacher"], own["mask"]
         return FinetuneOptions(task_name="mlm", **own)
 
     def _check(self, name, holds, expected):

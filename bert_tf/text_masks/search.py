@@ -41,7 +41,8 @@ def search(options):
       options: `MaskOptions`.
 
     Returns:
-      What `RESULTS_FILE` holds, a dict; with no steps only the scores of the dense model.
+      What `RESULTS_FILE` holds, a dict; with no steps only the scores of the dense model, and of
+      the mask that was named.
 
     Raises:
       ValueError: if a file, an option or what the checkpoint holds does not fit.
@@ -54,11 +55,25 @@ def search(options):
     if options.num_train_steps:
         results = _Search(options, data).run()
     else:
-        model = model_dir.build(data.source, **MLM_HEAD)
-        results = {"dense": text_scores.score(model, data, options.eval_batch_size)}
+        results = _given(options, data)
     files.write_json(os.path.join(options.output_dir, RESULTS_FILE), results)
     logging.info("%s", json.dumps(results, indent=2))
     return results
+
+
+def _given(options, data):
+    """Returns the scores of what is there: the dense BERT, and a mask if one is named."""
+    models = {"dense": _learner(options, data, data.source)}
+    if data.mask is not None:
+        models["masked"] = _learner(options, data, masks.apply(data.source, data.mask, tied=True))
+    size = options.eval_batch_size
+    return {name: text_scores.score(model, data, size) for name, model in models.items()}
+
+
+def _learner(options, data, source):
+    model = model_dir.build(source, kind=MaskLearner, **MLM_HEAD)
+    model.learn(options.objective(), data.teacher)
+    return model
 
 
 class _Search:
@@ -66,7 +81,7 @@ class _Search:
 
     def __init__(self, options, data):
         self.options, self.data = options, data
-        self.method = _METHODS[options.method](options, data.source)
+        self.method = _METHODS[options.method](options, data)
         self.model = self.method.model
         self.model.learn(options.objective(), data.teacher)
         self.method.compile(data.task.loss())
@@ -115,9 +130,7 @@ class _Search:
 
     def _results(self, found, seconds):
         options, data = self.options, self.data
-        masked = masks.apply(data.source, found, tied=True)
-        pruned = model_dir.build(masked, kind=MaskLearner, **MLM_HEAD)
-        pruned.learn(options.objective(), data.teacher)
+        pruned = _learner(options, data, masks.apply(data.source, found, tied=True))
         results = {
             "method": options.method,
             "sparsity": options.sparsity,

@@ -5,6 +5,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.model.weight_paths import head
 from bert_tf.pruning import masks
 from bert_tf.tasks import registry
+from bert_tf.tickets import importance_file
 from bert_tf.training.run_data import RunData, check_length
 
 #: Changes of a config that has the head of masked language modelling.
@@ -21,6 +22,8 @@ class SearchData:
       task: the task of masked words on the texts.
       text: their blocks, a `RunData`.
       teacher: a BERT to learn from, or None where nothing is learned from one.
+      importance: dict of the importances of units by path, empty where none are given.
+      mask: dict of the boolean arrays of a mask to score by path, or None.
 
     Args:
       options: `MaskOptions`.
@@ -36,6 +39,8 @@ class SearchData:
         _check_sizes(options, self.source.config)
         self.text = RunData(options.finetune_options(), self.task, self.tokenizer)
         self.teacher = _read_teacher(options, self.source, self.tokenizer)
+        self.importance = _read_importance(options, self.source.config)
+        self.mask = masks.load(options.mask, self.source.config).masks if options.mask else None
         if options.mlm and not (self.has_head or options.train_head):
             raise ValueError(
                 f"The checkpoint {options.init_checkpoint!r} must have a head of masked language "
@@ -91,3 +96,18 @@ def _read_teacher(options, student, tokenizer):
         options.objective().check_teacher(student.config, source.config)
         check_length(options.max_seq_length, source.config, "teacher")
     return model_dir.build(source, **MLM_HEAD)
+
+
+def _read_importance(options, config):
+    found = {}
+    if not options.importance:
+        return found
+    for path in options.importance.split(","):
+        found |= importance_file.load(path.strip(), config)[0]
+    for index, kind, _ in config.units(*options.unit_kinds):
+        if f"blocks.{index}.{kind}" not in found:
+            raise ValueError(
+                f"Argument `importance` must name files with those of {kind}, received "
+                f"{options.importance!r}; measure them by flop-find-tickets --units={kind}."
+            )
+    return found

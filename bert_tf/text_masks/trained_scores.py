@@ -25,14 +25,15 @@ class TrainedScores:
 
     Args:
       options: `MaskOptions`.
-      source: the dense BERT.
+      data: `SearchData`.
     """
 
-    def __init__(self, options, source):
+    def __init__(self, options, data):
         self.options = options
-        gated = dataclasses.replace(source, config=_with_gates(options, source.config))
+        config = _with_gates(options, data.source.config)
+        gated = dataclasses.replace(data.source, config=config)
         self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
-        groups = _groups(options, self.model.encoder)
+        groups = _groups(options, self.model.encoder, data.importance)
         self._freeze_weights(groups)
         self._scored = mask_training.ScoredMasks(groups)
         rng = np.random.default_rng(options.seed)
@@ -122,8 +123,12 @@ def _with_gates(options, config):
     return masks.with_gates(config, options.binarizer, options.blocks)
 
 
-def _groups(options, encoder):
-    """Returns the groups of `ScoredMasks`: one a matrix, or one a kind of units."""
+def _groups(options, encoder, importance):
+    """Returns the groups of `ScoredMasks`: one a matrix, or one a kind of units.
+
+    What is large is kept at first. Of a unit that is its importance, or without any the norm of
+    the weights behind it.
+    """
     if not options.unit_kinds:
         return [
             {path: (gate, lambda variable=variable: variable.numpy())}
@@ -133,8 +138,10 @@ def _groups(options, encoder):
     for path, gate in encoder.unit_gates():
         _, index, kind = path.split(".")
         if options.blocks is None or int(index) in options.blocks:
-            block = encoder.blocks[int(index)]
-            groups[kind][path] = gate, lambda b=block, k=kind: _size_of_units(b, k)
+            sizes = importance.get(path)
+            if sizes is None:
+                sizes = _size_of_units(encoder.blocks[int(index)], kind)
+            groups[kind][path] = gate, lambda sizes=sizes: sizes
     return list(groups.values())
 
 

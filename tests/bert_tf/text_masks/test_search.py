@@ -21,6 +21,7 @@ from bert_tf.model.masked_lm import MASKED_POSITIONS
 from bert_tf.pruning import masks, one_shot_masks, stages
 from bert_tf.text_masks import dense_head, search
 from bert_tf.text_masks.options import MaskOptions
+from bert_tf.tickets import importance_file
 from bert_tf.training import callbacks, finetuning, options
 from flop_tf import mask_file, mask_training, surgery
 from flop_tf.backend import keras
@@ -198,6 +199,38 @@ def test_units(run, dense, folder):
     }
 
 
+def test_units_start_from_importances_that_are_given(run, dense, folder):
+    """At a rate of 0 the mask stays what the importances say."""
+    config = read_source(dense).config
+    importances = {
+        "blocks.0.heads": np.array([3.0, 2.0]),
+        "blocks.0.neurons": np.arange(24.0)[::-1],
+    }
+    paths = []
+    for path, values in importances.items():
+        paths.append(str(folder / f"{path}.json"))
+        importance_file.save(paths[-1], config, {path: values})
+    settings = {"init_checkpoint": dense, "units": "heads,neurons", "score_learning_rate": 0.0}
+    run("important", **settings, importance=",".join(paths))
+    for kept in mask_of(folder / "important").values():
+        np.testing.assert_array_equal(np.flatnonzero(kept), np.arange(kept.size // 2))
+    with pytest.raises(ValueError, match="name files with those of neurons, received .*--units=ne"):
+        run("bad", **settings, importance=paths[0])
+
+
+def test_a_mask_that_is_there_is_scored_as_a_search_scores_it(run, searched, bert, dense, folder):
+    terms = {"mlm": False, "distill_hidden": "cosine", "teacher": bert}
+    results = run("kd_again", init_checkpoint=bert, **terms)
+    given = {"num_train_steps": 0, "mask": str(folder / "kd_again" / search.MASK_FILE)}
+    found = run("kd_given", init_checkpoint=bert, **terms, **given)
+    assert found["masked"] == results["masked"] and found["dense"]["distance"] < 1e-6
+    given["mask"] = os.path.join(searched[0], search.MASK_FILE)
+    found = run("given", init_checkpoint=dense, **given)
+    assert found["masked"] == searched[1]["masked"]
+    with pytest.raises(ValueError, match="`mask` must be empty where one is trained, received"):
+        run("bad", init_checkpoint=dense, mask=given["mask"])
+
+
 def test_a_mask_begins_fine_tuning_and_the_chain(searched, bert, folder):
     path = folder / "sst"
     path.mkdir()
@@ -276,6 +309,11 @@ def test_the_start_of_scores_follows_from_the_binarizer():
             "`num_train_steps` must be at least 6, one a round of imp, received 5",
         ),
         ({"layers_to_mask": "0, 1"}, "must name blocks from 0 to 0, received '0, 1'"),
+        ({"importance": "x.json"}, "`importance` must be empty without units, received 'x.json'"),
+        (
+            {"units": "heads", "distill_attention": True},
+            "`distill_attention` must be false of heads, received True",
+        ),
         ({"units": "layers"}, "Argument `units` expects names of heads, neurons, received layers"),
         ({"score_learning_rate": -1.0}, "`score_learning_rate` must be at least 0, received -1.0"),
         ({"init": "best"}, "Argument `init` must be one of magnitude, .*, received 'best'"),
@@ -302,7 +340,7 @@ def test_a_teacher_that_does_not_fit_is_refused_before_the_head_is_trained(run, 
     assert not (folder / "bad_teacher").exists()
 
 
-def test_a_teacher_that_does_not_fit_is_refused():
+def test_a_teacher_that_does_not_fit_is_refused(bert):
     def teacher(**changes):
         sizes = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
         return BertClassifier(
@@ -321,6 +359,10 @@ def test_a_teacher_that_does_not_fit_is_refused():
     learn(Objective(relation="tokens"), teacher())
     with pytest.raises(ValueError, match="the student's 2 heads where attention is matched, rec"):
         learn(Objective(attention=True), teacher(num_attention_heads=4))
+    source = read_source(bert)
+    pruned = masks.apply(source, {"blocks.0.heads": np.array([True, False])}).config
+    with pytest.raises(ValueError, match="have all its heads where .* heads removed in 1 layers"):
+        Objective(attention=True).check_teacher(pruned, source.config)
     with pytest.raises(ValueError, match="A teacher is needed where hidden states, attention"):
         learn(Objective(attention=True), None)
 
