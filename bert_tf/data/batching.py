@@ -255,4 +255,9 @@ def _dataset(encoded, indices, widths, groups, keeps_rows=False, *weights):
         return features, given, *weights, index
 
     dataset = tf.data.Dataset.from_tensor_slices((indices, widths, groups, *weights))
-    return dataset.map(batch, num_parallel_calls=2).prefetch(2)
+    dataset = dataset.map(batch, num_parallel_calls=2).prefetch(2)
+    options = tf.data.Options()
+    # There is nothing to tune, and an iterator waits for the thread that does when it ends: for
+    # as long as the run has lasted, up to a minute.
+    options.autotune.enabled = False
+    return dataset.with_options(options)

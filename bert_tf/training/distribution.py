@@ -46,8 +46,10 @@ def make_strategy(options):
             f"{num_gpus}."
         )
     name = options.distribution_strategy
-    if name == "one_device":
-        num_gpus = min(num_gpus, 1)
+    if name == "one_device" and bool(num_gpus) == bool(gpus):
+        # TensorFlow takes that device anyway. Batches of its `OneDeviceStrategy` go through an
+        # iterator that takes as long to end as it was in use, up to a minute.
+        return tf.distribute.get_strategy()
     if name in _OF_SEVERAL_PROCESSES:
         _wait_for_workers(_task(options), options.worker_timeout)
     with _as_connection_error(name, options.tpu):

@@ -43,6 +43,14 @@ def test_plan_has_every_example_once(lengths, size, batch_size):
     assert (indices[:-1] >= 0).all()
 
 
+def test_nothing_is_tuned():
+    """The thread of a tuned dataset holds up whoever ends its iterator."""
+    encoded = encoded_of([2, 3])
+    datasets = batching.training_dataset(encoded, 2, 0), batching.evaluation_dataset(encoded, 2)
+    for dataset in datasets:
+        assert dataset.options().autotune.enabled is False
+
+
 def test_plan_depends_on_seed_and_epoch_alone(lengths):
     plans = {
         (seed, epoch): batch_plan.epoch_plan(lengths, 8, 32, seed, epoch)[0].tobytes()

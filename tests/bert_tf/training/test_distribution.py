@@ -73,11 +73,15 @@ def test_more_gpus_than_there_are(options):
         distribution.make_strategy(options(num_gpus=1))
 
 
-@pytest.mark.parametrize("name", ["one_device", "mirrored"])
-def test_without_a_gpu_it_is_the_cpu(options, name):
-    strategy = distribution.make_strategy(options(distribution_strategy=name))
+def test_without_a_gpu_it_is_the_cpu(options):
+    strategy = distribution.make_strategy(options(distribution_strategy="mirrored"))
     assert strategy.num_replicas_in_sync == 1
     assert strategy.extended.worker_devices[0].endswith("CPU:0")
+
+
+def test_one_device_is_that_of_tensorflow(options):
+    """Its own strategy has iterators that take long to end, where it is not asked for another."""
+    assert distribution.make_strategy(options()) is tf.distribute.get_strategy()
 
 
 def test_a_tpu_that_is_not_there(options):
