@@ -12,6 +12,8 @@ from bert_tf import pages, plots
 from bert_tf.diffs import applying
 from bert_tf.diffs.training import DIFF_FILE
 from bert_tf.tasks import registry
+from bert_tf.training.run_folder import FLAGS_FILE
+from bert_tf.training.run_scores import RESULTS_FILE
 from flop_tf import files
 
 _TITLE = "Differences"
@@ -19,6 +21,8 @@ _TITLE = "Differences"
 
 def gather(folder):
     """Returns what is known of every difference below a folder, a list of plain data.
+
+    A stage that still runs, or was stopped, does not count.
 
     Args:
       folder: is searched with all folders in it but hidden ones.
@@ -29,7 +33,8 @@ def gather(folder):
     found = []
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if DIFF_FILE in names:
+        unfinished = FLAGS_FILE in names and RESULTS_FILE not in names
+        if DIFF_FILE in names and not unfinished:
             known = applying.inspect(path)
             if "task" not in known:
                 raise ValueError(
@@ -39,7 +44,8 @@ def gather(folder):
             found.append({"folder": path, **_row(known)})
     if not found:
         raise ValueError(
-            f"The folder {str(folder)!r} must have differences in it, found no {DIFF_FILE}."
+            f"The folder {str(folder)!r} must have differences in it, found no {DIFF_FILE} of a "
+            "stage that is finished."
         )
     return found
 

@@ -14,6 +14,22 @@ METHODS = ("mask", "imp")
 #: Units whose masks can be trained instead of those of weights.
 UNIT_KINDS = ("heads", "neurons")
 
+# What the other one has; these stay as they are.
+_NOT_OF_METHOD = {
+    "mask": ("rewind",),
+    "imp": (
+        "init",
+        "binarizer",
+        "update_every",
+        "start_sparsity",
+        "score_learning_rate",
+        "score_weight_decay",
+        "units",
+        "importance",
+        "layers_to_mask",
+    ),
+}
+
 # How far noise alone moves a score in a run; the threshold starts at .01. See docs/decisions.md.
 _SCORE_NOISE = 0.0035
 
@@ -109,8 +125,10 @@ class MaskOptions:
             least = iterative_magnitude.num_rounds(self.sparsity) - 1
             enough = self.num_train_steps >= least or not self.num_train_steps
             self._check("num_train_steps", enough, f"at least {least}, one a round of imp")
-            for name in ("units", "layers_to_mask"):
-                self._check(name, not getattr(self, name), "empty with method=imp")
+        for field in dataclasses.fields(self):
+            if field.name in _NOT_OF_METHOD[self.method]:
+                is_default = getattr(self, field.name) == field.default
+                self._check(field.name, is_default, f"left out with method={self.method}")
         if unknown := sorted(set(self.unit_kinds) - set(UNIT_KINDS)):
             raise ValueError(
                 f"Argument `units` expects names of {', '.join(UNIT_KINDS)}, received "

@@ -63,6 +63,11 @@ def test_a_difference_without_a_task(make_diff, tmp_path):
         report.gather(str(tmp_path))
 
 
-def test_no_differences(tmp_path):
-    with pytest.raises(ValueError, match="must have differences in it, found no diff.safetensors."):
+def test_only_stages_that_are_finished(make_diff, tmp_path):
+    save(str(tmp_path / "x"), make_diff("sst-2", 0, 0.05), "float32")
+    (tmp_path / "x" / "run.flags").write_text("--seed=0\n")
+    sentence = "must have differences in it, found no diff.safetensors of a stage that is finished."
+    with pytest.raises(ValueError, match=sentence):
         report.gather(str(tmp_path))
+    (tmp_path / "x" / "eval_results.txt").write_text("")
+    assert len(report.gather(str(tmp_path))) == 1

@@ -78,11 +78,11 @@ def run(text, folder):
             "max_seq_length": 12,
             "train_batch_size": 8,
             "num_train_steps": 12,
-            "update_every": 4,
             "save_checkpoints_steps": 4,
-            "score_learning_rate": 2e-3,
             **changes,
         }
+        if settings.get("method") != "imp":
+            settings = {"update_every": 4, "score_learning_rate": 2e-3, **settings}
         return search.search(MaskOptions(**settings))
 
     return run
@@ -308,6 +308,11 @@ def test_the_start_of_scores_follows_from_the_binarizer():
             {"method": "imp", "sparsity": 0.7, "num_train_steps": 5},
             "`num_train_steps` must be at least 6, one a round of imp, received 5",
         ),
+        (
+            {"method": "imp", "start_sparsity": 0.1},
+            "`start_sparsity` must be left out with method=imp, received 0.1",
+        ),
+        ({"rewind": False}, "`rewind` must be left out with method=mask, received False"),
         ({"layers_to_mask": "0, 1"}, "must name blocks from 0 to 0, received '0, 1'"),
         ({"importance": "x.json"}, "`importance` must be empty without units, received 'x.json'"),
         (
