@@ -23,10 +23,9 @@ flop() {
   .venv/bin/python "tools/$1.py" "${@:2}"
 }
 
-# settings TASK: the flags of its training. Lambda times the size is that of the paper for
-# BERT-large, so that gates nobody needs close in about 100 steps; WNLI has 60 in all.
+# settings TASK: the flags of its training, see docs/decisions.md. WNLI has 60 steps in all, in which gates must close.
 settings() {
-  local all=--sparsity_penalty=1.8e-6
+  local all="--sparsity_penalty=1.8e-6 --finetune_learning_rate=2e-3 --mixed_precision=bfloat16"
   case $1 in
     WNLI) echo $all --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.3 ;;
     STS-B) echo $all --num_train_epochs=3 --finetune_epochs=3 ;;
@@ -41,7 +40,9 @@ prune() {
   read -ra flags <<<"$(settings "$task")"
   flags+=("--task_name=$task" "--data_dir=$glue/$task" "--init_checkpoint=$bert" "--seed=$seed")
   for method in --structured --nostructured --method=non_adaptive; do
-    flop diff_prune all "${flags[@]}" "$method" "--target_density=$density" \
+    local rate=5e-4
+    [ "$method" != --method=non_adaptive ] || rate=5e-5
+    flop diff_prune all "${flags[@]}" "$method" "--learning_rate=$rate" "--target_density=$density" \
       "--output_dir=$out/$task/seed-$seed/${method##*[-=]}" ${extra[@]+"${extra[@]}"}
   done
 }
