@@ -74,6 +74,8 @@ def run(main, define_flags, words=()):
     except _BAD_INPUT as error:
         if logging.vlog_is_on(1):
             raise
+        # A thread that writes checkpoints may have met the same, and would say so at the exit.
+        sys.unraisablehook = lambda _: None
         # TensorFlow puts the names of its own functions around the reason.
         text = re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\]", "", str(error))
         sys.exit(f"{_name()}: error: {' '.join(text.split())}")

@@ -19,6 +19,7 @@ from flop_tf.backend import keras
 def call(monkeypatch):
     """Returns a function that runs a program with arguments and returns its exit code."""
     monkeypatch.setattr(program, "_own_flags", set())
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
 
     def forget():
         for name in program._own_flags:

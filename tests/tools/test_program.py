@@ -1,4 +1,5 @@
 import logging as stdlib_logging
+import subprocess
 import sys
 
 from flop_tools import program
@@ -32,6 +33,7 @@ def define_flags():
 def call(monkeypatch):
     """Runs the program above with arguments and returns its exit code."""
     monkeypatch.setattr(program, "_own_flags", set())
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
 
     def call(*args, **kwargs):
         monkeypatch.setattr(sys, "argv", ["folder/tool.py", *args])
@@ -76,6 +78,22 @@ def test_what_to_do_is_one_word(call, arguments, received):
     expected = f"follow the program's name, one of walk, run, received '{received}'."
     text = call("--opinion=good", *arguments, words=("walk", "run"))
     assert text == f"tool: error: What to do must {expected}"
+
+
+def test_nothing_follows_the_sentence():
+    """TensorFlow's thread of checkpoints tells of a full disk at the exit once more."""
+    code = """
+import atexit
+from flop_tools import program
+def fail(*_):
+    raise OSError(28, "No space left on device")
+atexit.register(fail)
+program.run(fail, lambda: None)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert last.endswith("error: [Errno 28] No space left on device") and ended.stdout == ""
 
 
 def test_ctrl_c(call, capsys):
