@@ -52,15 +52,19 @@ report() {
   flop diff report "--runs_dir=$out" "--output_dir=$out/report"
 }
 
-# of TASK: all its runs.
-of() {
+# prune_all TASK: all its seeds and densities.
+prune_all() {
   local seed density
   prune "$1" 0 .005
-  [ "$1" != STS-B ] || for density in .001 .01; do prune "$1" 0 "$density"; done
-  [ "$1" = SST-2 ] || for seed in 1 2; do prune "$1" "$seed" .005; done
+  if [ "$1" = STS-B ]; then
+    for density in .001 .01; do prune "$1" 0 "$density"; done
+  fi
+  if [ "$1" != SST-2 ]; then
+    for seed in 1 2; do prune "$1" "$seed" .005; done
+  fi
 }
 
 for task in "${tasks[@]}"; do
-  of "$task"
+  prune_all "$task"
   report || echo "diff_results.sh: no report this time; start it again when nothing else runs." >&2
 done

@@ -43,10 +43,11 @@ lottery() {
 
 # studies: how far seeds and tasks agree.
 studies() {
-  flop analyze_tickets "--tickets_dirs=$out/tickets,$out/rte" "--output_dir=$out/lottery_study"
-  flop analyze_tickets "--tickets_dirs=$out/tickets,$out/rte" --method=magnitude "--output_dir=$out/magnitude_study"
+  local dirs=--tickets_dirs=$out/tickets,$out/rte
+  flop analyze_tickets "$dirs" "--output_dir=$out/lottery_study"
+  flop analyze_tickets "$dirs" --method=magnitude "--output_dir=$out/magnitude_study"
   # 50 % of MiniLM's 72 heads and, beside them, 2 of its 6 FFNs.
-  flop analyze_tickets "--tickets_dirs=$out/tickets,$out/rte" --method=super --ticket=winning-36-2 "--output_dir=$out/super_study"
+  flop analyze_tickets "$dirs" --method=super --ticket=winning-36-2 "--output_dir=$out/super_study"
 }
 
 # multi SEED: one encoder for all four, plain and with the super ticket of each task.

@@ -137,8 +137,8 @@ class MaskOptions:
         self._check("importance", self.units or not self.importance, "empty without units")
         self._check("mask", not (self.mask and self.num_train_steps), "empty where one is trained")
         # Heads that are gone have no scores to compare.
-        has_heads = "heads" not in self.unit_kinds
-        self._check("distill_attention", has_heads or not self.distill_attention, "false of heads")
+        compared = self.distill_attention and "heads" in self.unit_kinds
+        self._check("distill_attention", not compared, "false of heads")
         blocks = "".join(map(str.strip, self.layers_to_mask.split(",")))
         self._check("layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
         self.finetune_options()

@@ -16,8 +16,6 @@ from bert_tf.checkpoints import read_source
 from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
-from bert_tf.model.mask_learner import MaskLearner, Objective
-from bert_tf.model.masked_lm import MASKED_POSITIONS
 from bert_tf.pruning import masks, one_shot_masks, stages
 from bert_tf.text_masks import dense_head, search
 from bert_tf.text_masks.options import MaskOptions
@@ -254,21 +252,6 @@ def test_a_mask_begins_fine_tuning_and_the_chain(searched, bert, folder):
     np.testing.assert_allclose(product, expected["encoder.blocks.0.query.kernel"], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["magnitude", "random"])
-def test_one_shot_masks(bert, kind):
-    found = one_shot_masks.one_shot(read_source(bert), kind, 0.7, seed=1)
-    for mask in found.values():
-        assert mask.size - mask.sum() == mask_training.num_pruned(mask.size, 0.7)
-    other = one_shot_masks.one_shot(read_source(bert), kind, 0.7, seed=2)
-    same = all(np.array_equal(found[path], other[path]) for path in found)
-    assert same == (kind == "magnitude")
-    with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\), received 1"):
-        one_shot_masks.one_shot(read_source(bert), kind, 1)
-    gated = masks.apply(read_source(bert), found)
-    with pytest.raises(ValueError, match="to mask must be dense, received one with factors, gate"):
-        one_shot_masks.one_shot(gated, kind, 0.5)
-
-
 def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
     rng = np.random.default_rng(0)
     path, found = (
@@ -277,22 +260,6 @@ def test_the_file_of_a_mask_has_a_bit_a_weight(bert, tmp_path):
     )
     masks.save(path, TINY, found, "random")
     assert path.stat().st_size <= 1.01 * 700 * 700 / 8
-
-
-def test_noise_moves_scores_the_same_in_runs_of_any_length():
-    paths = {"data_dir": "text", "init_checkpoint": "bert", "output_dir": "out"}
-    for steps in (64, 900):
-        options = MaskOptions(**paths, num_train_steps=steps)
-        assert options.score_rate * steps**0.5 == pytest.approx(0.0035)
-    assert MaskOptions(**paths, score_learning_rate=5e-5).score_rate == 5e-5
-
-
-def test_the_start_of_scores_follows_from_the_binarizer():
-    paths = {"data_dir": "text", "init_checkpoint": "bert", "output_dir": "out"}
-    assert MaskOptions(**paths).first_scores == "proportional"
-    drawn = {"binarizer": "straight_through_bernoulli"}
-    assert MaskOptions(**paths, **drawn).first_scores == "equal"
-    assert MaskOptions(**paths, **drawn, init="random").first_scores == "random"
 
 
 @pytest.mark.parametrize(
@@ -343,58 +310,3 @@ def test_a_teacher_that_does_not_fit_is_refused_before_the_head_is_trained(run, 
         with pytest.raises(ValueError, match=expected):
             run("bad_teacher", **settings, teacher=str(folder / name))
     assert not (folder / "bad_teacher").exists()
-
-
-def test_a_teacher_that_does_not_fit_is_refused(bert):
-    def teacher(**changes):
-        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
-        return BertClassifier(
-            BertConfig(**{"vocab_size": 15, "num_attention_heads": 2, **sizes, **changes})
-        )
-
-    def learn(objective, teacher):
-        config = {"vocab_size": 15, "hidden_size": 4, "num_hidden_layers": 1, "head": "mlm"}
-        model = MaskLearner(
-            BertConfig(**config, num_attention_heads=2, intermediate_size=8, num_labels=1)
-        )
-        model.learn(objective, teacher)
-
-    with pytest.raises(ValueError, match="the student's width of 4 where hidden states are match"):
-        learn(Objective(hidden="mse"), teacher())
-    learn(Objective(relation="tokens"), teacher())
-    with pytest.raises(ValueError, match="the student's 2 heads where attention is matched, rec"):
-        learn(Objective(attention=True), teacher(num_attention_heads=4))
-    source = read_source(bert)
-    pruned = masks.apply(source, {"blocks.0.heads": np.array([True, False])}).config
-    with pytest.raises(ValueError, match="have all its heads where .* heads removed in 1 layers"):
-        Objective(attention=True).check_teacher(pruned, source.config)
-    with pytest.raises(ValueError, match="A teacher is needed where hidden states, attention"):
-        learn(Objective(attention=True), None)
-
-
-def test_the_distance_to_a_teacher_counts_each_term(bert):
-    """Each term alone and their sum, of a student that is not its teacher."""
-    source = read_source(bert)
-    head = {"head": "mlm", "num_labels": 1}
-    student, teacher = (
-        model_dir.build(one, kind=MaskLearner, **head)
-        for one in (masks.multiply(source, one_shot_masks.one_shot(source, "random", 0.5)), source)
-    )
-    features = {
-        "input_word_ids": tf.constant([[2, 5, 6, 3], [2, 7, 3, 0]]),
-        "input_mask": tf.constant([[1, 1, 1, 1], [1, 1, 1, 0]]),
-        "input_type_ids": tf.zeros([2, 4], tf.int32),
-        MASKED_POSITIONS: tf.constant([[1], [1]]),
-    }
-
-    def distance(learner, **terms):
-        learner.learn(Objective(mlm=False, **terms), teacher)
-        return float(learner.distance(features))
-
-    terms = [{"hidden": "cosine"}, {"attention": True}, {"relation": "tokens"}]
-    alone = [distance(student, **term) for term in terms]
-    together = distance(student, hidden="cosine", attention=True, relation="tokens")
-    assert min(alone) > 0 and together == pytest.approx(sum(alone), rel=1e-5)
-    assert distance(teacher, hidden="mse", attention=True, relation="samples") < 1e-6
-    for change in ({"first_token": True}, {"padding": True}):
-        assert distance(student, hidden="cosine", **change) != pytest.approx(alone[0], rel=1e-4)
