@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from bert_tf.training.options import FinetuneOptions, option
+from bert_tf.training.options import FinetuneOptions, check, option
 from flop_tf import diff_file, diff_projection
 from flop_tf.diff_pruning import PENALTIES
 
@@ -71,25 +71,25 @@ class DiffOptions(FinetuneOptions):
                     f"{getattr(self, field.name)!r}; leave it out."
                 )
         # A head of masked words has no kernel of its own, as the readers of differences ask for.
-        self._check("task_name", self.task_name.lower() != "mlm", "of classes, a score or spans")
-        self._check("mixed_precision", self.mixed_precision != "float16", "none or bfloat16")
+        check(self, "task_name", self.task_name.lower() != "mlm", "of classes, a score or spans")
+        check(self, "mixed_precision", self.mixed_precision != "float16", "none or bfloat16")
         for name in ("learning_rate", "finetune_learning_rate", "finetune_epochs"):
-            self._check(name, getattr(self, name) > 0, "above 0")
+            check(self, name, getattr(self, name) > 0, "above 0")
         if self.method != "non_adaptive":
-            self._check("weight_decay", self.weight_decay == 0, f"0 with method={self.method}")
+            check(self, "weight_decay", self.weight_decay == 0, f"0 with method={self.method}")
         if self.method != "diff":
             # The other methods say themselves what is trained.
             for name in ("frozen_layers", "frozen"):
                 is_default = getattr(self, name) in (None, "")
-                self._check(name, is_default, f"left out with method={self.method}")
-        self._check("concrete_lower", -math.inf < self.concrete_lower < 0, "below 0")
-        self._check("concrete_upper", 1 < self.concrete_upper < math.inf, "above 1")
-        self._check("initial_alpha", math.isfinite(self.initial_alpha), "a finite number")
-        self._check("sparsity_penalty", 0 <= self.sparsity_penalty < math.inf, "at least 0")
+                check(self, name, is_default, f"left out with method={self.method}")
+        check(self, "concrete_lower", -math.inf < self.concrete_lower < 0, "below 0")
+        check(self, "concrete_upper", 1 < self.concrete_upper < math.inf, "above 1")
+        check(self, "initial_alpha", math.isfinite(self.initial_alpha), "a finite number")
+        check(self, "sparsity_penalty", 0 <= self.sparsity_penalty < math.inf, "at least 0")
         numbers = all(0 <= one < math.inf for one in self.penalties or ())
-        self._check("layer_penalties", numbers, "numbers from 0 on with commas between them")
+        check(self, "layer_penalties", numbers, "numbers from 0 on with commas between them")
         frozen = self.frozen_layers
-        self._check("frozen_layers", frozen is None or frozen >= 0, "at least 0")
+        check(self, "frozen_layers", frozen is None or frozen >= 0, "at least 0")
         diff_projection.budget(self.target_density, 1)
 
     @property

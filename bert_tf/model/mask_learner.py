@@ -69,12 +69,14 @@ class Objective:
                 f"attention is matched, received {teacher.num_attention_heads}; match hidden "
                 "states or relations instead."
             )
-        removed = [one for one in student.layers if one.num_heads < student.num_attention_heads]
-        if self.attention and removed:
-            raise ValueError(
-                "The student must have all its heads where attention is matched, received one with "
-                f"heads removed in {len(removed)} layers; match hidden states or relations instead."
-            )
+        for name, config in (("student", student), ("teacher", teacher)):
+            removed = [one for one in config.layers if one.num_heads < config.num_attention_heads]
+            if self.attention and removed:
+                raise ValueError(
+                    f"The {name} must have all its heads where attention is matched, received one "
+                    f"with heads removed in {len(removed)} layers; match hidden states or "
+                    "relations instead."
+                )
         hidden_losses.layer_map(len(student.layers), len(teacher.layers))
 
 

@@ -17,6 +17,8 @@ from bert_tf.training import run_folder
 class SweepRunner:
     """Runs that are done already are not started; a failed one stops only those that need it.
 
+    A run that is done keeps its model and loses its checkpoints, which are several times as large.
+
     Args:
       runs: list of `bert_tf.sweeps.sweep.Run`, each one after those that it needs.
       folder: the sweep's folder.
@@ -69,6 +71,8 @@ class SweepRunner:
         if code or not os.path.isfile(os.path.join(self.folder, run.done_file)):
             entry |= {"state": "failed", "error": self._reason(run, code)}
             self.failed[run.name] = entry["error"]
+        else:
+            run_folder.delete_checkpoints(os.path.join(self.folder, run.name))
         self.state["runs"][run.name] = entry
         sweep_state.write(self.folder, self.state)
         self._say(number, run, entry["state"], entry.get("error") or self._score(run), seconds)

@@ -5,7 +5,7 @@ import math
 
 from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
-from bert_tf.training.options import FinetuneOptions, check_choices, option
+from bert_tf.training.options import FinetuneOptions, check, check_choices, option
 from flop_tf import gates, iterative_magnitude, mask_training
 
 #: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
@@ -106,9 +106,9 @@ class MaskOptions:
         check_choices(self)
         mask_training.check_sparsity(self.sparsity)
         if self.start_sparsity is not None:
-            self._check("start_sparsity", 0 <= self.start_sparsity <= self.sparsity, "in [0, s]")
-        self._check("update_every", self.update_every >= 1, "at least 1")
-        self._check("max_seq_length", self.max_seq_length >= 3, "at least 3")
+            check(self, "start_sparsity", 0 <= self.start_sparsity <= self.sparsity, "in [0, s]")
+        check(self, "update_every", self.update_every >= 1, "at least 1")
+        check(self, "max_seq_length", self.max_seq_length >= 3, "at least 3")
         for name in (
             "num_train_steps",
             "head_steps",
@@ -120,27 +120,27 @@ class MaskOptions:
             "head_learning_rate",
         ):
             value = getattr(self, name)
-            self._check(name, value is None or 0 <= value < math.inf, "at least 0")
+            check(self, name, value is None or 0 <= value < math.inf, "at least 0")
         if self.method == "imp":
             least = iterative_magnitude.num_rounds(self.sparsity) - 1
             enough = self.num_train_steps >= least or not self.num_train_steps
-            self._check("num_train_steps", enough, f"at least {least}, one a round of imp")
+            check(self, "num_train_steps", enough, f"at least {least}, one a round of imp")
         for field in dataclasses.fields(self):
             if field.name in _NOT_OF_METHOD[self.method]:
                 is_default = getattr(self, field.name) == field.default
-                self._check(field.name, is_default, f"left out with method={self.method}")
+                check(self, field.name, is_default, f"left out with method={self.method}")
         if unknown := sorted(set(self.unit_kinds) - set(UNIT_KINDS)):
             raise ValueError(
                 f"Argument `units` expects names of {', '.join(UNIT_KINDS)}, received "
                 f"{', '.join(unknown)}."
             )
-        self._check("importance", self.units or not self.importance, "empty without units")
-        self._check("mask", not (self.mask and self.num_train_steps), "empty where one is trained")
+        check(self, "importance", self.units or not self.importance, "empty without units")
+        check(self, "mask", not (self.mask and self.num_train_steps), "empty where one is trained")
         # Heads that are gone have no scores to compare.
         compared = self.distill_attention and "heads" in self.unit_kinds
-        self._check("distill_attention", not compared, "false of heads")
+        check(self, "distill_attention", not compared, "false of heads")
         blocks = "".join(map(str.strip, self.layers_to_mask.split(",")))
-        self._check("layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
+        check(self, "layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
         self.finetune_options()
         self.objective()
 
@@ -190,9 +190,3 @@ class MaskOptions:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names}
         del own["teacher"], own["mask"]
         return FinetuneOptions(task_name="mlm", **own)
-
-    def _check(self, name, holds, expected):
-        if not holds:
-            raise ValueError(
-                f"Argument `{name}` must be {expected}, received {getattr(self, name)!r}."
-            )

@@ -41,6 +41,8 @@ class SearchData:
         self.teacher = _read_teacher(options, self.source, self.tokenizer)
         self.importance = _read_importance(options, self.source.config)
         self.mask = masks.load(options.mask, self.source.config).masks if options.mask else None
+        if self.teacher is not None:
+            self._check_teacher(options.objective())
         if options.mlm and not (self.has_head or options.train_head):
             raise ValueError(
                 f"The checkpoint {options.init_checkpoint!r} must have a head of masked language "
@@ -52,6 +54,13 @@ class SearchData:
     def has_head(self):
         """Whether the BERT has a head of masked language modelling."""
         return set(head("mlm")) <= set(self.source.weights)
+
+    def _check_teacher(self, objective):
+        # Now: what does not fit must not come to light after the head was trained.
+        student = self.source
+        if self.mask is not None:
+            student = masks.apply(student, self.mask, tied=True)
+        objective.check_teacher(student.config, self.teacher.config)
 
 
 def _read_dense(options):
@@ -92,8 +101,6 @@ def _read_teacher(options, student, tokenizer):
                 f"The teacher {options.teacher!r} must have the vocabulary of the student, "
                 "received another one."
             )
-        # Now: what does not fit must not come to light after the head was trained.
-        options.objective().check_teacher(student.config, source.config)
         check_length(options.max_seq_length, source.config, "teacher")
     return model_dir.build(source, **MLM_HEAD)
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from bert_tf.model.config import PROJECTIONS, UNITS
-from bert_tf.training.options import check_choices, option
+from bert_tf.training.options import check, check_choices, option
 from flop_tf import scoring
 from flop_tf.gates import importance
 
@@ -116,13 +116,9 @@ class FindOptions:
                 f"Argument `include` must name some of {', '.join(PROJECTIONS)}, received "
                 f"{sorted(unknown)}."
             )
-        if not 0 <= self.min_kept <= 1:
-            raise ValueError(f"Argument `min_kept` must be in [0, 1], received {self.min_kept}.")
+        check(self, "min_kept", 0 <= self.min_kept <= 1, "in [0, 1]")
         for name, least in (*((name, 0) for name in _COUNTS), ("batch_size", 1), ("max_steps", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"Argument `{name}` must be at least {least}, received {getattr(self, name)}."
-                )
+            check(self, name, getattr(self, name) >= least, f"at least {least}")
 
     @property
     def split_name(self):

@@ -27,6 +27,14 @@ def check_choices(options):
             )
 
 
+def check(options, name, holds, expected):
+    """Raises ValueError, which says what is expected of a field, where that does not hold."""
+    if not holds:
+        raise ValueError(
+            f"Argument `{name}` must be {expected}, received {getattr(options, name)!r}."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class FinetuneOptions:
     """Settings of `bert_tf.finetune`.
@@ -145,16 +153,16 @@ class FinetuneOptions:
             if not getattr(self, name) and not others.get(name):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
         for name in ("train_batch_size", "eval_batch_size", "predict_batch_size"):
-            self._check(name, getattr(self, name) >= 1, "at least 1")
+            check(self, name, getattr(self, name) >= 1, "at least 1")
         longest = math.inf if self.max_seq_length is None else self.max_seq_length
-        self._check("max_seq_length", longest >= 3, "at least 3")
-        self._check("num_train_epochs", 0 < self.num_train_epochs < math.inf, "above 0")
-        self._check(
-            "gradient_accumulation_steps", self.gradient_accumulation_steps >= 1, "at least 1"
+        check(self, "max_seq_length", longest >= 3, "at least 3")
+        check(self, "num_train_epochs", 0 < self.num_train_epochs < math.inf, "above 0")
+        check(
+            self, "gradient_accumulation_steps", self.gradient_accumulation_steps >= 1, "at least 1"
         )
         steps = self.mask_update_steps
-        self._check("mask_update_steps", steps is None or steps >= 1, "at least 1")
-        self._check("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
+        check(self, "mask_update_steps", steps is None or steps >= 1, "at least 1")
+        check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         for name in (
             "train_examples",
             "train_subset",
@@ -170,25 +178,25 @@ class FinetuneOptions:
             "lambda_learning_rate",
         ):
             value = getattr(self, name)
-            self._check(name, value is None or 0 <= value < math.inf, "at least 0")
+            check(self, name, value is None or 0 <= value < math.inf, "at least 0")
         for name in ("seed", "holdout_seed"):
-            self._check(name, 0 <= getattr(self, name) < 2**31, "in [0, 2147483648)")
+            check(self, name, 0 <= getattr(self, name) < 2**31, "in [0, 2147483648)")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             value = getattr(self, name)
-            self._check(name, value is None or 0 <= value < 1, "in [0, 1)")
+            check(self, name, value is None or 0 <= value < 1, "in [0, 1)")
         widths = [width.strip() for width in self.length_buckets.split(",")]
         holds = not self.length_buckets or all(
             width.isdecimal() and int(width) <= longest for width in widths
         )
-        self._check(
-            "length_buckets", holds, "widths up to `max_seq_length` with commas between them"
+        check(
+            self, "length_buckets", holds, "widths up to `max_seq_length` with commas between them"
         )
-        self._check("warmup_proportion", 0 <= self.warmup_proportion < 1, "in [0, 1)")
-        self._check("distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]")
-        self._check("gate_freeze_fraction", 0 < self.gate_freeze_fraction <= 1, "in (0, 1]")
-        self._check("distill_temperature", self.distill_temperature > 0, "above 0")
+        check(self, "warmup_proportion", 0 <= self.warmup_proportion < 1, "in [0, 1)")
+        check(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]")
+        check(self, "gate_freeze_fraction", 0 < self.gate_freeze_fraction <= 1, "in (0, 1]")
+        check(self, "distill_temperature", self.distill_temperature > 0, "above 0")
         if self.target_sparsity is not None:
-            self._check("target_sparsity", 0 <= self.target_sparsity < 1, "in [0, 1)")
+            check(self, "target_sparsity", 0 <= self.target_sparsity < 1, "in [0, 1)")
         if self.factorized and (self.gate or self.target_sparsity is not None):
             raise ValueError(
                 "Argument `factorized` trains factors without gates, received "
@@ -245,9 +253,3 @@ class FinetuneOptions:
                     f"Argument `{name}` {why} and excludes `tasks`, received {getattr(self, name)} "
                     f"and {self.tasks!r}."
                 )
-
-    def _check(self, name, holds, expected):
-        if not holds:
-            raise ValueError(
-                f"Argument `{name}` must be {expected}, received {getattr(self, name)!r}."
-            )

@@ -9,7 +9,7 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
-_FOLDER = "checkpoints"
+from bert_tf.training import run_folder
 
 
 class RunCheckpoints:
@@ -26,7 +26,7 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder, keep, writes=True):
-        self._folder = os.path.join(folder, _FOLDER)
+        self._folder = os.path.join(folder, run_folder.CHECKPOINTS)
         self._keep = keep
         self._writes = writes
         self._repair_list()

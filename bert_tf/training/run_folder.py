@@ -15,8 +15,11 @@ from flop_tf import files
 
 FLAGS_FILE = "run.flags"
 
+#: Folder of a run's checkpoints, in its own.
+CHECKPOINTS = "checkpoints"
+
 # TensorFlow writes it after the first checkpoint: a folder with it holds a run that can go on.
-_PROGRESS = os.path.join("checkpoints", "checkpoint")
+_PROGRESS = os.path.join(CHECKPOINTS, "checkpoint")
 
 # Inside a folder that is aside: what it had replaced itself when it was replaced.
 _OLDER = ".replaced"
@@ -134,6 +137,11 @@ def _delete_aside(folder):
 
 def _is_done(folder, done_file):
     return bool(done_file) and os.path.isfile(os.path.join(folder, done_file))
+
+
+def delete_checkpoints(folder):
+    """Deletes the checkpoints of a finished run, which nothing goes on from any more."""
+    shutil.rmtree(os.path.join(folder, CHECKPOINTS), ignore_errors=True)
 
 
 def command_of(folder):

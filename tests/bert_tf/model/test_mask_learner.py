@@ -34,8 +34,14 @@ def test_a_teacher_that_does_not_fit_is_refused(bert_dir):
         learn(Objective(attention=True), teacher(num_attention_heads=4))
     source = read_source(bert_dir)
     pruned = masks.apply(source, {"blocks.0.heads": np.array([True, False])}).config
-    with pytest.raises(ValueError, match="have all its heads where .* heads removed in 1 layers"):
-        Objective(attention=True).check_teacher(pruned, source.config)
+    for name, configs in (
+        ("student", (pruned, source.config)),
+        ("teacher", (source.config, pruned)),
+    ):
+        expected = f"The {name} must have all its heads where .* heads removed in 1 layers"
+        with pytest.raises(ValueError, match=expected):
+            Objective(attention=True).check_teacher(*configs)
+        Objective(hidden="cosine").check_teacher(*configs)
     with pytest.raises(ValueError, match="A teacher is needed where hidden states, attention"):
         learn(Objective(attention=True), None)
 

@@ -123,6 +123,8 @@ def weights(tmp_path):
 def test_an_unfinished_run_does_not_go_on_from_another_model(start_from, tmp_path):
     killed = {"environment": {"KILL": "b"}}
     assert start_from("one", **killed) == {"b": "killed by signal 9"}
+    with_checkpoints = [(tmp_path / "out" / name / "checkpoints").exists() for name in "ab"]
+    assert with_checkpoints == [False, True], "only an unfinished run needs them"
     assert start_from("two", overwrite=True) == {}
     assert weights(tmp_path) == ["two", "two"]
 

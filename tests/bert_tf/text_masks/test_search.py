@@ -309,4 +309,10 @@ def test_a_teacher_that_does_not_fit_is_refused_before_the_head_is_trained(run, 
         settings = {"init_checkpoint": bert, "train_head": True, "distill_hidden": "cosine"}
         with pytest.raises(ValueError, match=expected):
             run("bad_teacher", **settings, teacher=str(folder / name))
+    half = {"blocks.0.heads": np.array([True, False])}
+    masks.save(folder / "half.safetensors", TINY, half, "random")
+    settings = {"init_checkpoint": bert, "train_head": True, "num_train_steps": 0}
+    with pytest.raises(ValueError, match="The student must have all its heads where attention is"):
+        path = str(folder / "half.safetensors")
+        run("bad_teacher", **settings, mask=path, distill_attention=True)
     assert not (folder / "bad_teacher").exists()
