@@ -17,6 +17,9 @@ _FIELDS = ("task", "kind", "seed", "level", "share_kept", "score")
 def curves(points):
     """Returns mean and sample deviation over seeds of each task, kind and level.
 
+    The dense model counts over the seeds that subnetworks of the task have, if there are any:
+    more of it says something of the seeds, not of the subnetworks.
+
     Args:
       points: list of dicts with `task`, `kind` ("dense", "winning", "random", "losing", or any
         other), `seed`, `level` (whatever names it; None of the dense model), `share_kept` in
@@ -33,9 +36,10 @@ def curves(points):
     Reference:
       Super Tickets in Pre-Trained Language Models, arXiv 2105.12002.
     """
-    groups = {}
     for point in points:
         _check(point)
+    groups = {}
+    for point in _comparable(points):
         key = point["task"], point["kind"], point["level"]
         group = groups.setdefault(key, {})
         if point["seed"] in group:
@@ -54,8 +58,8 @@ def curves(points):
 def super_tickets(rows):
     """Returns the best of each task: a winning ticket, or the dense model if none is better.
 
-    The choice goes by the mean score, among those of as many seeds as any; of equal ones the
-    smaller is taken. A level that only a lucky seed has finished is not chosen.
+    The choice goes by the mean score, among the levels of the most seeds and the dense model; of
+    equal ones the smaller is taken. A level that only a lucky seed has finished is not chosen.
 
     Args:
       rows: what `curves` returns.
@@ -64,13 +68,31 @@ def super_tickets(rows):
       Dict by task of the row; tasks without winning tickets are left out.
     """
     tasks = dict.fromkeys(row["task"] for row in rows if row["kind"] == WINNING)
-    return {
-        task: max(
-            (row for row in rows if row["task"] == task and row["kind"] in (WINNING, DENSE)),
-            key=lambda row: (len(row["seeds"]), row["mean"], -row["share_kept"]),
-        )
-        for task in tasks
-    }
+    return {task: _best([row for row in rows if row["task"] == task]) for task in tasks}
+
+
+def _best(rows):
+    """Returns the best row of one task."""
+    most = max(len(row["seeds"]) for row in rows if row["kind"] == WINNING)
+    candidates = [
+        row
+        for row in rows
+        if row["kind"] == DENSE or (row["kind"] == WINNING and len(row["seeds"]) == most)
+    ]
+    return max(candidates, key=lambda row: (row["mean"], -row["share_kept"]))
+
+
+def _comparable(points):
+    """Returns the points without dense models of seeds that have no subnetworks."""
+    pruned = {(point["task"], point["seed"]) for point in points if point["kind"] != DENSE}
+    tasks = {task for task, _ in pruned}
+    return [
+        point
+        for point in points
+        if point["kind"] != DENSE
+        or point["task"] not in tasks
+        or (point["task"], point["seed"]) in pruned
+    ]
 
 
 def _row(task, kind, level, points):

@@ -36,6 +36,16 @@ def test_mean_and_deviation_over_seeds():
     json.dumps(rows)
 
 
+def test_the_dense_model_is_of_the_seeds_that_subnetworks_have():
+    dense = [point(score, "dense", None, 1.0, seed) for seed, score in enumerate((0.8, 0.5, 0.2))]
+    (row,) = phase_curves.curves(dense)
+    assert row["seeds"] == [0, 1, 2]
+    rows = phase_curves.curves([*dense, point(0.7), point(0.6, "random", seed=1)])
+    assert rows[0]["kind"] == "dense" and rows[0]["seeds"] == [0, 1]
+    assert rows[0]["mean"] == pytest.approx(0.65)
+    assert phase_curves.super_tickets(rows)["RTE"]["kind"] == "winning"
+
+
 def test_super_tickets():
     points = [
         *(point(score, seed=seed) for seed, score in enumerate((0.5, 0.7))),
