@@ -30,7 +30,8 @@ def main(_):
         if FLAGS.tickets:
             data = sharing.share(FLAGS.tickets, folder)
             for kind, count in data["mean_removed"].items():
-                logging.info("%s: %d removed on average over %s", kind, count, data["tasks"])
+                tasks = ", ".join(data["tasks"])
+                logging.info("%s: %d removed on average over %s", kind, count, tasks)
             print(sharing.command(data, folder))
         else:
             difference = sharing.cut(FLAGS.model_dir, FLAGS.task, folder)
