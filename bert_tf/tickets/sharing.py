@@ -47,7 +47,7 @@ def share(tickets, output_dir):
     if not found:
         raise ValueError(
             "Argument `tickets` must have a mask for at least one task, received the whole model "
-            f"for each of {', '.join(paths) or 'none'}; flop-finetune --tasks trains it as it is."
+            f"for each of {', '.join(paths)}; flop-finetune --tasks trains it as it is."
         )
     base = _base(paths, found)
     full = {p: np.ones_like(one) for saved in found.values() for p, one in saved.masks.items()}
@@ -166,6 +166,10 @@ def _paths(tickets):
                 f"Argument `tickets` must name each task once, received {name!r} in {tickets!r}."
             )
         paths[name] = _mask_file(name, path) if path else None
+    if not paths:
+        raise ValueError(
+            f"Argument `tickets` must name at least one task, as RTE=path, received {tickets!r}."
+        )
     return paths
 
 
@@ -182,10 +186,13 @@ def _mask_file(name, path):
     tickets = _json(os.path.join(path, TICKETS_FILE), "tickets")
     winning = [one["file"] for one in tickets if one["kind"] in ("winning", "good")]
     if len(winning) != 1:
+        advice = "find one by flop-find-tickets"
+        if winning:
+            file = os.path.join(path, winning[0])
+            advice = f"name the file of one of them, such as {file!r}"
         raise ValueError(
             f"The folder {path!r} must have one winning ticket for the task {name!r}, received "
-            f"{len(winning)}; name the file of one of them, such as "
-            f"{os.path.join(path, tickets[0]['file'])!r}."
+            f"{len(winning)}; {advice}."
         )
     return os.path.join(path, winning[0])
 
