@@ -17,14 +17,11 @@ from bert_tf.model import weight_paths
 from bert_tf.model.encoder import TASK
 from bert_tf.pruning import stages, task_masks, units
 from bert_tf.tasks import model_task, registry
-from bert_tf.tickets.ticket_file import TICKETS_FILE
+from bert_tf.tickets.ticket_file import SUPER_FILE, TICKETS_FILE
 from flop_tf import files, mask_file, super_tickets
 
 #: Written last: which tasks share, and how much each of them prunes.
 SHARED_FILE = "shared.json"
-
-# What flop-train-tickets writes of its best ticket.
-_SUPER_FILE = "super_ticket.json"
 
 
 def share(tickets, output_dir):
@@ -176,7 +173,7 @@ def _paths(tickets):
 def _mask_file(name, path):
     if os.path.isfile(path):
         return path
-    if os.path.isfile(os.path.join(path, _SUPER_FILE)):
+    if os.path.isfile(os.path.join(path, SUPER_FILE)):
         return _super_ticket(name, path)
     if not os.path.isfile(os.path.join(path, TICKETS_FILE)):
         raise ValueError(
@@ -199,7 +196,7 @@ def _mask_file(name, path):
 
 def _super_ticket(name, path):
     """Returns the mask of the seed with the best score, None where the whole model is best."""
-    file = os.path.join(path, _SUPER_FILE)
+    file = os.path.join(path, SUPER_FILE)
     known = _json(file)
     if name not in known:
         raise ValueError(
