@@ -89,13 +89,14 @@ def winning_mask(scores, num_removed, min_heads=0):
     return mask.reshape(scores.shape)
 
 
-def check_num_removed(shape, num_removed, min_heads=0):
+def check_num_removed(shape, num_removed, min_heads=0, name="num_removed"):
     """Raises ValueError where not so many units can go; see `winning_mask`.
 
     Args:
       shape: of the scores, `(L, N)` or `(L,)`.
       num_removed: as for `winning_mask`.
       min_heads: as for `winning_mask`.
+      name: of the argument, for the error.
     """
     if min_heads and len(shape) != 2:
         raise ValueError(
@@ -107,8 +108,8 @@ def check_num_removed(shape, num_removed, min_heads=0):
     most = int(np.prod(shape)) - min_heads * shape[0]
     if not 0 <= num_removed <= most:
         raise ValueError(
-            f"Argument `num_removed` must be in [0, {most}] for scores of shape {shape} of which "
-            f"each layer keeps {min_heads}, received {num_removed}."
+            f"Argument `{name}` must be in [0, {most}] for scores of shape {shape} of which each "
+            f"layer keeps {min_heads}, received {num_removed}."
         )
 
 

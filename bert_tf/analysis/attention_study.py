@@ -147,7 +147,7 @@ def find_patterns(classifier, examined, masks, output_dir, num_texts=100, seed=0
         )
     loaded = pattern_classifier.load(classifier)
     heads = [
-        ticket_files.unit_mask(path, one.model.config)["heads"]
+        ticket_files.unit_mask(path, one.model.config.dense)["heads"]
         for path, one in zip(masks, examined, strict=False)
     ]
     patterns = [

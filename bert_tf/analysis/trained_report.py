@@ -9,10 +9,8 @@ from bert_tf.analysis import (
     ticket_runs,
     tickets_report,
 )
+from bert_tf.tickets.ticket_file import SUPER_FILE
 from flop_tf import files
-
-#: The super ticket of each task, with the paths of its masks and models by seed.
-SUPER_FILE = "super_ticket.json"
 
 
 def write(folder):

@@ -11,7 +11,7 @@ from bert_tf.data import batching
 from bert_tf.model import model_info
 from bert_tf.model.config import TIED_HEADS
 from bert_tf.model.weight_paths import head
-from bert_tf.pruning import compression, masks, projection_statistics
+from bert_tf.pruning import compression, masks, projection_statistics, task_masks
 from bert_tf.tasks import model_task
 from bert_tf.training import evaluation
 from bert_tf.training.run_data import SMALL_BATCH
@@ -214,10 +214,12 @@ def remove_mask(
       The largest difference of the two models' logits.
 
     Raises:
-      ValueError: if nothing can be removed or the two models differ by more than `TOLERANCE`.
+      ValueError: if nothing can be removed, the model has masks of several tasks, or the two
+        models differ by more than `TOLERANCE`.
     """
     info = model_dir.load_info(checkpoint)
     gated = model_dir.load(checkpoint, config_file)
+    task_masks.check_one_mask(checkpoint, gated.config)
     tokenizer = model_dir.load_tokenizer(checkpoint)
     compact = compression.remove_masks(gated, threshold)
     data = (task_name, data_dir, tfds)

@@ -64,6 +64,15 @@ def check_units(path, mask):
         )
 
 
+def check_one_mask(folder, config):
+    """Raises ValueError where the model in a folder has masks of several tasks to choose from."""
+    if config.num_masks:
+        raise ValueError(
+            f"The model in {str(folder)!r} has a mask for each of {config.num_masks} tasks; "
+            "cut it to one of them by flop-share-tickets."
+        )
+
+
 def with_masks(source, found):
     """Returns a model with the masks of tasks, of which a batch takes that of its task.
 

@@ -19,6 +19,7 @@ from absl import logging
 from bert_tf import model_dir, timing
 from bert_tf.model import model_info
 from bert_tf.model.classifier import BertModel
+from bert_tf.pruning import task_masks
 from bert_tf.serving import (
     comparison,
     dense_comparison,
@@ -147,15 +148,6 @@ def export(
     return report
 
 
-def check_one_mask(folder, config):
-    """Raises ValueError where the model in a folder has masks of several tasks to choose from."""
-    if config.num_masks:
-        raise ValueError(
-            f"The model in {str(folder)!r} has a mask for each of {config.num_masks} tasks; "
-            "cut it to one of them by flop-share-tickets."
-        )
-
-
 @dataclasses.dataclass(frozen=True)
 class _Source:
     """A model, what it is served as, and the folder of its task's data or ""."""
@@ -230,7 +222,7 @@ def check_version(path, overwrite, sources):
 
 def _check_gates(folder, model):
     """Raises ValueError where masks are not removed."""
-    check_one_mask(folder, model.config)
+    task_masks.check_one_mask(folder, model.config)
     if model.gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "

@@ -16,6 +16,7 @@ from bert_tf.checkpoints.variables import SAFETENSORS_FILE
 from bert_tf.model import model_info
 from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.pruning import task_masks
 from bert_tf.serving import exporting, formats
 from bert_tf.speed import benchmark_process
 from bert_tf.tasks import model_task
@@ -122,7 +123,7 @@ def _find(name, path):
     if known is None:
         info = model_dir.load_info(path)
         config = BertConfig.from_json_file(os.path.join(path, CONFIG_FILE))
-        exporting.check_one_mask(path, config)
+        task_masks.check_one_mask(path, config)
         size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
         return Subject(name, path, config, size, _about(info, info.get("scores", {})))
     report_file = os.path.join(_folder(path), exporting.REPORT_FILE)

@@ -119,6 +119,10 @@ class FindOptions:
         check(self, "min_kept", 0 <= self.min_kept <= 1, "in [0, 1]")
         for name, least in (*((name, 0) for name in _COUNTS), ("batch_size", 1), ("max_steps", 1)):
             check(self, name, getattr(self, name) >= least, f"at least {least}")
+        for field in dataclasses.fields(self):
+            if field.name in _WITHOUT[self.method]:
+                is_default = getattr(self, field.name) == field.default
+                check(self, field.name, is_default, f"left out with method={self.method}")
 
     @property
     def split_name(self):

@@ -20,6 +20,9 @@ KINDS = ("winning", "losing", "random", "random_by_layer")
 #: The option with the counts of a level, by kind of unit.
 COUNTS = {"heads": "head_counts", "ffn": "ffn_counts", "neurons": "neuron_counts"}
 
+# What a file of importances says of them that belongs to the tickets too.
+_MEASURED = ("split", "examples", "reducer", "accumulate")
+
 
 def levels(finder):
     """Writes winning, losing and random tickets of every level; returns what they are.
@@ -42,7 +45,7 @@ def levels(finder):
 
 
 def level_counts(options, config):
-    """Returns how many units go at each level, a list of dicts by kind of unit.
+    """Returns how many units go at each level, a list of dicts by kind of unit; equal ones once.
 
     Args:
       options: `FindOptions`.
@@ -65,8 +68,11 @@ def level_counts(options, config):
         )
     for kind, counts in given.items():
         for count in counts:
-            super_tickets.check_num_removed(shapes[kind], count, _least(options, kind))
+            least = _least(options, kind)
+            super_tickets.check_num_removed(shapes[kind], count, least, COUNTS[kind])
     found = [dict(zip(given, level, strict=True)) for level in zip(*given.values(), strict=True)]
+    # Percents that are close, or above what `min_heads` leaves, may ask for the same.
+    found = list({level_name(removed): removed for removed in found}.values())
     everything = {kind: mask.size for kind, mask in whole.items()}
     if {"heads", "ffn"} <= set(everything) and everything in found:
         raise ValueError(
@@ -96,7 +102,10 @@ def _importance(finder):
         about = {"reducer": options.reducer_name, "accumulate": options.accumulate}
         config = finder.source.config
         importance_file.save(path, config, importance, **finder.about, **about, scores=scores)
-    found = units.by_kind(importance_file.load(path, finder.source.config)[0])
+    importance, measured = importance_file.load(path, finder.source.config)
+    # Not what the options say: a file that is named may have been measured otherwise.
+    finder.about |= {name: measured[name] for name in _MEASURED if name in measured}
+    found = units.by_kind(importance)
     if missing := [kind for kind in options.kinds if kind not in found]:
         raise ValueError(
             f"The file {path!r} must have importances of {', '.join(options.kinds)}, received "

@@ -17,14 +17,11 @@ from bert_tf.model import weight_paths
 from bert_tf.model.encoder import TASK
 from bert_tf.pruning import stages, task_masks, units
 from bert_tf.tasks import model_task, registry
-from bert_tf.tickets.ticket_file import TICKETS_FILE
+from bert_tf.tickets.ticket_file import SUPER_FILE, TICKETS_FILE
 from flop_tf import files, mask_file, super_tickets
 
 #: Written last: which tasks share, and how much each of them prunes.
 SHARED_FILE = "shared.json"
-
-# What flop-train-tickets writes of its best ticket.
-_SUPER_FILE = "super_ticket.json"
 
 
 def share(tickets, output_dir):
@@ -47,7 +44,7 @@ def share(tickets, output_dir):
     if not found:
         raise ValueError(
             "Argument `tickets` must have a mask for at least one task, received the whole model "
-            f"for each of {', '.join(paths) or 'none'}; flop-finetune --tasks trains it as it is."
+            f"for each of {', '.join(paths)}; flop-finetune --tasks trains it as it is."
         )
     base = _base(paths, found)
     full = {p: np.ones_like(one) for saved in found.values() for p, one in saved.masks.items()}
@@ -166,13 +163,17 @@ def _paths(tickets):
                 f"Argument `tickets` must name each task once, received {name!r} in {tickets!r}."
             )
         paths[name] = _mask_file(name, path) if path else None
+    if not paths:
+        raise ValueError(
+            f"Argument `tickets` must name at least one task, as RTE=path, received {tickets!r}."
+        )
     return paths
 
 
 def _mask_file(name, path):
     if os.path.isfile(path):
         return path
-    if os.path.isfile(os.path.join(path, _SUPER_FILE)):
+    if os.path.isfile(os.path.join(path, SUPER_FILE)):
         return _super_ticket(name, path)
     if not os.path.isfile(os.path.join(path, TICKETS_FILE)):
         raise ValueError(
@@ -182,17 +183,20 @@ def _mask_file(name, path):
     tickets = _json(os.path.join(path, TICKETS_FILE), "tickets")
     winning = [one["file"] for one in tickets if one["kind"] in ("winning", "good")]
     if len(winning) != 1:
+        advice = "find one by flop-find-tickets"
+        if winning:
+            file = os.path.join(path, winning[0])
+            advice = f"name the file of one of them, such as {file!r}"
         raise ValueError(
             f"The folder {path!r} must have one winning ticket for the task {name!r}, received "
-            f"{len(winning)}; name the file of one of them, such as "
-            f"{os.path.join(path, tickets[0]['file'])!r}."
+            f"{len(winning)}; {advice}."
         )
     return os.path.join(path, winning[0])
 
 
 def _super_ticket(name, path):
     """Returns the mask of the seed with the best score, None where the whole model is best."""
-    file = os.path.join(path, _SUPER_FILE)
+    file = os.path.join(path, SUPER_FILE)
     known = _json(file)
     if name not in known:
         raise ValueError(

@@ -8,6 +8,10 @@ from bert_tf.pruning import masks
 #: Beside the folder of masks, written last: what was found, with a file for each.
 TICKETS_FILE = "tickets.json"
 
+#: Of flop-train-tickets: the super ticket of each task, with the paths of its masks and models by
+#: seed.
+SUPER_FILE = "super_ticket.json"
+
 
 def mask_file(name):
     """Returns where the mask of a ticket lies in the folder of its list."""

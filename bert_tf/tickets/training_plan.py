@@ -117,10 +117,9 @@ def plan(task, settings, found, seeds=(0,), pruned=False):
 
 
 def _levels(options, config):
-    """Returns the levels of super, those left out that remove nothing or what another removes."""
+    """Returns the levels of super, those left out that remove nothing."""
     counts = one_shot.level_counts(options, config)
-    by_name = {one_shot.level_name(removed): removed for removed in counts}
-    levels = tuple(removed for removed in by_name.values() if any(removed.values()))
+    levels = tuple(removed for removed in counts if any(removed.values()))
     if not levels:
         whole = units.by_kind(units.full_mask(config, *options.kinds))
         raise ValueError(

@@ -138,7 +138,7 @@ def test_the_report_and_the_super_ticket(folder):
     folder.chain()
     text = trained_report.write(folder.path)
     assert "## Super tickets" in text and "structured retrained" in text
-    best = json.loads((folder.path / trained_report.SUPER_FILE).read_text())["RTE"]
+    best = json.loads((folder.path / ticket_file.SUPER_FILE).read_text())["RTE"]
     assert best["kind"] == "winning" and best["level"] == "1-0"
     for seed, files_of in best["seeds"].items():
         place = f"RTE/seed{seed}"
@@ -152,7 +152,7 @@ def test_the_dense_model_may_be_the_best(folder):
     folder.chain(seeds=(0,))
     folder.model("RTE/seed0/dense", 0.9)
     trained_report.write(folder.path)
-    best = json.loads((folder.path / trained_report.SUPER_FILE).read_text())["RTE"]
+    best = json.loads((folder.path / ticket_file.SUPER_FILE).read_text())["RTE"]
     assert best["seeds"] == {"0": {"mask": None, "model": "RTE/seed0/dense", "score": 0.9}}
     assert best["kind"] == "dense" and best["level"] is None
 
@@ -164,7 +164,7 @@ def test_a_lucky_seed_alone_is_not_chosen(folder):
     mask /= ticket_file.mask_file("winning-2-0")
     folder.model("RTE/seed0/retrained/lucky", 1.0, mask=mask)
     trained_report.write(folder.path)
-    best = json.loads((folder.path / trained_report.SUPER_FILE).read_text())["RTE"]
+    best = json.loads((folder.path / ticket_file.SUPER_FILE).read_text())["RTE"]
     assert best["level"] == "1-0"
 
 

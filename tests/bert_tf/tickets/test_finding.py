@@ -85,8 +85,12 @@ def test_the_importance_is_measured_once(find, tmp_path):
 
 def test_levels_from_importances_that_are_measured_already(find, tmp_path):
     path = str(tmp_path / "out" / one_shot.IMPORTANCE_FILE)
-    assert find(percents="")["tickets"] == []  # Measured, and nothing looked for.
-    assert find(percents="25", importance=path, output_dir=str(tmp_path / "level"))["tickets"]
+    measured = find(percents="", split="dev", reducer="batch")
+    assert measured["tickets"] == []  # Measured, and nothing looked for.
+    level = find(percents="25", importance=path, output_dir=str(tmp_path / "level"))
+    saved = masks.load(str(tmp_path / "level" / level["tickets"][0]["file"]), CONFIG)
+    for about in (measured, level, saved.provenance):
+        assert (about["split"], about["examples"], about["reducer"]) == ("dev", 67, "batch")
     assert not (tmp_path / "level" / one_shot.IMPORTANCE_FILE).exists()
     sentence = "must have importances of neurons, received heads, ffn; measure neurons too."
     with pytest.raises(ValueError, match=sentence):
@@ -121,6 +125,19 @@ def test_the_names_of_tickets_are_known_before(find):
     names = [one_shot.ticket_name(kind, first) for kind in one_shot.KINDS]
     assert [t["name"] for t in find(percents="25")["tickets"]] == names
     assert one_shot.level_name(second) == "4-0"
+
+
+@pytest.mark.parametrize(
+    "changes, names",
+    [
+        ({"units": "heads", "percents": "1,2,25,75,80"}, ["0", "2", "6"]),
+        ({"units": "neurons", "percents": "99,100"}, ["47", "48"]),
+        ({"head_counts": "1,1", "ffn_counts": "1,1"}, ["1-1"]),
+    ],
+)
+def test_a_level_is_there_once(changes, names):
+    options = FindOptions(model_dir=".", output_dir=".", **changes)
+    assert list(map(one_shot.level_name, one_shot.level_counts(options, CONFIG))) == names
 
 
 def test_neurons_and_counts(find, tmp_path):
@@ -214,11 +231,14 @@ def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
         ({"include": "pooler"}, r"`include` must name some of query.* received \['pooler'\]"),
         ({"min_kept": 1.5}, r"`min_kept` must be in \[0, 1\], received 1.5"),
         ({"train_examples": -1}, "`train_examples` must be at least 0, received -1"),
+        ({"threshold": 0.8}, "`threshold` must be left out with method=super, received 0.8"),
+        ({"method": "lottery", "percents": "9"}, "`percents` must be left out with method=lotte"),
+        ({"method": "magnitude", "units": "heads"}, "`units` must be left out with method=magn"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, received 0"),
         ({"percents": "10,x"}, "`percents` must be numbers with commas .* received '10,x'"),
         ({"percents": "50,20"}, "`percents` must ascend within"),
         ({"head_counts": "1,2", "ffn_counts": "1"}, "must have one number for each level"),
-        ({"head_counts": "7", "ffn_counts": "0"}, r"`num_removed` must be in \[0, 6\]"),
+        ({"head_counts": "7", "ffn_counts": "0"}, r"`head_counts` must be in \[0, 6\]"),
         (
             {"head_counts": "8", "ffn_counts": "2", "min_heads": 0},
             "A level must leave a head or an FFN of the model, received 8-2, all of them",

@@ -101,15 +101,18 @@ def test_tickets_that_do_not_fit(write, tmp_path):
     two = tickets_dir(tmp_path, write, "winning", "good", "losing")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "tickets.json").write_text("{")
+    (tmp_path / "measured").mkdir()
+    (tmp_path / "measured" / "tickets.json").write_text('{"tickets": []}')
     (tmp_path / "super").mkdir()
     (tmp_path / "super" / "super_ticket.json").write_text('{"RTE": {}}')
     for tickets, sentence in (
-        ("", "must have a mask for at least one task, received the whole model for each of none"),
+        (",", "`tickets` must name at least one task, as RTE=path, received ','"),
         ("RTE=,QQP=", "received the whole model for each of RTE, QQP; flop-finetune --tasks"),
         (mask, "`tickets` must be of parts TASK=path with commas between them, received"),
         (f"RTE={mask},RTE=", "`tickets` must name each task once, received 'RTE' in"),
         ("RTE=nowhere", "of the task 'RTE' must be a mask file, a folder of .*, received 'now"),
         (f"RTE={two}", "must have one winning ticket for the task 'RTE', received 2; name the"),
+        (f"RTE={tmp_path / 'measured'}", "received 0; find one by flop-find-tickets."),
         (f"RTE={mask},QQP={other}", "must have masks of one model, received those of two: "),
         (f"RTE={kernel}", "must have masks of heads, neurons or FFNs, received blocks.0.query"),
         (f"RTE={tmp_path / 'broken'}", "tickets.json' must be a JSON object with 'tickets'"),

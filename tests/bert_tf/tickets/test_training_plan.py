@@ -3,7 +3,7 @@ import pytest
 from bert_tf.model.config import BertConfig
 from bert_tf.sweeps import sweep, sweep_state
 from bert_tf.tickets import training_plan
-from bert_tf.tickets.find_options import FindOptions
+from bert_tf.tickets.find_options import FindOptions, flags_of
 
 CONFIG = BertConfig(
     vocab_size=9,
@@ -18,7 +18,9 @@ RTE = sweep.SweepTask("RTE", ("--task_name=RTE", "--data_dir=/RTE"), ("--num_tra
 
 
 def options(*methods, **changes):
-    return [FindOptions(model_dir=".", output_dir=".", method=m, **changes) for m in methods]
+    """The options of each method, of the changes those that it has."""
+    own = {m: {n: v for n, v in changes.items() if flags_of(m, (f"--{n}",))} for m in methods}
+    return [FindOptions(model_dir=".", output_dir=".", method=m, **own[m]) for m in methods]
 
 
 def plan(*methods, kinds=(), flags=(), seeds=(0,), pruned=False, **changes):

@@ -235,6 +235,8 @@ def test_what_cannot_be_cut(trained, bert_dir, tmp_path):
         ValueError, match="must be one of several tasks, .*, received one of 'no ta"
     ):
         sharing.cut(bert_dir, "RTE", str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="has a mask for each of 2 tasks; cut it to one of them"):
+        stages.remove_mask(trained[0], str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
