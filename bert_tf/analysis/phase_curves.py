@@ -39,7 +39,7 @@ def curves(points):
     for point in points:
         _check(point)
     groups = {}
-    for point in _comparable(points):
+    for point in comparable(points):
         key = point["task"], point["kind"], point["level"]
         group = groups.setdefault(key, {})
         if point["seed"] in group:
@@ -53,6 +53,23 @@ def curves(points):
     return sorted(
         rows, key=lambda row: (order.index((row["task"], row["kind"])), -row["share_kept"])
     )
+
+
+def comparable(points):
+    """Returns the points without dense models of seeds that have no subnetworks, where others have.
+
+    Args:
+      points: list of dicts with `task`, `kind` and `seed`.
+    """
+    pruned = {(point["task"], point["seed"]) for point in points if point["kind"] != DENSE}
+    tasks = {task for task, _ in pruned}
+    return [
+        point
+        for point in points
+        if point["kind"] != DENSE
+        or point["task"] not in tasks
+        or (point["task"], point["seed"]) in pruned
+    ]
 
 
 def super_tickets(rows):
@@ -80,19 +97,6 @@ def _best(rows):
         if row["kind"] == DENSE or (row["kind"] == WINNING and len(row["seeds"]) == most)
     ]
     return max(candidates, key=lambda row: (row["mean"], -row["share_kept"]))
-
-
-def _comparable(points):
-    """Returns the points without dense models of seeds that have no subnetworks."""
-    pruned = {(point["task"], point["seed"]) for point in points if point["kind"] != DENSE}
-    tasks = {task for task, _ in pruned}
-    return [
-        point
-        for point in points
-        if point["kind"] != DENSE
-        or point["task"] not in tasks
-        or (point["task"], point["seed"]) in pruned
-    ]
 
 
 def _row(task, kind, level, points):

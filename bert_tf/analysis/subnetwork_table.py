@@ -6,6 +6,7 @@ Reference: When BERT Plays the Lottery, All Tickets Are Winning, arXiv 2005.0056
 import statistics
 
 from bert_tf.analysis import seed_statistics
+from bert_tf.analysis.phase_curves import DENSE, comparable
 
 # The paper's words for the methods of flop-find-tickets, and for the two ways to score a mask.
 _METHODS = {"lottery": "structured", "magnitude": "magnitude"}
@@ -13,21 +14,20 @@ _WAYS = {False: "pruned", True: "retrained"}
 
 
 def means(rows):
-    """Returns the mean score of each kind of subnetwork.
+    """Returns the mean score of each kind of subnetwork, and of the whole model of their seeds.
 
     Args:
       rows: what `bert_tf.analysis.ticket_runs.read` returns.
 
     Returns:
-      List of dicts with `task`, `kind`, `method` ("structured" or "magnitude"), `way` ("pruned" or
-      "retrained"), `share_kept` (mean), what `seed_statistics.over_seeds` says of the scores, and
-      `seeds`; in the order of the rows.
+      List of dicts with `task`, `kind` ("dense" of the whole model), `method` ("structured",
+      "magnitude" or None), `way` ("pruned" or "retrained"), `share_kept` (mean), what
+      `seed_statistics.over_seeds` says of the scores, and `seeds`; in the order of the rows.
     """
     groups = {}
-    for row in rows:
-        if row["method"] in _METHODS:
-            key = row["task"], row["kind"], _METHODS[row["method"]], _WAYS[row["trained"]]
-            groups.setdefault(key, []).append(row)
+    for row in comparable([r for r in rows if r["kind"] == DENSE or r["method"] in _METHODS]):
+        key = row["task"], row["kind"], _METHODS.get(row["method"]), _WAYS[row["trained"]]
+        groups.setdefault(key, []).append(row)
     return [
         {
             **dict(zip(("task", "kind", "method", "way"), key, strict=True)),
@@ -39,19 +39,19 @@ def means(rows):
     ]
 
 
-def table(found, dense, baselines, metrics):
+def table(found, baselines, metrics):
     """Returns the table for `bert_tf.pages`: a row for each task and kind.
 
     Args:
       found: what `means` returns.
-      dense: dict by task of what `seed_statistics.over_seeds` says of the whole model, and `seeds`.
       baselines: dict by task of what labels alone score.
       metrics: dict by task of the name of the score.
     """
     columns = [(m, w) for m in _METHODS.values() for w in _WAYS.values()]
     columns = [pair for pair in columns if any(pair == (r["method"], r["way"]) for r in found)]
+    dense = {row["task"]: row for row in found if row["kind"] == DENSE}
     rows = []
-    for task, kind in dict.fromkeys((row["task"], row["kind"]) for row in found):
+    for task, kind in dict.fromkeys((r["task"], r["kind"]) for r in found if r["kind"] != DENSE):
         own = {
             (row["method"], row["way"]): row
             for row in found

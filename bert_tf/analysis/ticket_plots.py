@@ -72,7 +72,7 @@ def phase_transition(curves, metric, dense=None):
     figure = matplotlib.figure.Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
     for number, (kind, points) in enumerate(curves.items()):
-        share, mean, deviation = zip(*sorted(points), strict=True)
+        share, mean, deviation = zip(*sorted(points, key=lambda point: point[:2]), strict=True)
         spread = [0.0 if each is None else each for each in deviation]
         color = _COLORS.get(kind, f"C{number + 4}")
         axes.errorbar(

@@ -9,45 +9,42 @@ from bert_tf.tickets import one_shot, ticket_file
 #: The kind of the whole model.
 DENSE = phase_curves.DENSE
 
+# What tells runs apart.
+_KEY = ("task", "seed", "method", "kind", "level", "trained")
 
-def read(folder):
-    """Returns a row for each scored dense model and ticket below a folder, plain data.
+
+def read(*folders):
+    """Returns a row for each scored dense model and ticket below folders, plain data.
 
     A ticket is a run of flop-finetune with the `--mask` of a folder of flop-find-tickets. Runs that
     are unfinished, damaged or of another program do not count.
 
     Args:
-      folder: of flop-train-tickets, or any other that holds runs.
+      *folders: of flop-train-tickets, or any others that hold runs.
 
     Returns:
-      List of dicts with `run` (path below the folder), `task`, `metric`, `seed`, `score`, `kind`
+      List of dicts with `run` (path below its folder), `task`, `metric`, `seed`, `score`, `kind`
       ("dense" of the whole model), `method`, `name` and `level` of the ticket (None of the whole
       model; the level is None where the method has none), `trained` (whether after the mask),
       `share_kept` of all parameters, and `mask`, its path below the folder.
 
     Raises:
-      ValueError: if a file of tickets is damaged.
+      ValueError: if a file of tickets is damaged, or two runs are of the same thing.
     """
-    folder = os.path.abspath(folder)
-    rows, known = [], {}
-    for path in run_results.find(folder):
-        run = run_results.read(path)
-        # A pruned model has been trained or masked, whoever did so.
-        if run["program"] != "finetune" or run.get("score") is None:
-            continue
-        flags = run["flags"]
-        trained = flags.get("do_train") != "false"
-        row = {"run": os.path.relpath(path, folder), "seed": int(flags["seed"])}
-        row |= {name: run[name] for name in ("task", "metric", "score")}
-        if not flags.get("mask"):
-            if run["stage"] == DENSE and trained:
-                empty = dict.fromkeys(("method", "name", "level", "mask"))
-                rows.append({**row, **empty, "kind": DENSE, "trained": True, "share_kept": 1.0})
-            continue
-        file = run_results.moved(path, flags, flags["mask"])
-        if ticket := _ticket(file, known):
-            mask = os.path.relpath(file, folder)
-            rows.append({**row, **ticket, "trained": trained, "mask": mask})
+    rows, paths = [], {}
+    for folder in dict.fromkeys(map(os.path.abspath, folders)):
+        for row in _read(folder):
+            key = tuple(row[name] for name in _KEY)
+            path = os.path.join(folder, row["run"])
+            if paths.get(key) == path:  # Below two of the folders.
+                continue
+            if key in paths:
+                raise ValueError(
+                    f"A dense model or ticket of a task must be trained once with a seed, but "
+                    f"{paths[key]!r} and {path!r} are the same; move one of them elsewhere."
+                )
+            paths[key] = path
+            rows.append(row)
     return rows
 
 
@@ -92,6 +89,29 @@ def super_ticket(row, rows):
         for each in same
     }
     return {**row, "seeds": seeds}
+
+
+def _read(folder):
+    rows, known = [], {}
+    for path in run_results.find(folder):
+        run = run_results.read(path)
+        # A pruned model has been trained or masked, whoever did so.
+        if run["program"] != "finetune" or run.get("score") is None:
+            continue
+        flags = run["flags"]
+        trained = flags.get("do_train") != "false"
+        row = {"run": os.path.relpath(path, folder), "seed": int(flags["seed"])}
+        row |= {name: run[name] for name in ("task", "metric", "score")}
+        if not flags.get("mask"):
+            if run["stage"] == DENSE and trained:
+                empty = dict.fromkeys(("method", "name", "level", "mask"))
+                rows.append({**row, **empty, "kind": DENSE, "trained": True, "share_kept": 1.0})
+            continue
+        file = run_results.moved(path, flags, flags["mask"])
+        if ticket := _ticket(file, known):
+            mask = os.path.relpath(file, folder)
+            rows.append({**row, **ticket, "trained": trained, "mask": mask})
+    return rows
 
 
 def _ticket(file, known):

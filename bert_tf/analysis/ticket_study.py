@@ -41,7 +41,7 @@ def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=
         masks, kept = {}, ticket_files.load(selected, config, kept_weights.shares)
     else:
         masks = kept = ticket_files.load(selected, config)
-    rows = [row for folder in folders for row in ticket_runs.read(folder)]
+    rows = ticket_runs.read(*folders)
     models = [_first(seeds)["model_dir"] for seeds in selected.values()]
     report = tickets_report.gather(
         masks,

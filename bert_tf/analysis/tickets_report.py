@@ -121,9 +121,7 @@ def _tables(report):
             "Subnetworks",
             "Pruned is the fine-tuned model under the mask, retrained the pretrained one trained "
             "under it. Mean over seeds, sample deviation (n - 1) and number of seeds.",
-            subnetwork_table.table(
-                report["subnetworks"], _dense(report), report["baselines"], report["metrics"]
-            ),
+            subnetwork_table.table(report["subnetworks"], report["baselines"], report["metrics"]),
         ),
         (
             "Labels alone",
@@ -170,11 +168,6 @@ def _tables(report):
         ),
     ]
     return [section for section in sections if section[2]]
-
-
-def _dense(report):
-    """Returns the row of the whole model by task."""
-    return {row["task"]: row for row in report["curves"] if row["kind"] == phase_curves.DENSE}
 
 
 def _metric(report, task):

@@ -14,6 +14,8 @@ ROWS = [
     row("magnitude", "bad", True, 0.4),
     row("super", "winning", True, 0.9),
     row(None, "dense", True, 0.9),
+    row(None, "dense", True, 0.8, seed=1),
+    row(None, "dense", True, 0.1, seed=2),  # Without subnetworks.
 ]
 
 
@@ -24,22 +26,22 @@ def test_means():
         ("structured", "good", "pruned"),
         ("magnitude", "good", "retrained"),
         ("magnitude", "bad", "retrained"),
+        (None, "dense", "retrained"),
     ]
     assert found[0]["seeds"] == [0, 1] and round(found[0]["mean"], 6) == 0.65
     assert round(found[0]["share_kept"], 6) == 0.55
 
 
 def test_the_table():
-    dense = {"RTE": {"mean": 0.9, "deviation": 0.01, "seeds": [0, 1]}}
     found = subnetwork_table.table(
-        subnetwork_table.means(ROWS), dense, {"RTE": 0.53}, {"RTE": "eval_accuracy"}
+        subnetwork_table.means(ROWS), {"RTE": 0.53}, {"RTE": "eval_accuracy"}
     )
     assert found == [
         {
             "task": "RTE",
             "metric": "eval_accuracy",
             "majority": "0.5300",
-            "whole model": "0.9000 ± 0.0100 (2)",
+            "whole model": "0.8500 ± 0.0707 (2)",
             "subnetwork": "good",
             "weights left": "55.0% (structured), 70.0% (magnitude)",
             "structured pruned": "0.5000 (1)",
@@ -48,9 +50,9 @@ def test_the_table():
         },
         {
             **{"task": "RTE", "metric": "eval_accuracy", "majority": "0.5300"},
-            **{"whole model": "0.9000 ± 0.0100 (2)", "subnetwork": "bad"},
+            **{"whole model": "0.8500 ± 0.0707 (2)", "subnetwork": "bad"},
             **{"weights left": "50.0% (magnitude)", "structured pruned": "-"},
             **{"structured retrained": "-", "magnitude retrained": "0.4000 (1)"},
         },
     ]
-    assert subnetwork_table.table([], {}, {}, {}) == []
+    assert subnetwork_table.table([], {}, {}) == []

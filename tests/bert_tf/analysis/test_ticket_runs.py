@@ -125,6 +125,15 @@ def test_scores_of_runs(folder):
     }
 
 
+def test_a_ticket_that_was_trained_twice(folder):
+    folder.chain()
+    assert ticket_runs.read(folder.path, folder.path / "RTE") == ticket_runs.read(folder.path)
+    mask = folder.path / "RTE/seed0/tickets/lottery" / ticket_file.mask_file("good")
+    folder.model("RTE/seed0/again", 0.7, mask=mask, learning_rate=1e-4)
+    with pytest.raises(ValueError, match="with a seed, but '.*/again' and '.*/retrained/lottery'"):
+        ticket_runs.read(folder.path)
+
+
 def test_runs_that_were_moved_together(folder):
     folder.chain()
     before = ticket_runs.read(folder.path)
