@@ -90,9 +90,10 @@ def test_tickets_over_seeds_and_what_is_added(train, tmp_path, capsys):
     }
     report = json.loads((out / "tickets.json").read_text())
     assert [row["seeds"] for row in report["curves"] if row["kind"] == "winning"] == [[0, 1]]
-    assert {(row["method"], row["way"]) for row in report["subnetworks"]} == {
-        ("magnitude", "pruned"),
-        ("magnitude", "retrained"),
+    assert {(row["kind"], row["method"], row["way"]) for row in report["subnetworks"]} == {
+        ("dense", None, "retrained"),
+        ("good", "magnitude", "pruned"),
+        ("good", "magnitude", "retrained"),
     }
     assert "magnitude retrained" in (out / "tickets.html").read_text()
 
