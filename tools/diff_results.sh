@@ -23,25 +23,26 @@ flop() {
   .venv/bin/python "tools/$1.py" "${@:2}"
 }
 
-# settings TASK: the flags of its training, see docs/decisions.md. WNLI has 60 steps in all, in which gates must close.
+# settings TASK METHOD: the flags of its training, see docs/decisions.md. WNLI has 60 steps in all, in which gates must close, but not all of them.
 settings() {
   local all="--sparsity_penalty=1.8e-6 --finetune_learning_rate=2e-3 --mixed_precision=bfloat16"
-  case $1 in
-    WNLI) echo $all --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.3 ;;
-    STS-B) echo $all --num_train_epochs=3 --finetune_epochs=3 ;;
-    RTE) echo $all --num_train_epochs=4 --finetune_epochs=3 ;;
-    SST-2) echo $all --num_train_epochs=1 --finetune_epochs=1 ;;
+  case $1$2 in
+    WNLI--structured) echo $all --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.15 ;;
+    WNLI*) echo $all --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.3 ;;
+    STS-B*) echo $all --num_train_epochs=3 --finetune_epochs=3 ;;
+    RTE*) echo $all --num_train_epochs=4 --finetune_epochs=3 ;;
+    SST-2*) echo $all --num_train_epochs=1 --finetune_epochs=1 ;;
   esac
 }
 
 # prune TASK SEED DENSITY: by all methods. What non_adaptive learns is full fine-tuning.
 prune() {
   local task=$1 seed=$2 density=$3 flags method
-  read -ra flags <<<"$(settings "$task")"
-  flags+=("--task_name=$task" "--data_dir=$glue/$task" "--init_checkpoint=$bert" "--seed=$seed")
   for method in --structured --nostructured --method=non_adaptive; do
     local rate=5e-4
     [ "$method" != --method=non_adaptive ] || rate=5e-5
+    read -ra flags <<<"$(settings "$task" "$method")"
+    flags+=("--task_name=$task" "--data_dir=$glue/$task" "--init_checkpoint=$bert" "--seed=$seed")
     flop diff_prune all "${flags[@]}" "$method" "--learning_rate=$rate" "--target_density=$density" \
       "--output_dir=$out/$task/seed-$seed/${method##*[-=]}" ${extra[@]+"${extra[@]}"}
   done
