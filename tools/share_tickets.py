@@ -29,8 +29,8 @@ def main(_):
             return
         if FLAGS.tickets:
             data = sharing.share(FLAGS.tickets, folder)
+            tasks = ", ".join(data["tasks"])
             for kind, count in data["mean_removed"].items():
-                tasks = ", ".join(data["tasks"])
                 logging.info("%s: %d removed on average over %s", kind, count, tasks)
             print(sharing.command(data, folder))
         else:

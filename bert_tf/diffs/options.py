@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from bert_tf.training.options import FinetuneOptions, check, option
+from bert_tf.training.options import FinetuneOptions, check, check_left_out, option
 from flop_tf import diff_file, diff_projection
 from flop_tf.diff_pruning import PENALTIES
 
@@ -79,9 +79,7 @@ class DiffOptions(FinetuneOptions):
             check(self, "weight_decay", self.weight_decay == 0, f"0 with method={self.method}")
         if self.method != "diff":
             # The other methods say themselves what is trained.
-            for name in ("frozen_layers", "frozen"):
-                is_default = getattr(self, name) in (None, "")
-                check(self, name, is_default, f"left out with method={self.method}")
+            check_left_out(self, ("frozen_layers", "frozen"))
         check(self, "concrete_lower", -math.inf < self.concrete_lower < 0, "below 0")
         check(self, "concrete_upper", 1 < self.concrete_upper < math.inf, "above 1")
         check(self, "initial_alpha", math.isfinite(self.initial_alpha), "a finite number")

@@ -5,7 +5,7 @@ import math
 
 from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
-from bert_tf.training.options import FinetuneOptions, check, check_choices, option
+from bert_tf.training.options import FinetuneOptions, check, check_choices, check_left_out, option
 from flop_tf import gates, iterative_magnitude, mask_training
 
 #: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
@@ -125,10 +125,7 @@ class MaskOptions:
             least = iterative_magnitude.num_rounds(self.sparsity) - 1
             enough = self.num_train_steps >= least or not self.num_train_steps
             check(self, "num_train_steps", enough, f"at least {least}, one a round of imp")
-        for field in dataclasses.fields(self):
-            if field.name in _NOT_OF_METHOD[self.method]:
-                is_default = getattr(self, field.name) == field.default
-                check(self, field.name, is_default, f"left out with method={self.method}")
+        check_left_out(self, _NOT_OF_METHOD[self.method])
         if unknown := sorted(set(self.unit_kinds) - set(UNIT_KINDS)):
             raise ValueError(
                 f"Argument `units` expects names of {', '.join(UNIT_KINDS)}, received "

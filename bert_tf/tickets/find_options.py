@@ -3,7 +3,7 @@
 import dataclasses
 
 from bert_tf.model.config import PROJECTIONS, UNITS
-from bert_tf.training.options import check, check_choices, option
+from bert_tf.training.options import check, check_choices, check_left_out, option
 from flop_tf import scoring
 from flop_tf.gates import importance
 
@@ -119,10 +119,7 @@ class FindOptions:
         check(self, "min_kept", 0 <= self.min_kept <= 1, "in [0, 1]")
         for name, least in (*((name, 0) for name in _COUNTS), ("batch_size", 1), ("max_steps", 1)):
             check(self, name, getattr(self, name) >= least, f"at least {least}")
-        for field in dataclasses.fields(self):
-            if field.name in _WITHOUT[self.method]:
-                is_default = getattr(self, field.name) == field.default
-                check(self, field.name, is_default, f"left out with method={self.method}")
+        check_left_out(self, _WITHOUT[self.method])
 
     @property
     def split_name(self):

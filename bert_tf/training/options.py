@@ -35,6 +35,14 @@ def check(options, name, holds, expected):
         )
 
 
+def check_left_out(options, names):
+    """Raises ValueError where one of the fields that `options.method` has not is no default."""
+    for field in dataclasses.fields(options):
+        if field.name in names:
+            is_default = getattr(options, field.name) == field.default
+            check(options, field.name, is_default, f"left out with method={options.method}")
+
+
 @dataclasses.dataclass(frozen=True)
 class FinetuneOptions:
     """Settings of `bert_tf.finetune`.
