@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the runs on masks trained on text of docs/results.md; started again, it goes on where it stopped.
 # Usage: tools/mask_results.sh BERT_DIR GLUE_DIR TEXT_DIR OUTPUT_DIR [TASK...]
-# BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2; tasks are RTE, STS-B and SST-2, all by default. Four to
-# five hours on two cores, estimated. Once the masks are there, tasks can run side by side, each on a core by taskset, which does half as much again.
+# BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2; tasks are RTE, STS-B and SST-2, all by default. Six
+# hours on two cores. Once the masks are there, tasks can run side by side, each on a core by taskset, which does half as much again.
 # HEAD_STEPS, MASK_STEPS and TUNE_FLAGS (flags of finetune.py) make it shorter, to try it out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,7 +18,7 @@ test_file=wiki.test.tokens
 texts=("--data_dir=$text" --train_file=wiki.valid.tokens "--dev_file=$test_file")
 head_steps=${HEAD_STEPS:-1000} mask_steps=${MASK_STEPS:-600}
 read -ra shorter <<<"${TUNE_FLAGS:-}"
-kinds="trained magnitude random imp"
+kinds="trained distilled magnitude random imp"
 sparsities="0.5 0.7"
 mkdir -p "$out"
 
@@ -36,17 +36,19 @@ flop() {
 # mask KIND SPARSITY: the path of a mask.
 mask() {
   case $1 in
-    trained | imp) echo "$out/masks/$1-$2/mask.safetensors" ;;
+    trained | distilled | imp) echo "$out/masks/$1-$2/mask.safetensors" ;;
     *) echo "$out/masks/$1-$2.safetensors" ;;
   esac
 }
 
-# make_mask KIND SPARSITY: makes a mask, both searches with the same number of steps.
+# make_mask KIND SPARSITY: makes a mask, all searches with the same number of steps: from masked words, from the dense model's hidden
+# states and attention scores, or by iterative magnitude.
 make_mask() {
   local name=masks/$1-$2 search=(train_mask "${texts[@]}" "--init_checkpoint=$out/head/dense"
     "--num_train_steps=$mask_steps" "--sparsity=$2" "--output_dir=$out/masks/$1-$2")
   case $1 in
     trained) flop "$name" "${search[@]}" ;;
+    distilled) flop "$name" "${search[@]}" --mlm=false --distill_hidden=cosine --distill_attention ;;
     imp) flop "$name" "${search[@]}" --method=imp ;;
     *) [ -f "$(mask "$@")" ] ||
       flop "$name" make_mask "--kind=$1" "--sparsity=$2" "--checkpoint=$bert" "--output=$(mask "$@")" ;;
@@ -113,7 +115,7 @@ flop head train_mask "${texts[@]}" "--init_checkpoint=$bert" --train_head "--hea
 lose dense
 
 # The masks and the loss under them: quick ones first, searches last.
-for kind in magnitude random trained imp; do
+for kind in magnitude random trained distilled imp; do
   for sparsity in $sparsities; do
     make_mask "$kind" "$sparsity"
     lose "$kind-$sparsity" "--mask=$(mask "$kind" "$sparsity")"
