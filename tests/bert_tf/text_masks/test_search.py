@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -158,11 +159,14 @@ def test_a_stopped_search_ends_as_an_unbroken_one(run, dense, searched, folder, 
         if int(self.model.optimizer.iterations.numpy()) == 6:
             raise Stopped
 
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.Summaries, "on_train_batch_end", stop)
         with pytest.raises(Stopped):
             run("stopped", init_checkpoint=dense)
     resumed = run("stopped", init_checkpoint=dense)
+    # What comes after training ends at a signal as before.
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert resumed["seconds"] is None and unbroken["seconds"] > 0
     assert {**resumed, "seconds": 0} == {**unbroken, "seconds": 0}
     for name, mask in mask_of(path).items():
