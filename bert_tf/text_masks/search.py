@@ -14,7 +14,7 @@ from absl import logging
 
 from bert_tf import model_dir
 from bert_tf.data import masking
-from bert_tf.model.mask_learner import MaskLearner
+from bert_tf.model.mask_learner import MaskLearner, with_text_weights
 from bert_tf.model.weight_paths import head
 from bert_tf.pruning import masks
 from bert_tf.text_masks import dense_head, text_scores
@@ -105,6 +105,8 @@ class _Search:
         self.data.text.total_steps = self.options.num_train_steps
         self.method.begin()
         batches = self.data.text.train_batches(first)
+        if self.options.objective().distills:
+            batches = batches.map(with_text_weights)
         if self.options.mlm:
             return batches
         return batches.map(lambda features, *rest: (masking.restored(features), *rest))
