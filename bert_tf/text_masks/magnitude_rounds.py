@@ -3,6 +3,7 @@
 How much a round prunes and how weights are rewound is in `flop_tf.iterative_magnitude`.
 """
 
+import contextlib
 import dataclasses
 
 import tensorflow as tf
@@ -70,17 +71,17 @@ class MagnitudeRounds:
     def begin(self):
         """Does nothing: what a checkpoint holds is all that training goes on from."""
 
-    def masks(self, step):
-        """Returns the masks as they are, by path."""
-        return {path: gate.keep().numpy() for path, gate, _ in self.model.encoder.weight_gates()}
+    def thresholded(self, step):
+        """Returns a context that gives the masks by path; the model is under them anyway."""
+        return contextlib.nullcontext(self.found(step))
 
     def changes(self, now):
         """Returns nothing: what is pruned stays so, the share of zeros says it all."""
         return {}
 
-    def found(self):
-        """Returns the masks after the last round."""
-        return self.masks(self.options.num_train_steps)
+    def found(self, step):
+        """Returns the masks as they are, by path."""
+        return {path: gate.keep().numpy() for path, gate, _ in self.model.encoder.weight_gates()}
 
 
 @keras.saving.register_keras_serializable("bert_tf")

@@ -77,10 +77,12 @@ class TrainedScores:
         """Notes the masks from which training starts or goes on."""
         self._last = self._scored.masks()
 
-    def masks(self, step):
-        """Returns the masks after a step by path, with the thresholds set anew."""
-        self._scored.rethreshold(self._sparsity(step))
-        return self._scored.masks()
+    def thresholded(self, step):
+        """Returns a context that gives the masks of a step by path and has the model under them.
+
+        Thresholds are put back behind it: when training sets its own must not depend on who looks.
+        """
+        return self._scored.rethresholded(self._sparsity(step))
 
     def changes(self, now):
         """Returns the share of entries that differ from the first masks and the last ones.
@@ -96,9 +98,9 @@ class TrainedScores:
             for name, masks in then.items()
         }
 
-    def found(self):
-        """Returns the masks that were found, of exactly the sparsity."""
-        return self._scored.project(self.options.sparsity)
+    def found(self, step):
+        """Returns the masks that were found until a step, of exactly its sparsity."""
+        return self._scored.project(self._sparsity(step))
 
     def _freeze_weights(self, groups):
         encoder = self.model.encoder

@@ -149,6 +149,19 @@ def test_tags(searched):
     assert found["mask_distance"][4] == found["mask_change"][4]
 
 
+def test_checkpoints_leave_their_masks_and_scores(searched):
+    path, _ = searched
+    losses = tags(path)["eval_loss"]
+    for step in (4, 8, 12):
+        saved = mask_file.read(os.path.join(path, search.STEPS_FOLDER, f"step-{step}.safetensors"))
+        for mask in saved.masks.values():
+            assert mask.size - mask.sum() == mask_training.num_zeros(mask.size, 0.5)
+        assert saved.provenance["step"] == step
+        assert saved.provenance["scores"]["eval_loss"] == pytest.approx(losses[step], rel=1e-6)
+    for name, mask in mask_of(path).items():
+        np.testing.assert_array_equal(saved.masks[name], mask)
+
+
 def test_a_stopped_search_ends_as_an_unbroken_one(run, dense, searched, folder, monkeypatch):
     path, unbroken = searched
 
@@ -179,6 +192,10 @@ def test_iterative_magnitude(run, dense, folder):
     for mask in found.values():
         tenth = mask.size - np.count_nonzero(mask)
         assert tenth == pytest.approx(0.3 * mask.size, abs=1.5)
+    # After the second of three rounds.
+    before = mask_file.read(folder / "imp" / search.STEPS_FOLDER / "step-8.safetensors").masks
+    for mask in before.values():
+        assert mask.size - np.count_nonzero(mask) == pytest.approx(0.2 * mask.size, abs=1.5)
     start = one_shot_masks.one_shot(read_source(dense), "magnitude", 0.3)
     assert any((found[path] != start[path]).any() for path in found)
 
