@@ -4,7 +4,6 @@ How much a round prunes and how weights are rewound is in `flop_tf.iterative_mag
 """
 
 import contextlib
-import dataclasses
 
 import tensorflow as tf
 
@@ -33,8 +32,7 @@ class MagnitudeRounds:
 
     def __init__(self, options, data):
         self.options = options
-        config = masks.with_gates(data.source.config, "magnitude")
-        gated = dataclasses.replace(data.source, config=config)
+        gated = masks.with_gates(data.source, "magnitude")
         self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
         for gate in self.model.gates:
             gate.trainable = False

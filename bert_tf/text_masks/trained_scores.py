@@ -30,8 +30,7 @@ class TrainedScores:
 
     def __init__(self, options, data):
         self.options = options
-        config = _with_gates(options, data.source.config)
-        gated = dataclasses.replace(data.source, config=config)
+        gated = _with_gates(options, data.source)
         self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
         groups = _groups(options, self.model.encoder, data.importance)
         self._freeze_weights(groups)
@@ -119,10 +118,11 @@ class TrainedScores:
         return mask_training.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
 
 
-def _with_gates(options, config):
+def _with_gates(options, source):
     if options.unit_kinds:
-        return units.with_gates(config, options.unit_kinds, options.binarizer)
-    return masks.with_gates(config, options.binarizer, options.blocks)
+        config = units.with_gates(source.config, options.unit_kinds, options.binarizer)
+        return dataclasses.replace(source, config=config)
+    return masks.with_gates(source, options.binarizer, options.blocks)
 
 
 def _groups(options, encoder, importance):
