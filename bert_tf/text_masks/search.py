@@ -6,6 +6,7 @@ scores under the head that the checkpoint came with, so that masks can be compar
 
 import dataclasses
 import json
+import math
 import os
 import time
 
@@ -120,6 +121,8 @@ class _Search:
         began = time.perf_counter()
         with self.method.thresholded(step) as now:
             scores = self._score(self.model, self.options.eval_blocks)
+        if not all(map(math.isfinite, scores.values())):
+            raise ValueError(f"The search has diverged at step {step}: {scores}; take lower rates.")
         found = {"zero_rate": mask_training.zero_rate(now), **self.method.changes(now)}
         name = os.path.join(STEPS_FOLDER, f"step-{step}.safetensors")
         self._write(name, self.method.found(step), step=step, scores=scores)

@@ -200,6 +200,12 @@ def test_iterative_magnitude(run, dense, folder):
     assert any((found[path] != start[path]).any() for path in found)
 
 
+def test_a_search_that_diverges_says_so(run, dense):
+    settings = {"method": "imp", "sparsity": 0.1, "num_train_steps": 2, "learning_rate": 1e38}
+    with pytest.raises(ValueError, match="has diverged at step 1: {'eval_loss': nan, .* lower rat"):
+        run("diverged", init_checkpoint=dense, **settings, save_checkpoints_steps=1)
+
+
 def test_distillation_alone_needs_no_head(run, bert, folder):
     results = run(
         "kd", init_checkpoint=bert, mlm=False, distill_hidden="cosine", distill_attention=True
