@@ -9,6 +9,7 @@ Reference:
   Learning to Win Lottery Tickets in BERT Transfer via Task-agnostic Mask Training, NAACL 2022.
 """
 
+import contextlib
 import fractions
 import math
 
@@ -141,7 +142,15 @@ def project(scores, weights, sparsity):
 
     Returns:
       A boolean array, True for what is kept.
+
+    Raises:
+      ValueError: if a score is NaN.
     """
+    if num_nan := np.count_nonzero(np.isnan(scores)):
+        raise ValueError(
+            f"Argument `scores` must be without NaN, received {num_nan} NaN of {scores.size}; the "
+            "training has diverged, take lower rates."
+        )
     k = num_zeros(scores.size, sparsity)
     cut = kth_smallest(scores, k)
     kept = np.array(scores > cut)
@@ -202,6 +211,22 @@ class ScoredMasks:
             found = threshold(_joined(gate.scores.numpy() for gate, _ in group.values()), sparsity)
             for gate, _ in group.values():
                 gate.threshold.assign(found)
+
+    @contextlib.contextmanager
+    def rethresholded(self, sparsity):
+        """Sets every threshold for the time of a `with` block only; training sees none of it.
+
+        Yields:
+          The masks meanwhile, see `masks`.
+        """
+        thresholds = [gate.threshold for group in self.groups for gate, _ in group.values()]
+        before = [threshold.numpy() for threshold in thresholds]
+        self.rethreshold(sparsity)
+        try:
+            yield self.masks()
+        finally:
+            for threshold, value in zip(thresholds, before, strict=True):
+                threshold.assign(value)
 
     def project(self, sparsity):
         """Returns masks of exactly the sparsity in each group, boolean arrays by name."""

@@ -39,8 +39,8 @@ def compare(names, found):
 
     Returns:
       A dict of plain data: `zero_rates` of each mask, `zero_rates_by_layer`, and for each pair in
-      `pairs` its names, what `flop_tf.mask_similarity.similarity` returns, and `by_layer`, the
-      Jaccard index of each layer.
+      `pairs` its names, what `flop_tf.mask_similarity.similarity` returns, and `by_layer` and
+      `hamming_by_layer`, the Jaccard index and the share of differing places of each layer.
     """
     layers = [by_layer(masks) for masks in found]
     rates = {
@@ -54,10 +54,8 @@ def compare(names, found):
             {
                 "masks": [names[i], names[j]],
                 **mask_similarity.similarity(found[i], found[j]),
-                "by_layer": {
-                    layer: mask_similarity.jaccard(kept, layers[j][layer])
-                    for layer, kept in layers[i].items()
-                },
+                "by_layer": _of_layers(mask_similarity.jaccard, layers[i], layers[j]),
+                "hamming_by_layer": _of_layers(mask_similarity.hamming, layers[i], layers[j]),
             }
             for i, j in itertools.combinations(range(len(names)), 2)
         ],
@@ -75,7 +73,7 @@ def by_layer(masks):
 
 
 def table(comparison):
-    """Returns a comparison as a table in Markdown."""
+    """Returns a comparison as two tables in Markdown: of pairs, and of what differs by layer."""
     rates = comparison["zero_rates"]
     rows = [
         {
@@ -86,7 +84,14 @@ def table(comparison):
         }
         for pair in comparison["pairs"]
     ]
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n"
+    pairs = [(row["masks"], pair) for row, pair in zip(rows, comparison["pairs"], strict=True)]
+    shares = [(f"hamming, {name}", pair["hamming_by_layer"]) for name, pair in pairs]
+    shares += [(f"zeros, {name}", own) for name, own in comparison["zero_rates_by_layer"].items()]
+    by_layer = [
+        {"by layer": name, **{layer: f"{value:.3f}" for layer, value in own.items()}}
+        for name, own in shares
+    ]
+    return f"{_markdown(rows)}\n{_markdown(by_layer)}"
 
 
 def heatmap(comparison):
@@ -95,6 +100,14 @@ def heatmap(comparison):
     grid = [[pair["pooled_jaccard"], *pair["by_layer"].values()] for pair in pairs]
     rows = [" / ".join(pair["masks"]) for pair in pairs]
     return plots.share_heatmap(np.array(grid), rows, ["all", *pairs[0]["by_layer"]], "Jaccard")
+
+
+def _of_layers(measure, one, other):
+    return {layer: float(measure(kept, other[layer])) for layer, kept in one.items()}
+
+
+def _markdown(rows):
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n"
 
 
 def _order(path):

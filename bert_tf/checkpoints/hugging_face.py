@@ -17,6 +17,9 @@ IGNORED = r"embeddings\.position_ids|cls\..*"
 
 _BLOCK = "encoder.layer.{i}"
 
+# Of the heads that do not read it: question answering and masked language modelling.
+_WITHOUT_POOLER = {"qa_outputs.weight", "cls.predictions.bias"}
+
 #: Linear weights are `[O, I]`.
 TABLE = {
     "encoder.embeddings.word_embeddings": From("embeddings.word_embeddings.weight"),
@@ -81,8 +84,8 @@ def read(variables, config_file, table=TABLE):
             "only BERT itself can be imported."
         )
     renamed = variables.renamed({_plain_name(name): name for name in variables.shapes})
-    # transformers gives its model for question answering no pooler, and older releases do.
-    if "qa_outputs.weight" in renamed.shapes and "pooler.dense.weight" not in renamed.shapes:
+    # transformers gives models with these heads no pooler, and older releases do.
+    if _WITHOUT_POOLER & set(renamed.shapes) and "pooler.dense.weight" not in renamed.shapes:
         table = {path: row for path, row in table.items() if path not in POOLER}
     return translate(renamed, table, config, IGNORED)
 

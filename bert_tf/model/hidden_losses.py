@@ -77,7 +77,7 @@ def relation_distance(students, teachers, mask, kind="tokens"):
     """
     if kind == "samples":
         students, teachers = ([h[tf.newaxis, :, 0] for h in each] for each in (students, teachers))
-        mask = None
+        mask = mask if mask is None else mask[tf.newaxis, :, 0]
     distances = [
         tf.math.squared_difference(_relations(s), _relations(t))
         for s, t in zip(students, teachers, strict=True)

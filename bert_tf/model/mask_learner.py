@@ -9,6 +9,9 @@ from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.model.masked_lm import BertMaskedLM
 from flop_tf.backend import keras
 
+#: Feature of a batch of training: the weight of each text, float32 `[B]`, 0 where it only fills up.
+TEXT_WEIGHTS = "text_weights"
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -138,7 +141,7 @@ class MaskLearner(BertMaskedLM):
         (teacher,), objective = self.teacher, self.objective
         taught = teacher.encoder({name: inputs[name] for name in INPUT_NAMES}, training=False)
         layers = hidden_losses.layer_map(len(self.encoder.blocks), len(teacher.encoder.blocks))
-        mask = None if objective.padding else inputs["input_mask"]
+        mask = _counted(inputs, objective.padding)
         students = encoded["encoder_outputs"]
         teachers = [tf.stop_gradient(taught["encoder_outputs"][layer]) for layer in layers]
         if objective.last_layer:
@@ -147,7 +150,7 @@ class MaskLearner(BertMaskedLM):
         if objective.hidden:
             first = slice(0, 1 if objective.first_token else None)
             pairs = ([h[:, first] for h in each] for each in (students, teachers))
-            own = mask if mask is None else mask[:, first]
+            own = mask[:, first]
             parts.append(hidden_losses.hidden_distance(*pairs, own, objective.hidden))
         if objective.relation:
             kind = objective.relation
@@ -157,7 +160,23 @@ class MaskLearner(BertMaskedLM):
             theirs = _attention(teacher.encoder, taught, layers, inputs)
             theirs = [tf.stop_gradient(scores) for scores in theirs]
             parts.append(hidden_losses.attention_distance(ours, theirs, mask))
-        return tf.add_n(parts)
+        # So that the parts of a batch, of which one may have fewer texts, have their mean as a sum.
+        share = tf.reduce_mean(inputs[TEXT_WEIGHTS]) if TEXT_WEIGHTS in inputs else 1.0
+        return share * tf.add_n(parts)
+
+
+def with_text_weights(features, labels, weights):
+    """Returns a batch of training whose features say what each text weighs."""
+    return {**features, TEXT_WEIGHTS: weights}, labels, weights
+
+
+def _counted(inputs, padding):
+    """Returns `[B, T]`, 1 for the tokens of texts, with or without padding, that weigh anything."""
+    mask = inputs["input_mask"]
+    mask = tf.ones_like(mask) if padding else mask
+    if TEXT_WEIGHTS in inputs:
+        mask *= tf.cast(inputs[TEXT_WEIGHTS] > 0, mask.dtype)[:, tf.newaxis]
+    return mask
 
 
 def _attention(encoder, encoded, layers, inputs):

@@ -152,22 +152,25 @@ def num_parameters(config, mask):
     return int(model_info.num_parameters(units.config_under(config, values)) - zeros)
 
 
-def with_gates(config, name, blocks=None, **arguments):
-    """Returns a config with a gate of a name over each weight that `prunable` returns.
+def with_gates(source, name, blocks=None):
+    """Returns a model with a gate of a name over each weight that `prunable` returns.
 
     Args:
-      config: a `BertConfig` whose projections are dense.
+      source: a `bert_tf.checkpoints.Source` whose projections are dense.
       name: of the gate, see `flop_tf.gates.GATES`.
       blocks: indices of the blocks that get gates, beside the pooler and the embedding; None is
         all.
-      **arguments: of the gates.
+
+    Returns:
+      A `Source`; the variables of its gates start anew.
     """
     paths = [
-        f"blocks.{index}.{projection}{_KERNEL}"
-        for index, projection, *_ in config.projections()
-        if blocks is None or index in blocks
+        path
+        for path in prunable(source)
+        if blocks is None or path in _OTHERS or int(path.split(".")[1]) in blocks
     ]
-    return _gated(config, [*paths, *_OTHERS], gates.get(name, axis=None, **arguments))
+    config = _gated(source.config, paths, gates.get(name, axis=None))
+    return dataclasses.replace(source, config=config)
 
 
 def _of_weights(path):

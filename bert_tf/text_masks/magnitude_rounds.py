@@ -3,7 +3,7 @@
 How much a round prunes and how weights are rewound is in `flop_tf.iterative_magnitude`.
 """
 
-import dataclasses
+import contextlib
 
 import tensorflow as tf
 
@@ -32,8 +32,7 @@ class MagnitudeRounds:
 
     def __init__(self, options, data):
         self.options = options
-        config = masks.with_gates(data.source.config, "magnitude")
-        gated = dataclasses.replace(data.source, config=config)
+        gated = masks.with_gates(data.source, "magnitude")
         self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
         for gate in self.model.gates:
             gate.trainable = False
@@ -70,17 +69,17 @@ class MagnitudeRounds:
     def begin(self):
         """Does nothing: what a checkpoint holds is all that training goes on from."""
 
-    def masks(self, step):
-        """Returns the masks as they are, by path."""
-        return {path: gate.keep().numpy() for path, gate, _ in self.model.encoder.weight_gates()}
+    def thresholded(self, step):
+        """Returns a context that gives the masks by path; the model is under them anyway."""
+        return contextlib.nullcontext(self.found(step))
 
     def changes(self, now):
         """Returns nothing: what is pruned stays so, the share of zeros says it all."""
         return {}
 
-    def found(self):
-        """Returns the masks after the last round."""
-        return self.masks(self.options.num_train_steps)
+    def found(self, step):
+        """Returns the masks as they are, by path."""
+        return {path: gate.keep().numpy() for path, gate, _ in self.model.encoder.weight_gates()}
 
 
 @keras.saving.register_keras_serializable("bert_tf")

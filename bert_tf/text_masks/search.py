@@ -6,6 +6,7 @@ scores under the head that the checkpoint came with, so that masks can be compar
 
 import dataclasses
 import json
+import math
 import os
 import time
 
@@ -14,7 +15,7 @@ from absl import logging
 
 from bert_tf import model_dir
 from bert_tf.data import masking
-from bert_tf.model.mask_learner import MaskLearner
+from bert_tf.model.mask_learner import MaskLearner, with_text_weights
 from bert_tf.model.weight_paths import head
 from bert_tf.pruning import masks
 from bert_tf.text_masks import dense_head, text_scores
@@ -29,6 +30,9 @@ from flop_tf.backend import keras
 RESULTS_FILE = "results.json"
 
 MASK_FILE = "mask.safetensors"
+
+#: Folder with the masks of the checkpoints, `step-N.safetensors`, each with its scores.
+STEPS_FOLDER = "masks"
 
 # By name of the method, see `bert_tf.text_masks.options.METHODS`.
 _METHODS = {"mask": TrainedScores, "imp": MagnitudeRounds}
@@ -96,8 +100,9 @@ class _Search:
         first = self.loop.run(self._batches, [self.method.callback], self._look, settings)
         seconds = time.perf_counter() - began - self.eval_seconds
         logging.info("Searched for %d steps.", self.options.num_train_steps)
-        found = self.method.found()
-        self._write(found)
+        found = self.method.found(self.options.num_train_steps)
+        self._write(MASK_FILE, found)
+        logging.info("The mask is in %s.", os.path.join(self.options.output_dir, MASK_FILE))
         # What a run took that was stopped is not known.
         return self._results(found, None if first else round(seconds, 1))
 
@@ -105,16 +110,22 @@ class _Search:
         self.data.text.total_steps = self.options.num_train_steps
         self.method.begin()
         batches = self.data.text.train_batches(first)
+        if self.options.objective().distills:
+            batches = batches.map(with_text_weights)
         if self.options.mlm:
             return batches
         return batches.map(lambda features, *rest: (masking.restored(features), *rest))
 
     def _look(self, step):
-        """Scores the masks of a step."""
+        """Scores the masks of a step and writes them."""
         began = time.perf_counter()
-        now = self.method.masks(step)
+        with self.method.thresholded(step) as now:
+            scores = self._score(self.model, self.options.eval_blocks)
+        if not all(map(math.isfinite, scores.values())):
+            raise ValueError(f"The search has diverged at step {step}: {scores}; take lower rates.")
         found = {"zero_rate": mask_training.zero_rate(now), **self.method.changes(now)}
-        scores = self._score(self.model, self.options.eval_blocks)
+        name = os.path.join(STEPS_FOLDER, f"step-{step}.safetensors")
+        self._write(name, self.method.found(step), step=step, scores=scores)
         with self.loop.writer.as_default(step):
             for name, value in {**found, **scores}.items():
                 tf.summary.scalar(name, value)
@@ -122,11 +133,10 @@ class _Search:
         self.loop.shown.update(shown)
         self.eval_seconds += time.perf_counter() - began
 
-    def _write(self, found):
-        path = os.path.join(self.options.output_dir, MASK_FILE)
-        settings = dataclasses.asdict(self.options)
-        masks.save(path, self.data.source.config, found, self.options.method, options=settings)
-        logging.info("The mask is in %s.", path)
+    def _write(self, name, found, **about):
+        path = os.path.join(self.options.output_dir, name)
+        settings = {"options": dataclasses.asdict(self.options), **about}
+        masks.save(path, self.data.source.config, found, self.options.method, **settings)
 
     def _results(self, found, seconds):
         options, data = self.options, self.data

@@ -30,8 +30,7 @@ class TrainedScores:
 
     def __init__(self, options, data):
         self.options = options
-        config = _with_gates(options, data.source.config)
-        gated = dataclasses.replace(data.source, config=config)
+        gated = _with_gates(options, data.source)
         self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
         groups = _groups(options, self.model.encoder, data.importance)
         self._freeze_weights(groups)
@@ -77,10 +76,12 @@ class TrainedScores:
         """Notes the masks from which training starts or goes on."""
         self._last = self._scored.masks()
 
-    def masks(self, step):
-        """Returns the masks after a step by path, with the thresholds set anew."""
-        self._scored.rethreshold(self._sparsity(step))
-        return self._scored.masks()
+    def thresholded(self, step):
+        """Returns a context that gives the masks of a step by path and has the model under them.
+
+        Thresholds are put back behind it: when training sets its own must not depend on who looks.
+        """
+        return self._scored.rethresholded(self._sparsity(step))
 
     def changes(self, now):
         """Returns the share of entries that differ from the first masks and the last ones.
@@ -96,9 +97,9 @@ class TrainedScores:
             for name, masks in then.items()
         }
 
-    def found(self):
-        """Returns the masks that were found, of exactly the sparsity."""
-        return self._scored.project(self.options.sparsity)
+    def found(self, step):
+        """Returns the masks that were found until a step, of exactly its sparsity."""
+        return self._scored.project(self._sparsity(step))
 
     def _freeze_weights(self, groups):
         encoder = self.model.encoder
@@ -117,10 +118,11 @@ class TrainedScores:
         return mask_training.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
 
 
-def _with_gates(options, config):
+def _with_gates(options, source):
     if options.unit_kinds:
-        return units.with_gates(config, options.unit_kinds, options.binarizer)
-    return masks.with_gates(config, options.binarizer, options.blocks)
+        config = units.with_gates(source.config, options.unit_kinds, options.binarizer)
+        return dataclasses.replace(source, config=config)
+    return masks.with_gates(source, options.binarizer, options.blocks)
 
 
 def _groups(options, encoder, importance):

@@ -69,12 +69,13 @@ class TrainingLoop:
         steps = self.num_steps - first
         try:
             model.fit(batches(first), steps_per_epoch=steps, callbacks=found, verbose=0)
+            check_end(model, self.num_steps, self.folder)
+            self.checkpoints.finish()
         finally:
             line.on_train_end()  # Before an error is shown.
-            stopping.on_train_end()
+            stopping.give_back()
             self.writer.close()
-        self.checkpoints.finish()
-        check_end(model, self.num_steps, self.folder)
+        stopping.stop_if_received()
         return first
 
 

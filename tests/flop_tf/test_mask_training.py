@@ -96,6 +96,9 @@ def test_projection_is_exact_and_of_equal_scores_keeps_the_larger_weight():
     kept = mask_training.project(scores, weights, 0.4)
     np.testing.assert_array_equal(kept, [False, True, False, True, True])
     assert mask_training.project(scores, weights, 0.0).all()
+    scores[1] = np.nan
+    with pytest.raises(ValueError, match="`scores` must be without NaN, received 1 NaN of 5; the"):
+        mask_training.project(scores, weights, 0.4)
 
 
 def test_two_rules_of_rounding():
@@ -131,6 +134,10 @@ def test_each_matrix_has_its_threshold_and_units_have_one_together(rng):
     for name, kept in masks.project(0.5).items():
         np.testing.assert_array_equal(kept, found[name])
     assert mask_training.zero_rate(found) == 0.5
+    thresholds = [float(gate.threshold) for gate in (*kernels, *heads)]
+    with masks.rethresholded(0.75) as meanwhile:
+        assert mask_training.zero_rate(meanwhile) == mask_training.zero_rate(masks.masks()) > 0.7
+    assert [float(gate.threshold) for gate in (*kernels, *heads)] == thresholds
 
 
 @pytest.mark.parametrize("name", gates.STRAIGHT_THROUGH)

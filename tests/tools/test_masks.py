@@ -65,6 +65,9 @@ def test_baselines_and_their_comparison(call, bert, tmp_path, capsys):
     layers = ["embeddings", "block 0", "pooler"]
     assert found["zero_rates"] == {"omp": 0.5, "chance": 0.75}
     assert list(found["pairs"][0]["by_layer"]) == layers
+    for layer, share in found["pairs"][0]["hamming_by_layer"].items():
+        assert share == pytest.approx(0.5, abs=0.2) and f" {share:.3f} " in table, layer
+    assert f"| {'zeros, chance':21} | 0.750 " in table
     # Of independent masks that keep 1/2 and 1/4, 1/8 is kept by both and 5/8 by either.
     assert found["pairs"][0]["pooled_jaccard"] == pytest.approx(0.2, abs=0.06)
 

@@ -8,7 +8,7 @@ from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
-from bert_tf.model.mask_learner import MaskLearner, Objective
+from bert_tf.model.mask_learner import TEXT_WEIGHTS, MaskLearner, Objective
 from bert_tf.model.masked_lm import MASKED_POSITIONS
 from bert_tf.pruning import masks, one_shot_masks
 
@@ -70,5 +70,13 @@ def test_the_distance_to_a_teacher_counts_each_term(bert_dir):
     together = distance(student, hidden="cosine", attention=True, relation="tokens")
     assert min(alone) > 0 and together == pytest.approx(sum(alone), rel=1e-5)
     assert distance(teacher, hidden="mse", attention=True, relation="samples") < 1e-6
+    rows = tf.constant([0, 1, 0, 0])
+    filled = {name: tf.gather(values, rows) for name, values in features.items()}
+    filled[TEXT_WEIGHTS] = tf.constant([2.0, 2, 0, 0])
+    for term in (*terms, {"relation": "samples"}, {"hidden": "mse", "padding": True}):
+        expected = distance(student, **term)
+        assert float(student.distance(filled)) == pytest.approx(expected, rel=1e-5)
+    nothing = {name: values[3:] for name, values in filled.items()}
+    assert float(student.distance(nothing)) == 0
     for change in ({"first_token": True}, {"padding": True}):
         assert distance(student, hidden="cosine", **change) != pytest.approx(alone[0], rel=1e-4)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import Source, hugging_face, read_source, translation
-from bert_tf.model import heads
+from bert_tf.model import heads, weight_paths
 from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.model.losses import MaskedTokenLoss
@@ -131,8 +131,8 @@ def test_multiplied_weights_are_those_under_the_mask(source, mask):
 
 
 @pytest.mark.parametrize("name", gates.STRAIGHT_THROUGH)
-def test_configs_with_gates_over_everything(name):
-    config = masks.with_gates(CONFIG, name)
+def test_configs_with_gates_over_everything(source, name):
+    config = masks.with_gates(source, name).config
     assert BertConfig.from_dict(config.to_dict()) == config and config.has_gates
     assert config.dense == CONFIG and set(CONFIG.to_dict()).isdisjoint({"gates", "layers"})
     shapes = expected_shapes(config)
@@ -143,21 +143,37 @@ def test_configs_with_gates_over_everything(name):
         assert {p: v.shape for p, v in surgery.named_variables(model).items()} == shapes
 
 
-def test_the_head_of_a_pretrained_checkpoint_is_read_where_it_is_wanted(source, tmp_path):
+def save_as_hugging_face(source, folder, without=()):
     table = translation.per_block(hugging_face.TABLE | hugging_face.MLM_TABLE, 1)
     arrays = {
         table[path].name: np.ascontiguousarray(table[path].transform(weight))
         for path, weight in source.weights.items()
+        if path not in without
     }
     arrays["cls.predictions.decoder.weight"] = arrays["embeddings.word_embeddings.weight"]
-    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    safetensors.numpy.save_file(arrays, folder / "model.safetensors")
     config = {**dataclasses.replace(CONFIG, head="classifier").to_dict(), "model_type": "bert"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_the_head_of_a_pretrained_checkpoint_is_read_where_it_is_wanted(source, tmp_path):
+    save_as_hugging_face(source, tmp_path)
     found = read_source(tmp_path, pretraining_head=True)
     assert found.config == CONFIG and set(found.weights) == set(source.weights)
     for path, weight in source.weights.items():
         np.testing.assert_array_equal(found.weights[path], weight)
     assert not any(path.startswith("mlm.") for path in read_source(tmp_path).weights)
+
+
+def test_a_model_of_transformers_for_masked_words_has_no_pooler(source, tmp_path):
+    save_as_hugging_face(source, tmp_path, without=weight_paths.POOLER)
+    found = read_source(tmp_path, pretraining_head=True)
+    assert set(source.weights) - set(found.weights) == set(weight_paths.POOLER)
+    # What is not there is not masked.
+    assert set(masks.prunable(source)) - set(masks.prunable(found)) == {"pooler.kernel"}
+    gated = masks.with_gates(found, "straight_through")
+    assert set(gated.config.gates) == {"word_embeddings"}
+    assert "pooler" not in model_dir.build(gated).config.gates
 
 
 def test_unknown_gates_are_refused():

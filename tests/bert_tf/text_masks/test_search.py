@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -148,6 +149,19 @@ def test_tags(searched):
     assert found["mask_distance"][4] == found["mask_change"][4]
 
 
+def test_checkpoints_leave_their_masks_and_scores(searched):
+    path, _ = searched
+    losses = tags(path)["eval_loss"]
+    for step in (4, 8, 12):
+        saved = mask_file.read(os.path.join(path, search.STEPS_FOLDER, f"step-{step}.safetensors"))
+        for mask in saved.masks.values():
+            assert mask.size - mask.sum() == mask_training.num_zeros(mask.size, 0.5)
+        assert saved.provenance["step"] == step
+        assert saved.provenance["scores"]["eval_loss"] == pytest.approx(losses[step], rel=1e-6)
+    for name, mask in mask_of(path).items():
+        np.testing.assert_array_equal(saved.masks[name], mask)
+
+
 def test_a_stopped_search_ends_as_an_unbroken_one(run, dense, searched, folder, monkeypatch):
     path, unbroken = searched
 
@@ -158,11 +172,14 @@ def test_a_stopped_search_ends_as_an_unbroken_one(run, dense, searched, folder, 
         if int(self.model.optimizer.iterations.numpy()) == 6:
             raise Stopped
 
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.Summaries, "on_train_batch_end", stop)
         with pytest.raises(Stopped):
             run("stopped", init_checkpoint=dense)
     resumed = run("stopped", init_checkpoint=dense)
+    # What comes after training ends at a signal as before.
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert resumed["seconds"] is None and unbroken["seconds"] > 0
     assert {**resumed, "seconds": 0} == {**unbroken, "seconds": 0}
     for name, mask in mask_of(path).items():
@@ -175,8 +192,18 @@ def test_iterative_magnitude(run, dense, folder):
     for mask in found.values():
         tenth = mask.size - np.count_nonzero(mask)
         assert tenth == pytest.approx(0.3 * mask.size, abs=1.5)
+    # After the second of three rounds.
+    before = mask_file.read(folder / "imp" / search.STEPS_FOLDER / "step-8.safetensors").masks
+    for mask in before.values():
+        assert mask.size - np.count_nonzero(mask) == pytest.approx(0.2 * mask.size, abs=1.5)
     start = one_shot_masks.one_shot(read_source(dense), "magnitude", 0.3)
     assert any((found[path] != start[path]).any() for path in found)
+
+
+def test_a_search_that_diverges_says_so(run, dense):
+    settings = {"method": "imp", "sparsity": 0.1, "num_train_steps": 2, "learning_rate": 1e38}
+    with pytest.raises(ValueError, match="has diverged at step 1: {'eval_loss': nan, .* lower rat"):
+        run("diverged", init_checkpoint=dense, **settings, save_checkpoints_steps=1)
 
 
 def test_distillation_alone_needs_no_head(run, bert, folder):
