@@ -62,6 +62,12 @@ lose() {
       "--dev_file=$test_file" "--output_dir=$out/loss/$1" "${@:2}"
 }
 
+# distance NAME MASK: how far hidden states on test are from those of the dense model, in mean cosine distance.
+distance() {
+  [ -f "$out/distance/$1/results.json" ] || flop "distance/$1" train_mask "${texts[@]}" "--init_checkpoint=$out/head/dense" --num_train_steps=0 \
+    --mlm=false --distill_hidden=cosine "--output_dir=$out/distance/$1" "--mask=$2"
+}
+
 # tune NAME TASK SEED FLAGS...: fine-tunes the pretrained model on a task.
 tune() {
   local task=$2 flags=(--num_train_epochs=3)
@@ -86,22 +92,23 @@ mean() {
     '$1 == name { sum += $2; n++ } END { if (n) printf "%.4f", sum / n; else printf "-" }'
 }
 
-# value NAME FILE: a number of a JSON file.
+# value NAME FILE: a number of a JSON file, the last of that name.
 value() {
   cat "$2" 2>/dev/null | sed -nE "s/.*\"$1\": ([-+0-9.e]+),?.*/\1/p" |
-    awk 'NR == 1 { printf "%.5g", $1 } END { if (!NR) printf "-" }'
+    awk '{ last = $1 } END { if (NR) printf "%.5g", last; else printf "-" }'
 }
 
 # table: what is known so far.
 table() {
-  echo "| mask | loss on text | search, s | RTE | STS-B | SST-2 |"
-  echo "|---|---|---|---|---|---|"
+  echo "| mask | loss on text | distance | search, s | RTE | STS-B | SST-2 |"
+  echo "|---|---|---|---|---|---|---|"
   local names=(dense)
   for sparsity in $sparsities; do
     for kind in $kinds; do names+=("$kind-$sparsity"); done
   done
   for name in "${names[@]}"; do
     echo "| $name | $(value eval_loss "$out/loss/$name/scores.json") |" \
+      "$(value distance "$out/distance/$name/results.json") |" \
       "$(value seconds "$out/masks/$name/results.json") |" \
       "$(mean eval_accuracy "$out/RTE/$name"-*/eval_results.txt) |" \
       "$(mean pearson "$out/STS-B/$name"-*/eval_results.txt) |" \
@@ -119,6 +126,7 @@ for kind in magnitude random trained distilled imp; do
   for sparsity in $sparsities; do
     make_mask "$kind" "$sparsity"
     lose "$kind-$sparsity" "--mask=$(mask "$kind" "$sparsity")"
+    distance "$kind-$sparsity" "$(mask "$kind" "$sparsity")"
   done
 done
 for sparsity in $sparsities; do
