@@ -73,9 +73,8 @@ class Task(abc.ABC):
         if found != self.head:
             raise ValueError(
                 f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has "
-                f"{_listing(found)}."
+                f"{_listing(found)}; take one that was trained on this task."
             )
-
         self.check_masks(config, owner)
 
     def check_masks(self, config, owner):
