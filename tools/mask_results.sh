@@ -62,10 +62,12 @@ lose() {
       "--dev_file=$test_file" "--output_dir=$out/loss/$1" "${@:2}"
 }
 
-# distance NAME MASK: how far hidden states on test are from those of the dense model, in mean cosine distance.
+# distance NAME MASK: the mean cosine distance of hidden states from those of the dense model, over some 500 blocks of test.
 distance() {
-  [ -f "$out/distance/$1/results.json" ] || flop "distance/$1" train_mask "${texts[@]}" "--init_checkpoint=$out/head/dense" --num_train_steps=0 \
-    --mlm=false --distill_hidden=cosine "--output_dir=$out/distance/$1" "--mask=$2"
+  [ -f "$out/part.tokens" ] || head -c 300000 "$text/$test_file" >"$out/part.tokens"
+  [ -f "$out/distance/$1/results.json" ] ||
+    flop "distance/$1" train_mask "${texts[@]}" "--dev_file=$out/part.tokens" "--init_checkpoint=$out/head/dense" \
+      --num_train_steps=0 --mlm=false --distill_hidden=cosine "--output_dir=$out/distance/$1" "--mask=$2"
 }
 
 # tune NAME TASK SEED FLAGS...: fine-tunes the pretrained model on a task.
@@ -74,6 +76,8 @@ tune() {
   [ "$task" = SST-2 ] && flags=(--num_train_epochs=1 --train_examples=20000)
   flop "$task/$1-$3" finetune "--task_name=$task" "--data_dir=$glue/$task" "--init_checkpoint=$bert" \
     --learning_rate=5e-5 "--seed=$3" "--output_dir=$out/$task/$1-$3" "${flags[@]}" "${shorter[@]}" "${@:4}"
+  # What a run that is done needs no more: half a gigabyte of each.
+  rm -rf "$out/$task/$1-$3/checkpoints"
 }
 
 # tune_all TASK SEED: of the dense model and under all masks.
