@@ -34,6 +34,12 @@ MASK_FILE = "mask.safetensors"
 #: Folder with the masks of the checkpoints, `step-N.safetensors`, each with its scores.
 STEPS_FOLDER = "masks"
 
+# Measured, see docs/results.md.
+_HINT = (
+    "The checkpoint had no head of masked language modelling. If it never learned masked words, a "
+    "mask transfers better by --mlm=false --distill_hidden=cosine --distill_attention."
+)
+
 # By name of the method, see `bert_tf.text_masks.options.METHODS`.
 _METHODS = {"mask": TrainedScores, "imp": MagnitudeRounds}
 
@@ -56,6 +62,8 @@ def search(options):
     data = SearchData(options)
     if options.train_head and not data.has_head:
         data.source = dense_head.train(options, data)
+        if options.num_train_steps and not options.objective().distills:
+            logging.info(_HINT)
     if options.num_train_steps:
         results = _Search(options, data).run()
     else:

@@ -106,6 +106,7 @@ def test_a_search_and_what_it_leaves(call, bert, text, tmp_path, capsys, caplog)
     args += ["--max_seq_length=8", "--train_head", "--head_steps=2", "--num_train_steps=2"]
     args += ["--train_batch_size=4", "--sparsity=.5"]
     assert call(train_mask, *args) is None
+    assert "a mask transfers better by --mlm=false --distill_hidden=cosine" in caplog.text
     assert {"mask.safetensors", "results.json", "dense"} <= {p.name for p in out.iterdir()}
     assert call(train_mask, *args) is None
     assert "is already done" in caplog.text
