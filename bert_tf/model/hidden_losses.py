@@ -1,7 +1,6 @@
 """How far the hidden states of a student are from those of its teacher.
 
-B batch, T tokens, N heads, H hidden. All are means over layers; padding is left out of the mean
-unless the mask of tokens is None.
+B batch, T tokens, N heads, H hidden. All are means over layers and the tokens that a mask has.
 
 Reference:
   Learning to Win Lottery Tickets in BERT Transfer via Task-agnostic Mask Training, NAACL 2022;
@@ -40,7 +39,7 @@ def hidden_distance(students, teachers, mask, kind="cosine"):
     Args:
       students: list of `[B, T, H]`, one for each layer.
       teachers: list of the same.
-      mask: `[B, T]`, 1 for tokens and 0 for padding; None counts padding too.
+      mask: `[B, T]`, 1 for tokens that count and 0 for padding.
       kind: "cosine" or "mse".
     """
     pairs = zip(students, teachers, strict=True)
@@ -57,7 +56,7 @@ def attention_distance(students, teachers, mask):
     Args:
       students: list of `[B, N, T, T]`, one for each layer.
       teachers: list of the same.
-      mask: `[B, T]`; where it is None, scores of padding must be 0 in both.
+      mask: `[B, T]`; where it has padding too, scores of it must be 0 in both.
     """
     distances = [
         tf.reduce_mean(tf.math.squared_difference(s, t), axis=1)
@@ -72,12 +71,12 @@ def relation_distance(students, teachers, mask, kind="tokens"):
     Args:
       students: list of `[B, T, H]`, one for each layer.
       teachers: list of the same.
-      mask: `[B, T]`, or None.
+      mask: `[B, T]`.
       kind: "tokens", or "samples" for the first token of each text against those of the others.
     """
     if kind == "samples":
         students, teachers = ([h[tf.newaxis, :, 0] for h in each] for each in (students, teachers))
-        mask = mask if mask is None else mask[tf.newaxis, :, 0]
+        mask = mask[tf.newaxis, :, 0]
     distances = [
         tf.math.squared_difference(_relations(s), _relations(t))
         for s, t in zip(students, teachers, strict=True)
@@ -112,14 +111,12 @@ def _relations(hidden):
 
 
 def _pairs(mask):
-    """Returns 1 where both tokens are real, `[B, T, T]`."""
-    return None if mask is None else mask[:, :, tf.newaxis] * mask[:, tf.newaxis]
+    """Returns 1 where both tokens count, `[B, T, T]`."""
+    return mask[:, :, tf.newaxis] * mask[:, tf.newaxis]
 
 
 def _mean(distances, mask):
     """Returns the mean of a list of arrays of one shape, where the mask is 1."""
     mean = tf.add_n(distances) / len(distances)
-    if mask is None:
-        return tf.reduce_mean(mean)
     mask = tf.cast(mask, mean.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(mean * mask), tf.reduce_sum(mask))
