@@ -2,7 +2,7 @@
 # Makes the runs on masks trained on text of docs/results.md; started again, it goes on where it stopped.
 # Usage: tools/mask_results.sh BERT_DIR GLUE_DIR TEXT_DIR OUTPUT_DIR [TASK...]
 # BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2; tasks are RTE, STS-B and SST-2, all by default. Six
-# hours on two cores. Once the masks are there, tasks can run side by side, each on a core by taskset, which does half as much again.
+# hours on two cores, estimated. Once the masks are there, tasks can run side by side, each on a core by taskset, which does half as much again.
 # HEAD_STEPS, MASK_STEPS and TUNE_FLAGS (flags of finetune.py) make it shorter, to try it out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
