@@ -64,15 +64,7 @@ def get(
         found = multitask.of([get(**one) for one in tasks])
         return get_several(",".join(found.names), tfds=tfds) if tfds else found
     prepared = tfds_data.task(tfds) if tfds else None
-    name = name or (prepared.name if prepared else "")
-    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "mlm", "tsv")}
-    if _plain(name) not in known:
-        nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"Unknown task {name!r}, did you mean {known[nearest]!r}? Expected one of "
-            f"{list(known.values())}."
-        )
-    key = known[_plain(name)]
+    key = canonical_name(name or (prepared.name if prepared else ""))
     if prepared and key != prepared.name:
         raise ValueError(
             f"The data set {tfds!r} is of the task {prepared.name!r}, received the task {key!r}; "
@@ -110,6 +102,22 @@ def get(
             f"trained with {list(labels)}."
         )
     return task
+
+
+def canonical_name(name):
+    """Returns the name of a task as it is published, such as "STS-B" for "stsb".
+
+    Raises:
+      ValueError: if the name is unknown.
+    """
+    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "mlm", "tsv")}
+    if _plain(name) not in known:
+        nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"Unknown task {name!r}, did you mean {known[nearest]!r}? Expected one of "
+            f"{list(known.values())}."
+        )
+    return known[_plain(name)]
 
 
 def get_several(names, *, data_dir="", tfds="", language="en", **columns):

@@ -85,7 +85,7 @@ class FindOptions:
     head_counts: str = option("", "Of super: heads to remove at each level instead.")
     ffn_counts: str = option("", "Of super: FFNs to remove at each level.")
     neuron_counts: str = option("", "Of super: neurons to remove at each level.")
-    importance: str = option("", "Of super: file of importances that are measured already.")
+    importance: str = option("", "Of super: file of importances; how it was measured counts.")
     min_heads: int = option(1, "Of super: heads that each layer keeps.")
     threshold: float = option(0.9, "Of a search: share of the whole model's score to keep.")
     amount: float = option(0.1, "Of a search: share of heads or weights that go in one step.")

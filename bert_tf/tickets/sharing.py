@@ -158,7 +158,8 @@ def _paths(tickets):
     """Returns the mask file of each task, None where it keeps everything."""
     paths = {}
     for name, path in task_masks.pairs("tickets", tickets):
-        if not name or name in paths:
+        name = registry.canonical_name(name)
+        if name in paths:
             raise ValueError(
                 f"Argument `tickets` must name each task once, received {name!r} in {tickets!r}."
             )
