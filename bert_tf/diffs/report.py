@@ -115,6 +115,8 @@ def _row(known):
         "stage": stage,
         "seed": known.get("seed"),
         "density": known["density"],
+        # Gates that close further than that leave less.
+        "target_density": known.get("target_density") or _rounded(known["density"]),
         "metric": task.primary_metric,
         "score": scores.get(task.primary_metric),
         "scores": splits,
@@ -141,9 +143,9 @@ def _check_seeds(rows):
 
 
 def _way(row):
-    """Returns what a row of the table is of: method, stage and density."""
+    """Returns what a row of the table is of: method, stage and the density that was asked for."""
     # What is learned has another density in each run.
-    density = 1.0 if row["stage"] == "learn" else _rounded(row["density"])
+    density = 1.0 if row["stage"] == "learn" else row["target_density"]
     return row["method"], row["stage"], density
 
 

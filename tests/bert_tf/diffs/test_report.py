@@ -65,6 +65,15 @@ def test_mnli_has_a_column_for_each_dev_set(make_diff, tmp_path):
     assert any(line.endswith("| 60.0 (1) | 40.0 (1) | 50.0 |") for line in lines)
 
 
+def test_a_row_is_of_the_density_that_was_asked_for(make_diff, tmp_path):
+    for target, score in ((0.5, 0.9), (1.0, 0.7)):  # Of both the gates left the same.
+        scores = {"dev": {"eval_accuracy": score}}
+        diff = make_diff("sst-2", 0, 0.05, seed=0, target_density=target, scores=scores)
+        save(str(tmp_path / str(target)), diff, "float32")
+    text = report.write(report.gather(str(tmp_path)), str(tmp_path / "report"))
+    assert text.count("90.0 (1)") == 1 == text.count("70.0 (1)")
+
+
 def test_two_settings_are_not_two_seeds(make_diff, tmp_path):
     for place, seed in (("a", 0), ("b", 1), ("c", 0)):
         diff = make_diff("sst-2", 0, 0.05, seed=seed, scores={"dev": {"eval_accuracy": 0.5}})

@@ -73,6 +73,7 @@ def test_each_stage_has_less(learned, bert_dir):
     assert any((diffs["finetune"].values[n] != diffs["project"].values[n]).any() for n in base)
     info = model_dir.load_info(os.path.join(options.output_dir, "finetune-0.05"))
     assert info["density"] == diffs["finetune"].density and info["task"]["name"] == "SST-2"
+    assert info["target_density"] == 0.05
 
 
 def test_the_scores_are_those_of_the_file(learned, bert_dir, sst_dir):
