@@ -133,7 +133,7 @@ def write(path, diff, dtype="float32"):
       dtype: of the stored values, one of `DTYPES`.
 
     Raises:
-      ValueError: if the type is another one, or values do not fit into it.
+      ValueError: if the type is another one, or values are not finite or do not fit into it.
       OSError: if the file cannot be written; what stood at `path` is untouched.
     """
     if dtype not in DTYPES:
@@ -206,6 +206,11 @@ def _flat_positions(diff):
 
 def _joined(diff, values, dtype):
     joined = np.concatenate([values[name] for name in diff.shapes]).astype(np.float32)
+    if not np.isfinite(joined).all():
+        raise ValueError(
+            "A difference must have finite values, received NaN or infinity, as of a training that "
+            "has diverged; take lower rates."
+        )
     with np.errstate(over="ignore"):
         stored = joined.astype(dtype)
     if not np.isfinite(stored).all():

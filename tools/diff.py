@@ -18,7 +18,7 @@ from bert_tf.diffs import applying, report
 
 FLAGS = flags.FLAGS
 
-# What can be done, and the flags that it needs.
+# What can be done, and the flags that it needs; it has no others.
 _NEEDS = {
     "inspect": ("diff",),
     "apply": ("diff", "base", "output_dir"),
@@ -30,9 +30,11 @@ _NEEDS = {
 def main(argv):
     """Does what was asked for."""
     action = argv[1]
-    for name in _NEEDS[action]:
-        if not FLAGS[name].value:
+    for name in sorted({name for names in _NEEDS.values() for name in names}):
+        if name in _NEEDS[action] and not FLAGS[name].value:
             raise ValueError(f"Flag `--{name}` is needed for {action}.")
+        if name not in _NEEDS[action] and FLAGS[name].value:
+            raise ValueError(f"Flag `--{name}` is not for {action}; leave it out.")
     if action == "inspect":
         print(json.dumps(applying.inspect(FLAGS.diff), indent=2))
         return

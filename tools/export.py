@@ -18,6 +18,21 @@ from bert_tf.serving import exporting, formats, task_exporting
 
 FLAGS = flags.FLAGS
 
+# Of a model of one task; an export of differences compares each task with its merged model.
+_NOT_OF_DIFFS = (
+    "format",
+    "data_dir",
+    "task_name",
+    "tfds",
+    "tfds_data_dir",
+    "tfds_download",
+    "max_seq_length",
+    "dev_examples",
+    "optimize_for",
+    "latency_table",
+    "allow_slower",
+)
+
 
 def main(_):
     """Exports the model that FLAGS name."""
@@ -46,7 +61,7 @@ def main(_):
 
 def _export_tasks():
     """Exports a base with differences; flags that are for one task must be as they are."""
-    for name in ("format", "data_dir", "task_name", "tfds", "max_seq_length", "optimize_for"):
+    for name in _NOT_OF_DIFFS:
         if FLAGS[name].value != FLAGS[name].default:
             raise ValueError(f"Flag `--{name}` is not for --diffs; leave it out.")
     task_exporting.export(

@@ -25,6 +25,15 @@ _NOT_OF_DIFFS = (
     "gate",
     "factorized",
     "target_sparsity",
+    "target_sparsity_warmup",
+    "mask_update_steps",
+    "gate_freeze_fraction",
+    "initial_log_alpha",
+    "gate_order_examples",
+    "lambda_learning_rate",
+    "learning_rate_warmup",
+    "gate_schedule",
+    "sparsity_base",
     "distribution_strategy",
     "jit_compile",
 )
@@ -74,7 +83,7 @@ class DiffOptions(FinetuneOptions):
         check(self, "task_name", self.task_name.lower() != "mlm", "of classes, a score or spans")
         check(self, "mixed_precision", self.mixed_precision != "float16", "none or bfloat16")
         for name in ("learning_rate", "finetune_learning_rate", "finetune_epochs"):
-            check(self, name, getattr(self, name) > 0, "above 0")
+            check(self, name, 0 < getattr(self, name) < math.inf, "above 0")
         if self.method != "non_adaptive":
             check(self, "weight_decay", self.weight_decay == 0, f"0 with method={self.method}")
         if self.method != "diff":

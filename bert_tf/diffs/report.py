@@ -28,7 +28,8 @@ def gather(folder):
       folder: is searched with all folders in it but hidden ones.
 
     Raises:
-      ValueError: if there is none, or one is damaged or without a task.
+      ValueError: if there is none, one is damaged or without a task, or two are of one task, way,
+        density and seed: their mean would be of other settings and not of seeds.
     """
     found = []
     for path, folders, names in os.walk(folder):
@@ -47,6 +48,7 @@ def gather(folder):
             f"The folder {str(folder)!r} must have differences in it, found no {DIFF_FILE} of a "
             "stage that is finished."
         )
+    _check_seeds(found)
     return found
 
 
@@ -113,6 +115,8 @@ def _row(known):
         "stage": stage,
         "seed": known.get("seed"),
         "density": known["density"],
+        # Gates that close further than that leave less.
+        "target_density": known.get("target_density") or _rounded(known["density"]),
         "metric": task.primary_metric,
         "score": scores.get(task.primary_metric),
         "scores": splits,
@@ -124,17 +128,45 @@ def _row(known):
     }
 
 
+def _check_seeds(rows):
+    """Raises ValueError where the table would take two settings for two seeds."""
+    places = {}
+    for row in rows:
+        key = (row["task"], *_way(row), row["seed"])
+        if row["seed"] is not None and key in places:
+            raise ValueError(
+                "A report must have one difference of each task, way, density and seed, but "
+                f"{places[key]!r} and {row['folder']!r} are both {row['name']} of seed "
+                f"{row['seed']}; name a folder with one of them."
+            )
+        places[key] = row["folder"]
+
+
+def _way(row):
+    """Returns what a row of the table is of: method, stage and the density that was asked for."""
+    # What is learned has another density in each run.
+    density = 1.0 if row["stage"] == "learn" else row["target_density"]
+    return row["method"], row["stage"], density
+
+
+def _on_dev(row):
+    """Returns the primary metric by column of the table; MNLI has two, as it has two dev sets."""
+    return {
+        " ".join([row["task"], *split.split("_")[1:]]): values[row["metric"]]
+        for split, values in row["scores"].items()
+        if split.startswith("dev") and row["metric"] in values
+    }
+
+
 def _scores(rows):
-    """Returns the table of the paper: a row for each way and density, a column for each task."""
+    """Returns the table of the paper: a row for each way and density, a column for each dev set."""
     groups, densities = {}, {}
     for row in rows:
-        if row["score"] is not None:
-            # What is learned has another density in each run.
-            density = 1.0 if row["stage"] == "learn" else _rounded(row["density"])
-            key = (row["method"], row["stage"], density)
-            groups.setdefault(key, {}).setdefault(row["task"], []).append(row["score"])
-            densities.setdefault(key, []).append(row["density"])
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+        for column, score in _on_dev(row).items():
+            groups.setdefault(_way(row), {}).setdefault(column, []).append(score)
+        if _on_dev(row):
+            densities.setdefault(_way(row), []).append(row["density"])
+    tasks = list(dict.fromkeys(column for row in rows for column in _on_dev(row)))
     table = []
     for key, found in sorted(groups.items()):
         method, stage, _ = key

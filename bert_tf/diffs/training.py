@@ -212,7 +212,7 @@ class DiffScores(RunScores):
         options, run = self._options, self._run
         found_by = {"method": options.method, "structured": options.structured}
         if run.start_from is not None:  # Whatever the options of this stage say.
-            found_by = {key: run.start_from.info.get(key) for key in found_by}
+            found_by = {key: run.start_from.info.get(key) for key in (*found_by, "target_density")}
         info = {
             "task": self._task.to_dict(),
             "head": dict(self._task.head),

@@ -158,11 +158,16 @@ def locked(folder):
     """Holds the lock file beside a folder, which says whose it is, during a `with` block.
 
     Raises:
-      ValueError: if another process holds it.
+      ValueError: if another process holds it, or what it lies in is a file.
     """
     folder = os.path.abspath(folder)
     path = _beside(folder, "lock")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(
+            f"The output folder {folder!r} lies in a file; choose another one."
+        ) from error
     while True:
         with open(path, "a+", encoding="utf-8") as file:
             try:

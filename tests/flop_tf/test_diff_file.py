@@ -76,6 +76,14 @@ def test_half_precision(tmp_path):
         diff_file.write(tmp_path / "d", make(), dtype="int8")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_of_a_training_that_diverged(tmp_path, value):
+    values = {**make().values, "b": np.float32([value])}
+    with pytest.raises(ValueError, match="must have finite values, received NaN or infinity, as"):
+        diff_file.write(tmp_path / "d", make(values=values))
+    assert not os.listdir(tmp_path)
+
+
 def test_size_at_half_a_percent_of_bert_base(tmp_path):
     number = 109_482_240
     rng = np.random.default_rng(0)

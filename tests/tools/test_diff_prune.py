@@ -108,3 +108,5 @@ def test_bad_files(call, bert_dir, tmp_path):
     ):
         text = call(diff, "inspect", flag)
         assert text.startswith("diff: error: ") and sentence in text
+    text = call(diff, "apply", f"--diff={path}", "--base=x", "--output_dir=y", "--model_dir=z")
+    assert text == "diff: error: Flag `--model_dir` is not for apply; leave it out."

@@ -55,6 +55,35 @@ def test_tables_and_figures(runs, tmp_path):
     assert (folder / "diffs.html").read_text().count("<img") == 2
 
 
+def test_mnli_has_a_column_for_each_dev_set(make_diff, tmp_path):
+    splits = {"holdout": 0.9, "dev_matched": 0.6, "dev_mismatched": 0.4}
+    scores = {split: {"eval_accuracy": score} for split, score in splits.items()}
+    save(str(tmp_path / "x"), make_diff("mnli", 0, 0.05, scores=scores), "float32")
+    text = report.write(report.gather(str(tmp_path)), str(tmp_path / "report"))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "| method | stage | density | MNLI matched | MNLI mismatched | mean |" in lines
+    assert any(line.endswith("| 60.0 (1) | 40.0 (1) | 50.0 |") for line in lines)
+
+
+def test_a_row_is_of_the_density_that_was_asked_for(make_diff, tmp_path):
+    for target, score in ((0.5, 0.9), (1.0, 0.7)):  # Of both the gates left the same.
+        scores = {"dev": {"eval_accuracy": score}}
+        diff = make_diff("sst-2", 0, 0.05, seed=0, target_density=target, scores=scores)
+        save(str(tmp_path / str(target)), diff, "float32")
+    text = report.write(report.gather(str(tmp_path)), str(tmp_path / "report"))
+    assert text.count("90.0 (1)") == 1 == text.count("70.0 (1)")
+
+
+def test_two_settings_are_not_two_seeds(make_diff, tmp_path):
+    for place, seed in (("a", 0), ("b", 1), ("c", 0)):
+        diff = make_diff("sst-2", 0, 0.05, seed=seed, scores={"dev": {"eval_accuracy": 0.5}})
+        save(str(tmp_path / place), diff, "float32")
+        if place == "b":
+            assert len(report.gather(str(tmp_path))) == 2
+    with pytest.raises(ValueError, match="one difference of each task, .*/a' and '.*/c' are both"):
+        report.gather(str(tmp_path))
+
+
 def test_a_difference_without_a_task(make_diff, tmp_path):
     diff = make_diff()
     del diff.info["task"]

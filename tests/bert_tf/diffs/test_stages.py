@@ -73,6 +73,7 @@ def test_each_stage_has_less(learned, bert_dir):
     assert any((diffs["finetune"].values[n] != diffs["project"].values[n]).any() for n in base)
     info = model_dir.load_info(os.path.join(options.output_dir, "finetune-0.05"))
     assert info["density"] == diffs["finetune"].density and info["task"]["name"] == "SST-2"
+    assert info["target_density"] == 0.05
 
 
 def test_the_scores_are_those_of_the_file(learned, bert_dir, sst_dir):
@@ -224,6 +225,11 @@ def test_frozen_weights_have_no_difference(make):
         ({"initial_alpha": float("inf")}, "`initial_alpha` must be a finite number, received inf"),
         ({"mixed_precision": "float16"}, "`mixed_precision` must be none or bfloat16, received"),
         ({"finetune_epochs": 0.0}, "`finetune_epochs` must be above 0, received 0.0."),
+        # Told before anything is learned, and not by the last stage.
+        ({"finetune_epochs": math.inf}, "`finetune_epochs` must be above 0, received inf."),
+        ({"finetune_learning_rate": math.inf}, "`finetune_learning_rate` must be above 0, rec"),
+        ({"initial_log_alpha": 5.0}, "`initial_log_alpha` is not for differences, received 5.0;"),
+        ({"lambda_learning_rate": 0.1}, "`lambda_learning_rate` is not for differences, received"),
     ],
 )
 def test_bad_options(make, changes, sentence):

@@ -251,6 +251,10 @@ def test_a_file_is_no_folder(folder):
     folder.write_text("")
     with pytest.raises(ValueError, match="'.*out' is a file; choose another one"):
         run(folder)
+    for inside in (folder / "learn", folder / "learn" / "x"):
+        with pytest.raises(ValueError, match="'.*out/learn.*' lies in a file; choose another one."):
+            run(inside)
+    assert folder.is_file()
 
 
 def test_one_process_at_a_time(folder):
