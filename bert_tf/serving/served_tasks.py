@@ -82,12 +82,12 @@ class ServedTasks(tf.Module):
 
     def _index(self, task):
         """Returns the position of a request's task among all."""
-        known = tf.equal(task[:1, tf.newaxis], tf.constant(self.names))[0]
+        known = tf.reduce_any(tf.equal(task[:1, tf.newaxis], tf.constant(self.names)), axis=0)
         checks = [
             tf.debugging.Assert(
                 tf.reduce_any(known), [f"The task must be one of {list(self.names)}."], 1
             ),
-            tf.debugging.Assert(tf.reduce_all(task == task[0]), ["A request has one task."], 1),
+            tf.debugging.Assert(tf.reduce_all(task == task[:1]), ["A request has one task."], 1),
         ]
         with tf.control_dependencies([check for check in checks if check is not None]):
             return tf.argmax(tf.cast(known, tf.int32), output_type=tf.int32)

@@ -96,7 +96,7 @@ class RunScores:
         lines += [f"train_time = {seconds - self.eval_time:.1f}"]
         lines += [f"eval_time = {self.eval_time:.1f}"]
         files.write_text(os.path.join(folder, RESULTS_FILE), "\n".join(lines) + "\n")
-        logging.info("Best model, of step %d: %s", info["step"], _brief(info["scores"]))
+        logging.info("The model of step %d is kept: %s", info["step"], _brief(info["scores"]))
         return info["scores"]
 
     def _score(self, model):

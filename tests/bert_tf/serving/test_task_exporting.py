@@ -52,12 +52,16 @@ def test_a_request_says_its_task(signatures, diff_dirs, bert_dir):
 
 @pytest.mark.parametrize(
     ("task", "sentence"),
-    [(["RTE"] * 2, "The task must be one of"), (["STS-B", "SST-2"], "A request has one task.")],
+    [
+        (["RTE"] * 2, "The task must be one of"),
+        ([], "The task must be one of"),
+        (["STS-B", "SST-2"], "A request has one task."),
+    ],
 )
 def test_bad_tasks(signatures, task, sentence):
     ids = {name: tf.ones([2, 4], tf.int32) for name in INPUT_NAMES}
     with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
-        signatures["serving_default"](**ids, task=tf.constant(task))
+        signatures["serving_default"](**ids, task=tf.constant(task, tf.string))
 
 
 def test_ids_are_checked(signatures):
