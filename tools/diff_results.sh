@@ -23,15 +23,16 @@ flop() {
   .venv/bin/python "tools/$1.py" "${@:2}"
 }
 
-# settings TASK METHOD: the flags of its training, see docs/decisions.md. WNLI has 60 steps in all, in which gates must close, but not all of them.
+# settings TASK METHOD: the flags of its training, see docs/decisions.md. WNLI has 60 steps, in which gates must close, but not all of them.
 settings() {
-  local all="--sparsity_penalty=1.8e-6 --finetune_learning_rate=2e-3 --mixed_precision=bfloat16"
+  local all="--finetune_learning_rate=2e-3 --mixed_precision=bfloat16" penalty=1.8e-6
+  [ "$2" != --structured ] || penalty=1e-7
   case $1$2 in
-    WNLI--structured) echo $all --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.15 ;;
-    WNLI*) echo $all --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.3 ;;
-    STS-B*) echo $all --num_train_epochs=3 --finetune_epochs=3 ;;
-    RTE*) echo $all --num_train_epochs=4 --finetune_epochs=3 ;;
-    SST-2*) echo $all --num_train_epochs=1 --finetune_epochs=1 ;;
+    WNLI--structured) echo $all --sparsity_penalty=5e-8 --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.1 ;;
+    WNLI*) echo $all --sparsity_penalty=$penalty --num_train_epochs=3 --finetune_epochs=3 --alpha_learning_rate=.2 ;;
+    STS-B*) echo $all --sparsity_penalty=$penalty --num_train_epochs=3 --finetune_epochs=3 ;;
+    RTE*) echo $all --sparsity_penalty=$penalty --num_train_epochs=4 --finetune_epochs=3 ;;
+    SST-2*) echo $all --sparsity_penalty=$penalty --num_train_epochs=1 --finetune_epochs=1 ;;
   esac
 }
 

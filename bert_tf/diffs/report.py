@@ -1,9 +1,10 @@
 """What a folder of differences holds: scores, densities by layer and kind, groups without any.
 
-A task's score is its primary metric on dev; those of seeds are put together.
+A task's score is its primary metric on dev; of seeds there are mean and sample deviation (n - 1).
 """
 
 import os
+import statistics
 
 import matplotlib.figure
 import numpy as np
@@ -65,8 +66,9 @@ def write(rows, folder):
     sections = [
         (
             "Scores",
-            "Primary metric on dev in percent, mean over seeds; the density is what is stored, of "
-            "all parameters but the head. What non_adaptive learns is full fine-tuning.",
+            "Primary metric on dev in percent, mean ± sample deviation (seeds); the density is "
+            "what is stored, of all parameters but the head. What non_adaptive learns is full "
+            "fine-tuning.",
             _scores(rows),
         ),
         ("Density by layer", "Percent of the entries.", _densities(rows, "layers")),
@@ -170,16 +172,19 @@ def _scores(rows):
     table = []
     for key, found in sorted(groups.items()):
         method, stage, _ = key
-        means = {task: float(np.mean(found[task])) for task in tasks if task in found}
-        cells = {
-            task: f"{100 * means[task]:.1f} ({len(found[task])})" if task in means else "-"
-            for task in tasks
-        }
-        mean = f"{100 * np.mean(list(means.values())):.1f}" if len(means) == len(tasks) else "-"
+        cells = {task: _cell(found[task]) if task in found else "-" for task in tasks}
+        means = [np.mean(scores) for scores in found.values()]
+        mean = f"{100 * np.mean(means):.1f}" if len(means) == len(tasks) else "-"
         density = f"{100 * np.mean(densities[key]):.3g} %"
         way = {"method": method, "stage": stage, "density": density}
         table.append({**way, **cells, "mean": mean})
     return table
+
+
+def _cell(scores):
+    """Returns the mean of scores in percent, its sample deviation, and their number."""
+    spread = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{100 * statistics.mean(scores):.1f}{spread} ({len(scores)})"
 
 
 def _densities(rows, key):

@@ -157,17 +157,26 @@ def command_of(folder):
 def locked(folder):
     """Holds the lock file beside a folder, which says whose it is, during a `with` block.
 
+    Folders above it that are made for this go again if the block fails and leaves them empty.
+
     Raises:
       ValueError: if another process holds it, or what it lies in is a file.
     """
     folder = os.path.abspath(folder)
     path = _beside(folder, "lock")
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(
-            f"The output folder {folder!r} lies in a file; choose another one."
-        ) from error
+    with contextlib.ExitStack() as made:
+        try:
+            made.enter_context(files.parents(path))
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(
+                f"The output folder {folder!r} lies in a file; choose another one."
+            ) from error
+        with _held(folder, path):
+            yield
+
+
+@contextlib.contextmanager
+def _held(folder, path):
     while True:
         with open(path, "a+", encoding="utf-8") as file:
             try:

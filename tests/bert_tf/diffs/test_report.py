@@ -42,9 +42,9 @@ def test_tables_and_figures(runs, tmp_path):
     learned = f"{50 * (rows[-1]['density'] + rows[-2]['density']):.3g} %"
     lines = [" ".join(line.split()) for line in text.splitlines()]
     for line in (
-        f"| structured | finetune | {density} | 85.0 (2) | 50.0 (1) | 67.5 |",
+        f"| structured | finetune | {density} | 85.0 ± 7.1 (2) | 50.0 (1) | 67.5 |",
         f"| structured | project | {density} | 10.0 (1) | - | - |",
-        f"| structured | learn | {learned} | 35.0 (2) | - | - |",
+        f"| structured | learn | {learned} | 35.0 ± 7.1 (2) | - | - |",
         f"| non_adaptive | finetune | {density} | 70.0 (1) | - | - |",
     ):
         assert line in lines

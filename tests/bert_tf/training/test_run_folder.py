@@ -238,6 +238,13 @@ def test_failing_before_anything_is_written_leaves_no_folder(folder):
     with pytest.raises(ValueError, match="bad input"):
         run(folder, write=(), fail=ValueError("bad input"))
     assert not folder.exists()
+    with pytest.raises(ValueError, match="bad input"):
+        run(folder / "rte" / "learn", write=(), fail=ValueError("bad input"))
+    assert not folder.exists()
+    (folder / "sst2").mkdir(parents=True)
+    with pytest.raises(ValueError, match="bad input"):
+        run(folder / "rte" / "learn", write=(), fail=ValueError("bad input"))
+    assert os.listdir(folder) == ["sst2"]
 
 
 def test_what_a_failing_run_has_written_stays(folder):
