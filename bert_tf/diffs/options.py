@@ -51,6 +51,7 @@ class DiffOptions(FinetuneOptions):
     warmup_proportion: float = option(0.0, "Share of a stage in which its rate grows, below 1.")
     weight_decay: float = option(0.0, "Of the method non_adaptive: decoupled decay of kernels.")
     alpha_learning_rate: float = option(0.1, "Rate of the gates, constant.")
+    keep_checkpoints: int = option(2, "Newest checkpoints that stay until a stage is finished.")
     # The difference.
     method: str = option("diff", "How its positions are found.", METHODS)
     structured: bool = option(True, "Gates of whole tensors beside those of their elements.")

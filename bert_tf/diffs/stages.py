@@ -1,7 +1,8 @@
 """The three stages of diff pruning: learn a difference, project it, fine-tune what is left.
 
 Each has a folder of its own below the output folder, by the rule of output folders, with the
-difference, `info.json` and `eval_results.txt` in it.
+difference, `info.json` and `eval_results.txt` in it. The checkpoints, several times the size of the
+model, go when a stage is finished.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.diffs import base_model
 from bert_tf.diffs.training import DIFF_FILE, DiffRun, save
 from bert_tf.tasks import model_task
-from bert_tf.training import evaluation, finetuning
+from bert_tf.training import evaluation, finetuning, run_folder
 from bert_tf.training.run_data import RunData
 from bert_tf.training.run_scores import RESULTS_FILE
 from flop_tf import diff_file, diff_projection, files
@@ -75,7 +76,9 @@ def run(stage, options, folder):
       OSError: if a file cannot be written.
     """
     function = {"learn": _learn, "project": _project, "finetune": _finetune}[stage]
-    return function(options, folder)
+    scores = function(options, folder)
+    run_folder.delete_checkpoints(folder)
+    return scores
 
 
 def _learn(options, folder):

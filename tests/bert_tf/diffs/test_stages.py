@@ -92,10 +92,16 @@ def test_the_scores_are_those_of_the_file(learned, bert_dir, sst_dir):
         assert file.readline() == "index\tprediction\n"
 
 
-def test_events_and_checkpoints(learned):
+def test_events_and_no_checkpoints_of_a_finished_stage(learned):
     options, _ = learned
     folder = os.path.join(options.output_dir, "learn")
-    assert {"checkpoints", "tensorboard", "run_flags"} - set(os.listdir(folder)) == {"run_flags"}
+    assert set(os.listdir(folder)) == {
+        "diff.safetensors",
+        "info.json",
+        "eval_results.txt",
+        "SST-2.tsv",
+        "tensorboard",
+    }
     events = b"".join(
         open(os.path.join(folder, "tensorboard", name), "rb").read()
         for name in os.listdir(os.path.join(folder, "tensorboard"))
