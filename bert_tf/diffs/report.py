@@ -78,7 +78,7 @@ def write(rows, folder):
             "A group is a weight tensor.",
             [
                 {
-                    "difference": row["name"],
+                    **_which(row),
                     "zero": str(len(row["zero_groups"])),
                     "of": str(row["groups"]),
                 }
@@ -187,11 +187,17 @@ def _cell(scores):
     return f"{100 * statistics.mean(scores):.1f}{spread} ({len(scores)})"
 
 
+def _which(row):
+    """Returns the first columns of a table with a row for each difference."""
+    seed = "-" if row["seed"] is None else str(row["seed"])
+    return {"difference": row["name"], "seed": seed}
+
+
 def _densities(rows, key):
     names = list(dict.fromkeys(name for row in rows for name in row[key]))
     return [
         {
-            "difference": row["name"],
+            **_which(row),
             **{name: f"{100 * row[key][name]:.3g}" if name in row[key] else "-" for name in names},
         }
         for row in rows

@@ -46,6 +46,11 @@ def test_tables_and_figures(runs, tmp_path):
         f"| structured | project | {density} | 10.0 (1) | - | - |",
         f"| structured | learn | {learned} | 35.0 ± 7.1 (2) | - | - |",
         f"| non_adaptive | finetune | {density} | 70.0 (1) | - | - |",
+        *(
+            f"| {rows[0]['name']} | {seed} | {len(rows[0]['zero_groups'])} | {rows[0]['groups']} |"
+            for seed in (0, 1)
+        ),
+        f"| {rows[3]['name']} | - | {len(rows[3]['zero_groups'])} | {rows[3]['groups']} |",
     ):
         assert line in lines
     folder = tmp_path / "report"
