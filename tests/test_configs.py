@@ -4,11 +4,12 @@ import json
 import pathlib
 import re
 
-from flop_tools import finetune
+from flop_tools import diff_prune, finetune
 
 import pytest
 from absl import flags
 
+from bert_tf.diffs.options import DiffOptions
 from bert_tf.model.config import BertConfig
 from bert_tf.model.weight_paths import expected_shapes
 from bert_tf.tasks import squad_examples
@@ -23,18 +24,37 @@ def ids(paths):
 
 MODELS = ids(sorted(CONFIGS.glob("*.json")))
 FLAG_FILES = ids(sorted(CONFIGS.glob("*.flags")))
+DIFF_FILES = ids(sorted(CONFIGS.glob("diff_*.flags")))
+FINETUNE_FILES = ids(sorted(set(FLAG_FILES["argvalues"]) - set(DIFF_FILES["argvalues"])))
 
 
-@pytest.fixture(scope="module")
-def finetune_flags():
-    """The flags of flop-finetune, without those of any other program or library."""
+def own_flags(program):
+    """The flags of one program, without those of any other program or library."""
     others = set(flags.FLAGS)
-    finetune.define_flags()
+    program.define_flags()
     own = flags.FlagValues()
     for name in set(flags.FLAGS) - others:
         own[name] = flags.FLAGS[name]
     flags.FLAGS.remove_flag_values(own)
     return own
+
+
+@pytest.fixture(scope="module")
+def finetune_flags():
+    return own_flags(finetune)
+
+
+@pytest.fixture(scope="module")
+def diff_flags():
+    return own_flags(diff_prune)
+
+
+def options_of(path, kind, own):
+    """The options `kind` that a flag file makes."""
+    paths = dict.fromkeys(("data_dir", "init_checkpoint", "output_dir"), "folder")
+    values = copy.deepcopy(own)
+    values(["program", f"--flagfile={path}", *(f"--{name}={v}" for name, v in paths.items())])
+    return kind(**{field.name: values[field.name].value for field in dataclasses.fields(kind)})
 
 
 def count(shapes, keep=lambda path: True):
@@ -86,16 +106,21 @@ def test_head_states_command_run_time_and_score(path):
     assert any(f"--flagfile=configs/{path.name} " in line for line in head)
 
 
-@pytest.mark.parametrize("path", **FLAG_FILES)
+@pytest.mark.parametrize("path", **FINETUNE_FILES)
 def test_flags_make_options(path, finetune_flags):
-    paths = dict.fromkeys(("data_dir", "init_checkpoint", "output_dir"), "folder")
-    values = copy.deepcopy(finetune_flags)
-    values(["finetune", f"--flagfile={path}", *(f"--{name}={v}" for name, v in paths.items())])
-    options = FinetuneOptions(
-        **{field.name: values[field.name].value for field in dataclasses.fields(FinetuneOptions)}
-    )
+    options = options_of(path, FinetuneOptions, finetune_flags)
     assert options.gate_name == (None if path.stem.startswith("finetune_") else "hard_concrete")
     assert (options.target_sparsity is None) == (options.gate_name is None)
+
+
+@pytest.mark.parametrize("path", **DIFF_FILES)
+def test_flags_make_options_of_differences(path, diff_flags):
+    options = options_of(path, DiffOptions, diff_flags)
+    assert options.method == "diff" and not options.structured
+    # Lambda, the rates and the epochs are chosen for the task; the budget is the paper's.
+    assert options.sparsity_penalty != DiffOptions.sparsity_penalty
+    assert options.target_density == 0.005
+    assert (CONFIGS / path.name.replace("diff_", "finetune_")).exists()
 
 
 def test_original_values(finetune_flags):
