@@ -12,6 +12,7 @@ from absl import flags
 
 from bert_tf.diffs import stages
 from bert_tf.diffs.options import DiffOptions
+from bert_tf.training import run_folder
 from bert_tf.training.run_scores import RESULTS_FILE
 
 FLAGS = flags.FLAGS
@@ -31,6 +32,8 @@ def main(argv):
         with program.output_folder(path, RESULTS_FILE, without=without) as folder:
             if folder is not None:
                 stages.run(stage, options, folder)
+            else:  # A kill may have come between its results and this.
+                run_folder.delete_checkpoints(path)
 
 
 def define_flags():

@@ -89,7 +89,8 @@ def _opened(folder, command, done_file, overwrite, owner):
         files.write_text(os.path.join(folder, FLAGS_FILE), command)
         yield True
     except BaseException:
-        if replaces and not os.path.isfile(os.path.join(folder, _PROGRESS)):
+        kept = _is_done(folder, done_file) or os.path.isfile(os.path.join(folder, _PROGRESS))
+        if replaces and not kept:
             _take_back(folder)
         elif os.path.isdir(folder) and set(os.listdir(folder)) <= {FLAGS_FILE}:
             shutil.rmtree(folder)

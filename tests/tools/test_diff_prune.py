@@ -46,7 +46,10 @@ def test_the_chain(call, arguments, bert_dir, tmp_path, caplog, capsys):
     out = tmp_path / "out"
     assert call(diff_prune, *arguments("learn")) is None
     assert os.listdir(out) == ["learn"]
+    # Left by a kill between the stage's results and its end.
+    (out / "learn/checkpoints").mkdir()
     assert call(diff_prune, *arguments()) is None
+    assert not (out / "learn/checkpoints").exists()
     assert "learn is already done" in caplog.text and sorted(os.listdir(out)) == STAGES
     # Another density is projected from what is learned already.
     assert call(diff_prune, *arguments("project", target_density=0.05)) is None

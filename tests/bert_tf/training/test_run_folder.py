@@ -169,6 +169,15 @@ def test_a_run_that_was_killed_when_it_had_finished(folder, write):
     assert os.listdir(folder.parent) == ["out"]
 
 
+def test_a_run_that_is_stopped_when_it_had_finished(folder):
+    run(folder)
+    with pytest.raises(SystemExit):
+        run(folder, "--a=2\n", overwrite=True, write=("result.txt",), fail=SystemExit(143))
+    assert (folder / "result.txt").read_text() == "--a=2\n"
+    assert not run(folder, "--a=2\n")
+    assert os.listdir(folder.parent) == ["out"]
+
+
 @pytest.mark.parametrize("call", [0, 1])
 def test_killed_between_two_renames(folder, monkeypatch, call):
     """What one of the moves has done is told from the folders at the next start."""
