@@ -60,6 +60,10 @@ setuptools.setup(
         # The tables of a report; tabulate is what pandas writes Markdown with.
         "pandas>=2.2,<4",
         "tabulate>=0.9,<1",
+        # Checks what JSON files say against declared shapes; small, and needs nothing itself.
+        "msgspec>=0.19,<1",
+        # Reads tokenizer.json, which transformers 5 writes in place of vocab.txt.
+        "tokenizers>=0.21,<1",
         # The progress line.
         "tqdm>=4.66,<5",
     ],
