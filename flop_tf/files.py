@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import uuid
 
@@ -13,8 +14,36 @@ _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 # Of new files, as `open` makes them.
 _MODE = 0o666 & ~_UMASK
+# What else may lie where a file is expected.
+_OTHER_FILES = {
+    "a folder": stat.S_ISDIR,
+    "a FIFO": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}
 # Folders beside one that is replaced: the new one, and the one with the old one in it.
 _PARTIAL, _REPLACED, _OLD = "partial", "replaced", "old"
+
+
+def check_regular(path, kind="file"):
+    """Raises ValueError unless a path leads to a regular file.
+
+    Opening a FIFO or a device instead would wait for ever, or never end.
+
+    Args:
+      path: of the file; links are followed.
+      kind: what the error calls it, as in "The mask file 'x' does not exist".
+    """
+    name = f"The {kind} {os.fspath(path)!r}"
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"{name} does not exist.") from error
+    except (OSError, ValueError) as error:  # A loop of links, a name that is too long or has a NUL.
+        raise ValueError(f"{name} cannot be read: {error}.") from error
+    if not stat.S_ISREG(mode):
+        found = next((what for what, holds in _OTHER_FILES.items() if holds(mode)), "another kind")
+        raise ValueError(f"{name} must be a regular file, received {found}.")
 
 
 @contextlib.contextmanager

@@ -5,9 +5,8 @@ B batch, T tokens, H hidden, N heads, F feed-forward, R rank.
 """
 
 import dataclasses
-import json
-import os
 
+from flop_tf import gates, json_file
 from flop_tf.projection import ProjectionSpec
 
 #: The projections of a block, in the order of the computation.
@@ -38,6 +37,25 @@ ACTIVATIONS = {
     "relu": "relu",
 }
 
+# Far beyond every model, so that what a damaged or a forged config asks for is never begun.
+_MOST_LAYERS = 1000
+_LARGEST_SIZE = 2**24
+
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "num_labels",
+)
+_SHARES = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "layer_norm_eps",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerConfig:
@@ -56,17 +74,13 @@ class LayerConfig:
 
     num_heads: int
     intermediate_size: int
-    projections: dict = dataclasses.field(default_factory=dict)
+    projections: dict[str, ProjectionSpec] = dataclasses.field(default_factory=dict)
     fused_attention: bool = False
     has_ffn: bool = True
-    gates: dict = dataclasses.field(default_factory=dict)
+    gates: dict[str, dict] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("num_heads", "intermediate_size"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"Argument `{name}` must be at least 0, received {getattr(self, name)}."
-                )
+        _check_numbers(self, ("num_heads", "intermediate_size"), 0, _LARGEST_SIZE)
         unknown = sorted(set(self.projections) - set(PROJECTIONS))
         if unknown:
             raise ValueError(
@@ -169,24 +183,15 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
     num_labels: int = 2
     head: str = "classifier"
-    layers: tuple = ()
-    gates: dict = dataclasses.field(default_factory=dict)
+    layers: tuple[LayerConfig, ...] = ()
+    gates: dict[str, dict] = dataclasses.field(default_factory=dict)
     fused_layer_norm: bool = True
     einsum_attention: bool = False
 
     def __post_init__(self):
-        for name in (
-            "vocab_size",
-            "hidden_size",
-            "num_attention_heads",
-            "max_position_embeddings",
-            "type_vocab_size",
-            "num_labels",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Argument `{name}` must be at least 1, received {getattr(self, name)}."
-                )
+        _check_numbers(self, _SIZES, 1, _LARGEST_SIZE)
+        _check_numbers(self, ("num_hidden_layers",), 0, _MOST_LAYERS)
+        _check_numbers(self, _SHARES, 0, 1)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "
@@ -231,14 +236,19 @@ class BertConfig:
     @property
     def has_gates(self):
         """Whether there is a gate anywhere."""
-        gated = any(spec.gate is not None for _, _, spec, _ in self.projections())
-        return gated or bool(self.gates) or any(layer.gates for layer in self.layers)
+        return next(self.all_gates(), None) is not None
 
     @property
     def num_masks(self):
         """Of how many masks, one for each task, the units have their own; 0 where they have not."""
         gates = [gate for layer in self.layers for gate in layer.gates.values()]
         return max((gate["config"].get("num_masks", 0) for gate in gates), default=0)
+
+    def all_gates(self):
+        """Yields every serialized gate, those of projections, of units and of `GATED`."""
+        yield from (spec.gate for *_, spec, _ in self.projections() if spec.gate is not None)
+        yield from (gate for layer in self.layers for gate in layer.gates.values())
+        yield from self.gates.values()
 
     def projections(self):
         """Yields `(block index, name, ProjectionSpec, (I, O))` for every projection there is."""
@@ -306,20 +316,15 @@ class BertConfig:
             raise ValueError(
                 f"A BERT config needs the key 'vocab_size', received the keys {sorted(data)}."
             )
-        known = {field.name for field in dataclasses.fields(cls)} - {"layers"}
-        values = {key: data[key] for key in known & set(data)}
-        layers = tuple(
-            LayerConfig(
-                layer["num_heads"],
-                layer["intermediate_size"],
-                {name: ProjectionSpec(**spec) for name, spec in layer["projections"].items()},
-                layer.get("fused_attention", False),
-                layer.get("has_ffn", True),
-                layer.get("gates", {}),
-            )
-            for layer in data.get("layers", ())
-        )
-        return cls(layers=layers, **values)
+        values = {key: data[key] for key in _names(cls) & set(data)}
+        config = json_file.convert(values, cls, "A BERT config must have values that fit")
+        for layer in values.get("layers", ()):
+            _check_keys(layer, LayerConfig)
+            for spec in layer.get("projections", {}).values():
+                _check_keys(spec, ProjectionSpec)
+        for gate in config.all_gates():
+            gates.deserialize(gate)  # Raises now rather than where a model is built.
+        return config
 
     @classmethod
     def from_json_file(cls, path):
@@ -328,14 +333,31 @@ class BertConfig:
         Raises:
           ValueError: if the file is missing, is not JSON or does not describe a BERT.
         """
-        if not os.path.isfile(path):
-            raise ValueError(f"The BERT config {path!r} does not exist.")
-        try:
-            with open(path, encoding="utf-8") as file:
-                data = json.load(file)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"The BERT config {path!r} is not a JSON file: {error}.") from error
+        data = json_file.read(path, json_file.Object, "BERT config")
         try:
             return cls.from_dict(data)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"The BERT config {path!r} cannot be used: {error}") from error
+
+
+def _names(cls):
+    return {field.name for field in dataclasses.fields(cls)}
+
+
+def _check_keys(data, cls):
+    """Raises ValueError where plain data say what no field of a class would hear."""
+    if unknown := sorted(set(data) - _names(cls)):
+        raise ValueError(
+            f"The entries of `layers` must have no keys but {sorted(_names(cls))}, received "
+            f"{unknown}."
+        )
+
+
+def _check_numbers(config, names, least, most):
+    """Raises ValueError where a number of a config is out of range."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise ValueError(f"Argument `{name}` must be at least {least}, received {value}.")
+        if not value <= most:
+            raise ValueError(f"Argument `{name}` must be at most {most}, received {value}.")

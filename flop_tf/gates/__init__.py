@@ -4,6 +4,9 @@ A new gate is a subclass of `Gate` in a file of its own, registered with
 `keras.saving.register_keras_serializable("flop_tf")` and imported here.
 """
 
+import typing
+
+from flop_tf import json_file
 from flop_tf.backend import keras
 from flop_tf.gates.base import Gate
 from flop_tf.gates.fixed import FixedMask
@@ -42,6 +45,15 @@ STRAIGHT_THROUGH = tuple(name for name, gate in GATES.items() if issubclass(gate
 PRUNING = CALIBRATED + BY_MAGNITUDE
 
 
+class _Serialized(typing.TypedDict, total=False):
+    """What `serialize` returns, in our form and in that of Keras."""
+
+    name: str
+    registered_name: str | None
+    class_name: str
+    config: dict[str, str | bool | int | float | None]
+
+
 def get(identifier, **defaults):
     """Returns a gate for None, a gate, a name of `GATES` or a serialized gate.
 
@@ -75,20 +87,28 @@ def serialize(gate):
 def deserialize(data):
     """Returns the gate that `serialize` described.
 
+    The data may come from a stranger, so nothing is imported or called by a name in them: the class
+    is one of `GATES` or was registered by `keras.saving.register_keras_serializable`, and its
+    arguments are numbers and texts.
+
     Raises:
-      ValueError: if the data names no gate.
+      ValueError: if the data name no gate that is registered, or have other arguments.
     """
-    if isinstance(data, dict) and data.get("name") in GATES:
-        return GATES[data["name"]].from_config(data.get("config", {}))
-    try:
-        gate = keras.saving.deserialize_keras_object(data)
-    except (AttributeError, TypeError, KeyError) as error:
+    json_file.check(data, _Serialized, "A serialized gate must be a name with numbers and texts")
+    cls = GATES.get(data.get("name"))
+    cls = cls or keras.saving.get_registered_object(data.get("registered_name") or "")
+    if not (isinstance(cls, type) and issubclass(cls, Gate)):
+        known = data.get("name") or data.get("registered_name") or data.get("class_name")
         raise ValueError(
-            f"A serialized gate must name one of {sorted(GATES)}, received {data!r}."
+            f"A serialized gate must name one of {sorted(GATES)}, or a class of gates that is "
+            f"registered, received {known!r}."
+        )
+    try:
+        return cls.from_config(data.get("config", {}))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"A serialized gate of {cls.__name__} must have its arguments: {error}."
         ) from error
-    if not isinstance(gate, Gate):
-        raise ValueError(f"A serialized gate must name one of {sorted(GATES)}, received {data!r}.")
-    return gate
 
 
 def variable_name(data):

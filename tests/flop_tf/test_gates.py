@@ -1,5 +1,7 @@
 """One battery that every gate of `gates.GATES` must pass; a new gate needs no line here."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -240,11 +242,45 @@ def test_get_refuses_the_rest(identifier):
         {"name": "hard"},
         {"class_name": "NoSuchGate", "config": {}},
         {"module": "keras.layers", "class_name": "Dense", "config": {"units": 2}},
+        {"registered_name": "flop_tf>FactorizedDense", "config": {"units": 2, "rank": 1}},
     ],
 )
 def test_deserialize_refuses_what_is_no_gate(data):
     with pytest.raises(ValueError, match="A serialized gate must name one of"):
         gates.deserialize(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (None, "must be a name with numbers and texts: expected 'object', received 'null'"),
+        ({"name": 3}, "expected 'str', received 'int' at '.name'"),
+        ({"name": "hard_concrete", "config": {"seed": {"class_name": "X"}}}, "received 'object'"),
+        ({"name": "hard_concrete", "config": {"seeds": 1}}, "of HardConcrete must have its arg"),
+        ({"name": "hard_concrete", "config": {"low": "x"}}, "of HardConcrete must have its arg"),
+        ({"name": "switched", "config": {"num_masks": -1}}, "`num_masks` must be at least 1"),
+    ],
+)
+def test_deserialize_refuses_other_arguments(data, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        gates.deserialize(data)
+
+
+def test_nothing_that_data_name_is_imported_or_called(tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    inputs = keras.Input([2])
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x)(inputs))
+    planted = keras.saving.serialize_keras_object(model)
+    for data in (
+        planted,
+        {"class_name": "X", "module": "evil", "config": {}},
+        {"name": "fixed", "config": {"activity_regularizer": planted}},
+        {"name": "fixed", "module": "evil", "class_name": "X"} | {"name": "other"},
+    ):
+        with pytest.raises(ValueError, match="A serialized gate"):
+            gates.deserialize(data)
+    assert "evil" not in sys.modules
 
 
 @pytest.mark.parametrize("file", ["model.keras", "saved_model"])

@@ -107,21 +107,40 @@ def test_errors_of_a_layer():
 
 def with_projections(text):
     layer = f'{{"num_heads": 1, "intermediate_size": 2, "projections": {text}}}'
-    return f'{{"vocab_size": 9, "layers": [{layer}]}}'
+    return f'{{"vocab_size": 9, "num_hidden_layers": 1, "layers": [{layer}]}}'
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "is not a JSON file"),
-        ("[]", "cannot be used: A BERT config needs the key 'vocab_size'"),
+        ("{", "must be JSON"),
+        ("[]", "is damaged or of another kind: expected 'object', received 'array'"),
         ('{"hidden_size": 8}', r"needs the key 'vocab_size', received the keys \['hidden_size'\]"),
-        ('{"vocab_size": "9"}', "cannot be used"),
-        ('{"vocab_size": 9, "layers": [{}]}', "cannot be used: 'num_heads'"),
-        (with_projections("[]"), "cannot be used: 'list' object"),
+        (
+            '{"vocab_size": "9"}',
+            "cannot be used: .* expected 'int', received 'str' at '.vocab_size'",
+        ),
+        ('{"vocab_size": 9, "layers": [{}]}', "cannot be used: .* expected the key 'num_heads'"),
+        (with_projections("[]"), "cannot be used: .* received 'array' at '.layers.0..projections'"),
+        (
+            with_projections('{"query": {"ranks": 1}}'),
+            r"must have no keys but .*'rank'.*\['ranks'\]",
+        ),
+        (
+            with_projections('{}, "has_fnn": false'),
+            r"must have no keys but .*received \['has_fnn'\]",
+        ),
+        ('{"vocab_size": 9, "num_hidden_layers": 10000000}', "must be at most 1000, received"),
+        ('{"vocab_size": 1000000000000}', "`vocab_size` must be at most 16777216, received"),
+        ('{"vocab_size": 9, "layer_norm_eps": -1}', "`layer_norm_eps` must be at least 0"),
+        ('{"vocab_size": 9, "hidden_dropout_prob": 1e999}', "must be JSON: 1e999 is no number"),
         (
             with_projections('{"query": {"rank": 1, "gate": "x"}}'),
-            "cannot be used: Argument `gate` must be None or a serialized gate, received 'x'",
+            "cannot be used: .* expected 'object . null', received 'str' at .*gate'",
+        ),
+        (
+            with_projections('{"query": {"rank": 1, "gate": {"name": "hard"}}}'),
+            "cannot be used: A serialized gate must name one of .*, received 'hard'",
         ),
         ('{"vocab_size": 9, "num_attention_heads": 5}', "must be a multiple of"),
     ],
