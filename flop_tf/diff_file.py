@@ -9,16 +9,28 @@ of the base, shapes, counts and info. At .5 % of a model an entry takes about 5.
 
 import dataclasses
 import math
+import typing
 
 import numpy as np
 
-from flop_tf import tensor_file
+from flop_tf import json_file, tensor_file
 
 #: Types of stored values.
 DTYPES = ("float32", "float16")
 
 _FILE = tensor_file.TensorFile(kind="a difference", key="flop_tf.diff", version=1)
 _DENSE = "dense."
+
+# Bytes of a gap of 63 bits, and far more parameters than a model has.
+_LONGEST_GAP = 9
+_MOST_PARAMETERS = 2**40
+
+
+class _Header(typing.TypedDict):
+    base: str
+    shapes: dict[str, list[json_file.Count]]
+    counts: dict[str, json_file.Count]
+    info: json_file.Object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +86,11 @@ def apply(diff, weights, path="the difference"):
       ValueError: if the weights are not those of the base.
     """
     check_base(diff, weights, path)
+    if both := sorted(diff.dense.keys() & weights.keys()):
+        raise ValueError(
+            f"The file {str(path)!r} must store whole only what the base lacks, received "
+            f"{both[0]!r}; write it anew."
+        )
     applied = {**weights, **diff.dense}
     for name, positions in diff.positions.items():
         if len(positions):
@@ -121,6 +138,11 @@ def check_base(diff, weights, path):
         raise ValueError(
             f"The file {str(path)!r} has a difference to another base model: expected the "
             f"fingerprint {diff.base}, received {found}; take the base that it was made for."
+        )
+    if diff.shapes != {name: array.shape for name, array in weights.items()}:
+        raise ValueError(
+            f"The file {str(path)!r} must have the shapes of the base that it names, received "
+            "other ones; write it anew."
         )
 
 
@@ -171,14 +193,18 @@ def read(path):
     """
     path = str(path)
     header, arrays = _FILE.read(path)
+    json_file.check(header, _Header, f"The header of {path!r} must be that of a difference")
     shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
-    counts = [header["counts"][name] for name in shapes]
-    ends = np.cumsum(counts)[:-1]
+    _check_arrays(path, shapes, header["counts"], arrays)
+    ends = np.cumsum([header["counts"][name] for name in shapes])[:-1]
     starts = np.cumsum([0, *map(math.prod, shapes.values())])[:-1]
     parts = np.split(_decode(arrays["positions"]), ends)
     positions = {
         name: part - start for name, part, start in zip(shapes, parts, starts, strict=True)
     }
+    for name, found in positions.items():
+        if len(found) and not 0 <= found.min() <= found.max() < math.prod(shapes[name]):
+            raise _damaged(path, f"positions of {name!r} within its shape {shapes[name]}")
 
     def by_name(array):
         return dict(zip(shapes, np.split(np.float32(array), ends), strict=True))
@@ -192,6 +218,32 @@ def read(path):
         weights=by_name(arrays["weights"]) if "weights" in arrays else None,
         info=header["info"],
     )
+
+
+def _check_arrays(path, shapes, counts, arrays):
+    """Raises ValueError where the arrays of a file are not what its header says."""
+    if counts.keys() != shapes.keys():
+        raise _damaged(path, "a count for each shape")
+    number, size = sum(counts.values()), sum(map(math.prod, shapes.values()))
+    if not number <= size <= _MOST_PARAMETERS:
+        raise _damaged(path, f"at most {_MOST_PARAMETERS} parameters and entries of these")
+    coded = arrays.get("positions", np.empty(0))
+    ends = np.flatnonzero(coded < 128) if coded.dtype == np.uint8 and coded.ndim == 1 else coded
+    longest = np.diff(ends, prepend=-1).max(initial=0)
+    if len(ends) != number or longest > _LONGEST_GAP or (number and ends[-1] != len(coded) - 1):
+        raise _damaged(path, f"positions of {number} entries")
+    for name in ("values", *({"weights"} & arrays.keys())):
+        array = arrays.get(name, np.empty(0, np.int8))
+        if array.dtype.name not in DTYPES or array.shape != (number,):
+            raise _damaged(path, f"{number} {name} of the type {' or '.join(DTYPES)}")
+    for name, array in arrays.items():
+        is_number = array.dtype == np.float32 or not name.startswith(_DENSE)
+        if not (is_number and np.isfinite(array).all()):
+            raise _damaged(path, f"finite float32 numbers in {name!r}")
+
+
+def _damaged(path, expected):
+    return ValueError(f"The file {path!r} is damaged: it must have {expected}; write it anew.")
 
 
 def _flat_positions(diff):

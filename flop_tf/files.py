@@ -25,7 +25,7 @@ _OTHER_FILES = {
 _PARTIAL, _REPLACED, _OLD = "partial", "replaced", "old"
 
 
-def check_regular(path, kind="file"):
+def check_regular(path, kind="file", advice=""):
     """Raises ValueError unless a path leads to a regular file.
 
     Opening a FIFO or a device instead would wait for ever, or never end.
@@ -33,12 +33,13 @@ def check_regular(path, kind="file"):
     Args:
       path: of the file; links are followed.
       kind: what the error calls it, as in "The mask file 'x' does not exist".
+      advice: what the error tells to do where there is none.
     """
     name = f"The {kind} {os.fspath(path)!r}"
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(f"{name} does not exist.") from error
+        raise ValueError(f"{name} does not exist{advice and f'; {advice}'}.") from error
     except (OSError, ValueError) as error:  # A loop of links, a name that is too long or has a NUL.
         raise ValueError(f"{name} cannot be read: {error}.") from error
     if not stat.S_ISREG(mode):

@@ -39,7 +39,7 @@ def read(path, shape, kind, advice=""):
       OSError: if it cannot be read.
     """
     subject = f"The {kind} {os.fspath(path)!r}"
-    files.check_regular(path, kind)
+    files.check_regular(path, kind, advice)
     if (size := os.path.getsize(path)) > _MOST_BYTES:
         raise ValueError(
             f"{subject} must have at most {_MOST_BYTES} bytes, received {size}{_then(advice)}."

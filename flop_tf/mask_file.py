@@ -8,10 +8,20 @@ make equal files, of 1 bit a weight and some 100 bytes a name.
 import dataclasses
 import json
 import math
+import typing
 
 import numpy as np
 
+from flop_tf import json_file
 from flop_tf.tensor_file import TensorFile
+
+
+class _Header(typing.TypedDict):
+    method: str
+    base: str
+    shapes: dict[str, list[json_file.Count]]
+    provenance: json_file.Object
+
 
 _FILE = TensorFile(kind="a mask file", key="flop_tf.masks", version=1)
 
@@ -80,6 +90,7 @@ def read(path, base=None, shapes=None):
     """
     path = str(path)
     header, bits = _FILE.read(path)
+    json_file.check(header, _Header, f"The header of {path!r} must be that of a mask file")
     if base is not None and header["base"] != base:
         raise ValueError(
             f"The file {path!r} has masks of another model: expected the fingerprint {base}, "
@@ -88,11 +99,24 @@ def read(path, base=None, shapes=None):
     found = {name: tuple(shape) for name, shape in header["shapes"].items()}
     if shapes is not None:
         _check_shapes(path, {name: tuple(shape) for name, shape in shapes.items()}, found)
+    for name in found.keys() | bits.keys():
+        _check_bits(path, name, found.get(name), bits.get(name))
     masks = {
         name: np.unpackbits(bits[name], count=math.prod(shape)).view(bool).reshape(shape)
         for name, shape in found.items()
     }
     return SavedMasks(masks, header["method"], header["base"], header["provenance"])
+
+
+def _check_bits(path, name, shape, bits):
+    """Raises ValueError where the bits of a mask are not those of its shape, whatever it says."""
+    expected = None if shape is None else (-(-math.prod(shape) // 8),)
+    if bits is None or bits.dtype != np.uint8 or bits.shape != expected:
+        received = "none" if bits is None else f"{bits.dtype} {list(bits.shape)}"
+        raise ValueError(
+            f"The file {path!r} is damaged: a mask {name!r} of shape {shape} must have the bytes "
+            f"{expected}, received {received}; write it anew."
+        )
 
 
 def _checked_provenance(provenance):

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from flop_tf import files
+from flop_tf import files, json_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +56,12 @@ class TensorFile:
           ValueError: if it is a file of another kind or version, or is damaged.
           OSError: if it cannot be read.
         """
+        files.check_regular(path)
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 arrays = {k: file.get_tensor(k) for k in file.keys() if self.key in metadata}
-        except safetensors.SafetensorError as error:
+        except (safetensors.SafetensorError, TypeError) as error:  # Types that NumPy lacks.
             raise ValueError(
                 f"The file {path!r} must be {self.kind}, received a damaged or another file: "
                 f"{error}; write it anew."
@@ -70,7 +71,9 @@ class TensorFile:
                 f"The file {path!r} must be {self.kind} with metadata {self.key!r}, received a "
                 f"safetensors file with metadata {sorted(metadata)}; name {self.kind}."
             )
-        header = _parsed(path, metadata[self.key])
+        header = json_file.parse(
+            metadata[self.key], json_file.Object, f"The header of {path!r}", "write it anew"
+        )
         if header.get("version") != self.version:
             raise ValueError(
                 f"The file {path!r} must be {self.kind} of version {self.version}, received "
@@ -114,13 +117,3 @@ def fingerprint(weights):
 def _digest(header, arrays):
     text = json.dumps([header, fingerprint(arrays)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _parsed(path, text):
-    try:
-        return dict(json.loads(text))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"The file {path!r} is damaged: expected a JSON object in its metadata, received "
-            f"{text[:40]!r}; write it anew."
-        ) from error

@@ -4,21 +4,33 @@ S rows and columns of its input, C patterns.
 """
 
 import dataclasses
-import json
 import os
+import typing
 
+import msgspec
 import numpy as np
+import safetensors.numpy
 
 from bert_tf.analysis import pattern_data
-from flop_tf import files
+from flop_tf import files, json_file
 from flop_tf.backend import keras
 
 #: The fewest rows and columns that the network takes: its convolutions leave one of them.
 SMALLEST_INPUT = 32
+# Far more tokens than a BERT has positions.
+_LARGEST_INPUT = 2**13
 
-_NETWORK_FILE = "network.keras"
+_NETWORK_FILE = "network.safetensors"
 _LABELS_FILE = "labels.json"
 _BATCH = 64
+
+
+class _About(msgspec.Struct, forbid_unknown_fields=True):
+    labels: typing.Annotated[list[str], msgspec.Meta(min_length=2)]
+    smallest: json_file.Size
+    largest: json_file.Size
+    size: typing.Annotated[int, msgspec.Meta(ge=SMALLEST_INPUT, le=_LARGEST_INPUT)]
+    kind: str
 
 
 def network(size, num_labels, seed=0):
@@ -99,7 +111,7 @@ class PatternClassifier:
 
 
 def save(classifier, folder):
-    """Writes a classifier as a folder: the Keras model, and a JSON file with labels and sizes.
+    """Writes a classifier as a folder: its weights, and a JSON file with labels and sizes.
 
     Args:
       classifier: a `PatternClassifier`.
@@ -117,10 +129,10 @@ def save(classifier, folder):
         )
     about = {name: getattr(classifier, name) for name in ("smallest", "largest", "kind")}
     with files.replacing_folder(folder) as aside:
-        classifier.network.save(os.path.join(aside, _NETWORK_FILE))
-        files.write_json(
-            os.path.join(aside, _LABELS_FILE), {"labels": list(classifier.labels), **about}
-        )
+        weights = {str(i): array for i, array in enumerate(classifier.network.get_weights())}
+        safetensors.numpy.save_file(weights, os.path.join(aside, _NETWORK_FILE))
+        about |= {"size": classifier.network.input_shape[1], "labels": list(classifier.labels)}
+        files.write_json(os.path.join(aside, _LABELS_FILE), about)
 
 
 def load(folder):
@@ -134,21 +146,14 @@ def load(folder):
         raise ValueError(
             f"The folder {str(folder)!r} is no pattern classifier: expected {_LABELS_FILE!r} in it."
         )
+    about = json_file.read(path, _About, "file of labels", "train the classifier again")
+    files.check_regular(os.path.join(folder, _NETWORK_FILE), "network")
     try:
-        with open(path, encoding="utf-8") as file:
-            known = json.load(file)
-        found = PatternClassifier(
-            keras.models.load_model(os.path.join(folder, _NETWORK_FILE)),
-            tuple(known["labels"]),
-            known["smallest"],
-            known["largest"],
-            known["kind"],
-        )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"The pattern classifier {str(folder)!r} is damaged: {error}.") from error
-    if found.network.output_shape[1:] != (len(found.labels),):
+        weights = safetensors.numpy.load_file(os.path.join(folder, _NETWORK_FILE))
+        found = network(about.pop("size"), len(about["labels"]))
+        found.set_weights([weights[str(i)] for i in range(len(weights))])
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise ValueError(
-            f"The pattern classifier {str(folder)!r} is damaged: it has {len(found.labels)} labels "
-            f"and a network of {found.network.output_shape[1]} outputs."
-        )
-    return found
+            f"The pattern classifier {str(folder)!r} is damaged: {error}; train it again."
+        ) from error
+    return PatternClassifier(found, **{**about, "labels": tuple(about["labels"])})

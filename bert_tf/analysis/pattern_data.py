@@ -5,6 +5,8 @@ import zipfile
 
 import numpy as np
 
+from flop_tf import files
+
 #: All labels of the raw form that contain it are one class.
 VERTICAL = "vertical"
 
@@ -61,15 +63,16 @@ def read_maps(path):
     Raises:
       ValueError: if there is nothing to read or an array is no map.
     """
-    try:
-        if os.path.isdir(path):
-            names = sorted(name for name in os.listdir(path) if name.endswith(".npy"))
-            arrays = {n.removesuffix(".npy"): np.load(os.path.join(path, n)) for n in names}
-        else:
-            with np.load(path) as file:
-                arrays = dict(file)
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"The maps {str(path)!r} cannot be read: {error}.") from error
+    paths = [path]
+    if os.path.isdir(path):
+        paths = [os.path.join(path, n) for n in sorted(os.listdir(path)) if n.endswith(".npy")]
+    arrays = {}
+    for each in paths:
+        files.check_regular(each, "file of maps")
+        try:
+            arrays |= _archive(each) if each == path else _array(each)
+        except (OSError, ValueError, EOFError, MemoryError, TypeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"The maps {str(each)!r} cannot be read: {error}.") from error
     if not arrays:
         raise ValueError(f"The maps {str(path)!r} must be .npy files, received none.")
     return {name: _map(name, array) for name, array in arrays.items()}
@@ -138,6 +141,17 @@ def _normed(path, number, line):
             f"in line {number}."
         )
     return [tuple(parts)]
+
+
+def _array(path):
+    # Mapped, an array larger than its file is an error before it takes memory.
+    name = os.path.basename(path).removesuffix(".npy")
+    return {name: np.lib.format.open_memmap(path, mode="r")}
+
+
+def _archive(path):
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def _map(name, array):

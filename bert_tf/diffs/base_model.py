@@ -1,13 +1,32 @@
 """The frozen model that differences belong to, and that model with one of them."""
 
 import dataclasses
+import typing
+
+import msgspec
 
 from bert_tf import model_dir
-from bert_tf.model.weight_paths import HEAD
-from flop_tf import diff_file
+from bert_tf.model.weight_paths import HEAD, expected_shapes, head
+from flop_tf import diff_file, json_file
 
 _ENCODER = "encoder."
 _EMBEDDINGS = "encoder.embeddings."
+
+
+class _Head(msgspec.Struct, forbid_unknown_fields=True):
+    head: str
+    num_labels: json_file.Size
+
+
+class _Info(typing.TypedDict, total=False):
+    """What others read of a difference's info, where it is there."""
+
+    task: json_file.Object
+    head: _Head
+    data_dir: str
+    max_seq_length: json_file.Size
+    step: json_file.Count
+    scores: dict[str, dict[str, float]]
 
 
 def base_weights(source):
@@ -38,9 +57,8 @@ def applied(source, diff, path):
     Raises:
       ValueError: if the difference has no task head or belongs to another base.
     """
-    check_head(diff, path)
+    config = check_head(diff, path, source.config)
     weights = diff_file.apply(diff, base_weights(source), path)
-    config = dataclasses.replace(source.config, **diff.info["head"])
     return dataclasses.replace(source, config=config, weights=weights)
 
 
@@ -49,14 +67,33 @@ def build(source, diff, path):
     return model_dir.build(applied(source, diff, path))
 
 
-def check_head(diff, path):
-    """Raises ValueError where a difference does not say its task and has no head for it."""
-    head = diff.info.get("head", {}).get("head")
-    if "task" not in diff.info or head is None or f"{head}.kernel" not in diff.dense:
+def check_head(diff, path, config):
+    """Returns the config of a base with the task head of a difference.
+
+    Args:
+      diff: a `flop_tf.diff_file.Diff`.
+      path: of its file, for errors.
+      config: the `BertConfig` of the base.
+
+    Raises:
+      ValueError: if it does not say its task, or its head is missing or another one.
+    """
+    if not (diff.info.get("task") and diff.info.get("head")):
         raise ValueError(
             f"The file {str(path)!r} must have a task and its head, received a difference without; "
             "write it anew by flop-diff-prune."
         )
+    json_file.check(diff.info, _Info, f"The info in {str(path)!r} must be that of a difference")
+    config = dataclasses.replace(config, **diff.info["head"])
+    shapes = expected_shapes(config)
+    for name in sorted({*head(config.head), *diff.dense}):
+        found = diff.dense[name].shape if name in diff.dense else "none"
+        if found != shapes.get(name):
+            raise ValueError(
+                f"The file {str(path)!r} must have {name!r} of the shape {shapes.get(name)} as its "
+                f"head {config.head!r} says, received {found}; write it anew by flop-diff-prune."
+            )
+    return config
 
 
 def layer_of(path, config):

@@ -34,7 +34,7 @@ class SharedBase:
 
     def task(self, name):
         """Returns the `bert_tf.tasks.task.Task` of a name."""
-        return registry.get(**self.diffs[name].info["task"])
+        return registry.from_dict(self.diffs[name].info["task"])
 
 
 def load(base, paths):
@@ -57,7 +57,7 @@ def load(base, paths):
     for path in paths:
         diff, file = applying.read(path)
         diff_file.check_base(diff, weights, file)
-        base_model.check_head(diff, file)
+        base_model.check_head(diff, file, source.config)
         name = diff.info["task"]["name"]
         if name in diffs:
             raise ValueError(f"Each task must have one difference, received two of {name!r}.")

@@ -99,9 +99,9 @@ class DiffRun(finetuning.Run):
 
     def _fixed(self, base, dense):
         given = self.start_from
-        base_model.check_head(given, self.path)
+        config = base_model.check_head(given, self.path, self.source.config)
         diff_file.check_base(given, self.base, self.path)
-        self.task.check_head(_Head(given.info["head"]), f"the difference {self.path!r}")
+        self.task.check_head(config, f"the difference {self.path!r}")
         if (learned := given.info["task"]["name"]) != self.task.name:
             raise ValueError(
                 f"The difference {self.path!r} is of the task {learned!r}, received the task "
@@ -261,15 +261,6 @@ def adam(rate, variables):
     optimizer = BertAdam(rate, epsilon=_EPSILON, bias_correction=True, global_clipnorm=1.0)
     optimizer.build(list(variables))
     return optimizer
-
-
-class _Head:
-    """What `Task.check_head` asks of a config."""
-
-    num_masks = 0
-
-    def __init__(self, head):
-        vars(self).update(head)
 
 
 def _at(arrays, positions):

@@ -5,11 +5,11 @@ B batch, T tokens of an input, M = B T, I inputs, O outputs, R rank, H hidden, N
 
 import collections
 import dataclasses
-import json
 import math
-import os
 import sys
+import typing
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 import tqdm
@@ -18,7 +18,7 @@ from bert_tf import timing
 from bert_tf.model.attention import Attention
 from bert_tf.model.config import ATTENTION_INPUTS
 from bert_tf.model.layer_norm import LayerNorm
-from flop_tf import files
+from flop_tf import files, json_file
 from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
 from flop_tf.fused import FusedProjections
@@ -46,6 +46,22 @@ _ASIDE = 3
 _REPEATS = 4
 # Of all rounds, the share that may be faster than what is taken: others disturb, none helps.
 _QUANTILE = 0.25
+
+
+_AtLeast0 = typing.Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Form(typing.TypedDict):
+    way: str
+    inputs: json_file.Size
+    outputs: json_file.Size
+    seconds: list[tuple[_AtLeast0, _AtLeast0]]
+
+
+class _Data(typing.TypedDict):
+    shape: tuple[json_file.Size, json_file.Size]
+    forms: list[_Form]
+    environment: json_file.Object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,28 +126,14 @@ class LatencyTable:
         Raises:
           ValueError: if there is no such file or it holds something else.
         """
-        if not os.path.isfile(path):
-            raise ValueError(
-                f"The latency table {path!r} does not exist; flop-benchmark --table makes one."
-            )
-        try:
-            with open(path, encoding="utf-8") as file:
-                data = json.load(file)
-            forms = {
-                (row["way"], row["inputs"], row["outputs"]): {
-                    float(rank): float(seconds) for rank, seconds in row["seconds"]
-                }
-                for row in data["forms"]
+        data = json_file.read(path, _Data, "latency table", "flop-benchmark --table makes one")
+        forms = {
+            (row["way"], row["inputs"], row["outputs"]): {
+                float(rank): float(seconds) for rank, seconds in row["seconds"]
             }
-            if not all(0 <= one < math.inf for points in forms.values() for one in points.values()):
-                raise ValueError("seconds must be finite and at least 0")
-            batch_size, length = data["shape"]
-            return cls((int(batch_size), int(length)), forms, dict(data["environment"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"The file {path!r} is no latency table: {error!r}; measure one again by "
-                "flop-benchmark --table."
-            ) from error
+            for row in data["forms"]
+        }
+        return cls(tuple(data["shape"]), forms, data["environment"])
 
 
 def is_aligned(rank):

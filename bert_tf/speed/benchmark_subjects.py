@@ -5,8 +5,8 @@ LiteRT or ONNX file in there.
 """
 
 import dataclasses
-import json
 import os
+import typing
 
 import tensorflow as tf
 
@@ -20,6 +20,22 @@ from bert_tf.pruning import task_masks
 from bert_tf.serving import exporting, formats
 from bert_tf.speed import benchmark_process
 from bert_tf.tasks import model_task
+from flop_tf import json_file
+
+
+class _Format(typing.TypedDict, total=False):
+    scores: dict[str, float]
+
+
+class _Report(typing.TypedDict, total=False):
+    """What is read of an export's report."""
+
+    formats: typing.Required[dict[str, _Format]]
+    config: typing.Required[json_file.Object]
+    compared_on: typing.Required[str]
+    num_examples: typing.Required[json_file.Count]
+    task: json_file.Object
+    stage: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,15 +145,14 @@ def _find(name, path):
     report_file = os.path.join(_folder(path), exporting.REPORT_FILE)
     if not os.path.isfile(report_file):
         raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
+    report = json_file.read(report_file, _Report, "report of an export", "export the model again")
     try:
-        with open(report_file, encoding="utf-8") as file:
-            report = json.load(file)
         scores = report["formats"][known]["scores"]
         split = f"{report['compared_on']}, {report['num_examples']} examples"
         about = _about(report, {split: scores} if scores else {})
         config = BertConfig.from_dict(report["config"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"The file {report_file!r} is no report of {known}: {error!r}.") from error
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"The file {report_file!r} is no report of {known}: {error}.") from error
     size = sum(map(os.path.getsize, formats.FORMATS[known].files(_folder(path))))
     return Subject(name, path, config, size, about)
 

@@ -32,13 +32,7 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
     data_dir = data_dir or info.get("data_dir", "")
     given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):
-        try:
-            return registry.get(**{**known, **given}), data_dir
-        except TypeError as error:
-            raise ValueError(
-                f"The task of the model must be one that this version knows, received {known}: "
-                f"{error}."
-            ) from error
+        return registry.from_dict(known, **given), data_dir
     return registry.get(task_name, data_dir=data_dir, **given), data_dir
 
 

@@ -4,11 +4,33 @@ import dataclasses
 import difflib
 import os
 
+import msgspec
+
 from bert_tf.data.examples import Table
 from bert_tf.tasks import glue, multitask, tfds_data
 from bert_tf.tasks.mlm import MlmTask
 from bert_tf.tasks.squad import SquadTask
 from bert_tf.tasks.task import TextTask
+from flop_tf import json_file
+
+
+class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of `get` that `Task.to_dict` returns."""
+
+    name: str
+    labels: list[str] | None = None
+    text_columns: list[str] | None = None
+    label_column: str | None = None
+    label_type: str = "class"
+    language: str = "en"
+    doc_stride: json_file.Size | None = None
+    max_query_length: json_file.Size | None = None
+    n_best_size: json_file.Size | None = None
+    max_answer_length: json_file.Size | None = None
+    train_file: str = ""
+    dev_file: str = ""
+    tfds: str = ""
+    tasks: list["_TaskData"] | None = None
 
 
 def get(
@@ -102,6 +124,27 @@ def get(
             f"trained with {list(labels)}."
         )
     return task
+
+
+def from_dict(data, **changes):
+    """Returns the task that `Task.to_dict` described, as a model directory stores it.
+
+    Args:
+      data: plain data; what no task has is refused, and so are files outside of the data folder.
+      **changes: arguments of `get` that take the place of those in the data.
+
+    Raises:
+      ValueError: if the data are no task of this version, or `get` refuses them.
+    """
+    json_file.convert(data, _TaskData, "The stored task must be one that this version knows")
+    for name in {"train_file", "dev_file"} & data.keys() - changes.keys():
+        path = os.path.normpath(data[name])
+        if os.path.isabs(path) or path.startswith(os.pardir):
+            raise ValueError(
+                f"The stored task must name files inside of its data folder, received {name}="
+                f"{data[name]!r}; name the file by its flag."
+            )
+    return get(**{**data, **changes})
 
 
 def canonical_name(name):

@@ -1,11 +1,16 @@
 """The file of importances: scores of units by path, and how they were measured."""
 
-import json
+import typing
 
 import numpy as np
 
 from bert_tf.pruning import masks, units
-from flop_tf import files
+from flop_tf import files, json_file
+
+
+class _Data(typing.TypedDict):
+    model: str
+    importance: dict[str, list[float]]
 
 
 def save(path, config, importance, **provenance):
@@ -35,15 +40,9 @@ def load(path, config):
     Raises:
       ValueError: if it is no such file or of another model.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = dict(json.load(file))
-        importance = {
-            name: np.asarray(values, np.float64) for name, values in data.pop("importance").items()
-        }
-        model = data.pop("model")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"The file {path!r} is no file of importances: {error!r}.") from error
+    data = json_file.read(path, _Data, "file of importances", "measure them by flop-find-tickets")
+    importance = {n: np.asarray(v, np.float64) for n, v in data.pop("importance").items()}
+    model = data.pop("model")
     if model != masks.identity(config):
         raise ValueError(
             f"The file {path!r} has importances of another model: expected "

@@ -29,16 +29,34 @@ def logits(folder, encoded, batch_size):
     """
     model_dir.load_info(folder)
     path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
-    if os.path.isfile(path):
-        return np.load(path)
+    teacher = model_dir.load(folder)
+    if os.path.lexists(path):
+        try:
+            return _read(path, len(encoded), teacher.config.num_labels)
+        except (OSError, ValueError) as error:
+            logging.warning("The teacher's logits in %s are made anew: %s", path, error)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
-    computed = evaluation.predict(model_dir.load(folder), encoded, batch_size)
+    computed = evaluation.predict(teacher, encoded, batch_size)
     try:
         with files.replacing(path) as aside, open(aside, "wb") as file:
             np.save(file, computed)
     except OSError as error:
         logging.warning("The teacher's logits are computed again next time: %s.", error)
     return computed
+
+
+def _read(path, num_examples, num_outputs):
+    """Returns the logits of a file; raises ValueError where it is damaged or of other data."""
+    files.check_regular(path)
+    # Mapped, an array larger than its file is an error before it takes memory.
+    found = np.lib.format.open_memmap(path, mode="r")
+    expected = (num_examples, num_outputs)
+    if found.dtype != np.float32 or found.shape[:2] != expected or not np.isfinite(found).all():
+        raise ValueError(
+            f"expected finite float32 numbers of the shape {expected}, received {found.dtype} "
+            f"{found.shape}"
+        )
+    return np.array(found)
 
 
 def _fingerprint(folder, encoded):

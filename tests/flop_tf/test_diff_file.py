@@ -130,10 +130,56 @@ def test_foreign_and_damaged_files(tmp_path):
         (whole[:-1] + bytes([whole[-1] ^ 1]), "is damaged: expected the SHA-256 "),
         (b"text", "must be a difference, received a damaged or another file: "),
         (safetensors.numpy.save(BASE), "received a safetensors file with metadata []; name a dif"),
-        (safetensors.numpy.save(BASE, {"flop_tf.diff": "[1"}), "expected a JSON object in its m"),
+        (safetensors.numpy.save(BASE, {"flop_tf.diff": "[1"}), "must be JSON: "),
         (safetensors.numpy.save(BASE, {"flop_tf.diff": "{}"}), "of version 1, received version N"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError) as caught:
             diff_file.read(path)
         assert sentence in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "arrays", "sentence"),
+    [
+        ({"counts": {}}, {}, "a count for each shape"),
+        ({"counts": None}, {}, "received 'null' at '.counts'"),
+        ({"shapes": {"a": [3, -1]}}, {}, "expected 'int' >= 0 at '.shapes"),
+        ({"shapes": {"a": [2**31 - 1] * 9}, "counts": {"a": 1}}, {}, "at most 1099511627776 para"),
+        ({"shapes": {"a": [0]}, "counts": {"a": 1}}, {}, "parameters and entries of these"),
+        ({"base": 3}, {}, "received 'int' at '.base'"),
+        ({"info": []}, {}, "received 'array' at '.info'"),
+        ({}, {"positions": np.uint8([0])}, "positions of 2 entries"),
+        ({}, {"positions": np.uint8([0, 128])}, "positions of 2 entries"),
+        ({}, {"positions": np.uint8([0, *[128] * 9, 0])}, "positions of 2 entries"),
+        ({}, {"positions": np.float32([0, 0])}, "positions of 2 entries"),
+        ({}, {"positions": np.uint8([0, 100])}, "positions of 'a' within its shape"),
+        ({}, {"positions": np.uint8([0, *[255] * 8, 127])}, "positions of 'a' within its shape"),
+        ({}, {"values": np.float32([1])}, "2 values of the type float32 or float16"),
+        ({}, {"values": np.int64([1, 2])}, "2 values of the type float32 or float16"),
+        ({}, {"weights": np.float32([1, 2, 3])}, "2 weights of the type float32 or float16"),
+        ({}, {"values": np.float32([1, np.nan])}, "finite float32 numbers in 'values'"),
+        ({}, {"dense.head": np.float64([1])}, "finite float32 numbers in 'dense.head'"),
+    ],
+)
+def test_a_forged_file(header, arrays, sentence, tmp_path):
+    whole = {"base": "x", "shapes": {"a": [2, 3]}, "counts": {"a": 2}, "info": {}}
+    parts = {"positions": np.uint8([0, 0]), "values": np.float32([1, 2])}
+    path = str(tmp_path / "d")
+    diff_file._FILE.write(path, whole, parts)
+    assert diff_file.read(path).positions["a"].tolist() == [0, 1]
+    diff_file._FILE.write(path, {**whole, **header}, {**parts, **arrays})
+    with pytest.raises(ValueError, match=sentence):
+        diff_file.read(path)
+
+
+def test_what_is_stored_whole_is_not_of_the_base():
+    diff = make(dense={"a": np.zeros(3, np.float32)})
+    with pytest.raises(ValueError, match="must store whole only what the base lacks"):
+        diff_file.apply(diff, BASE)
+
+
+def test_the_shapes_of_a_file_are_those_of_its_base():
+    shapes = {name: (1, *array.shape) for name, array in BASE.items()}
+    with pytest.raises(ValueError, match="must have the shapes of the base that it names"):
+        diff_file.apply(make(shapes=shapes), BASE)

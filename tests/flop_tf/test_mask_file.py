@@ -128,10 +128,53 @@ def test_foreign_files(path):
     refuses(path, r"received a safetensors file with metadata \['format'\]; name a mask file")
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", "3"])
-def test_a_header_that_is_no_object(path, text):
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[1]", "is damaged or of another kind: expected 'object', received 'array'"),
+        ("{", "must be JSON: "),
+        ("[" * 10**5, "must be JSON, received one nested too deeply"),
+    ],
+)
+def test_a_header_that_is_no_object(path, text, sentence):
     safetensors.numpy.save_file({}, path, {"flop_tf.masks": text})
-    refuses(path, "is damaged: expected a JSON object in its metadata, received '")
+    refuses(path, sentence)
+
+
+HEADER = {"method": "m", "base": BASE, "shapes": {"a": [10]}, "provenance": {}}
+BITS = {"a": np.zeros(2, np.uint8)}
+
+
+@pytest.mark.parametrize(
+    ("header", "bits", "sentence"),
+    [
+        (
+            {"shapes": {"a": [8, 10**9]}},
+            BITS,
+            r"must have the bytes \(10+,\), received uint8 \[2\]",
+        ),
+        ({"shapes": {"a": [8, 10**12]}}, BITS, r"expected 'int' <= 2147483647 at '.shapes"),
+        ({"shapes": {"a": [-8]}}, BITS, r"expected 'int' >= 0 at '.shapes"),
+        ({"shapes": {"a": [8.0]}}, BITS, r"expected 'int', received 'float' at '.shapes"),
+        ({"shapes": {"a": 8}}, BITS, r"expected 'array', received 'int' at '.shapes"),
+        ({"shapes": ["a"]}, BITS, r"expected 'object', received 'array' at '.shapes"),
+        ({"provenance": 3}, BITS, r"received 'int' at '.provenance"),
+        ({"method": None}, BITS, r"received 'null' at '.method"),
+        ({}, {}, r"must have the bytes \(2,\), received none"),
+        ({}, {"a": np.zeros(2)}, r"must have the bytes \(2,\), received float64 \[2\]"),
+        ({}, {"a": np.zeros([1, 2], np.uint8)}, r"received uint8 \[1, 2\]"),
+        ({}, {**BITS, "b": np.zeros(1, np.uint8)}, "a mask 'b' of shape None must have the bytes"),
+    ],
+)
+def test_a_forged_header(path, header, bits, sentence):
+    mask_file._FILE.write(str(path), {**HEADER, **header}, bits)
+    refuses(path, sentence)
+
+
+def test_a_missing_key_of_a_header(path):
+    for key in HEADER:
+        mask_file._FILE.write(str(path), {k: v for k, v in HEADER.items() if k != key}, BITS)
+        refuses(path, f"must be that of a mask file: expected the key '{key}'")
 
 
 @pytest.mark.parametrize("header", [{}, {"version": 2}])
@@ -147,8 +190,13 @@ def test_a_header_without_a_hash(path):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        mask_file.read(tmp_path / "none.safetensors")
+    refuses(tmp_path / "none.safetensors", "does not exist")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    refuses(tmp_path / "fifo", "must be a regular file, received a FIFO")
+    refuses(tmp_path, "must be a regular file, received a folder")
 
 
 def test_masks_that_are_not_boolean(path):

@@ -1,10 +1,12 @@
 import json
+import os
 
 import numpy as np
 import pytest
 
 from bert_tf.analysis import pattern_classifier
 from bert_tf.analysis.pattern_classifier import PatternClassifier
+from flop_tf.backend import keras
 
 
 @pytest.fixture(scope="module")
@@ -69,35 +71,57 @@ def test_nothing_else_is_replaced(classifier, tmp_path):
             pattern_classifier.save(classifier, path)
 
 
+ABOUT = {"labels": ["a", "b", "c"], "smallest": 1, "largest": 2, "size": 36, "kind": "norms"}
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("about", "message"),
     [
-        ("{", "is damaged: "),
-        ("[]", "is damaged: "),
-        ('{"labels": ["a", "b", "c"]}', "is damaged: 'smallest'"),
-        ('{"labels": ["a"], "smallest": 1, "largest": 2}', "is damaged: 'kind'"),
-        (
-            '{"labels": ["a"], "smallest": 1, "largest": 2, "kind": "norms"}',
-            "has 1 labels and a network of 3",
-        ),
+        ("{", "must be JSON"),
+        ([], "expected 'object', received 'array'"),
+        ({"labels": ["a", "b", "c"]}, "expected the key 'smallest'"),
+        ({**ABOUT, "size": 31}, "expected 'int' >= 32 at '.size'"),
+        ({**ABOUT, "size": 10**12}, "expected 'int' <= 8192 at '.size'"),
+        ({**ABOUT, "labels": "abc"}, "expected 'array', received 'str' at '.labels'"),
+        ({**ABOUT, "more": 1}, "object contains unknown field 'more'"),
+        ({**ABOUT, "labels": ["a", "b"]}, "is damaged: .* shape"),
     ],
 )
-def test_a_damaged_classifier(classifier, tmp_path, text, message):
+def test_a_damaged_classifier(classifier, tmp_path, about, message):
     pattern_classifier.save(classifier, tmp_path)
+    text = about if isinstance(about, str) else json.dumps(about)
     (tmp_path / "labels.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"(?s)The .*{message}"):
         pattern_classifier.load(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
 def test_a_damaged_network(tmp_path, content):
-    (tmp_path / "labels.json").write_text(
-        json.dumps({"labels": ["a", "b"], "smallest": 1, "largest": 2, "kind": "norms"})
-    )
+    (tmp_path / "labels.json").write_text(json.dumps(ABOUT))
     if content is not None:
-        (tmp_path / "network.keras").write_bytes(content)
-    with pytest.raises(ValueError, match="The pattern classifier .* is damaged: "):
+        (tmp_path / "network.safetensors").write_bytes(content)
+    with pytest.raises(
+        ValueError, match="The (network|pattern classifier) .* (is dam|does not ex)"
+    ):
         pattern_classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["network.keras", "network.safetensors"])
+@pytest.mark.parametrize("end", [".keras", ".h5", ""])
+def test_a_planted_network_is_not_run(tmp_path, name, end):
+    """A whole Keras model runs its Lambda layers when it is loaded, whatever its file is called."""
+    inputs = keras.Input([36, 36, 1])
+    ran = str(tmp_path / "ran")
+    outputs = keras.layers.Lambda(lambda x, path=ran: (open(path, "w").close(), x)[1])(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / f"planted{end}")
+    os.remove(ran)  # Building it wrote the file.
+    folder = tmp_path / "classifier"
+    folder.mkdir()
+    (folder / "labels.json").write_text(json.dumps(ABOUT))
+    os.rename(tmp_path / f"planted{end}", folder / name)
+    with pytest.raises(ValueError, match="The (network|pattern classifier) "):
+        pattern_classifier.load(folder)
+    assert not os.path.exists(ran)
 
 
 def test_no_classifier(tmp_path):

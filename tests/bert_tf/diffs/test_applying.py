@@ -44,7 +44,19 @@ def test_what_is_refused(make_diff, bert_dir, tmp_path):
     path = str(tmp_path / "diff")
     for info, sentence in (
         ({"head": {}}, "must have a task and its head, received a difference without; write it"),
-        ({"head": {"head": "span"}}, "must have a task and its head, received a difference with"),
+        ({"head": {"head": "span"}}, "be that of a difference: expected the key 'num_labels' at"),
+        ({"head": {"head": "x", "num_labels": 2}}, "`head` must be one of .* received 'x'"),
+        ({"head": {"head": "span", "num_labels": 2}}, "of the shape None as its head 'span' says"),
+        (
+            {"head": {"head": "classifier", "num_labels": 3}},
+            r"of the shape \(3,\) as its head .*received \(2,\)",
+        ),
+        (
+            {"head": {"head": "classifier", "num_labels": 2, "hidden_size": 10**6}},
+            "object contains unknown field 'hidden_size' at '.head'",
+        ),
+        ({"task": "RTE"}, "expected 'object', received 'str' at '.task'"),
+        ({"max_seq_length": 0}, "expected 'int' >= 1 at '.max_seq_length'"),
     ):
         diff_file.write(path, make_diff(**info))
         with pytest.raises(ValueError, match=sentence):

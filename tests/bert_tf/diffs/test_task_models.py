@@ -49,7 +49,8 @@ def test_what_is_refused(diff_dirs, make_diff, bert_dir, tmp_path):
     with pytest.raises(ValueError, match="must name differences, received none."):
         task_models.load(bert_dir, [])
     span = make_diff("qnli", head={"head": "span", "num_labels": 2})
-    span.dense["span.kernel"] = span.dense.pop("classifier.kernel")
+    for part in ("kernel", "bias"):
+        span.dense[f"span.{part}"] = span.dense.pop(f"classifier.{part}")
     save(str(tmp_path / "span"), span, "float32")
     with pytest.raises(ValueError, match="heads of one kind, received classifier of SST-2 and sp"):
         task_models.load(bert_dir, [diff_dirs["sst-2"], str(tmp_path / "span")])

@@ -62,6 +62,35 @@ def unwritable(path):
     yield
 
 
+@pytest.mark.parametrize(
+    "damage", ["empty", "short", "int64", "wide", "nan", "object", "huge", "fifo"]
+)
+def test_a_damaged_file_is_made_anew(folder, encoded, caplog, damage):
+    logits = teacher.logits(folder, encoded, 16)
+    (name,) = kept(folder)
+    path = os.path.join(folder, name)
+    arrays = {
+        "short": logits[:-1],
+        "int64": np.int64(logits),
+        "wide": np.concatenate([logits, logits], axis=1),
+        "nan": np.full_like(logits, np.nan),
+        "object": np.array([None, {}]),
+    }
+    os.remove(path)
+    if damage == "fifo":
+        os.mkfifo(path)
+    elif damage in arrays:
+        np.save(path, arrays[damage], allow_pickle=True)
+    else:
+        with open(path, "wb") as file:
+            if damage == "huge":
+                about = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)}
+                np.lib.format.write_array_header_1_0(file, about)
+    np.testing.assert_array_equal(teacher.logits(folder, encoded, 16), logits)
+    assert "are made anew: " in caplog.text
+    np.testing.assert_array_equal(np.load(path), logits)
+
+
 def test_no_teacher(encoded, tmp_path):
     with pytest.raises(ValueError, match="is no model directory: expected 'info.json' in it"):
         teacher.logits(str(tmp_path), encoded, 16)
