@@ -5,11 +5,12 @@ Batches are random tokens without padding that lie in memory before.
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bert_tf import timing
 from bert_tf.model import heads, model_info
 from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.serving import latency_table
+from bert_tf.serving import formats, latency_table
 from bert_tf.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
 
@@ -76,6 +77,13 @@ def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=
     """
     subjects = benchmark_subjects.find(paths)
     batches = _batches([subject.config for subject in subjects], batch_sizes, lengths)
+    for subject in subjects:
+        if formats.of_file(subject.path) == "saved_model":
+            logging.warning(
+                "The SavedModel %s is a program and is run now; measure only what comes from "
+                "people that you trust.",
+                subject.path,
+            )
     forwards = [subject.load(jit_compile) for subject in subjects]
     names = [subject.name for subject in subjects]
     timings = []

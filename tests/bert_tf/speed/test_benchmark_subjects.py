@@ -29,11 +29,13 @@ def exported(bert_dir, sst_dir, table_file, tmp_path_factory):
     return out / "1"
 
 
-def test_models_and_exports_in_one_run(bert_dir, exported):
+def test_models_and_exports_in_one_run(bert_dir, exported, caplog):
     files = [exported / form.file for name, form in formats.FORMATS.items() if "_" not in name]
     files += [exported / f"model_{precision}.tflite" for precision in ("float32", "int8")]
     paths = [bert_dir, exported, *files]
     report = json.loads(json.dumps(benchmarking.inference(paths, [1, 3], [5], rounds=2)))
+    (sentence,) = [line for line in caplog.messages if "is a program and is run now" in line]
+    assert sentence.startswith(f"The SavedModel {exported} ")
     names = [model["model"] for model in report["models"]]
     assert names[1:] == ["toy/1"] + [f"toy/1/{path.name}" for path in files]
     source, *exports = report["models"]
