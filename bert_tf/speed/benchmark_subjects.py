@@ -20,7 +20,7 @@ from bert_tf.pruning import task_masks
 from bert_tf.serving import exporting, formats
 from bert_tf.speed import benchmark_process
 from bert_tf.tasks import model_task
-from flop_tf import json_file
+from flop_tf import files, json_file
 
 
 class _Format(typing.TypedDict, total=False):
@@ -142,6 +142,7 @@ def _find(name, path):
         task_masks.check_one_mask(path, config)
         size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
         return Subject(name, path, config, size, _about(info, info.get("scores", {})))
+    files.check_regular(os.path.join(_folder(path), formats.FORMATS[known].file), "export")
     report_file = os.path.join(_folder(path), exporting.REPORT_FILE)
     if not os.path.isfile(report_file):
         raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
