@@ -5,6 +5,6 @@ nothing here or above ever writes it; everything takes `keras` from this file.
 """
 
 import tf_keras as keras
-from tf_keras.src.engine.functional import Functional
+from tf_keras.src.engine.functional import Functional, connect_ancillary_layers
 
-__all__ = ["Functional", "keras"]
+__all__ = ["Functional", "connect_ancillary_layers", "keras"]

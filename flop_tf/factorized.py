@@ -70,6 +70,7 @@ class FactorizedDense(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
+        self.supports_masking = True
 
     def build(self, input_shape):
         """Creates the factors, the gate's variables and the bias."""
@@ -102,16 +103,21 @@ class FactorizedDense(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         """Returns the projection of `inputs [..., I]`, of shape `[..., O]`."""
+        if isinstance(inputs, tf.RaggedTensor):
+            return tf.ragged.map_flat_values(self.call, inputs, training)
+        outputs = self.project(tf.cast(inputs, self.compute_dtype), training)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def project(self, inputs, training=None):
+        """Returns `x · P · diag(z) · Q + bias` of `inputs [..., I]`, of shape `[..., O]`."""
         if self.rank:
-            outputs = self._project(inputs, training)
+            outputs = self._multiply(inputs, training)
         else:
             shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], 0)
             outputs = tf.ensure_shape(
                 tf.zeros(shape, inputs.dtype), inputs.shape[:-1] + [self.units]
             )
-        if self.use_bias:
-            outputs = tf.nn.bias_add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
     def compute_output_shape(self, input_shape):
         """Returns the shape of the outputs for inputs of `input_shape`."""
@@ -131,7 +137,7 @@ class FactorizedDense(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
 
-    def _project(self, inputs, training):
+    def _multiply(self, inputs, training):
         factor_in = tf.convert_to_tensor(self.factor_in)
         factor_out = tf.convert_to_tensor(self.factor_out)
         rank = self.rank

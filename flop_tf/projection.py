@@ -1,10 +1,12 @@
 """What a projection is made of, as plain data: dense or factorized, with or without a gate."""
 
 import dataclasses
+import math
 
 from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
+from flop_tf.factorized_einsum import FactorizedEinsumDense, contracted_axes
 from flop_tf.gated_dense import GatedDense
 
 
@@ -40,3 +42,56 @@ class ProjectionSpec:
             dense = keras.layers.Dense
             return dense(units, **kwargs) if gate is None else GatedDense(units, gate, **kwargs)
         return FactorizedDense(units, self.rank, gate=gate, **kwargs)
+
+
+def is_product(layer):
+    """Returns whether a Keras layer is a product of its inputs with a matrix, and a bias.
+
+    It is if it is a Dense layer or an EinsumDense whose equation says so, of no other class.
+    """
+    if type(layer) is keras.layers.EinsumDense:
+        return contracted_axes(layer.equation, layer.bias_axes) > 0
+    return type(layer) is keras.layers.Dense
+
+
+def has_kernel(layer):
+    """Returns whether a Keras layer multiplies by a kernel: dense, einsum, a recurrent cell."""
+    dense = isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)
+    return dense or hasattr(layer, "recurrent_kernel")
+
+
+def kernel_matrix(layer):
+    """Returns the kernel of a layer that `is_product` as an array `[I, O]`."""
+    kernel = layer.kernel.numpy()
+    if type(layer) is keras.layers.Dense:
+        return kernel
+    axes = contracted_axes(layer.equation, layer.bias_axes)
+    return kernel.reshape(math.prod(kernel.shape[:axes]), -1)
+
+
+def remake(layer, spec):
+    """Returns a layer made by `spec` that is otherwise as an old one, without its weights.
+
+    Args:
+      layer: a layer that `is_product`, a `GatedDense` or a `FactorizedDense`.
+      spec: a `ProjectionSpec`.
+    """
+    arguments = {
+        "activation": layer.activation,
+        # A copy: Keras warns of one initializer that two layers draw from.
+        "kernel_initializer": keras.initializers.serialize(layer.kernel_initializer),
+        "bias_initializer": keras.initializers.serialize(layer.bias_initializer),
+        "trainable": layer.trainable,
+        "name": layer.name,
+        "dtype": layer.dtype_policy if hasattr(layer, "dtype_policy") else layer.dtype,
+    }
+    if not isinstance(layer, keras.layers.EinsumDense | FactorizedEinsumDense):
+        return spec.make(layer.units, use_bias=layer.use_bias, **arguments)
+    arguments |= {
+        "equation": layer.equation,
+        "output_shape": layer.partial_output_shape,
+        "bias_axes": layer.bias_axes,
+    }
+    if spec.rank is None:
+        return keras.layers.EinsumDense(**arguments)
+    return FactorizedEinsumDense(rank=spec.rank, gate=spec.gate, **arguments)

@@ -5,13 +5,12 @@ the next reload.
 """
 
 import numpy as np
+from absl import logging
 
-from flop_tf import budget, factorization, gates
-from flop_tf.backend import keras
+from flop_tf import budget, cloning, factorization, gates, projection
 from flop_tf.factorized import FactorizedDense
 from flop_tf.gated_dense import GatedDense
 from flop_tf.projection import ProjectionSpec
-from flop_tf.training import GatedModel
 
 # What a Dense layer may have and a factorized one has not.
 _NOT_OF_FACTORS = (
@@ -93,7 +92,7 @@ def compact_projection(layer):
       layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
 
     Returns:
-      `(ProjectionSpec, {name: array})`: factors, or a kernel above the break-even rank.
+      `(ProjectionSpec, {name: array})`: factors, or a kernel `[I, O]` above the break-even rank.
     """
     if isinstance(layer, GatedDense):
         return ProjectionSpec(), {"kernel": (layer.kernel * layer.gate.mask(False)).numpy()}
@@ -113,55 +112,60 @@ def compact_projection(layer):
 
 
 def factorize(model, rank="full", density=None, gate=None, skip=()):
-    """Factorizes the Dense layers of a functional or Sequential model.
+    """Factorizes the Dense and EinsumDense layers of a functional or Sequential model.
+
+    They are found in nested functional and Sequential models at any depth; a layer or nested
+    model that is used twice stays one. An EinsumDense must be a product, see
+    `factorized_einsum.contracted_axes`. Other layers with kernels, such as MultiHeadAttention,
+    recurrent layers, wrappers and layers of one's own, are left as they are and logged by name.
 
     Args:
-      model: a built functional or Sequential model; its Dense layers must stand
-        at the top level.
+      model: a built functional or Sequential model.
       rank: "full" for min(I, O), or an int.
       density: D times the break-even rank instead; from 1 up a layer stays dense.
       gate: None, or the name or serialized form of a gate for every factorized layer.
-      skip: names of Dense layers to leave as they are, such as the task head.
+      skip: names of layers to leave as they are, such as the task head, at any depth; a nested
+        model stands for all that is in it, and "outer.inner" tells layers of one name apart.
 
     Returns:
       A new `GatedModel` with the same outputs as the original, up to truncation.
 
     Raises:
-      ValueError: if the model is of another kind, a name in `skip` is unknown or a
-        layer has a regularizer or constraint.
+      ValueError: if the model is of another kind or has nothing to factorize, a name in `skip` is
+        unknown or a layer has a regularizer or constraint.
     """
-    _check_layers(model, skip)
-
-    def spec(layer):
-        if type(layer) is not keras.layers.Dense or layer.name in skip:
-            return None
-        chosen = factorization.choose_rank(*layer.kernel.shape.as_list(), rank, density)
-        if chosen is None:
-            return None
-        lost = [name for name in _NOT_OF_FACTORS if getattr(layer, name) is not None]
-        if lost:
-            raise ValueError(
-                f"Layer {layer.name!r} must have no {lost[0]} to be factorized, because factors "
-                "have none; name it in `skip` or take that away."
-            )
-        return ProjectionSpec(chosen, serialized_gate(layer))
-
-    def serialized_gate(layer):
-        if gate is None:
-            return None
-        data = gates.serialize(gates.get(gate, axis=0))
-        # The name makes the seed: draws of its own for each gate, the same in every process.
-        data["config"]["name"] = f"{layer.name}_gate"
-        return data
-
-    def arrays(layer):
-        return factorize_kernel(layer.kernel.numpy(), spec(layer))
-
-    return _rebuild(model, spec, arrays)
+    cloning.check_model(model)
+    layers, kept = cloning.named_layers(model), cloning.named_layers(model, skip)
+    dense = {name for name, layer in layers.items() if projection.is_product(layer)}
+    others = {name: layer for name, layer in kept.items() if name not in dense}
+    left = cloning.described(others, projection.has_kernel)
+    if not dense:
+        raise ValueError(
+            "Argument `model` must have a Dense or EinsumDense layer that can be factorized, "
+            f"received {left or 'one without'}."
+        )
+    if left:
+        logging.warning(
+            "Layers that stay as they are, because only Dense layers and products by EinsumDense "
+            "that stand in functional and Sequential models are factorized: %s.",
+            left,
+        )
+    projections = {}
+    for name in [name for name in kept if name in dense]:
+        spec = _spec(name, kept[name], rank, density, gate)
+        if spec is not None:
+            kernel = projection.kernel_matrix(kept[name])
+            projections[kept[name]] = spec, factorize_kernel(kernel, spec)
+    if not projections:
+        logging.warning("No layer is factorized: `skip` and `density` leave all of them dense.")
+    return _rebuild(model, projections)
 
 
 def compact(model):
     """Removes the gates of a functional or Sequential model and stores what is left.
+
+    Factorized and gated layers are found in nested functional and Sequential models at any
+    depth; what lies in other layers is left as it is and logged by name.
 
     Args:
       model: a built model, as `factorize` returns and training has changed.
@@ -172,60 +176,59 @@ def compact(model):
     Raises:
       ValueError: if the model is not built, or neither functional nor Sequential.
     """
-    _check_layers(model, ())
-    compacted = {
-        layer.name: compact_projection(layer)
-        for layer in model.layers
-        if isinstance(layer, FactorizedDense | GatedDense)
-    }
-
-    def spec(layer):
-        return compacted[layer.name][0] if layer.name in compacted else None
-
-    def arrays(layer):
-        return compacted[layer.name][1]
-
-    return _rebuild(model, spec, arrays)
+    cloning.check_model(model)
+    layers = cloning.named_layers(model)
+    found = {name: v for name, v in layers.items() if isinstance(v, FactorizedDense | GatedDense)}
+    others = {name: layer for name, layer in layers.items() if name not in found}
+    left = cloning.described(others, _is_gated)
+    if left:
+        logging.warning("Layers that keep their gates and factors: %s.", left)
+    if not found:
+        logging.warning("Nothing is made compact: no layer of the model is factorized or gated.")
+    return _rebuild(model, {layer: compact_projection(layer) for layer in found.values()})
 
 
-def _check_layers(model, skip):
-    if not getattr(model, "_is_graph_network", False):
+def _is_gated(layer):
+    return isinstance(layer, FactorizedDense | GatedDense | gates.Gate)
+
+
+def _spec(name, layer, rank, density, gate):
+    """Returns the `ProjectionSpec` of a layer to factorize, None where it stays dense."""
+    shape = projection.kernel_matrix(layer).shape
+    chosen = factorization.choose_rank(*shape, rank, density)
+    if chosen is None:
+        return None
+    lost = [part for part in _NOT_OF_FACTORS if getattr(layer, part) is not None]
+    if lost:
         raise ValueError(
-            "Argument `model` must be a built functional or Sequential model, received "
-            f"{type(model).__name__!r}; other models are rebuilt from their config."
+            f"Layer {name!r} must have no {lost[0]} to be factorized, because factors "
+            "have none; name it in `skip` or take that away."
         )
-    unknown = sorted(set(skip) - {layer.name for layer in model.layers})
-    if unknown:
-        raise ValueError(
-            f"Argument `skip` must name layers of the model, received the unknown {unknown}."
-        )
+    if gate is None:
+        return ProjectionSpec(chosen)
+    data = gates.serialize(gates.get(gate, axis=0))
+    # The name makes the seed: draws of its own for each gate, the same in every process.
+    data["config"]["name"] = f"{name}_gate"
+    return ProjectionSpec(chosen, data)
 
 
-def _rebuild(model, spec, arrays):
-    """Clones a graph with projections made by `spec(layer)`, None for an unchanged layer."""
+def _rebuild(model, projections):
+    """Copies a graph with new projections, `{old layer: (ProjectionSpec, {name: array})}`."""
 
-    def clone(layer):
-        made = spec(layer)
-        if made is None:
-            return layer.__class__.from_config(layer.get_config())
-        return made.make(
-            layer.units,
-            activation=layer.activation,
-            use_bias=layer.use_bias,
-            kernel_initializer=layer.kernel_initializer,
-            bias_initializer=layer.bias_initializer,
-            trainable=layer.trainable,
-            name=layer.name,
-            dtype=layer.dtype_policy if hasattr(layer, "dtype_policy") else layer.dtype,
-        )
+    def make(layer):
+        if layer in projections:
+            return projection.remake(layer, projections[layer][0])
+        return layer.__class__.from_config(layer.get_config())
 
-    cloned = keras.models.clone_model(model, clone_function=clone)
-    for old, new in zip(model.layers, cloned.layers, strict=True):
-        if spec(old) is None:
+    result, pairs = cloning.clone(model, make)
+    for old, new in pairs:
+        if old not in projections:
             new.set_weights(old.get_weights())
             continue
-        for name, array in arrays(old).items():
-            getattr(new, name).assign(array)
-        if old.use_bias:
-            new.bias.assign(old.bias)
-    return GatedModel(cloned.inputs, cloned.outputs, name=model.name)
+        arrays = dict(projections[old][1])
+        if getattr(old, "bias", None) is not None:
+            arrays["bias"] = old.bias.numpy()
+        for name, array in arrays.items():
+            variable = getattr(new, name)
+            variable.assign(np.reshape(array, variable.shape))
+    return result
