@@ -35,7 +35,8 @@ class GradualPruning(keras.callbacks.Callback):
         least 10: on two cores an update of MiniLM takes half as long as a step.
 
     Raises:
-      ValueError: if the target is out of reach, or while training if a weight is NaN.
+      ValueError: if there is no such gate or the target is out of reach, or while training if a
+        weight is NaN.
 
     Reference:
       To prune, or not to prune, arXiv 1710.01878.
@@ -43,6 +44,10 @@ class GradualPruning(keras.callbacks.Callback):
 
     def __init__(self, sparsity, target_sparsity, last_step, ramp_steps=None, update_steps=None):
         super().__init__()
+        if not sparsity.by_magnitude():
+            raise ValueError(
+                "Argument `sparsity` must have gates that go by magnitude, received one without."
+            )
         self.sparsity = sparsity
         self.target_sparsity = target_sparsity
         self.last_step = last_step

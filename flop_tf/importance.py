@@ -33,8 +33,12 @@ def rank_importance(model, projections, dataset, loss):
       A float64 array `[R]` for each projection.
 
     Raises:
-      ValueError: if the dataset has no batch.
+      ValueError: if there are no projections or the dataset has no batch.
     """
+    if not projections:
+        raise ValueError(
+            "Argument `projections` must have at least one FactorizedDense layer, received none."
+        )
     factors = [layer.factor_out for layer in projections]
     total = [tf.Variable(tf.zeros(factor.shape[:1], tf.float64)) for factor in factors]
 
@@ -75,8 +79,12 @@ def order_gates(sparsity, importance, target_sparsity, start):
       start: log_alpha of a rank at the boundary.
 
     Raises:
-      ValueError: if the target is out of reach even with all gates closed.
+      ValueError: if there are no gates, or the target is out of reach with all of them closed.
     """
+    if not sparsity.gates:
+        raise ValueError(
+            "Argument `sparsity` must have gates to be ordered, received one without gates."
+        )
     worth = [
         np.log(values + np.finfo(np.float64).tiny) - np.log(budget.unit_parameters(inputs, outputs))
         for values, (_, inputs, outputs) in zip(importance, sparsity.gated(), strict=True)

@@ -27,6 +27,9 @@ class KernelSparsity:
       projections: built layers, `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       original_parameters: kernel parameters of the original dense model. None
         sums `I * O` over `projections`, right while no head or neuron is gone.
+
+    Raises:
+      ValueError: if there are no original parameters.
     """
 
     def __init__(self, projections, original_parameters=None):
@@ -34,6 +37,11 @@ class KernelSparsity:
         self._shapes = [_shape(layer) for layer in self.projections]
         if original_parameters is None:
             original_parameters = sum(i * o for i, o, _ in self._shapes)
+        if not original_parameters:
+            raise ValueError(
+                "Argument `projections` must have at least one layer with a kernel, received "
+                f"{len(self.projections)} layers without parameters."
+            )
         self.original_parameters = original_parameters
 
     @property

@@ -4,6 +4,9 @@ import tensorflow as tf
 
 from flop_tf import gates, randomness
 from flop_tf.backend import Functional, keras
+from flop_tf.factorized import FactorizedDense
+from flop_tf.gated_dense import GatedDense
+from flop_tf.sparsity import KernelSparsity
 
 
 @keras.saving.register_keras_serializable("flop_tf")
@@ -60,7 +63,8 @@ class GatedModel(keras.Model):
           **kwargs: of `keras.Model.compile`.
 
         Raises:
-          ValueError: if a Lagrangian lacks an optimizer or a `KernelSparsity`.
+          ValueError: if a Lagrangian lacks an optimizer or a `KernelSparsity`, or that does not
+            count every gate.
         """
         super().compile(optimizer, *args, **kwargs)
         if lagrangian is not None and None in (gate_optimizer, multiplier_optimizer, sparsity):
@@ -68,6 +72,8 @@ class GatedModel(keras.Model):
                 "Argument `lagrangian` needs `gate_optimizer`, `multiplier_optimizer` and "
                 "`sparsity`, received None for at least one of them."
             )
+        if lagrangian is not None:
+            self._check_counted(sparsity)
         self._set_pruning(gate_optimizer, multiplier_optimizer, lagrangian, sparsity, diff)
         self.train_weights = train_weights
         self.regularization_scale = regularization_scale
@@ -75,6 +81,20 @@ class GatedModel(keras.Model):
         self.seed = seed
         # What `train_step` logs is the same on every replica.
         self.distribute_reduction_method = "first"
+
+    def _check_counted(self, sparsity):
+        if not sparsity.gates:
+            raise ValueError(
+                "Argument `sparsity` must have gated projections for a Lagrangian to close, "
+                "received one without gates."
+            )
+        trained = [gate for gate in self.gates if gate.calibrates and gate.trainable_variables]
+        missing = [gate.name for gate in trained if gate not in sparsity.gates]
+        if missing:
+            raise ValueError(
+                "Argument `sparsity` must count every gate that is trained, received one without "
+                f"{missing}; `model.kernel_sparsity()` counts all of them."
+            )
 
     # Untracked: multipliers and slots belong to the training, not to the model's weights.
     @tf.__internal__.tracking.no_automatic_dependency_tracking
@@ -101,6 +121,15 @@ class GatedModel(keras.Model):
     def gates(self):
         """Every gate of the model."""
         return [layer for layer in self._flatten_layers() if isinstance(layer, gates.Gate)]
+
+    def kernel_sparsity(self):
+        """Returns the `KernelSparsity` of the factorized and gated dense layers, at any depth.
+
+        Raises:
+          ValueError: if there are none.
+        """
+        kinds = FactorizedDense | GatedDense
+        return KernelSparsity(layer for layer in self._flatten_layers() if isinstance(layer, kinds))
 
     def gate_variables(self):
         """Returns the variables that the gate optimizer trains; none once the gates are fixed."""
@@ -282,11 +311,16 @@ class FixGates(keras.callbacks.Callback):
       last_step: step by which the gates are fixed at the latest.
 
     Raises:
-      ValueError: at `last_step`, if even without any gated rank the model is not that sparse.
+      ValueError: if there are no gates, or at `last_step`, if even without any gated rank the model
+        is not that sparse.
     """
 
     def __init__(self, sparsity, target_sparsity, last_step):
         super().__init__()
+        if not sparsity.gates and not sparsity.by_magnitude():
+            raise ValueError(
+                "Argument `sparsity` must have gates that can be fixed, received one without gates."
+            )
         self.sparsity = sparsity
         self.target_sparsity = target_sparsity
         self.last_step = last_step

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import flop_tf
-from flop_tf import gates, surgery
+from flop_tf import cloning, gates, surgery
 from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
 from flop_tf.projection import ProjectionSpec
@@ -63,7 +63,7 @@ def outputs_of(model):
 
 
 def factorized_layers(model):
-    return [layer for layer in model.layers if isinstance(layer, FactorizedDense)]
+    return [layer for layer in model._flatten_layers() if isinstance(layer, FactorizedDense)]
 
 
 def close_some(model, seed=0):
@@ -79,7 +79,7 @@ def test_at_full_rank_the_outputs_are_the_same(model, gate):
     factorized = flop_tf.factorize(model, gate=gate)
     assert isinstance(factorized, GatedModel)
     np.testing.assert_allclose(outputs_of(factorized), outputs_of(model), atol=1e-5)
-    dense = [layer for layer in model.layers if type(layer) is layers.Dense]
+    dense = [layer for layer in model._flatten_layers() if type(layer) is layers.Dense]
     assert len(factorized_layers(factorized)) == len(dense)
     assert len(factorized.gates) == (len(dense) if gate else 0)
     # The original stays as it is.
@@ -180,7 +180,8 @@ def test_compact_is_gated_at_inference(model):
     assert not compacted.gates
     np.testing.assert_allclose(outputs_of(compacted), outputs_of(gated), atol=1e-5)
     sparsity = flop_tf.KernelSparsity(factorized_layers(gated))
-    kernels = [compacted.get_layer(layer.name) for layer in factorized_layers(gated)]
+    kernels = cloning.named_layers(compacted)
+    kernels = [kernels[layer.gate.name.removesuffix("_gate")] for layer in sparsity.projections]
     stored = flop_tf.KernelSparsity(kernels, sparsity.original_parameters)
     assert float(stored.stored_parameters()) == float(sparsity.stored_parameters())
     assert stored.factorized_parameters == float(sparsity.stored_parameters())
