@@ -1,5 +1,9 @@
 """Copies of functional and Sequential models, layer by layer, into nested models at any depth."""
 
+import collections
+
+from absl import logging
+
 from flop_tf.backend import Functional, connect_ancillary_layers, keras
 from flop_tf.training import GatedModel
 
@@ -74,6 +78,24 @@ def described(layers, test):
     )
 
 
+def from_config(layer):
+    """Returns a new layer of the same class and config, without the weights.
+
+    Raises:
+      ValueError: if the layer lacks a config that its constructor takes.
+    """
+    # Wrappers look their layers up by class names, also those that are not registered.
+    classes = {type(inner).__name__: type(inner) for inner in layer._flatten_layers()}
+    try:
+        with keras.saving.custom_object_scope(classes):
+            return type(layer).from_config(layer.get_config())
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"Layer {layer.name!r} must have a `get_config` that returns the arguments of its "
+            f"class {type(layer).__name__!r}, because a model is copied layer by layer."
+        ) from error
+
+
 def clone(model, make):
     """Returns a copy of a model in which a layer or nested model used twice is one again.
 
@@ -84,6 +106,9 @@ def clone(model, make):
     Returns:
       A `GatedModel` of the same inputs and outputs, and the pairs `(old layer, new layer)`.
     """
+    tied = _tied(named_layers(model))
+    if tied:
+        logging.warning("Layers that have weights in common get weights of their own: %s.", tied)
     copies = {}
 
     def copy(layer):
@@ -95,6 +120,16 @@ def clone(model, make):
     gated = GatedModel(cloned.input, cloned.output, name=model.name)
     connect_ancillary_layers(gated, {layer.name: layer for layer in cloned.layers})
     return gated, [(old, new) for old, new in copies.items() if not is_graph(old)]
+
+
+def _tied(layers):
+    """Returns the names of layers that have variables in common with others, as text."""
+    owners = collections.defaultdict(list)
+    for name, layer in layers.items():
+        for variable in layer.weights:
+            owners[id(variable)].append(name)
+    groups = dict.fromkeys(tuple(names) for names in owners.values() if len(names) > 1)
+    return ", ".join(" and ".join(map(repr, names)) for names in groups)
 
 
 def _clone(model, copy):

@@ -8,7 +8,6 @@ import numpy as np
 from absl import logging
 
 from flop_tf import budget, cloning, factorization, gates, projection
-from flop_tf.backend import keras
 from flop_tf.factorized import FactorizedDense
 from flop_tf.gated_dense import GatedDense
 from flop_tf.projection import ProjectionSpec
@@ -219,10 +218,7 @@ def _rebuild(model, projections):
     def make(layer):
         if layer in projections:
             return projection.remake(layer, projections[layer][0])
-        # Wrappers look their layers up by class names, also those that are not registered.
-        classes = {type(inner).__name__: type(inner) for inner in layer._flatten_layers()}
-        with keras.saving.custom_object_scope(classes):
-            return layer.__class__.from_config(layer.get_config())
+        return cloning.from_config(layer)
 
     result, pairs = cloning.clone(model, make)
     for old, new in pairs:

@@ -514,3 +514,36 @@ def test_without_gates_nothing_is_done_silently():
     plain = GatedModel(inputs, layers.Dense(2)(inputs))
     with pytest.raises(ValueError, match="`projections` must have at least one layer with a ker"):
         plain.kernel_sparsity()
+
+
+class NoConfig(layers.Layer):
+    def __init__(self, dense):
+        super().__init__(name="own")
+        self.dense = dense
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_a_layer_that_cannot_be_copied_is_named():
+    model = keras.Sequential([keras.Input([4]), NoConfig(layers.Dense(4)), layers.Dense(2)])
+    with pytest.raises(ValueError, match="Layer 'own' must have a `get_config` .* 'NoConfig'"):
+        flop_tf.factorize(model)
+
+
+def test_weights_that_are_no_longer_tied_are_named(caplog):
+    inputs, first, second = keras.Input([4]), layers.Dense(4, name="a"), layers.Dense(4, name="b")
+    model = keras.Model(inputs, second(first(inputs)))
+    second.kernel = first.kernel
+    x = normal(2, 4)
+    assert_same(flop_tf.factorize(model)(x), model(x))
+    assert "get weights of their own: 'a' and 'b'." in caplog.text
+
+
+def test_a_dict_of_outputs_is_trained_by_its_keys():
+    inputs = {"x": keras.Input([4], name="other")}
+    outputs = {"a": layers.Dense(2)(inputs["x"]), "b": layers.Dense(1)(inputs["x"])}
+    model = flop_tf.factorize(keras.Model(inputs, outputs), gate="hard_concrete")
+    model.compile("sgd", {"a": "mse", "b": "mse"}, gradient_accumulation_steps=2)
+    model.fit({"x": normal(8, 4)}, {"a": normal(8, 2), "b": normal(8, 1)}, verbose=0)
+    assert model.predict({"x": normal(8, 4)}, verbose=0).keys() == {"a", "b"}
