@@ -1,6 +1,7 @@
 """FLOP for Keras: factorized layers, hard-concrete gates, a Lagrangian and the surgery after it."""
 
 from flop_tf.factorized import FactorizedDense
+from flop_tf.factorized_einsum import FactorizedEinsumDense
 from flop_tf.gates import Gate, HardConcrete
 from flop_tf.importance import order_gates, rank_importance
 from flop_tf.lagrangian import Lagrangian
@@ -14,6 +15,7 @@ __all__ = [
     "BertAdam",
     "BertAdamax",
     "FactorizedDense",
+    "FactorizedEinsumDense",
     "FixGates",
     "Gate",
     "GatedModel",

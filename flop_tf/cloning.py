@@ -117,7 +117,7 @@ def clone(model, make):
         return copies[layer]
 
     cloned = _clone(model, copy)
-    gated = GatedModel(cloned.input, cloned.output, name=model.name)
+    gated = GatedModel(cloned.input, cloned.output, name=model.name, trainable=model.trainable)
     connect_ancillary_layers(gated, {layer.name: layer for layer in cloned.layers})
     return gated, [(old, new) for old, new in copies.items() if not is_graph(old)]
 

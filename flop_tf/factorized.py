@@ -105,6 +105,8 @@ class FactorizedDense(keras.layers.Layer):
         """Returns the projection of `inputs [..., I]`, of shape `[..., O]`."""
         if isinstance(inputs, tf.RaggedTensor):
             return tf.ragged.map_flat_values(self.call, inputs, training)
+        if isinstance(inputs, tf.SparseTensor):
+            inputs = tf.sparse.to_dense(inputs)
         outputs = self.project(tf.cast(inputs, self.compute_dtype), training)
         return outputs if self.activation is None else self.activation(outputs)
 

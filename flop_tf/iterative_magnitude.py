@@ -59,10 +59,15 @@ class IterativeMagnitude(keras.callbacks.Callback):
       rounds: how often to prune, at least 1; the first time is before any training.
       interval: steps between two times.
       rewind: whether the weights go back.
+
+    Raises:
+      ValueError: if there are no matrices.
     """
 
     def __init__(self, matrices, weights, original, rounds, interval, rewind=True):
         super().__init__()
+        if not matrices:
+            raise ValueError("Argument `matrices` must have a matrix to prune, received none.")
         self.matrices = matrices
         self.weights = weights
         self.original = original

@@ -176,9 +176,17 @@ class ScoredMasks:
       groups: list of dicts `{name: (gate, weights)}`, gates of
         `flop_tf.gates.straight_through` and functions that return the weights that a gate
         masks, of the shape of its scores; of units how large they are.
+
+    Raises:
+      ValueError: if there is no gate, or none in a group.
     """
 
     def __init__(self, groups):
+        if not groups or not all(groups):
+            raise ValueError(
+                "Argument `groups` must have groups of at least one gate each, received the sizes "
+                f"{[len(group) for group in groups]}."
+            )
         self.groups = groups
 
     def start(self, init, sparsity, rng):

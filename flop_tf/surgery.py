@@ -151,11 +151,13 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
             left,
         )
     projections = {}
-    for name in [name for name in kept if name in dense]:
-        spec = _spec(name, kept[name], rank, density, gate)
-        if spec is not None:
-            kernel = projection.kernel_matrix(kept[name])
-            projections[kept[name]] = spec, factorize_kernel(kernel, spec)
+    for name, layer in kept.items():
+        if name in dense:
+            kernel = projection.kernel_matrix(layer)
+            chosen = factorization.choose_rank(*kernel.shape, rank, density)
+            if chosen is not None:
+                spec = _spec(name, layer, chosen, gate)
+                projections[layer] = spec, factorize_kernel(kernel, spec)
     if not projections:
         logging.warning("No layer is factorized: `skip` and `density` leave all of them dense.")
     return _rebuild(model, projections)
@@ -192,12 +194,8 @@ def _is_gated(layer):
     return isinstance(layer, FactorizedDense | GatedDense | gates.Gate)
 
 
-def _spec(name, layer, rank, density, gate):
-    """Returns the `ProjectionSpec` of a layer to factorize, None where it stays dense."""
-    shape = projection.kernel_matrix(layer).shape
-    chosen = factorization.choose_rank(*shape, rank, density)
-    if chosen is None:
-        return None
+def _spec(name, layer, rank, gate):
+    """Returns the `ProjectionSpec` of a layer to factorize."""
     lost = [part for part in _NOT_OF_FACTORS if getattr(layer, part) is not None]
     if lost:
         raise ValueError(
@@ -205,11 +203,11 @@ def _spec(name, layer, rank, density, gate):
             "have none; name it in `skip` or take that away."
         )
     if gate is None:
-        return ProjectionSpec(chosen)
+        return ProjectionSpec(rank)
     data = gates.serialize(gates.get(gate, axis=0))
     # The name makes the seed: draws of its own for each gate, the same in every process.
     data["config"]["name"] = f"{name}_gate"
-    return ProjectionSpec(chosen, data)
+    return ProjectionSpec(rank, data)
 
 
 def _rebuild(model, projections):

@@ -253,3 +253,10 @@ def test_zero_parameters_are_those_stored_for_nothing():
     KernelSparsity([layer]).calibrate(0.5)
     fixed.gate.values.assign(np.eye(4, 5))
     assert KernelSparsity([plain, layer, fixed]).zero_parameters() == 16 + 10 + 16
+
+
+def test_a_model_without_gates_of_magnitude_is_refused():
+    dense = keras.layers.Dense(4)
+    dense.build([None, 4])
+    with pytest.raises(ValueError, match="`sparsity` must have gates that go by magnitude"):
+        GradualPruning(KernelSparsity([dense]), 0.0, last_step=10)

@@ -112,6 +112,11 @@ def ragged():
     return keras.Model(inputs, layers.Dense(6)(inputs)), [values]
 
 
+def sparse():
+    inputs = keras.Input([4], sparse=True)
+    return keras.Model(inputs, layers.Dense(6)(inputs)), [tf.sparse.from_dense(normal(3, 4))]
+
+
 MODELS = [
     nested,
     shared,
@@ -123,6 +128,7 @@ MODELS = [
     normalized,
     odd_inputs,
     ragged,
+    sparse,
 ]
 
 
@@ -436,6 +442,8 @@ def test_a_frozen_nested_model_stays_frozen():
     factorized = flop_tf.factorize(model, gate="hard_concrete")
     assert not factorized.get_layer("outer").trainable
     assert len(factorized.trainable_variables) == 4  # Factors, gate and bias of the head.
+    model.trainable = False
+    assert not flop_tf.factorize(model).trainable
 
 
 def test_a_loss_of_the_model_itself_stays():

@@ -235,3 +235,10 @@ def test_rounds_prune_what_is_left_and_rewind(rewind):
 def test_one_shot_magnitude_is_that_of_the_scores_up_to_rounding():
     kept = magnitude.good_masks({"": KERNEL}, 6 - mask_training.num_pruned(6, 0.5))[""]
     np.testing.assert_array_equal(kept, mask_training.magnitude_scores(KERNEL, 0.5) > 0)
+
+
+def test_nothing_to_mask_is_said():
+    with pytest.raises(ValueError, match=r"`groups` must have groups .* the sizes \[\]"):
+        ScoredMasks([])
+    with pytest.raises(ValueError, match="`matrices` must have a matrix to prune, received none"):
+        iterative_magnitude.IterativeMagnitude([], [], [], rounds=1, interval=1)
