@@ -56,6 +56,7 @@ def factorize(
     text_columns=None,
     label_column=None,
     label_type=None,
+    quoting=None,
     language=None,
     calibration_batches=32,
     holdout_examples=0,
@@ -79,9 +80,10 @@ def factorize(
       task_name: task of the calibration data; empty takes that of the model.
       data_dir: its folder; with `tfds` that of TensorFlow Datasets.
       tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`.
-      text_columns: of the task "tsv", see `bert_tf.tasks.registry.get`; so the next two.
+      text_columns: of the task "tsv", see `bert_tf.tasks.registry.get`; so the next three.
       label_column: see above.
       label_type: see above.
+      quoting: see above.
       language: of the task "xnli".
       calibration_batches: of 32 training examples each, for the statistics.
       holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
@@ -125,6 +127,7 @@ def factorize(
             "text_columns": text_columns,
             "label_column": label_column,
             "label_type": label_type,
+            "quoting": quoting,
             "language": language,
         }
         task, _ = model_task.find_task(info, task_name, data_dir, tfds, **columns)
