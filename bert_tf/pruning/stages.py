@@ -288,6 +288,7 @@ def evaluate(
     batch_size=64,
     max_seq_length=None,
     dev_file="",
+    quoting="",
     mask="",
 ):
     """Scores a model directory and writes its predictions as GLUE and SQuAD want them.
@@ -303,6 +304,7 @@ def evaluate(
       max_seq_length: longest input in WordPieces; None takes that of the training,
         else the default of the task.
       dev_file: of the task "mlm", see `bert_tf.tasks.registry.get`.
+      quoting: of the task "tsv", see there; empty takes that of the training.
       mask: mask file; the model is scored under it.
 
     Returns:
@@ -319,7 +321,8 @@ def evaluate(
         source = masks.apply(source, masks.load(mask, source.config).masks, tied)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, dev_file=dev_file)
+    settings = {"dev_file": dev_file, "quoting": quoting}
+    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, **settings)
     task.check_head(source.config, f"the model in {folder!r}")
     model = model_dir.build(source)
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
