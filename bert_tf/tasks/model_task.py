@@ -26,9 +26,11 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
       ValueError: if the arguments do not fit.
     """
     known = copy.deepcopy(info.get("task", {}))
-    if data_dir:
-        for one in (known, *known.get("tasks", ())):
+    for one in (known, *known.get("tasks", ())):
+        if data_dir:
             one.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+        if columns.get("quoting") and one.get("name") == "tsv":
+            one["quoting"] = columns["quoting"]  # Of several tasks too.
     data_dir = data_dir or info.get("data_dir", "")
     given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if known and task_name.lower() in ("", known["name"].lower()):

@@ -44,6 +44,17 @@ def task(data_dir, text_columns, label_column, label_type, quoting, labels):
     return dataclasses.replace(found, labels=tuple(labels))
 
 
+def check_left_out(
+    name, text_columns=None, label_column=None, label_type="class", quoting="minimal"
+):
+    """Raises ValueError, naming another task, where an argument of this one is given."""
+    if text_columns or label_column or label_type != "class" or quoting != "minimal":
+        raise ValueError(
+            "Arguments `text_columns`, `label_column`, `label_type` and `quoting` belong to the "
+            f"task 'tsv', received the task {name!r}."
+        )
+
+
 def _text_columns(names, label_column):
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]

@@ -97,11 +97,7 @@ def get(
         )
     if key == "tsv":
         return own_files.task(data_dir, text_columns, label_column, label_type, quoting, labels)
-    if text_columns or label_column or label_type != "class" or quoting != "minimal":
-        raise ValueError(
-            "Arguments `text_columns`, `label_column`, `label_type` and `quoting` belong to the "
-            f"task 'tsv', received the task {key!r}."
-        )
+    own_files.check_left_out(key, text_columns, label_column, label_type, quoting)
     texts = {"train_file": train_file, "dev_file": dev_file}
     texts = {name: file for name, file in texts.items() if file}
     if key == "mlm":
@@ -180,8 +176,10 @@ def get_several(names, *, data_dir="", tfds="", language="en", **columns):
       ValueError: if a name is unknown, there is none, one occurs twice, or one is a task whose
         outputs are not those of a text.
     """
-    tasks = []
-    for name in filter(None, map(str.strip, names.split(","))):
+    tasks, names = [], list(filter(None, map(str.strip, names.split(","))))
+    if "tsv" not in map(_plain, names):
+        own_files.check_left_out(",".join(names), **columns)
+    for name in names:
         if _plain(name) == "tsv":
             folder = os.path.join(data_dir, "tsv")
             tasks.append(get(name, data_dir=folder, **columns))
