@@ -135,7 +135,7 @@ def from_dict(data, **changes):
     Raises:
       ValueError: if the data are no task of this version, or `get` refuses them.
     """
-    json_file.convert(data, _TaskData, "The stored task must be one that this version knows")
+    check_dict(data)
     for name in {"train_file", "dev_file"} & data.keys() - changes.keys():
         path = os.path.normpath(data[name])
         if os.path.isabs(path) or path.startswith(os.pardir):
@@ -144,6 +144,11 @@ def from_dict(data, **changes):
                 f"{data[name]!r}; name the file by its flag."
             )
     return get(**{**data, **changes})
+
+
+def check_dict(data):
+    """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
+    json_file.check(data, _TaskData, "The stored task must be one that this version knows")
 
 
 def canonical_name(name):
