@@ -31,6 +31,7 @@ def main(_):
             batch_size=FLAGS.eval_batch_size,
             max_seq_length=FLAGS.max_seq_length,
             dev_file=FLAGS.dev_file,
+            quoting=FLAGS.quoting,
             mask=FLAGS.mask,
         )
     print(json.dumps(scores, indent=2))
@@ -47,6 +48,7 @@ def define_flags():
     flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")
     flags.DEFINE_integer("max_seq_length", None, "Longest input in WordPieces; as in training.")
     flags.DEFINE_string("dev_file", "", "Task mlm: text of data_dir to evaluate on.")
+    flags.DEFINE_string("quoting", "", "Task tsv: minimal or none; as in training.")
     flags.DEFINE_string("mask", "", "Mask file, under which the model is scored.")
     program.define_output_flags()
 

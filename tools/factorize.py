@@ -39,6 +39,7 @@ def define_flags():
     flags.DEFINE_string("text_columns", None, "Task tsv: one or two columns, with a comma between.")
     flags.DEFINE_string("label_column", None, "Task tsv: name of the label's column.")
     flags.DEFINE_string("label_type", None, "Task tsv: what a label is, class or number; class.")
+    flags.DEFINE_string("quoting", None, "Task tsv: minimal, or none if quotes mean nothing.")
     flags.DEFINE_string("language", None, "Task xnli: its language, two letters; en.")
     flags.DEFINE_integer("calibration_batches", 32, "Batches of 32 of it for the statistics.")
     flags.DEFINE_integer("holdout_examples", 0, "Training examples that are not among them.")
@@ -73,6 +74,7 @@ def _factorize(folder):
         text_columns=FLAGS.text_columns,
         label_column=FLAGS.label_column,
         label_type=FLAGS.label_type,
+        quoting=FLAGS.quoting,
         language=FLAGS.language,
         calibration_batches=FLAGS.calibration_batches,
         holdout_examples=FLAGS.holdout_examples,

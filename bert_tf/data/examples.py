@@ -6,7 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf.data.text_files import read_lines
+from bert_tf.data import table_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Where a tab-separated file holds its examples. Quotes have no meaning in it.
+    """Where a file of rows holds its examples.
 
     Args:
-      file: path inside the data folder.
-      texts: names of the one or two text columns.
+      file: path inside the data folder; commas separate the fields of a `.csv` file, else tabs.
+      texts: names of the text columns.
       label: name of the label column, or None; a test file may lack it.
       id: name of the column that predictions are filed under, or None for the row number.
       header: names of the columns of a file without a header line, or None.
@@ -54,6 +54,11 @@ class Table:
       label_is_optional: whether the label column may be absent, as in test files.
       skips_short_rows: whether rows with too few fields are counted and left out instead of an
         error.
+      quoting: one of `bert_tf.data.table_rows.QUOTINGS`. Defaults to "none": quotes have no
+        meaning in published files.
+      is_rectangular: whether each row must have as many fields as the header. Defaults to False:
+        no fewer than are needed.
+      excludes: file that must not lie next to it, since it could be meant as well, or None.
     """
 
     file: str
@@ -66,83 +71,108 @@ class Table:
     in_pairs: bool = True
     label_is_optional: bool = False
     skips_short_rows: bool = False
+    quoting: str = "none"
+    is_rectangular: bool = False
+    excludes: str | None = None
 
     def exists(self, data_dir):
         """Whether every file that this table needs lies in `data_dir`."""
-        files = [self.file] if self.pairs_file is None else [self.file, self.pairs_file]
-        return all(os.path.isfile(os.path.join(data_dir, file)) for file in files)
+        needed = [self.file] if self.pairs_file is None else [self.file, self.pairs_file]
+        return all(os.path.lexists(os.path.join(data_dir, file)) for file in needed)
 
     def read(self, data_dir):
         """Reads the rows that count.
 
         Returns:
           `(texts, labels, ids, line_numbers)`: a list of strings for each text
-          column, strings or None, strings, and ints from 1.
+          column, strings or None, strings, and ints from 1, where the rows begin.
 
         Raises:
-          ValueError: if the file is missing, empty, not UTF-8, lacks a column,
-            has no rows, or has a row with too few fields.
+          ValueError: if the file is missing, empty, not UTF-8, lacks a column or has it twice,
+            has no rows, or has a row with too few fields or, where it is rectangular, too many.
         """
         path = os.path.join(data_dir, self.file)
-        lines = read_lines(path, "data file")
-        header = self.header or tuple(lines[0].split("\t"))
-        has_label = self.label in header or not self.label_is_optional
-        columns = [*self.texts, *([self.label] if self.label and has_label else [])]
-        _check_columns(path, columns, header)
-        numbered = enumerate(lines if self.header else lines[1:], start=1 if self.header else 2)
-        rows = self._rows(path, numbered, header, columns)
-        if self.pairs_file is not None:
-            rows = self._chosen(data_dir, path, rows, header)
-        if not rows:
+        if self.excludes and os.path.lexists(os.path.join(data_dir, self.excludes)):
+            raise ValueError(
+                f"The folder {str(data_dir)!r} must have one of {self.file} and {self.excludes}, "
+                "received both; remove the one that is not meant."
+            )
+        rows = table_rows.read(path, self.quoting)
+        header = self.header or tuple(next(rows, (1, ()))[1])
+        if not header:
+            raise ValueError(f"The data file {path!r} is empty.")
+        columns, keys = self._columns(header), self._keys
+        _check_columns(path, (*columns, *keys), header)
+        places, counts = [header.index(name) for name in columns], self._chooser(data_dir, header)
+        least = 1 + max(map(header.index, (*columns, *keys)))
+        found = [
+            (number, *[fields[i] for i in places])
+            for number, fields in self._complete(path, rows, header, least)
+            if counts(fields)
+        ]
+        if not found:
             raise ValueError(f"The data file {path!r} has no examples for this task.")
-        values = [[row[header.index(name)] for _, row in rows] for name in columns]
-        num_texts = len(self.texts)
-        ids = (
-            [row[header.index(self.id)] for _, row in rows]
-            if self.id in header
-            else [str(i) for i in range(len(rows))]
-        )
-        labels = values[num_texts] if len(values) > num_texts else None
-        return values[:num_texts], labels, ids, [number for number, _ in rows]
+        numbers, *values = map(list, zip(*found, strict=True))
+        table = dict(zip(columns, values, strict=True))
+        ids = table.get(self.id) or [str(i) for i in range(len(numbers))]
+        return [table[name] for name in self.texts], table.get(self.label), ids, numbers
 
-    def _rows(self, path, numbered, header, columns):
-        """Returns `(line number, fields)` of the lines that are not blank and that count."""
-        needed = 1 + max(header.index(name) for name in columns)
-        rows, num_short = [], 0
-        for number, line in numbered:
-            fields = line.split("\t")
-            if not line.strip():
-                continue
-            if len(fields) < needed:
-                if not self.skips_short_rows:
-                    raise ValueError(
-                        f"The data file {path!r} needs at least {needed} fields in each line, "
-                        f"received {len(fields)} in line {number}."
-                    )
+    def _columns(self, header):
+        """Returns the names of the columns to read."""
+        label = self.label in header or not self.label_is_optional
+        names = (*self.texts, self.label if label else None, self.id if self.id in header else None)
+        return [name for name in names if name]
+
+    def _complete(self, path, rows, header, least):
+        """Yields the rows with at least so many fields, as many as in the header if rectangular."""
+        num_short = 0
+        for number, fields in rows:
+            if self.is_rectangular and len(fields) != len(header):
+                holds = f"{table_rows.delimiter(path)!r} or a line break"
+                advice = f"no field may hold {holds}"
+                if self.quoting != "none":
+                    advice = f"a field that holds {holds} must stand in quotes"
+                raise ValueError(
+                    f"The data file {path!r} must have {len(header)} fields in each row, as in its "
+                    f"header, received {len(fields)} in line {number}; {advice}."
+                )
+            if len(fields) >= least:
+                yield number, fields
+            elif self.skips_short_rows:
                 num_short += 1
-            elif self.where is None or fields[header.index(self.where[0])] == self.where[1]:
-                rows.append((number, fields))
+            else:
+                raise ValueError(
+                    f"The data file {path!r} needs at least {least} fields in each line, "
+                    f"received {len(fields)} in line {number}."
+                )
         if num_short:
             logging.warning("%s: left out %d rows with too few fields.", path, num_short)
-        return rows
 
-    def _chosen(self, data_dir, path, rows, header):
-        """Returns the rows that `pairs_file` chooses."""
-        names = ("#1 ID", "#2 ID")
-        _check_columns(path, names, header)
-        columns = [header.index(name) for name in names]
-        lines = read_lines(os.path.join(data_dir, self.pairs_file), "data file")
-        pairs = {tuple(line.split("\t")) for line in lines}
-        return [
-            (number, fields)
-            for number, fields in rows
-            if (tuple(fields[i] for i in columns) in pairs) == self.in_pairs
-        ]
+    @property
+    def _keys(self):
+        """Names of the columns by which rows are chosen."""
+        return self.where[:1] if self.where else ("#1 ID", "#2 ID") if self.pairs_file else ()
+
+    def _chooser(self, data_dir, header):
+        """Returns a function that says whether the fields of a row count."""
+        places = [header.index(name) for name in self._keys]
+        if self.where:
+            return lambda fields: fields[places[0]] == self.where[1]
+        if self.pairs_file:
+            rows = table_rows.read(os.path.join(data_dir, self.pairs_file), "none")
+            pairs = {tuple(fields) for _, fields in rows}
+            return lambda fields: (tuple(fields[i] for i in places) in pairs) == self.in_pairs
+        return lambda fields: True
 
 
 def _check_columns(path, columns, header):
+    first = [name[:40] for name in header[:12]]
     if missing := [name for name in columns if name not in header]:
         raise ValueError(
-            f"The data file {path!r} needs the columns {missing}, its first line has "
-            f"{[name[:40] for name in header[:12]]}."
+            f"The data file {path!r} needs the columns {missing}, its first line has {first}."
+        )
+    if twice := [name for name in columns if header.count(name) > 1]:
+        raise ValueError(
+            f"The data file {path!r} must have the columns {twice} once, its first line has "
+            f"{first}."
         )

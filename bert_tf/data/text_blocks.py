@@ -54,7 +54,7 @@ class TextFile:
 
     def exists(self, data_dir):
         """Whether the file lies in `data_dir`."""
-        return os.path.isfile(os.path.join(data_dir, self.file))
+        return os.path.lexists(os.path.join(data_dir, self.file))
 
     def read(self, data_dir):
         """Returns its `TextLines`.

@@ -56,6 +56,7 @@ def factorize(
     text_columns=None,
     label_column=None,
     label_type=None,
+    quoting=None,
     language=None,
     calibration_batches=32,
     holdout_examples=0,
@@ -79,9 +80,10 @@ def factorize(
       task_name: task of the calibration data; empty takes that of the model.
       data_dir: its folder; with `tfds` that of TensorFlow Datasets.
       tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`.
-      text_columns: of the task "tsv", see `bert_tf.tasks.registry.get`; so the next two.
+      text_columns: of the task "tsv", see `bert_tf.tasks.registry.get`; so the next three.
       label_column: see above.
       label_type: see above.
+      quoting: see above.
       language: of the task "xnli".
       calibration_batches: of 32 training examples each, for the statistics.
       holdout_examples: training examples that must not be among them, see `FinetuneOptions`.
@@ -125,6 +127,7 @@ def factorize(
             "text_columns": text_columns,
             "label_column": label_column,
             "label_type": label_type,
+            "quoting": quoting,
             "language": language,
         }
         task, _ = model_task.find_task(info, task_name, data_dir, tfds, **columns)
@@ -285,6 +288,7 @@ def evaluate(
     batch_size=64,
     max_seq_length=None,
     dev_file="",
+    quoting="",
     mask="",
 ):
     """Scores a model directory and writes its predictions as GLUE and SQuAD want them.
@@ -300,6 +304,7 @@ def evaluate(
       max_seq_length: longest input in WordPieces; None takes that of the training,
         else the default of the task.
       dev_file: of the task "mlm", see `bert_tf.tasks.registry.get`.
+      quoting: of the task "tsv", see there; empty takes that of the training.
       mask: mask file; the model is scored under it.
 
     Returns:
@@ -316,7 +321,8 @@ def evaluate(
         source = masks.apply(source, masks.load(mask, source.config).masks, tied)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, dev_file=dev_file)
+    settings = {"dev_file": dev_file, "quoting": quoting}
+    task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, **settings)
     task.check_head(source.config, f"the model in {folder!r}")
     model = model_dir.build(source)
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)

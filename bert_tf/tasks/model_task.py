@@ -25,15 +25,17 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
     Raises:
       ValueError: if the arguments do not fit.
     """
-    known = copy.deepcopy(info.get("task", {}))
-    if data_dir:
-        for one in (known, *known.get("tasks", ())):
-            one.pop("tfds", None)  # The model's own is not in a folder that is asked for.
-    data_dir = data_dir or info.get("data_dir", "")
+    known, folder = copy.deepcopy(info.get("task", {})), data_dir or info.get("data_dir", "")
     given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
-    if known and task_name.lower() in ("", known["name"].lower()):
-        return registry.from_dict(known, **given), data_dir
-    return registry.get(task_name, data_dir=data_dir, **given), data_dir
+    if not known or task_name.lower() not in ("", known["name"].lower()):
+        return registry.get(task_name, data_dir=folder, **given), folder
+    registry.check_dict(known)
+    for one in (known, *(known.get("tasks") or ())):
+        if data_dir:
+            one.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+        if "quoting" in given and one["name"] == "tsv":
+            one["quoting"] = given["quoting"]  # Of several tasks too.
+    return registry.from_dict(known, **given), folder
 
 
 def longest(max_seq_length, info, config, default=128):

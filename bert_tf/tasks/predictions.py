@@ -1,5 +1,7 @@
 """Predictions in the format of a GLUE submission."""
 
+import csv
+import io
 import os
 
 import numpy as np
@@ -10,8 +12,8 @@ from flop_tf import files
 def write(task, split, ids, logits, directory):
     """Writes a tab-separated file with the header `index`, `prediction`.
 
-    Classes are written as the task's label texts, scores with three decimals
-    and inside the task's range. The file is written aside and renamed.
+    Classes are written as the task's label texts, quoted where they hold quotes, scores with
+    three decimals and inside the task's range. The file is written aside and renamed.
 
     Args:
       task: `bert_tf.tasks.registry.Task`.
@@ -33,10 +35,12 @@ def write(task, split, ids, logits, directory):
             f"Argument `logits` must have the shape {(len(ids), task.num_outputs)}, "
             f"received {logits.shape}."
         )
-    rows = (f"{index}\t{text}\n" for index, text in zip(ids, _texts(task, logits), strict=True))
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, delimiter="\t", lineterminator="\n")
+    writer.writerows([("index", "prediction"), *zip(ids, _texts(task, logits), strict=True)])
     name = dict(task.prediction_files).get(split, f"{task.name}.{split}.tsv")
     path = os.path.join(directory, name)
-    files.write_text(path, "index\tprediction\n" + "".join(rows))
+    files.write_text(path, table.getvalue())
     return path
 
 

@@ -6,11 +6,9 @@ import os
 
 import msgspec
 
-from bert_tf.data.examples import Table
-from bert_tf.tasks import glue, multitask, tfds_data
+from bert_tf.tasks import glue, multitask, own_files, tfds_data
 from bert_tf.tasks.mlm import MlmTask
 from bert_tf.tasks.squad import SquadTask
-from bert_tf.tasks.task import TextTask
 from flop_tf import json_file
 
 
@@ -22,6 +20,7 @@ class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
     text_columns: list[str] | None = None
     label_column: str | None = None
     label_type: str = "class"
+    quoting: str = "minimal"
     language: str = "en"
     doc_stride: json_file.Size | None = None
     max_query_length: json_file.Size | None = None
@@ -40,6 +39,7 @@ def get(
     text_columns=None,
     label_column=None,
     label_type="class",
+    quoting="minimal",
     labels=None,
     language="en",
     doc_stride=None,
@@ -55,13 +55,16 @@ def get(
 
     Args:
       name: a GLUE task, "xnli", "squad", "mlm" for masked words of plain text, or "tsv" for
-        `train.tsv`, `dev.tsv` and `test.tsv` with a header line; may be empty beside `tfds`.
+        `train.tsv`, `dev.tsv` and `test.tsv` with a header line, or `train.csv`, ...; may be empty
+        next to `tfds`.
       data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
         are collected and sorted, as numbers if all are integers.
       text_columns: for "tsv": one or two column names, in a list or with a comma between them.
       label_column: for "tsv": a column name.
       label_type: for "tsv": "class" or "number". Labels that look like numbers
         are classes unless "number" makes the task a regression. Defaults to "class".
+      quoting: for "tsv": "minimal" where fields are quoted as spreadsheets and pandas quote them,
+        "none" where quotes have no meaning. Defaults to "minimal".
       labels: the labels that a model was trained with, in the order of its
         logits. Decides those of "tsv"; the others must agree with it.
       language: for "xnli": its two letters. Defaults to "en".
@@ -93,12 +96,8 @@ def get(
             "leave one of `tfds` and `task_name` out."
         )
     if key == "tsv":
-        return _tsv(data_dir, text_columns, label_column, label_type, labels)
-    if text_columns or label_column or label_type != "class":
-        raise ValueError(
-            "Arguments `text_columns`, `label_column` and `label_type` belong to the task 'tsv', "
-            f"received the task {key!r}."
-        )
+        return own_files.task(data_dir, text_columns, label_column, label_type, quoting, labels)
+    own_files.check_left_out(key, text_columns, label_column, label_type, quoting)
     texts = {"train_file": train_file, "dev_file": dev_file}
     texts = {name: file for name, file in texts.items() if file}
     if key == "mlm":
@@ -136,7 +135,7 @@ def from_dict(data, **changes):
     Raises:
       ValueError: if the data are no task of this version, or `get` refuses them.
     """
-    json_file.convert(data, _TaskData, "The stored task must be one that this version knows")
+    check_dict(data)
     for name in {"train_file", "dev_file"} & data.keys() - changes.keys():
         path = os.path.normpath(data[name])
         if os.path.isabs(path) or path.startswith(os.pardir):
@@ -145,6 +144,11 @@ def from_dict(data, **changes):
                 f"{data[name]!r}; name the file by its flag."
             )
     return get(**{**data, **changes})
+
+
+def check_dict(data):
+    """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
+    json_file.check(data, _TaskData, "The stored task must be one that this version knows")
 
 
 def canonical_name(name):
@@ -177,8 +181,10 @@ def get_several(names, *, data_dir="", tfds="", language="en", **columns):
       ValueError: if a name is unknown, there is none, one occurs twice, or one is a task whose
         outputs are not those of a text.
     """
-    tasks = []
-    for name in filter(None, map(str.strip, names.split(","))):
+    tasks, names = [], list(filter(None, map(str.strip, names.split(","))))
+    if "tsv" not in map(_plain, names):
+        own_files.check_left_out(",".join(names), **columns)
+    for name in names:
         if _plain(name) == "tsv":
             folder = os.path.join(data_dir, "tsv")
             tasks.append(get(name, data_dir=folder, **columns))
@@ -201,62 +207,3 @@ def _of_tfds(task, tfds):
 
 def _plain(name):
     return name.lower().replace("-", "").replace("_", "")
-
-
-def _tsv(data_dir, text_columns, label_column, label_type, labels):
-    if isinstance(text_columns, str):
-        text_columns = [name.strip() for name in text_columns.split(",") if name.strip()]
-    if not text_columns or len(text_columns) > 2 or not label_column:
-        raise ValueError(
-            "Task 'tsv' needs `text_columns`, one or two column names, and `label_column`, "
-            f"received {text_columns} and {label_column!r}."
-        )
-    if label_type not in ("class", "number"):
-        raise ValueError(
-            f"Argument `label_type` must be 'class' or 'number', received {label_type!r}."
-        )
-    columns = tuple(text_columns)
-    is_regression = label_type == "number"
-    train, dev = (Table(f"{split}.tsv", columns, label_column) for split in ("train", "dev"))
-    test = Table("test.tsv", columns, label_column, label_is_optional=True)
-    if not is_regression and not labels:
-        labels = _collect_labels(data_dir, train)
-    return TextTask(
-        name="tsv",
-        labels=None if is_regression else tuple(labels),
-        splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
-        primary_metric="pearson" if is_regression else "eval_accuracy",
-        prediction_files=(("test", "predictions.tsv"),),
-        arguments=(
-            ("text_columns", columns),
-            ("label_column", label_column),
-            ("label_type", label_type),
-        ),
-    )
-
-
-def _collect_labels(data_dir, table):
-    """Returns the sorted labels of a table."""
-    if not data_dir:
-        raise ValueError("Task 'tsv' needs `data_dir` or `labels` to know its labels.")
-    _, labels, _, line_numbers = table.read(data_dir)
-    labels = [label.strip() for label in labels]
-    if "" in labels:
-        raise ValueError(
-            f"The column {table.label!r} of {data_dir}/{table.file} must have a label in each "
-            f"line, received none in line {line_numbers[labels.index('')]}."
-        )
-    found = set(labels)
-    if len(found) < 2:
-        raise ValueError(
-            f"The column {table.label!r} of {data_dir}/{table.file} must have at least two labels, "
-            f"received {sorted(found)}."
-        )
-    return _sorted(found)
-
-
-def _sorted(labels):
-    try:
-        return tuple(sorted(sorted(labels), key=int))  # "1" and "01" have an order too.
-    except ValueError:
-        return tuple(sorted(labels))

@@ -4,12 +4,38 @@ import dataclasses
 import itertools
 import json
 import os
+import typing
 
 import numpy as np
 
-from flop_tf import files
+from flop_tf import files, json_file
 
 _FORM = "data > paragraphs > context, qas > id, question, answers > text, answer_start"
+
+
+class _Answer(typing.TypedDict):
+    text: str
+    answer_start: int
+
+
+class _Question(typing.TypedDict):
+    id: str
+    question: str
+    answers: typing.NotRequired[list[_Answer]]
+
+
+class _Paragraph(typing.TypedDict):
+    context: str
+    qas: list[_Question]
+
+
+class _Article(typing.TypedDict):
+    title: typing.NotRequired[str | None]
+    paragraphs: list[_Paragraph]
+
+
+class _File(typing.TypedDict):
+    data: list[_Article]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +144,7 @@ class SquadFile:
 
     def exists(self, data_dir):
         """Whether the file lies in `data_dir`."""
-        return os.path.isfile(os.path.join(data_dir, self.file))
+        return os.path.lexists(os.path.join(data_dir, self.file))
 
     def read(self, data_dir):
         """Returns the `SquadExamples` of the file, see `read`."""
@@ -131,53 +157,47 @@ def read(path):
     Raises:
       ValueError: if the file is missing, is not JSON or has not the form of SQuAD v1.1.
     """
-    if not os.path.isfile(path):
-        raise ValueError(f"The data file {str(path)!r} does not exist.")
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except ValueError as error:
-        raise ValueError(f"The data file {str(path)!r} must be JSON in UTF-8: {error}.") from error
-    try:
-        examples = SquadExamples([_article(article) for article in data["data"]])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else f"another type: {error}"
-        raise ValueError(
-            f"The data file {str(path)!r} must have the form of SQuAD v1.1, {_FORM}; received "
-            f"{reason}."
-        ) from error
-    _check(path, examples)
+    files.check_regular(path, "data file")
+    origin = f"The data file {os.fspath(path)!r}"
+    with open(path, "rb") as file:  # Data sets may be larger than what `json_file.read` takes.
+        data = json_file.parse(file.read(), json_file.Object, origin)
+    json_file.check(data, _File, f"{origin} must have the form of SQuAD v1.1, {_FORM}")
+    _check_characters(origin, data)
+    examples = SquadExamples([_article(article) for article in data["data"]])
+    _check(origin, examples)
     return examples
 
 
 def _article(data):
     paragraphs = [
-        {"context": _text(p["context"]), "qas": [_question(qa) for qa in p["qas"]]}
+        {"context": p["context"], "qas": [_question(qa) for qa in p["qas"]]}
         for p in data["paragraphs"]
     ]
-    return {"title": data.get("title", ""), "paragraphs": paragraphs}
+    return {"title": data.get("title") or "", "paragraphs": paragraphs}
 
 
 def _question(data):
     answers = [
-        {"text": _text(a["text"]), "answer_start": int(a["answer_start"])}
-        for a in data.get("answers", ())
+        {"text": a["text"], "answer_start": int(a["answer_start"])} for a in data.get("answers", ())
     ]
-    return {"id": _text(data["id"]), "question": _text(data["question"]), "answers": answers}
+    return {"id": data["id"], "question": data["question"], "answers": answers}
 
 
 def _id(question):
     return question["id"]
 
 
-def _text(value):
-    if not isinstance(value, str):
-        raise TypeError(f"expected a text, found {value!r}")
-    return value
+def _check_characters(origin, data):
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{origin} must have whole characters in its texts, received half of a surrogate pair, "
+            f"{error.object[error.start]!r}; save its texts as UTF-8 without escapes."
+        ) from error
 
 
-def _check(path, examples):
-    origin = f"The data file {str(path)!r}"
+def _check(origin, examples):
     if not len(examples):
         raise ValueError(f"{origin} has no questions.")
     is_labelled, seen = examples.is_labelled, set()

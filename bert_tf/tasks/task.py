@@ -2,14 +2,13 @@
 
 import abc
 import dataclasses
-import math
 
 import numpy as np
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
 from bert_tf.model import losses
-from bert_tf.tasks import metrics, predictions
+from bert_tf.tasks import class_counts, metrics, predictions
 
 CLASSIFICATION_METRICS = (
     "eval_accuracy",
@@ -19,6 +18,11 @@ CLASSIFICATION_METRICS = (
     "matthews_corrcoef",
 )
 REGRESSION_METRICS = ("pearson", "spearmanr", "mse")
+
+# The largest score, since they are float32.
+_MOST = float(np.finfo(np.float32).max)
+# Labels that an error names.
+_LISTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,6 +282,8 @@ class TextTask(Task):
         texts, labels, ids, line_numbers = table.read(data_dir)
         if labels is not None:
             labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
+            if split == "train" and not self.is_regression:
+                class_counts.report(f"{data_dir}/{table.file}", self.labels, labels)
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
 
     def encode(self, examples, tokenizer, max_seq_length, training=False):
@@ -301,32 +307,35 @@ class TextTask(Task):
         """Turns label texts into int32 classes or float32 scores."""
         if self.is_regression:
             expected = (
-                "a number"
+                "a finite number such as 1.5"
                 if self.score_range is None
                 else "a number from {} to {}".format(*self.score_range)
             )
             values = [self._score(text) for text in labels]
         else:
-            expected = f"one of {list(self.labels)}"
+            expected = f"one of {list(self.labels[:_LISTED])}"
+            expected += f" and {len(self.labels) - _LISTED} others" * (len(self.labels) > _LISTED)
             classes = {label: i for i, label in enumerate(self.labels)}
             classes.update((text, classes[label]) for text, label in self.label_names)
             values = [classes.get(text.strip()) for text in labels]
         if None in values:
             row = values.index(None)
             raise ValueError(
-                f"The data file {path!r} needs {expected} as a label, received {labels[row]!r} in "
-                f"line {line_numbers[row]}."
+                f"The data file {path!r} needs {expected} as a label, received "
+                f"{labels[row][:80]!r} in line {line_numbers[row]}."
             )
         return np.array(values, np.float32 if self.is_regression else np.int32)
 
     def _score(self, text):
         """Returns the number in `text`, or None where it is not one that is expected."""
+        if "_" in text or not text.isascii():  # Python reads "1_000" and digits of all scripts.
+            return None
         try:
             value = float(text)
         except ValueError:
             return None
-        low, high = self.score_range or (-math.inf, math.inf)
-        return value if math.isfinite(value) and low <= value <= high else None
+        low, high = self.score_range or (-_MOST, _MOST)
+        return value if low <= value <= high else None  # NaN is not.
 
 
 def _listing(fields):

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from bert_tf.tasks import glue
 from bert_tf.tasks.squad import SquadTask
 from bert_tf.tasks.squad_examples import SquadExamples
+from flop_tf import files
 
 #: Each data set: its task, and our splits with theirs.
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -223,6 +224,9 @@ def download(dataset, data_dir):
 
 def _builder(dataset, data_dir):
     """Returns the builder of the newest version in the folder, or one that can prepare it."""
+    for folder, _, names in os.walk(os.path.join(data_dir, dataset)):
+        for name in names:  # TensorFlow would wait for ever for what a FIFO holds.
+            files.check_regular(os.path.join(folder, name), f"file of the data set {dataset!r}")
     try:
         return tfds.builder(f"{_BUILDERS.get(dataset, dataset)}:*.*.*", data_dir=data_dir)
     except _DAMAGE as error:

@@ -283,6 +283,7 @@ def _task(options):
         "text_columns": options.text_columns or None,
         "label_column": options.label_column or None,
         "label_type": options.label_type,
+        "quoting": options.quoting,
         "language": options.language,
         "tfds": options.tfds,
     }

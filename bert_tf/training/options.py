@@ -7,6 +7,7 @@ original's where it has one; the defaults are ours and prune at the first try.
 import dataclasses
 import math
 
+from bert_tf.data.table_rows import QUOTINGS
 from bert_tf.training import distribution, optimization
 from flop_tf import gates
 
@@ -67,6 +68,9 @@ class FinetuneOptions:
     text_columns: str = option("", "Task tsv: one or two column names, separated by a comma.")
     label_column: str = option("", "Task tsv: name of the label's column.")
     label_type: str = option("class", "Task tsv: what a label is.", ("class", "number"))
+    quoting: str = option(
+        "minimal", "Task tsv: how fields are quoted; none if quotes mean nothing.", QUOTINGS
+    )
     language: str = option("en", "Task xnli: its language, two letters.")
     doc_stride: int = option(128, "Task squad: tokens between the starts of two windows.")
     max_query_length: int = option(64, "Task squad: tokens of a question that are kept.")

@@ -29,6 +29,7 @@ def test_without_data(call, bert_dir, tmp_path, caplog):
 def test_a_table_of_ones_own(call, bert_dir, demo_dir, tmp_path):
     args = [f"--checkpoint={bert_dir}", f"--output_dir={tmp_path / 'out'}", "--task_name=tsv"]
     columns = ["--text_columns=sentence", "--label_column=label", "--label_type=number"]
+    columns.append("--quoting=none")
     assert call(factorize, *args, *columns, f"--data_dir={demo_dir}", "--density=.5") is None
     assert bert_tf.load_info(tmp_path / "out")["task"] == {
         "name": "tsv",
@@ -36,6 +37,7 @@ def test_a_table_of_ones_own(call, bert_dir, demo_dir, tmp_path):
         "text_columns": ["sentence"],
         "label_column": "label",
         "label_type": "number",
+        "quoting": "none",
     }
 
 

@@ -1,5 +1,7 @@
 """Tests of bert_tf.data.text_files."""
 
+import os
+
 import pytest
 
 from bert_tf.data.text_files import read_lines
@@ -19,6 +21,9 @@ def test_only_newlines_end_a_line(tmp_path):
         (b"\n\r\n", r"is empty\.$"),
         (b"a\nb\xe9\n", r"must be UTF-8, received the byte 0xE9 in line 2 \(byte 3\)\.$"),
         (b"\xef\xbb\xbfa\nb\xe9\n", r"received the byte 0xE9 in line 2 \(byte 6\)\.$"),
+        ("a\n".encode("utf-16"), r"'.*a.txt' must be UTF-8, received UTF-16; save it as UTF-8\.$"),
+        ("b\na\n".encode("utf-16-le"), r"must be text in UTF-8, received a NUL byte in line 1; "),
+        (b"a\nb\0c\n", r"received a NUL byte in line 2; save it as UTF-8\.$"),
     ],
 )
 def test_bad_files(tmp_path, content, message):
@@ -27,3 +32,23 @@ def test_bad_files(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_lines(path, "table")
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (os.mkfifo, r"^The table '.*a.txt' must be a regular file, received a FIFO\.$"),
+        (os.mkdir, r"must be a regular file, received a folder\.$"),
+        (lambda path: os.symlink("/dev/zero", path), r"received a device\.$"),
+        (lambda path: os.symlink(path, path), r"cannot be read: .*symbolic links"),
+    ],
+)
+def test_no_file_of_text(tmp_path, make, message):
+    make(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match=message):
+        read_lines(tmp_path / "a.txt", "table")
+
+
+def test_a_long_line(tmp_path):
+    (tmp_path / "a.txt").write_text("a" * 10**7 + "\nb")
+    assert [len(line) for line in read_lines(tmp_path / "a.txt")] == [10**7, 1]

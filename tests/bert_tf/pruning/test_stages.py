@@ -49,6 +49,7 @@ KNOWN = {
     "text_columns": ["first", "second"],
     "label_column": "score",
     "label_type": "class",
+    "quoting": "minimal",
 }
 
 
@@ -147,6 +148,7 @@ def test_factorize_with_a_table_of_ones_own(save, pairs_dir, out):
         "text_columns": ["first", "second"],
         "label_column": "score",
         "label_type": "number",
+        "quoting": "minimal",
     }
 
 

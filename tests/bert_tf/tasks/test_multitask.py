@@ -64,6 +64,16 @@ def test_tasks_of_tfds():
     assert again == task
 
 
+def test_another_quoting(task):
+    found, _ = model_task.find_task({"task": task.to_dict()}, data_dir="glue", quoting="none")
+    assert dict(found.tasks[1].arguments)["quoting"] == "none"
+    assert found.tasks[0] == task.tasks[0]
+    with pytest.raises(
+        ValueError, match="`quoting` belong to the task 'tsv', received .*'RTE,QNLI'"
+    ):
+        registry.get_several("RTE,QNLI", quoting="none")
+
+
 def test_examples_in_groups(task, glue_dir, tokenizer):
     examples = task.read(glue_dir, "train")
     assert len(examples) == 406

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from bert_tf.data import table_rows
 from bert_tf.tasks import predictions, registry
 
 
@@ -57,3 +58,12 @@ def test_bad_shape(tmp_path):
     with pytest.raises(ValueError, match=r"must have the shape \(1, 2\), received \(2, 2\)"):
         predictions.write(registry.get("sst-2"), "test", ["0"], np.eye(2), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_with_quotes_are_read_again(tmp_path):
+    labels = ['"', 'say "yes"', "no, never", "a b"]
+    task = registry.get("tsv", text_columns="a", label_column="b", labels=labels)
+    path = predictions.write(task, "test", list("0123"), np.eye(4), tmp_path)
+    assert path.endswith("predictions.tsv")
+    rows = [fields for _, fields in table_rows.read(path, "minimal")]
+    assert rows == [["index", "prediction"], *([str(i), label] for i, label in enumerate(labels))]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 
 import pytest
 
@@ -134,11 +135,19 @@ QAS = (0, "paragraphs", 0, "qas")
 @pytest.mark.parametrize(
     ("articles", "sentence"),
     [
-        (change((0, "paragraphs"), None), "must have the form of SQuAD v1.1, .* no 'paragraphs'"),
-        (change((*QAS, 0, "question"), None), "received no 'question'"),
-        (change((*QAS, 0, "question"), 3), "another type: expected a text, found 3"),
-        (change((*QAS, 0), "x"), "received another type: "),
-        (change((*QAS, 0, "answers", 0, "answer_start"), "x"), "received another type: "),
+        (
+            change((0, "paragraphs"), None),
+            "must have the form of SQuAD v1.1, .* the key 'paragraphs' at '.data",
+        ),
+        (change((*QAS, 0, "question"), None), "expected the key 'question' at"),
+        (change((*QAS, 0, "question"), 3), "expected 'str', received 'int' at '.*question'"),
+        (change((*QAS, 0), "x"), "expected 'object', received 'str' at '.*qas"),
+        (
+            change((*QAS, 0, "answers", 0, "answer_start"), "x"),
+            "expected 'int', received 'str' at '.*answer_start'",
+        ),
+        ({"a": 1}, "expected 'array', received 'object'"),
+        (change((*QAS, 0, "question"), "\ud83d"), r"half of a surrogate pair, '\\ud83d'; save"),
         ([], "has no questions"),
         (change((*QAS, 1, "id"), "a"), "must have each id once, received 'a' twice"),
         (change((*QAS, 1, "answers"), []), "an answer to each question, .* none for 'b'; .* 2.0"),
@@ -156,16 +165,22 @@ def test_what_does_not_fit(path, articles, sentence):
         squad_examples.read(path)
 
 
-@pytest.mark.parametrize("data", [b"{", b'"\xe9"', b""])
+@pytest.mark.parametrize("data", [b"{", b'"\xe9"', b"", b'{"data":' + b"[" * 10**5])
 def test_what_is_no_json(path, data):
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="squad.json' must be JSON in UTF-8: "):
+    with pytest.raises(ValueError, match="squad.json' must be JSON"):
         squad_examples.read(path)
 
 
 def test_no_file(path):
     with pytest.raises(ValueError, match="The data file '.*' does not exist"):
         squad_examples.read(path)
+
+
+def test_no_regular_file(path):
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="must be a regular file, received a FIFO"):
+        squad_examples.SquadFile(path.name).read(path.parent)
 
 
 def test_real_file(shared):

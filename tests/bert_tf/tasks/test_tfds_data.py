@@ -1,5 +1,6 @@
 """Published files, read by our tables and from what TFDS' own GLUE code prepares of them."""
 
+import os
 import pathlib
 import shutil
 import sys
@@ -321,6 +322,15 @@ def test_damaged(toy_dir, tmp_path, damage, reason):
     damage(tmp_path / "glue/sst2/2.0.0")
     sentence = f"^The data set 'glue/sst2' in '.*' is damaged, delete that .*: .*{reason}"
     with pytest.raises(ValueError, match=sentence):
+        registry.get("", tfds="glue/sst2").read(tmp_path, "train")
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", SHARD])
+def test_a_fifo(toy_dir, tmp_path, name):
+    shutil.copytree(f"{toy_dir}/glue", tmp_path / "glue")
+    (tmp_path / "glue/sst2/2.0.0" / name).unlink()
+    os.mkfifo(tmp_path / "glue/sst2/2.0.0" / name)
+    with pytest.raises(ValueError, match="^The file of the data set 'glue/sst2' '.*a FIFO"):
         registry.get("", tfds="glue/sst2").read(tmp_path, "train")
 
 

@@ -1,0 +1,82 @@
+"""Rows of tables in text files: fields between tabs, or between commas in a `.csv` file."""
+
+import csv
+
+from absl import logging
+
+from bert_tf.data.text_files import iterate_lines
+
+#: How a file quotes its fields: as spreadsheets and pandas do where a field needs it, or never.
+QUOTINGS = ("minimal", "none")
+
+
+def delimiter(path):
+    """Returns the character between the fields of a file: a comma in `.csv` files, else a tab."""
+    return "," if str(path).endswith(".csv") else "\t"
+
+
+def read(path, quoting):
+    r"""Yields `(line number, fields)` for each row of a table; blank lines are no rows.
+
+    With `quoting="minimal"` a field may stand in quotes, with two of them for one inside, and may
+    then hold the delimiter and line breaks. With "none" a quote is a character as any other.
+
+    Args:
+      path: the file.
+      quoting: one of `QUOTINGS`.
+
+    Raises:
+      ValueError: if the file cannot be read as text or its quotes do not fit.
+    """
+    if quoting == "none":
+        yield from _unquoted(path)
+    else:
+        yield from _quoted(path)
+
+
+def _unquoted(path):
+    separator = delimiter(path)
+    for number, line in enumerate(iterate_lines(path, "data file"), 1):
+        if line.strip():
+            yield number, line.removesuffix("\n").removesuffix("\r").split(separator)
+
+
+def _quoted(path):
+    csv.field_size_limit(2**31 - 1)  # Some documents are longer than the default, 131,072.
+    reader = csv.reader(iterate_lines(path, "data file"), delimiter=delimiter(path), strict=True)
+    number, long_rows = 1, []
+    try:
+        for fields in reader:
+            # Spreadsheets add lines of blank fields; a line of two quotes is an empty text.
+            if fields == [""] or any(map(str.strip, fields)):
+                yield number, fields
+            if reader.line_num > number:
+                long_rows.append(number)
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(_reason(path, number, reader.line_num, str(error))) from error
+    if long_rows:
+        logging.info(
+            "%s: line breaks inside of quotes in %d rows, the first one begins in line %d.",
+            path,
+            len(long_rows),
+            long_rows[0],
+        )
+
+
+def _reason(path, first, last, error):
+    origin = f"The data file {str(path)!r}"
+    if error.startswith("new-line character"):
+        return (
+            f"{origin} must end its lines by LF or CRLF, received a lone CR in line {last}; save "
+            "it with line ends of Unix, and put texts with line breaks in quotes."
+        )
+    if error.startswith("unexpected end"):
+        what = f"a quote that no other one closes in the row that begins in line {first}"
+    else:
+        what = f"characters after a closing quote in line {last}"
+        what += f", in the row that begins in line {first}" if first < last else ""
+    return (
+        f"{origin} must quote fields as spreadsheets do, with two quotes for one inside of a field,"
+        f" received {what}; pass --quoting=none if quotes have no meaning in it."
+    )

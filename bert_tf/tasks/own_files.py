@@ -1,0 +1,113 @@
+"""The task "tsv": texts and labels in files of one's own, with a header line, TSV or CSV."""
+
+import dataclasses
+
+from bert_tf.data import table_rows
+from bert_tf.data.examples import Table
+from bert_tf.tasks.task import TextTask
+
+_SPLITS = ("train", "dev", "test")
+
+
+def task(data_dir, text_columns, label_column, label_type, quoting, labels):
+    """Returns the task, see `bert_tf.tasks.registry.get` for its arguments.
+
+    Raises:
+      ValueError: if an argument or the training file does not fit.
+    """
+    columns = _text_columns(text_columns, label_column)
+    for name, value, choices in (
+        ("label_type", label_type, ("class", "number")),
+        ("quoting", quoting, table_rows.QUOTINGS),
+    ):
+        if value not in choices:
+            raise ValueError(
+                f"Argument `{name}` must be {choices[0]!r} or {choices[1]!r}, received {value!r}."
+            )
+    is_regression = label_type == "number"
+    found = TextTask(
+        name="tsv",
+        labels=None,
+        splits=tuple((s, _tables(s, columns, label_column, quoting)) for s in _SPLITS),
+        primary_metric="pearson" if is_regression else "eval_accuracy",
+        prediction_files=(("test", "predictions.tsv"),),
+        arguments=(
+            ("text_columns", columns),
+            ("label_column", label_column),
+            ("label_type", label_type),
+            ("quoting", quoting),
+        ),
+    )
+    if is_regression:
+        return found
+    labels = labels or _collect_labels(data_dir, found, label_column)
+    return dataclasses.replace(found, labels=tuple(labels))
+
+
+def check_left_out(
+    name, text_columns=None, label_column=None, label_type="class", quoting="minimal"
+):
+    """Raises ValueError, naming another task, where an argument of this one is given."""
+    if text_columns or label_column or label_type != "class" or quoting != "minimal":
+        raise ValueError(
+            "Arguments `text_columns`, `label_column`, `label_type` and `quoting` belong to the "
+            f"task 'tsv', received the task {name!r}."
+        )
+
+
+def _text_columns(names, label_column):
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    if not names or len(names) > 2 or not label_column:
+        raise ValueError(
+            "Task 'tsv' needs `text_columns`, one or two column names, and `label_column`, "
+            f"received {names} and {label_column!r}."
+        )
+    if len({*names, label_column}) <= len(names):
+        raise ValueError(
+            "Task 'tsv' needs other columns for each text and the label, received the "
+            f"`text_columns` {list(names)} and the `label_column` {label_column!r}."
+        )
+    return tuple(names)
+
+
+def _tables(split, texts, label, quoting):
+    """Returns the tables of a split: a TSV file, or a CSV file in its place."""
+    tsv = Table(
+        f"{split}.tsv",
+        texts,
+        label,
+        label_is_optional=split == "test",
+        quoting=quoting,
+        is_rectangular=True,
+        excludes=f"{split}.csv",
+    )
+    return tsv, dataclasses.replace(tsv, file=f"{split}.csv", excludes=None)
+
+
+def _collect_labels(data_dir, found, label_column):
+    """Returns the sorted labels of the training file."""
+    if not data_dir:
+        raise ValueError("Task 'tsv' needs `data_dir` or `labels` to know its labels.")
+    table = dataclasses.replace(found.source(data_dir, "train"), texts=())
+    origin = f"The column {label_column!r} of {data_dir}/{table.file}"
+    _, labels, _, line_numbers = table.read(data_dir)
+    numbers = {}  # Of the first line with each label.
+    for label, number in zip(map(str.strip, labels), line_numbers, strict=True):
+        numbers.setdefault(label, number)
+    for label, number in numbers.items():
+        if not label or any(character in label for character in "\t\n\r"):
+            received = f"{label[:40]!r} with a tab or a line break" if label else "none"
+            raise ValueError(
+                f"{origin} must have a label in each line, received {received} in line {number}."
+            )
+    if len(numbers) < 2:
+        raise ValueError(f"{origin} must have at least two labels, received {sorted(numbers)}.")
+    return _sorted(numbers)
+
+
+def _sorted(labels):
+    try:
+        return tuple(sorted(sorted(labels), key=int))  # "1" and "01" have an order too.
+    except ValueError:
+        return tuple(sorted(labels))
