@@ -1,10 +1,10 @@
 """Every setting of diff pruning, with its default and one line of help."""
 
 import dataclasses
-import math
 
-from bert_tf.training.options import FinetuneOptions, check, check_left_out, option
-from flop_tf import diff_file, diff_projection
+from bert_tf.ranges import ABOVE_0, FINITE, FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1, Range
+from bert_tf.training.options import FinetuneOptions, check, check_left_out, numbers, option
+from flop_tf import diff_file
 from flop_tf.diff_pruning import PENALTIES
 
 #: How positions are found: by gates, by ordinary fine-tuning, or all of the last block.
@@ -48,28 +48,47 @@ class DiffOptions(FinetuneOptions):
     """
 
     # As the paper trains: no warmup, no decay.
-    warmup_proportion: float = option(0.0, "Share of a stage in which its rate grows, below 1.")
-    weight_decay: float = option(0.0, "Of the method non_adaptive: decoupled decay of kernels.")
-    alpha_learning_rate: float = option(0.1, "Rate of the gates, constant.")
-    keep_checkpoints: int = option(2, "Newest checkpoints that stay until a stage is finished.")
+    learning_rate: float = option(5e-5, "Rate of the weights, decays to 0.", allowed=ABOVE_0)
+    warmup_proportion: float = option(
+        0.0, "Share of a stage in which its rate grows, below 1.", allowed=SHARE_BELOW_1
+    )
+    weight_decay: float = option(
+        0.0, "Of the method non_adaptive: decoupled decay of kernels.", allowed=FROM_0
+    )
+    alpha_learning_rate: float = option(0.1, "Rate of the gates, constant.", allowed=FROM_0)
+    keep_checkpoints: int = option(
+        2, "Newest checkpoints that stay until a stage is finished.", allowed=FROM_1
+    )
     # The difference.
     method: str = option("diff", "How its positions are found.", METHODS)
     structured: bool = option(True, "Gates of whole tensors beside those of their elements.")
     penalty: str = option("product", "How both are penalized together.", PENALTIES)
-    sparsity_penalty: float = option(1.25e-7, "Lambda, the penalty of an element.")
+    sparsity_penalty: float = option(1.25e-7, "Lambda, the penalty of an element.", allowed=FROM_0)
     layer_penalties: str = option(
-        "", "Lambdas with commas instead: embeddings, each layer, the rest."
+        "",
+        "Lambdas with commas instead: embeddings, each layer, the rest.",
+        allowed=FROM_0,
+        list_of=float,
+        distinct=False,
     )
-    concrete_lower: float = option(-1.5, "Lower limit of the stretched gate, below 0.")
-    concrete_upper: float = option(1.5, "Upper limit of the stretched gate, above 1.")
-    initial_alpha: float = option(5.0, "Start of all gates.")
-    frozen_layers: int = option(None, "Embeddings and so many first layers get no difference.")
+    concrete_lower: float = option(
+        -1.5, "Lower limit of the stretched gate, below 0.", allowed=Range(below=0)
+    )
+    concrete_upper: float = option(
+        1.5, "Upper limit of the stretched gate, above 1.", allowed=Range(above=1)
+    )
+    initial_alpha: float = option(5.0, "Start of all gates.", allowed=FINITE)
+    frozen_layers: int = option(
+        None, "Embeddings and so many first layers get no difference.", allowed=FROM_0
+    )
     frozen: str = option("", "Names without one, with commas: embeddings, blocks.1, pooler.kernel.")
     # The two stages after it.
-    target_density: float = option(0.005, "Share of all parameters but the head that may differ.")
+    target_density: float = option(
+        0.005, "Share of all parameters but the head that may differ.", allowed=SHARE_ABOVE_0
+    )
     finetune_start: str = option("weights", "What fine-tuning starts from.", STARTS)
-    finetune_learning_rate: float = option(5e-5, "Its rate, decays to 0.")
-    finetune_epochs: float = option(3.0, "Its passes over the training set.")
+    finetune_learning_rate: float = option(5e-5, "Its rate, decays to 0.", allowed=ABOVE_0)
+    finetune_epochs: float = option(3.0, "Its passes over the training set.", allowed=ABOVE_0)
     dtype: str = option("float32", "Type of the stored values.", diff_file.DTYPES)
 
     def __post_init__(self):
@@ -83,37 +102,16 @@ class DiffOptions(FinetuneOptions):
         # A head of masked words has no kernel of its own, as the readers of differences ask for.
         check(self, "task_name", self.task_name.lower() != "mlm", "of classes, a score or spans")
         check(self, "mixed_precision", self.mixed_precision != "float16", "none or bfloat16")
-        for name in ("learning_rate", "finetune_learning_rate", "finetune_epochs"):
-            check(self, name, 0 < getattr(self, name) < math.inf, "above 0")
         if self.method != "non_adaptive":
             check(self, "weight_decay", self.weight_decay == 0, f"0 with method={self.method}")
         if self.method != "diff":
             # The other methods say themselves what is trained.
             check_left_out(self, ("frozen_layers", "frozen"))
-        check(self, "concrete_lower", -math.inf < self.concrete_lower < 0, "below 0")
-        check(self, "concrete_upper", 1 < self.concrete_upper < math.inf, "above 1")
-        check(self, "initial_alpha", math.isfinite(self.initial_alpha), "a finite number")
-        check(self, "sparsity_penalty", 0 <= self.sparsity_penalty < math.inf, "at least 0")
-        numbers = all(0 <= one < math.inf for one in self.penalties or ())
-        check(self, "layer_penalties", numbers, "numbers from 0 on with commas between them")
-        frozen = self.frozen_layers
-        check(self, "frozen_layers", frozen is None or frozen >= 0, "at least 0")
-        diff_projection.budget(self.target_density, 1)
 
     @property
     def penalties(self):
-        """The lambdas of `layer_penalties`, or None.
-
-        Raises:
-          ValueError: if one is no number.
-        """
-        try:
-            return [float(text) for text in self.layer_penalties.split(",") if text.strip()] or None
-        except ValueError as error:
-            raise ValueError(
-                "Argument `layer_penalties` must be numbers from 0 on with commas between them, "
-                f"received {self.layer_penalties!r}."
-            ) from error
+        """The lambdas of `layer_penalties`, a list, or None."""
+        return numbers(self, "layer_penalties") or None
 
     def of_scoring(self):
         """Returns `FinetuneOptions` of a run that trains nothing."""

@@ -5,7 +5,15 @@ import math
 
 from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
-from bert_tf.training.options import FinetuneOptions, check, check_choices, check_left_out, option
+from bert_tf.ranges import FROM_0, FROM_1, SEED, SHARE_BELOW_1, Range
+from bert_tf.training.options import (
+    FinetuneOptions,
+    check,
+    check_fields,
+    check_left_out,
+    numbers,
+    option,
+)
 from flop_tf import gates, iterative_magnitude, mask_training
 
 #: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
@@ -51,21 +59,27 @@ class MaskOptions:
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
     vocab_file: str = option("", "Vocabulary, if it does not lie beside the checkpoint.")
     do_lower_case: bool = option(None, "Uncased vocabulary; taken from the checkpoint, or true.")
-    max_seq_length: int = option(128, "Tokens of a block of text.")
-    train_batch_size: int = option(16, "Blocks a training step.")
-    gradient_accumulation_steps: int = option(1, "Parts of that batch, one after the other.")
-    eval_batch_size: int = option(32, "Blocks a batch of evaluation.")
-    eval_blocks: int = option(256, "Blocks that are scored at a checkpoint; at the end all are.")
+    max_seq_length: int = option(128, "Tokens of a block of text.", allowed=Range(at_least=3))
+    train_batch_size: int = option(16, "Blocks a training step.", allowed=FROM_1)
+    gradient_accumulation_steps: int = option(
+        1, "Parts of that batch, one after the other.", allowed=FROM_1
+    )
+    eval_batch_size: int = option(32, "Blocks a batch of evaluation.", allowed=FROM_1)
+    eval_blocks: int = option(
+        256, "Blocks that are scored at a checkpoint; at the end all are.", allowed=FROM_0
+    )
     # The head of masked language modelling.
     train_head: bool = option(
         False, "Trains one on the frozen dense BERT first, where the checkpoint has none."
     )
-    head_steps: int = option(500, "Steps of that.")
-    head_learning_rate: float = option(1e-3, "Rate of that, decays to 0.")
+    head_steps: int = option(500, "Steps of that.", allowed=FROM_0)
+    head_learning_rate: float = option(1e-3, "Rate of that, decays to 0.", allowed=FROM_0)
     # The search.
     method: str = option("mask", "Train masks, or prune by magnitude iteratively.", METHODS)
-    sparsity: float = option(0.5, "Share of weights to mask, in [0, 1).")
-    num_train_steps: int = option(1000, "Steps of the search; 0 trains the head alone.")
+    sparsity: float = option(0.5, "Share of weights to mask, in [0, 1).", allowed=SHARE_BELOW_1)
+    num_train_steps: int = option(
+        1000, "Steps of the search; 0 trains the head alone.", allowed=FROM_0
+    )
     init: str = option(
         "",
         "How scores start; proportional, of straight_through_bernoulli equal.",
@@ -74,18 +88,26 @@ class MaskOptions:
     binarizer: str = option(
         "straight_through", "How scores make the mask of a step.", gates.STRAIGHT_THROUGH
     )
-    update_every: int = option(10, "Steps between two times that thresholds are set.")
-    start_sparsity: float = option(None, "Sparsity at first, then cubic; else the asked one.")
-    score_learning_rate: float = option(
-        None, "Rate of the scores, decays to 0; from the run's length."
+    update_every: int = option(
+        10, "Steps between two times that thresholds are set.", allowed=FROM_1
     )
-    score_weight_decay: float = option(0.0, "Decoupled decay of the scores.")
-    learning_rate: float = option(5e-5, "Rate of the head, and of all weights of imp.")
+    start_sparsity: float = option(
+        None, "Sparsity at first, then cubic; else the asked one.", allowed=SHARE_BELOW_1
+    )
+    score_learning_rate: float = option(
+        None, "Rate of the scores, decays to 0; from the run's length.", allowed=FROM_0
+    )
+    score_weight_decay: float = option(0.0, "Decoupled decay of the scores.", allowed=FROM_0)
+    learning_rate: float = option(
+        5e-5, "Rate of the head, and of all weights of imp.", allowed=FROM_0
+    )
     units: str = option("", "Trains masks of these instead, with commas: heads,neurons.")
     importance: str = option(
         "", "Of units: files of flop-find-tickets that say what to keep first, with commas."
     )
-    layers_to_mask: str = option("", "Only in these blocks, with commas; empty is all.")
+    layers_to_mask: str = option(
+        "", "Only in these blocks, with commas; empty is all.", allowed=FROM_0, list_of=int
+    )
     rewind: bool = option(True, "imp: weights go back to the start after each round.")
     mask: str = option("", "With no steps: mask file that is scored beside the dense BERT.")
     # What is learned.
@@ -98,29 +120,16 @@ class MaskOptions:
     distill_relation: str = option("", "Relations to learn.", ("", *RELATIONS))
     distill_padding: bool = option(False, "Padding counts too, as in the published code.")
     # Running.
-    seed: int = option(0, "Of everything random.")
-    save_checkpoints_steps: int = option(0, "Steps between checkpoints; 0 is a quarter of the run.")
-    keep_checkpoints: int = option(2, "Newest checkpoints that stay.")
+    seed: int = option(0, "Of everything random.", allowed=SEED)
+    save_checkpoints_steps: int = option(
+        0, "Steps between checkpoints; 0 is a quarter of the run.", allowed=FROM_0
+    )
+    keep_checkpoints: int = option(2, "Newest checkpoints that stay.", allowed=FROM_1)
 
     def __post_init__(self):
-        check_choices(self)
-        mask_training.check_sparsity(self.sparsity)
+        check_fields(self)
         if self.start_sparsity is not None:
-            check(self, "start_sparsity", 0 <= self.start_sparsity <= self.sparsity, "in [0, s]")
-        check(self, "update_every", self.update_every >= 1, "at least 1")
-        check(self, "max_seq_length", self.max_seq_length >= 3, "at least 3")
-        for name in (
-            "num_train_steps",
-            "head_steps",
-            "eval_blocks",
-            "save_checkpoints_steps",
-            "score_learning_rate",
-            "score_weight_decay",
-            "learning_rate",
-            "head_learning_rate",
-        ):
-            value = getattr(self, name)
-            check(self, name, value is None or 0 <= value < math.inf, "at least 0")
+            check(self, "start_sparsity", self.start_sparsity <= self.sparsity, "in [0, s]")
         if self.method == "imp":
             least = iterative_magnitude.num_rounds(self.sparsity) - 1
             enough = self.num_train_steps >= least or not self.num_train_steps
@@ -136,8 +145,6 @@ class MaskOptions:
         # Heads that are gone have no scores to compare.
         compared = self.distill_attention and "heads" in self.unit_kinds
         check(self, "distill_attention", not compared, "false of heads")
-        blocks = "".join(map(str.strip, self.layers_to_mask.split(",")))
-        check(self, "layers_to_mask", not blocks or blocks.isdecimal(), "numbers of blocks")
         self.finetune_options()
         self.objective()
 
@@ -149,7 +156,7 @@ class MaskOptions:
     @property
     def blocks(self):
         """The blocks that are masked, a set of ints, or None for all."""
-        return {int(name) for name in self.layers_to_mask.split(",") if name.strip()} or None
+        return set(numbers(self, "layers_to_mask")) or None
 
     @property
     def first_scores(self):

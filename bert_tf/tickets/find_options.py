@@ -3,7 +3,8 @@
 import dataclasses
 
 from bert_tf.model.config import PROJECTIONS, UNITS
-from bert_tf.training.options import check, check_choices, check_left_out, option
+from bert_tf.ranges import FROM_0, FROM_1, SEED, SHARE, SHARE_ABOVE_0, Range
+from bert_tf.training.options import check_fields, check_left_out, option
 from flop_tf import scoring
 from flop_tf.gates import importance
 
@@ -35,9 +36,6 @@ _WITHOUT = {
     "magnitude": (*_LEVELS, *_IMPORTANCE),
 }
 
-# Options that are at least 0.
-_COUNTS = ("examples", *TRAINING_EXAMPLES, "seed")
-
 
 def flags_of(method, flags):
     """Returns those of some flags that say anything to a method, and those that no method knows.
@@ -65,11 +63,17 @@ class FindOptions:
     method: str = option("super", "What to look for.", METHODS)
     units: str = option("heads,ffn", "What to prune, with commas: heads, ffn, neurons.")
     split: str = option("", "Examples to measure and score: train of super, else dev.")
-    examples: int = option(0, "Uses only the first N of them; 0 is all.")
-    holdout_examples: int = option(0, "Of train: as the training of the model held out.")
-    holdout_seed: int = option(0, "Which ones.")
-    train_subset: int = option(0, "Of train: as the model was trained on, drawn by the seed.")
-    train_examples: int = option(0, "Of train: as the model was trained on, the first N.")
+    examples: int = option(0, "Uses only the first N of them; 0 is all.", allowed=FROM_0)
+    holdout_examples: int = option(
+        0, "Of train: as the training of the model held out.", allowed=FROM_0
+    )
+    holdout_seed: int = option(0, "Which ones.", allowed=SEED)
+    train_subset: int = option(
+        0, "Of train: as the model was trained on, drawn by the seed.", allowed=FROM_0
+    )
+    train_examples: int = option(
+        0, "Of train: as the model was trained on, the first N.", allowed=FROM_0
+    )
     reducer: str = option(
         "",
         "What importance is summed over before its absolute value; token of super, else batch.",
@@ -81,24 +85,51 @@ class FindOptions:
         "How importances are made comparable; layer of super, else layer,global.",
         ("", *NORMALIZATIONS),
     )
-    percents: str = option("10,20,30,40,50,60,70,80", "Of super: levels, percent of the heads.")
-    head_counts: str = option("", "Of super: heads to remove at each level instead.")
-    ffn_counts: str = option("", "Of super: FFNs to remove at each level.")
-    neuron_counts: str = option("", "Of super: neurons to remove at each level.")
+    percents: str = option(
+        "10,20,30,40,50,60,70,80",
+        "Of super: levels, percent of the heads.",
+        allowed=Range(at_least=0, at_most=100),
+        list_of=float,
+    )
+    head_counts: str = option(
+        "",
+        "Of super: heads to remove at each level instead.",
+        allowed=FROM_0,
+        list_of=int,
+        distinct=False,
+    )
+    ffn_counts: str = option(
+        "", "Of super: FFNs to remove at each level.", allowed=FROM_0, list_of=int, distinct=False
+    )
+    neuron_counts: str = option(
+        "",
+        "Of super: neurons to remove at each level.",
+        allowed=FROM_0,
+        list_of=int,
+        distinct=False,
+    )
     importance: str = option("", "Of super: file of importances; how it was measured counts.")
-    min_heads: int = option(1, "Of super: heads that each layer keeps.")
-    threshold: float = option(0.9, "Of a search: share of the whole model's score to keep.")
-    amount: float = option(0.1, "Of a search: share of heads or weights that go in one step.")
-    max_steps: int = option(9, "Of magnitude: steps at most.")
-    min_kept: float = option(0.0, "Of magnitude: share of the weights that stays in any case.")
+    min_heads: int = option(1, "Of super: heads that each layer keeps.", allowed=FROM_0)
+    threshold: float = option(
+        0.9, "Of a search: share of the whole model's score to keep.", allowed=SHARE_ABOVE_0
+    )
+    amount: float = option(
+        0.1, "Of a search: share of heads or weights that go in one step.", allowed=SHARE_ABOVE_0
+    )
+    max_steps: int = option(9, "Of magnitude: steps at most.", allowed=FROM_1)
+    min_kept: float = option(
+        0.0, "Of magnitude: share of the weights that stays in any case.", allowed=SHARE
+    )
     of_total: bool = option(False, "Of magnitude: a step takes that share of all weights.")
     include: str = option("", "Of magnitude: projections with commas, such as query,ffn_in; all.")
-    batch_size: int = option(32, "Examples a batch.")
-    max_seq_length: int = option(None, "Longest input in WordPieces; that of the training.")
-    seed: int = option(0, "Of random tickets.")
+    batch_size: int = option(32, "Examples a batch.", allowed=FROM_1)
+    max_seq_length: int = option(
+        None, "Longest input in WordPieces; that of the training.", allowed=Range(at_least=3)
+    )
+    seed: int = option(0, "Of random tickets.", allowed=SEED)
 
     def __post_init__(self):
-        check_choices(self)
+        check_fields(self)
         for name in ("model_dir", "output_dir"):
             if not getattr(self, name):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
@@ -116,9 +147,6 @@ class FindOptions:
                 f"Argument `include` must name some of {', '.join(PROJECTIONS)}, received "
                 f"{sorted(unknown)}."
             )
-        check(self, "min_kept", 0 <= self.min_kept <= 1, "in [0, 1]")
-        for name, least in (*((name, 0) for name in _COUNTS), ("batch_size", 1), ("max_steps", 1)):
-            check(self, name, getattr(self, name) >= least, f"at least {least}")
         check_left_out(self, _WITHOUT[self.method])
 
     @property
@@ -150,20 +178,6 @@ class FindOptions:
         for normalize in NORMALIZATIONS[name]:
             importance = {kind: normalize(scores) for kind, scores in importance.items()}
         return importance
-
-    def numbers(self, name, kind=float):
-        """Returns the numbers of an option that is text, in a list.
-
-        Raises:
-          ValueError: if one of them is none.
-        """
-        text = getattr(self, name)
-        try:
-            return [kind(one) for one in text.split(",") if one.strip()]
-        except ValueError as error:
-            raise ValueError(
-                f"Argument `{name}` must be numbers with commas between them, received {text!r}."
-            ) from error
 
 
 def _names(text):

@@ -10,6 +10,7 @@ from absl import logging
 
 from bert_tf.pruning import units
 from bert_tf.tickets import importance_file
+from bert_tf.training.options import numbers
 from flop_tf import super_tickets
 
 IMPORTANCE_FILE = "importance.json"
@@ -56,9 +57,9 @@ def level_counts(options, config):
     """
     whole = units.by_kind(units.full_mask(config, *options.kinds))
     shapes = {kind: mask.shape for kind, mask in whole.items()}
-    given = {kind: options.numbers(COUNTS[kind], int) for kind in shapes}
+    given = {kind: numbers(options, COUNTS[kind]) for kind in shapes}
     if not any(given.values()):
-        given = _counts_of_percents(options.numbers("percents"), shapes, options.min_heads)
+        given = _counts_of_percents(numbers(options, "percents"), shapes, options.min_heads)
     if len({len(counts) for counts in given.values()}) != 1:
         names = [COUNTS[kind] for kind in shapes]
         raise ValueError(

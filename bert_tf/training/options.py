@@ -5,27 +5,76 @@ original's where it has one; the defaults are ours and prune at the first try.
 """
 
 import dataclasses
-import math
+import typing
 
+from bert_tf import ranges
+from bert_tf.data.batch_plan import WIDTH_STEP
 from bert_tf.data.table_rows import QUOTINGS
+from bert_tf.ranges import (
+    ABOVE_0,
+    FINITE,
+    FROM_0,
+    FROM_1,
+    SEED,
+    SHARE,
+    SHARE_ABOVE_0,
+    SHARE_BELOW_1,
+    Range,
+)
 from bert_tf.training import distribution, optimization
 from flop_tf import gates
 
-
-def option(default, text, choices=None):
-    """Returns a dataclass field with a help text and, where given, the allowed values."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+_TYPES = {bool: "true or false", str: "a text"}
 
 
-def check_choices(options):
-    """Raises ValueError where a field of a dataclass of `option` has none of its allowed values."""
+def option(default, text, choices=None, allowed=None, list_of=None, distinct=True):
+    """Returns a dataclass field with what `check_fields` wants to know of it.
+
+    Args:
+      default: its default; None may be passed where it is None.
+      text: one line of help.
+      choices: tuple of the allowed values.
+      allowed: the `bert_tf.ranges.Range` of a number; every number has one.
+      list_of: `int` or `float` of a text that holds such numbers with commas between them.
+      distinct: whether each of these may occur only once.
+    """
+    metadata = {"help": text, "choices": choices, "allowed": allowed}
+    return dataclasses.field(
+        default=default, metadata={**metadata, "list_of": list_of, "distinct": distinct}
+    )
+
+
+def check_fields(options):
+    """Raises ValueError where a field of a dataclass of `option` is not as it is declared."""
+    hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
-        value, choices = getattr(options, field.name), field.metadata["choices"]
-        if choices and value not in choices:
+        value, declared, kind = getattr(options, field.name), field.metadata, hints[field.name]
+        if value is None and field.default is None:
+            continue
+        if declared["choices"] and value not in declared["choices"]:
             raise ValueError(
-                f"Argument `{field.name}` must be one of {', '.join(filter(None, choices))}, "
-                f"received {value!r}."
+                f"Argument `{field.name}` must be one of "
+                f"{', '.join(filter(None, declared['choices']))}, received {value!r}."
             )
+        if kind in (int, float):
+            ranges.check(f"Argument `{field.name}`", value, kind, declared["allowed"])
+        else:
+            check(options, field.name, isinstance(value, kind), _TYPES[kind])
+        if declared["list_of"]:
+            numbers(options, field.name)
+
+
+def numbers(options, name):
+    """Returns the numbers of an option that is a text with commas between them, in a list."""
+    (field,) = (field for field in dataclasses.fields(options) if field.name == name)
+    declared = field.metadata
+    return ranges.parse_list(
+        f"Argument `{name}`",
+        getattr(options, name),
+        declared["list_of"],
+        declared["allowed"],
+        declared["distinct"],
+    )
 
 
 def check(options, name, holds, expected):
@@ -72,10 +121,16 @@ class FinetuneOptions:
         "minimal", "Task tsv: how fields are quoted; none if quotes mean nothing.", QUOTINGS
     )
     language: str = option("en", "Task xnli: its language, two letters.")
-    doc_stride: int = option(128, "Task squad: tokens between the starts of two windows.")
-    max_query_length: int = option(64, "Task squad: tokens of a question that are kept.")
-    n_best_size: int = option(20, "Task squad: starts and ends combined, answers kept.")
-    max_answer_length: int = option(30, "Task squad: the most tokens of an answer.")
+    doc_stride: int = option(
+        128, "Task squad: tokens between the starts of two windows.", allowed=FROM_1
+    )
+    max_query_length: int = option(
+        64, "Task squad: tokens of a question that are kept.", allowed=FROM_1
+    )
+    n_best_size: int = option(
+        20, "Task squad: starts and ends combined, answers kept.", allowed=FROM_1
+    )
+    max_answer_length: int = option(30, "Task squad: the most tokens of an answer.", allowed=FROM_1)
     train_file: str = option("", "Task mlm: text of data_dir to train on; train.txt.")
     dev_file: str = option("", "Task mlm: text of data_dir to evaluate on; dev.txt.")
     # Data.
@@ -83,33 +138,56 @@ class FinetuneOptions:
     do_eval: bool = option(True, "Scores the dev set at every checkpoint.")
     do_predict: bool = option(False, "Writes predictions for the test set at the end.")
     max_seq_length: int = option(
-        None, "Longest input in WordPieces; longer ones are cut. 128, of squad windows of 384."
+        None,
+        "Longest input in WordPieces; longer ones are cut. 128, of squad windows of 384.",
+        allowed=Range(at_least=3),
     )
-    train_batch_size: int = option(32, "Examples a training step, over all devices.")
-    gradient_accumulation_steps: int = option(1, "Parts of that batch, one after the other.")
-    eval_batch_size: int = option(64, "Examples a batch of evaluation.")
-    predict_batch_size: int = option(64, "Examples a batch of prediction.")
-    num_train_epochs: float = option(3.0, "Passes over the training set.")
+    train_batch_size: int = option(
+        32, "Examples a training step, over all devices.", allowed=FROM_1
+    )
+    gradient_accumulation_steps: int = option(
+        1, "Parts of that batch, one after the other.", allowed=FROM_1
+    )
+    eval_batch_size: int = option(64, "Examples a batch of evaluation.", allowed=FROM_1)
+    predict_batch_size: int = option(64, "Examples a batch of prediction.", allowed=FROM_1)
+    num_train_epochs: float = option(3.0, "Passes over the training set.", allowed=ABOVE_0)
     train_examples: int = option(
-        0, "Trains on the first N of the rest alone, of each task; 0 is all."
+        0, "Trains on the first N of the rest alone, of each task; 0 is all.", allowed=FROM_0
     )
-    train_subset: int = option(0, "Trains on N examples drawn by the seed alone; 0 is all.")
+    train_subset: int = option(
+        0, "Trains on N examples drawn by the seed alone; 0 is all.", allowed=FROM_0
+    )
     holdout_examples: int = option(
-        0, "Training examples held out, of squad whole articles; they choose the best model."
+        0,
+        "Training examples held out, of squad whole articles; they choose the best model.",
+        allowed=FROM_0,
     )
-    holdout_seed: int = option(0, "Which ones, whatever the seed of the run.")
-    length_buckets: str = option("", "Widths of batches beside max_seq_length; multiples of 8.")
+    holdout_seed: int = option(0, "Which ones, whatever the seed of the run.", allowed=SEED)
+    length_buckets: str = option(
+        "",
+        "Widths of batches next to max_seq_length; ascending multiples of 8.",
+        allowed=FROM_1,
+        list_of=int,
+    )
     # Weights.
     optimizer: str = option(
         "adamw", "Adam of BERT, or Adamax as MT-DNN trains BERT.", tuple(optimization.OPTIMIZERS)
     )
-    learning_rate: float = option(5e-5, "Rate of the weights, decays to 0; 0 trains gates alone.")
-    warmup_proportion: float = option(0.1, "Share of the run in which that rate grows, below 1.")
-    weight_decay: float = option(0.01, "Decoupled decay of kernels and embeddings.")
-    regularization_scale: float = option(0.0, "L2 on kernels and factors.")
-    hidden_dropout_prob: float = option(None, "Dropout of hidden states; of the checkpoint.")
-    attention_probs_dropout_prob: float = option(None, "Dropout of attention; of the checkpoint.")
-    seed: int = option(0, "Of everything random.")
+    learning_rate: float = option(
+        5e-5, "Rate of the weights, decays to 0; 0 trains gates alone.", allowed=FROM_0
+    )
+    warmup_proportion: float = option(
+        0.1, "Share of the run in which that rate grows, below 1.", allowed=SHARE_BELOW_1
+    )
+    weight_decay: float = option(0.01, "Decoupled decay of kernels and embeddings.", allowed=FROM_0)
+    regularization_scale: float = option(0.0, "L2 on kernels and factors.", allowed=FROM_0)
+    hidden_dropout_prob: float = option(
+        None, "Dropout of hidden states; of the checkpoint.", allowed=SHARE_BELOW_1
+    )
+    attention_probs_dropout_prob: float = option(
+        None, "Dropout of attention; of the checkpoint.", allowed=SHARE_BELOW_1
+    )
+    seed: int = option(0, "Of everything random.", allowed=SEED)
     # Gates.
     gate: str = option(
         "",
@@ -118,32 +196,56 @@ class FinetuneOptions:
         ("", "none", *gates.PRUNING),
     )
     factorized: bool = option(False, "As in the original: train factors without gates.")
-    target_sparsity: float = option(None, "Sparsity of the dense kernels to reach, in [0, 1).")
+    target_sparsity: float = option(
+        None, "Sparsity of the dense kernels to reach, in [0, 1).", allowed=SHARE_BELOW_1
+    )
     target_sparsity_warmup: int = option(
-        None, "Steps to it, 0 at once; 4/5 of the gates' training, of magnitude masks all."
+        None,
+        "Steps to it, 0 at once; 4/5 of the gates' training, of magnitude masks all.",
+        allowed=FROM_0,
     )
     mask_update_steps: int = option(
-        None, "Steps between two updates of magnitude masks; a hundredth of theirs, at least 10."
+        None,
+        "Steps between two updates of magnitude masks; a hundredth of theirs, at least 10.",
+        allowed=FROM_1,
     )
-    gate_freeze_fraction: float = option(0.5, "Share of the run after which gates are fixed.")
-    initial_log_alpha: float = option(3.0, "Start of log_alpha, at the boundary if ordered.")
+    gate_freeze_fraction: float = option(
+        0.5, "Share of the run after which gates are fixed.", allowed=SHARE_ABOVE_0
+    )
+    initial_log_alpha: float = option(
+        3.0, "Start of log_alpha, at the boundary if ordered.", allowed=FINITE
+    )
     gate_order_examples: int = option(
-        1600, "Training examples whose gradients order new gates by importance; 0 starts all equal."
+        1600,
+        "Training examples whose gradients order new gates by importance; 0 starts all equal.",
+        allowed=FROM_0,
     )
-    alpha_learning_rate: float = option(None, "Rate of the gates; from the run's length.")
-    lambda_learning_rate: float = option(None, "Rate of the multipliers; from the run's length.")
-    learning_rate_warmup: int = option(0, "Steps in which the rates of gates and multipliers grow.")
+    alpha_learning_rate: float = option(
+        None, "Rate of the gates; from the run's length.", allowed=FROM_0
+    )
+    lambda_learning_rate: float = option(
+        None, "Rate of the multipliers; from the run's length.", allowed=FROM_0
+    )
+    learning_rate_warmup: int = option(
+        0, "Steps in which the rates of gates and multipliers grow.", allowed=FROM_0
+    )
     gate_schedule: str = option("constant", "Of both rates after that.", ("constant", "noam"))
     sparsity_base: str = option(
         "dense", "Also shows sparsity over the factors, as the original.", ("dense", "factorized")
     )
     # Distillation.
     teacher: str = option("", "Model directory whose logits the student learns.")
-    distill_alpha: float = option(0.9, "Share of the distillation loss, with a teacher.")
-    distill_temperature: float = option(2.0, "Temperature of the distillation loss.")
+    distill_alpha: float = option(
+        0.9, "Share of the distillation loss, with a teacher.", allowed=SHARE
+    )
+    distill_temperature: float = option(
+        2.0, "Temperature of the distillation loss.", allowed=ABOVE_0
+    )
     # Running.
-    save_checkpoints_steps: int = option(0, "Steps between checkpoints; 0 is 1000 or an epoch.")
-    keep_checkpoints: int = option(2, "Newest checkpoints that stay.")
+    save_checkpoints_steps: int = option(
+        0, "Steps between checkpoints; 0 is 1000 or an epoch.", allowed=FROM_0
+    )
+    keep_checkpoints: int = option(2, "Newest checkpoints that stay.", allowed=FROM_1)
     mixed_precision: str = option("none", "Type of activations.", ("none", "float16", "bfloat16"))
     jit_compile: bool = option(False, "Compiles the training step by XLA.")
     deterministic: bool = option(False, "Operations of a GPU give the same numbers every time.")
@@ -151,64 +253,22 @@ class FinetuneOptions:
     distribution_strategy: str = option(
         "one_device", "How a step is spread over devices.", distribution.STRATEGIES
     )
-    num_gpus: int = option(None, "GPUs of this machine to use; all there are.")
+    num_gpus: int = option(None, "GPUs of this machine to use; all there are.", allowed=FROM_0)
     tpu: str = option("", "Address or name of a TPU; empty or local is the one of this machine.")
     worker_hosts: str = option("", "Workers as host:port with commas, where TF_CONFIG is not set.")
-    task_index: int = option(-1, "Which of them this process is, from 0.")
-    worker_timeout: int = option(600, "Seconds to wait for the other workers.")
+    task_index: int = option(
+        -1, "Which of them this process is, from 0.", allowed=Range(at_least=-1)
+    )
+    worker_timeout: int = option(600, "Seconds to wait for the other workers.", allowed=FROM_0)
 
     def __post_init__(self):
-        check_choices(self)
+        check_fields(self)
         self._check_tasks()
         others = {"task_name": self.tfds or self.tasks, "data_dir": self.glue_dir}
         for name in ("task_name", "data_dir", "init_checkpoint", "output_dir"):
             if not getattr(self, name) and not others.get(name):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
-        for name in ("train_batch_size", "eval_batch_size", "predict_batch_size"):
-            check(self, name, getattr(self, name) >= 1, "at least 1")
-        longest = math.inf if self.max_seq_length is None else self.max_seq_length
-        check(self, "max_seq_length", longest >= 3, "at least 3")
-        check(self, "num_train_epochs", 0 < self.num_train_epochs < math.inf, "above 0")
-        check(
-            self, "gradient_accumulation_steps", self.gradient_accumulation_steps >= 1, "at least 1"
-        )
-        steps = self.mask_update_steps
-        check(self, "mask_update_steps", steps is None or steps >= 1, "at least 1")
-        check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
-        for name in (
-            "train_examples",
-            "train_subset",
-            "holdout_examples",
-            "gate_order_examples",
-            "learning_rate",
-            "weight_decay",
-            "regularization_scale",
-            "learning_rate_warmup",
-            "save_checkpoints_steps",
-            "target_sparsity_warmup",
-            "alpha_learning_rate",
-            "lambda_learning_rate",
-        ):
-            value = getattr(self, name)
-            check(self, name, value is None or 0 <= value < math.inf, "at least 0")
-        for name in ("seed", "holdout_seed"):
-            check(self, name, 0 <= getattr(self, name) < 2**31, "in [0, 2147483648)")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            value = getattr(self, name)
-            check(self, name, value is None or 0 <= value < 1, "in [0, 1)")
-        widths = [width.strip() for width in self.length_buckets.split(",")]
-        holds = not self.length_buckets or all(
-            width.isdecimal() and int(width) <= longest for width in widths
-        )
-        check(
-            self, "length_buckets", holds, "widths up to `max_seq_length` with commas between them"
-        )
-        check(self, "warmup_proportion", 0 <= self.warmup_proportion < 1, "in [0, 1)")
-        check(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]")
-        check(self, "gate_freeze_fraction", 0 < self.gate_freeze_fraction <= 1, "in (0, 1]")
-        check(self, "distill_temperature", self.distill_temperature > 0, "above 0")
-        if self.target_sparsity is not None:
-            check(self, "target_sparsity", 0 <= self.target_sparsity < 1, "in [0, 1)")
+        self._check_widths()
         if self.factorized and (self.gate or self.target_sparsity is not None):
             raise ValueError(
                 "Argument `factorized` trains factors without gates, received "
@@ -233,6 +293,21 @@ class FinetuneOptions:
         if self.gate:
             return self.gate
         return None if self.target_sparsity is None else "hard_concrete"
+
+    @property
+    def widths(self):
+        """The widths that `length_buckets` names, a list of ints."""
+        return numbers(self, "length_buckets")
+
+    def _check_widths(self):
+        if not (widths := self.widths):
+            return
+        # With the task its default length is known, and this is checked again.
+        longest = self.max_seq_length or widths[-1]
+        check(self, "length_buckets", max(widths) <= longest, "widths up to `max_seq_length`")
+        fit = all(width % WIDTH_STEP == 0 or width == longest for width in widths)
+        expected = f"ascending multiples of {WIDTH_STEP}, or `max_seq_length` itself"
+        check(self, "length_buckets", fit and widths == sorted(widths), expected)
 
     def _check_tasks(self):
         """Checks what several tasks allow."""

@@ -184,7 +184,7 @@ class RunData:
         """Returns the widths that batches may have; None is every multiple of 8."""
         longest = self._options.max_seq_length
         if self._options.length_buckets:
-            return [*map(int, self._options.length_buckets.split(",")), longest]
+            return [*self._options.widths, longest]
         if self._options.distribution_strategy == "tpu":
             return [longest]  # A TPU wants to know all shapes beforehand.
         if not self._options.jit_compile:

@@ -52,7 +52,7 @@ def test_budget(density, number, k):
 
 @pytest.mark.parametrize("density", [0.0, -0.1, 1.1, float("nan")])
 def test_bad_densities(density):
-    with pytest.raises(ValueError, match="`target_density` must be above 0 and at most 1, rec"):
+    with pytest.raises(ValueError, match=r"`target_density` must be in \(0, 1\], rec"):
         diff_projection.budget(density, 10)
 
 

@@ -81,9 +81,9 @@ def test_the_chain(call, arguments, bert_dir, tmp_path, caplog, capsys):
     [
         (
             {"target_density": 0},
-            "Argument `target_density` must be above 0 and at most 1, received",
+            "Argument `target_density` must be in (0, 1], received",
         ),
-        ({"target_density": 1.1}, "Argument `target_density` must be above 0 and at most 1, rec"),
+        ({"target_density": 1.1}, "Argument `target_density` must be in (0, 1], rec"),
         ({"frozen": "block"}, "Argument `frozen` must name weights of the base, such as embed"),
         ({"gate": "hard_concrete"}, "Argument `gate` is not for differences, received"),
         ({"timestamp_dir": True}, "Flag `--timestamp_dir` is not for stages, which find each"),

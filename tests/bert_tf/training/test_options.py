@@ -1,7 +1,12 @@
+import dataclasses
 import math
+import typing
 
 import pytest
 
+from bert_tf.diffs.options import DiffOptions
+from bert_tf.text_masks.options import MaskOptions
+from bert_tf.tickets.find_options import FindOptions
 from bert_tf.training.options import FinetuneOptions
 
 NEEDED = {"task_name": "sst-2", "data_dir": "d", "init_checkpoint": "c", "output_dir": "o"}
@@ -39,12 +44,24 @@ def test_what_is_needed(name):
         ("warmup_proportion", [-0.1, 1.0], r"in \[0, 1\)"),
         ("distill_alpha", [-0.1, 1.1], r"in \[0, 1\]"),
         ("gate_freeze_fraction", [0.0, 1.1], r"in \(0, 1\]"),
-        ("distill_temperature", [0.0], "above 0"),
+        ("distill_temperature", [0.0, math.inf, math.nan], "above 0"),
+        ("initial_log_alpha", [math.inf, -math.inf, math.nan], "a finite number"),
+        ("doc_stride", [0, -1], "at least 1"),
+        ("max_query_length", [0], "at least 1"),
+        ("worker_timeout", [-1], "at least 0"),
+        ("num_gpus", [-1], "at least 0"),
+        ("train_batch_size", [10**11, 10**400], "at most 2147483647"),
+        ("save_checkpoints_steps", [2**31], "at most 2147483647"),
+        ("learning_rate", [1e39], r"at most 3.40282346638528\d*e\+38"),
+        ("seed", [0.0, "0", True, None], "an integer"),
+        ("learning_rate", ["1e-5", None], "a number"),
+        ("do_train", ["yes", 1, None], "true or false"),
+        ("tpu", [None, 1], "a text"),
         ("target_sparsity", [-0.1, 1.0, math.nan], r"in \[0, 1\)"),
         (
             "length_buckets",
-            ["8;16", "8,,9", "-8"],
-            "widths up to `max_seq_length` with commas between them",
+            ["8;16", "8,,9", "8,", "8,1_6", "٨", "8,9.0"],
+            "integers with commas between them",
         ),
         ("mask_update_steps", [0, -1], "at least 1"),
         ("gate", ["hard", "fixed"], "one of none, hard_concrete, magnitude"),
@@ -61,9 +78,23 @@ def test_range(name, values, expected):
             FinetuneOptions(**NEEDED, **{name: value})
 
 
+@pytest.mark.parametrize("cls", [FinetuneOptions, DiffOptions, MaskOptions, FindOptions])
+def test_every_number_declares_its_range(cls):
+    hints = typing.get_type_hints(cls)
+    fields = [field for field in dataclasses.fields(cls) if hints[field.name] in (int, float)]
+    assert fields and not [f.name for f in fields if f.metadata["allowed"] is None]
+
+
+@pytest.mark.parametrize("widths", ["0", "7", "16,8", "8,8", "8,20", "8,128,120"])
+def test_widths_of_batches(widths):
+    with pytest.raises(ValueError, match=r"Argument `length_buckets` must .*, received"):
+        FinetuneOptions(**NEEDED, length_buckets=widths, max_seq_length=128)
+
+
 def test_widths_within_the_longest_input():
     FinetuneOptions(**NEEDED, length_buckets="8,500")  # The task says how long its inputs may be.
     FinetuneOptions(**NEEDED, length_buckets="8,128", max_seq_length=128)
+    FinetuneOptions(**NEEDED, length_buckets="8,11", max_seq_length=11)
     with pytest.raises(ValueError, match="`length_buckets` must be widths up to `max_seq_length`"):
         FinetuneOptions(**NEEDED, length_buckets="8,129", max_seq_length=128)
 
