@@ -56,6 +56,8 @@ SHARE = Range(at_least=0, at_most=1)
 SHARE_BELOW_1 = Range(at_least=0, below=1)
 SHARE_ABOVE_0 = Range(above=0, at_most=1)
 SEED = Range(at_least=0, below=2**31)
+#: WordPieces of an input: [CLS], [SEP] and one between them.
+SEQUENCE_LENGTH = Range(at_least=3)
 
 
 def check(subject, value, kind, allowed):

@@ -21,6 +21,8 @@ _OTHER_FILES = {
     "a socket": stat.S_ISSOCK,
     "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
 }
+# Flags of a run take a few kB.
+_MOST_TEXT = 2**20
 # Folders beside one that is replaced: the new one, and the one with the old one in it.
 _PARTIAL, _REPLACED, _OLD = "partial", "replaced", "old"
 
@@ -45,6 +47,32 @@ def check_regular(path, kind="file", advice=""):
     if not stat.S_ISREG(mode):
         found = next((what for what, holds in _OTHER_FILES.items() if holds(mode)), "another kind")
         raise ValueError(f"{name} must be a regular file, received {found}.")
+
+
+def read_text(path, kind="file"):
+    """Returns the content of a text file that a person or a program of ours wrote.
+
+    Args:
+      path: of the file; UTF-8, with or without a byte order mark.
+      kind: see `check_regular`.
+
+    Raises:
+      ValueError: if it is missing, no regular file, too large or no text.
+      OSError: if it cannot be read.
+    """
+    check_regular(path, kind)
+    with open(path, "rb") as file:
+        data = file.read(_MOST_TEXT + 1)
+    name = f"The {kind} {os.fspath(path)!r}"
+    if len(data) > _MOST_TEXT:
+        raise ValueError(f"{name} must have at most {_MOST_TEXT} bytes, received more.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} must be UTF-8 text: {error}.") from error
+    if "\0" in text:
+        raise ValueError(f"{name} must be text, received a NUL in it.")
+    return text
 
 
 @contextlib.contextmanager

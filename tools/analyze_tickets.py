@@ -8,11 +8,12 @@ Usage:
 What all seeds of a task keep is written to TASK/masks, with bad and random masks of its size.
 """
 
-from flop_tools import program
+from flop_tools import flag_types, program
 
 from absl import flags
 
 from bert_tf.analysis import ticket_study
+from bert_tf.ranges import SEED
 from bert_tf.tickets import finding
 
 FLAGS = flags.FLAGS
@@ -36,13 +37,15 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_list(
+    flag_types.define_names(
         "tickets_dirs", [], "Folders of flop-find-tickets or flop-train-tickets, of any tasks."
     )
     flags.DEFINE_enum("method", "lottery", list(finding.KINDS), "That found the tickets.")
     flags.DEFINE_string("ticket", "good", "Name of the tickets: good, winning-14-1, ...")
-    flags.DEFINE_list("patterns", [], "Files patterns.json of flop-attention-patterns, to show.")
-    flags.DEFINE_integer("seed", 0, "Of the bad and random masks.", lower_bound=0)
+    flag_types.define_names(
+        "patterns", [], "Files patterns.json of flop-attention-patterns, to show."
+    )
+    flag_types.define_number("seed", 0, "Of the bad and random masks.", SEED)
     flags.DEFINE_string("output_dir", None, "Folder for report and masks.", required=True)
     program.define_output_flags()
 

@@ -10,15 +10,24 @@ Usage:
 
 import json
 
-from flop_tools import data_flags, program
+from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
 from bert_tf.analysis import attention_study
+from bert_tf.ranges import FROM_1, SEED, SEQUENCE_LENGTH
 
 FLAGS = flags.FLAGS
 
 _WHAT = ("attention", "train_patterns", "patterns")
+_DATA = ("task_name", "data_dir", "tfds", "tfds_data_dir", "tfds_download", "max_seq_length")
+
+# What can be done, and the flags that not all of it has.
+_FLAGS_OF = {
+    "--attention": ("attention", "model_dir", "num_texts", *_DATA),
+    "--train_patterns": ("train_patterns", "labels", "maps", "kind", "epochs"),
+    "--patterns": ("patterns", "model_dir", "mask", "num_texts", *_DATA),
+}
 
 
 def main(_):
@@ -29,6 +38,7 @@ def main(_):
             "One of `--attention`, `--train_patterns` and `--patterns` is needed, received "
             f"{asked or 'none'}."
         )
+    program.check_mode(f"--{asked[0]}", _FLAGS_OF)
     needed = ("labels", "maps") if FLAGS.train_patterns else ("model_dir",)
     if missing := [name for name in needed if not FLAGS[name].value]:
         raise ValueError(f"Flag `--{missing[0]}` is needed by `--{asked[0]}`, received nothing.")
@@ -42,18 +52,23 @@ def define_flags():
     flags.DEFINE_bool("attention", False, "Saves attention maps and entropies of dev texts.")
     flags.DEFINE_bool("train_patterns", False, "Trains a classifier of patterns.")
     flags.DEFINE_string("patterns", "", "Classifier: tells the patterns of a model's heads.")
-    flags.DEFINE_list("model_dir", [], "BERT; for `--patterns` also several seeds of one task.")
-    flags.DEFINE_list("mask", [], "For `--patterns`: a mask file for each of them.")
+    flag_types.define_names(
+        "model_dir", [], "BERT; for `--patterns` also several seeds of one task."
+    )
+    flag_types.define_names(
+        "mask", [], "For `--patterns`: a mask file for each of them.", distinct=False
+    )
     flags.DEFINE_string("task_name", "", "Task; that of the model.")
     flags.DEFINE_string("data_dir", "", "Its folder; that of the model.")
     data_flags.define()
-    flags.DEFINE_integer("max_seq_length", None, "Longest input in WordPieces; as in training.")
-    flags.DEFINE_integer("num_texts", None, "Dev texts; 10, for `--patterns` 100.", lower_bound=1)
+    define = flag_types.define_number
+    define("max_seq_length", None, "Longest input in WordPieces; as in training.", SEQUENCE_LENGTH)
+    define("num_texts", None, "Dev texts; 10, for `--patterns` 100.", FROM_1)
     flags.DEFINE_string("labels", "", "For `--train_patterns`: file with the labels of maps.")
     flags.DEFINE_string("maps", "", "For `--train_patterns`: folder of NAME.npy, or an .npz.")
     flags.DEFINE_enum("kind", "raw", list(attention_study.KINDS), "What these maps are.")
-    flags.DEFINE_integer("epochs", 200, "For `--train_patterns`: passes over the maps.")
-    flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+    define("epochs", 200, "For `--train_patterns`: passes over the maps.", FROM_1)
+    define("seed", 0, "Of everything random.", SEED)
     flags.DEFINE_string("output_dir", None, "Folder for the files.", required=True)
     program.define_output_flags()
 

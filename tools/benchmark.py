@@ -16,21 +16,36 @@ import os
 import shlex
 import sys
 
-from flop_tools import program
+from flop_tools import flag_types, program
 
 from absl import flags, logging
 
 from bert_tf import model_dir, plots, timing
 from bert_tf.model.config import BertConfig
+from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
 from bert_tf.serving import latency_table
 from bert_tf.speed import benchmark_process, benchmark_steps, benchmark_table, benchmarking
 from flop_tf import files
 
 FLAGS = flags.FLAGS
 
+# What can be measured, and the flags that not all of it has.
+_FLAGS_OF = {
+    "--model_dirs": ("model_dirs", "memory", "warmup_rounds", "jit_compile"),
+    "--table": ("table", "model_dirs", "bert_config_file"),
+    "--training": (
+        *("training", "bert_config_file", "variants", "memory", "warmup_rounds", "jit_compile"),
+    ),
+    "--densities": ("densities", "bert_config_file", "warmup_rounds"),
+}
+# More examples or threads than this are a slip of the hand, and would fill the memory.
+_BATCH = Range(at_least=1, at_most=2**14)
+_THREADS = Range(at_least=0, at_most=2**10)
+
 
 def main(_):
     """Measures what FLAGS ask for, writes a report or a table and prints the former."""
+    program.check_mode(_mode(), _FLAGS_OF)
     with program.output_folder(FLAGS.output_dir) as folder:
         benchmark_process.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
         if FLAGS.table:
@@ -41,19 +56,23 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_list("model_dirs", [], "Models and exports; ratios are to the first.")
+    flag_types.define_names("model_dirs", [], "Models and exports; ratios are to the first.")
     flags.DEFINE_bool("table", False, "Writes latency_table.json, for flop-export.")
     flags.DEFINE_string("output_dir", None, "Folder for the report.", required=True)
-    flags.DEFINE_list("densities", [], "Of random models, to compare with tf-models' own.")
+    flag_types.define_numbers(
+        "densities", [], "Of random models, to compare with tf-models' own.", ABOVE_0, float
+    )
     flags.DEFINE_bool("training", False, "Whether to measure training steps, not model_dirs.")
     flags.DEFINE_string("bert_config_file", "", "Architecture, without model_dirs.")
-    flags.DEFINE_list("variants", list(benchmark_steps.VARIANTS), "Training steps to measure.")
+    variants = list(benchmark_steps.VARIANTS)
+    flag_types.define_names("variants", variants, "Training steps to measure.", choices=variants)
     flags.DEFINE_bool("memory", True, "Whether to measure memory, on Linux.")
-    flags.DEFINE_list("batch_sizes", ["1", "8", "32"], "Examples a batch.")
-    flags.DEFINE_list("lengths", ["16", "64", "128"], "Tokens of an input.")
-    flags.DEFINE_integer("rounds", 20, "How often each model is timed.", lower_bound=1)
-    flags.DEFINE_integer("warmup_rounds", 3, "Rounds before, which do not count.", 0)
-    flags.DEFINE_integer("intra_op_threads", 0, "Threads of an operation; 0: TensorFlow's own.", 0)
+    flag_types.define_numbers("batch_sizes", [1, 8, 32], "Examples a batch.", _BATCH)
+    flag_types.define_numbers("lengths", [16, 64, 128], "Tokens of an input.", FROM_1)
+    define = flag_types.define_number
+    define("rounds", 20, "How often each model is timed.", FROM_1)
+    define("warmup_rounds", 3, "Rounds before, which do not count.", FROM_0)
+    define("intra_op_threads", 0, "Threads of an operation; 0: TensorFlow's own.", _THREADS)
     flags.DEFINE_enum("mixed_precision", "none", ["none", "bfloat16"], "Type of activations.")
     flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles what is measured.")
     program.define_output_flags()
@@ -62,6 +81,12 @@ def define_flags():
 def run():
     """Entry point of `flop-benchmark`."""
     program.run(main, define_flags)
+
+
+def _mode():
+    """Returns what is to be measured, of `_FLAGS_OF`."""
+    found = [name for name in ("table", "training", "densities") if FLAGS[name].value]
+    return f"--{found[0]}" if found else "--model_dirs"
 
 
 def _benchmark(folder):
@@ -120,7 +145,7 @@ def _inference():
 def _plans():
     config, grid = _config("densities"), _grid()
     del grid["jit_compile"]
-    report = benchmarking.plans(config, _numbers("densities", float), **grid)
+    report = benchmarking.plans(config, FLAGS.densities, **grid)
     return {"settings": {**grid, "config": config.to_dict()}, **report}
 
 
@@ -144,8 +169,8 @@ def _config(name):
 
 def _grid():
     return {
-        "batch_sizes": _numbers("batch_sizes"),
-        "lengths": _numbers("lengths"),
+        "batch_sizes": FLAGS.batch_sizes,
+        "lengths": FLAGS.lengths,
         "rounds": FLAGS.rounds,
         "warmup_rounds": FLAGS.warmup_rounds,
         "jit_compile": FLAGS.jit_compile,
@@ -161,18 +186,6 @@ def _largest(grid):
         "jit_compile": FLAGS.jit_compile,
         "threads": FLAGS.intra_op_threads,
     }
-
-
-def _numbers(name, kind=int):
-    try:
-        values = [kind(value) for value in FLAGS[name].value]
-    except ValueError:
-        values = []
-    if not values:
-        raise ValueError(
-            f"Flag `--{name}` must be numbers with commas between, received {FLAGS[name].value}."
-        )
-    return values
 
 
 if __name__ == "__main__":

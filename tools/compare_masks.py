@@ -5,7 +5,7 @@ Usage: flop-compare-masks --masks=trained=a.safetensors,magnitude=b.safetensors 
 
 import os
 
-from flop_tools import program
+from flop_tools import flag_types, program
 
 from absl import flags
 
@@ -36,7 +36,7 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_list("masks", None, "Mask files with commas, or NAME=FILE.", required=True)
+    flag_types.define_names("masks", None, "Mask files with commas, or NAME=FILE.", required=True)
     flags.DEFINE_string("output_dir", "", "Folder for masks.md, masks.json and masks.png; none.")
     program.define_output_flags()
 

@@ -30,11 +30,10 @@ _NEEDS = {
 def main(argv):
     """Does what was asked for."""
     action = argv[1]
-    for name in sorted({name for names in _NEEDS.values() for name in names}):
-        if name in _NEEDS[action] and not FLAGS[name].value:
+    program.check_mode(action, _NEEDS)
+    for name in _NEEDS[action]:
+        if not FLAGS[name].value:
             raise ValueError(f"Flag `--{name}` is needed for {action}.")
-        if name not in _NEEDS[action] and FLAGS[name].value:
-            raise ValueError(f"Flag `--{name}` is not for {action}; leave it out.")
     if action == "inspect":
         print(json.dumps(applying.inspect(FLAGS.diff), indent=2))
         return

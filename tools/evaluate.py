@@ -6,11 +6,12 @@ Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs
 import contextlib
 import json
 
-from flop_tools import data_flags, program
+from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
 from bert_tf.pruning import stages
+from bert_tf.ranges import FROM_1, SEQUENCE_LENGTH
 
 FLAGS = flags.FLAGS
 
@@ -45,8 +46,9 @@ def define_flags():
     data_flags.define()
     flags.DEFINE_string("split", "", "train, dev, test, ...; every dev split of the task.")
     flags.DEFINE_string("output_dir", "", "Folder for predictions and scores.json; none.")
-    flags.DEFINE_integer("eval_batch_size", 64, "Examples a batch.")
-    flags.DEFINE_integer("max_seq_length", None, "Longest input in WordPieces; as in training.")
+    define = flag_types.define_number
+    define("eval_batch_size", 64, "Examples a batch.", FROM_1)
+    define("max_seq_length", None, "Longest input in WordPieces; as in training.", SEQUENCE_LENGTH)
     flags.DEFINE_string("dev_file", "", "Task mlm: text of data_dir to evaluate on.")
     flags.DEFINE_string("quoting", "", "Task tsv: minimal or none; as in training.")
     flags.DEFINE_string("mask", "", "Mask file, under which the model is scored.")

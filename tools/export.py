@@ -10,10 +10,12 @@ import re
 import shlex
 import sys
 
-from flop_tools import data_flags, program
+from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
+from bert_tf import ranges
+from bert_tf.ranges import FROM_0, FROM_1, SEQUENCE_LENGTH
 from bert_tf.serving import exporting, formats, task_exporting
 
 FLAGS = flags.FLAGS
@@ -78,15 +80,16 @@ def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("model_dir", None, "Model directory, without gates.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder of the versions.", required=True)
-    flags.DEFINE_list("diffs", [], "Differences to that model, one a task: files or folders.")
-    flags.DEFINE_integer("version", 1, "Number of the version, from 1 on.")
+    flag_types.define_names("diffs", [], "Differences to that model, one a task: files or folders.")
+    flag_types.define_number("version", 1, "Number of the version, from 1 on.", FROM_1)
     names = ", ".join(formats.FORMATS)
-    flags.DEFINE_list("format", ["saved_model"], f"One or more of: {names}.")
+    flag_types.define_names("format", ["saved_model"], f"One or more of: {names}.")
     flags.DEFINE_string("data_dir", "", "Folder of the task, to compare on; that of the model.")
     flags.DEFINE_string("task_name", "", "Task; that of the model.")
     data_flags.define()
-    flags.DEFINE_integer("max_seq_length", None, "WordPieces of a text; as in training.")
-    flags.DEFINE_integer("dev_examples", 1024, "Dev examples to compare on; 0 is all.")
+    define = flag_types.define_number
+    define("max_seq_length", None, "WordPieces of a text; as in training.", SEQUENCE_LENGTH)
+    define("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
     flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH that counts; 8x128.")
     flags.DEFINE_string("latency_table", "", "Of flop-benchmark --table; else it is measured.")
     flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")
@@ -102,9 +105,10 @@ def run():
 def _shape(text):
     if not text:
         return None
-    if not (match := re.fullmatch(r"(\d+)x(\d+)", text)):
-        raise ValueError(f"Flag `--optimize_for` must be such as 8x128, received {text!r}.")
-    return int(match[1]), int(match[2])
+    subject = "Flag `--optimize_for`"
+    if not re.fullmatch(r"\d+x\d+", text, re.ASCII):
+        raise ValueError(f"{subject} must be such as 8x128, received {text!r}.")
+    return tuple(ranges.parse(subject, part, int, FROM_1) for part in text.split("x"))
 
 
 if __name__ == "__main__":

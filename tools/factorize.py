@@ -5,12 +5,13 @@ Usage:
     --task_name=sst-2 --data_dir=SST-2
 """
 
-from flop_tools import data_flags, program
+from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
-from bert_tf import model_dir
+from bert_tf import model_dir, ranges
 from bert_tf.pruning import stages
+from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, SEED, SEQUENCE_LENGTH
 
 FLAGS = flags.FLAGS
 
@@ -31,7 +32,9 @@ def define_flags():
     flags.DEFINE_string("output_dir", None, "Folder for the factorized model.", required=True)
     flags.DEFINE_bool("finetuned", False, "Carries the task head over.")
     flags.DEFINE_string("rank", "full", "Ranks of every projection: full or a number.")
-    flags.DEFINE_float("density", None, "Ranks as a multiple of the break-even rank instead.")
+    flag_types.define_number(
+        "density", None, "Ranks as a multiple of the break-even rank instead.", ABOVE_0, float
+    )
     flags.DEFINE_string("init", "", "svd, whitened or fisher; whitened with data, else svd.")
     flags.DEFINE_string("task_name", "", "Task of the calibration data; of the checkpoint.")
     flags.DEFINE_string("data_dir", "", "Its folder.")
@@ -41,13 +44,17 @@ def define_flags():
     flags.DEFINE_string("label_type", None, "Task tsv: what a label is, class or number; class.")
     flags.DEFINE_string("quoting", None, "Task tsv: minimal, or none if quotes mean nothing.")
     flags.DEFINE_string("language", None, "Task xnli: its language, two letters; en.")
-    flags.DEFINE_integer("calibration_batches", 32, "Batches of 32 of it for the statistics.")
-    flags.DEFINE_integer("holdout_examples", 0, "Training examples that are not among them.")
-    flags.DEFINE_integer("holdout_seed", 0, "Which ones, as in flop-finetune.")
-    flags.DEFINE_integer(
-        "max_seq_length", None, "Longest input in WordPieces; that of the training, or 128."
+    define = flag_types.define_number
+    define("calibration_batches", 32, "Batches of 32 of it for the statistics.", FROM_1)
+    define("holdout_examples", 0, "Training examples that are not among them.", FROM_0)
+    define("holdout_seed", 0, "Which ones, as in flop-finetune.", SEED)
+    define(
+        "max_seq_length",
+        None,
+        "Longest input in WordPieces; that of the training, or 128.",
+        SEQUENCE_LENGTH,
     )
-    flags.DEFINE_integer("seed", 0, "Of the choice of examples and of a new task head.")
+    define("seed", 0, "Of the choice of examples and of a new task head.", SEED)
     flags.DEFINE_string("mask", "", "Mask file: factorizes the model under this mask.")
     program.define_output_flags()
 
@@ -65,7 +72,7 @@ def _factorize(folder):
         vocab_file=FLAGS.vocab_file,
         do_lower_case=FLAGS.do_lower_case,
         finetuned=FLAGS.finetuned,
-        rank=FLAGS.rank if FLAGS.rank == "full" else _rank(FLAGS.rank),
+        rank=_rank(FLAGS.rank),
         density=FLAGS.density,
         init=FLAGS.init,
         task_name=FLAGS.task_name,
@@ -86,11 +93,13 @@ def _factorize(folder):
 
 
 def _rank(text):
+    if text == "full":
+        return text
     try:
-        return int(text)
+        return ranges.parse("Argument `rank`", text, int, FROM_1)
     except ValueError as error:
         raise ValueError(
-            f"Argument `rank` must be 'full' or a number, received {text!r}."
+            f"Argument `rank` must be 'full' or a number from 1 on, received {text!r}."
         ) from error
 
 

@@ -3,11 +3,12 @@
 Usage: python tools/make_demo_task.py --output_dir=runs/demo/data
 """
 
-from flop_tools import program
+from flop_tools import flag_types, program
 
 from absl import flags, logging
 
 from bert_tf.data import demo_task
+from bert_tf.ranges import SEED
 
 FLAGS = flags.FLAGS
 
@@ -22,10 +23,11 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("output_dir", None, "Folder for the three files.", required=True)
-    flags.DEFINE_integer("num_train", 1600, "Sentences of the training split.")
-    flags.DEFINE_integer("num_dev", 600, "Sentences of the development split.")
-    flags.DEFINE_integer("num_test", 600, "Sentences of the test split.")
-    flags.DEFINE_integer("seed", 0, "The same seed gives the same sentences.")
+    define = flag_types.define_number
+    define("num_train", 1600, "Sentences of the training split.", demo_task.SIZE)
+    define("num_dev", 600, "Sentences of the development split.", demo_task.SIZE)
+    define("num_test", 600, "Sentences of the test split.", demo_task.SIZE)
+    define("seed", 0, "The same seed gives the same sentences.", SEED)
     flags.DEFINE_bool("overwrite", False, "Whether to replace other contents of the folder.")
 
 

@@ -5,12 +5,13 @@ Usage: flop-make-mask --kind=magnitude --sparsity=.7 --checkpoint=BERT --output=
 
 import os
 
-from flop_tools import program
+from flop_tools import flag_types, program
 
 from absl import flags, logging
 
 from bert_tf.checkpoints import read_source
 from bert_tf.pruning import masks, one_shot_masks
+from bert_tf.ranges import SEED, SHARE_BELOW_1
 
 FLAGS = flags.FLAGS
 
@@ -35,8 +36,9 @@ def define_flags():
     flags.DEFINE_string("bert_config_file", None, "BERT config, if not beside the checkpoint.")
     flags.DEFINE_string("output", None, "File for the mask.", required=True)
     flags.DEFINE_enum("kind", "magnitude", ["magnitude", "random"], "What the mask keeps.")
-    flags.DEFINE_float("sparsity", None, "Share of weights to mask, in [0, 1).", required=True)
-    flags.DEFINE_integer("seed", 0, "Of a random mask.")
+    define = flag_types.define_number
+    define("sparsity", None, "Share of weights to mask.", SHARE_BELOW_1, float, required=True)
+    define("seed", 0, "Of a random mask.", SEED)
     flags.DEFINE_bool("overwrite", False, "Replaces the file.")
 
 

@@ -1,17 +1,18 @@
 """Flags of the programs that plan many runs, and how they carry a plan out."""
 
 import contextlib
-import math
 import os
 import pathlib
 import re
 import shlex
 import sys
 
-from flop_tools import program
+from flop_tools import flag_types, program
 
 from absl import flags
 
+from bert_tf import flag_files
+from bert_tf.ranges import ABOVE_0, SEED
 from bert_tf.sweeps import sweep_runner
 from bert_tf.training import run_folder
 
@@ -24,37 +25,19 @@ def define():
     """Defines the flags that every plan has."""
     flags.DEFINE_string("bert_dir", None, "BERT to start from, any format.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for all runs.", required=True)
-    flags.DEFINE_list("seeds", ["0"], "Of everything random.")
-    flags.DEFINE_string("epochs", None, "Of every long training; those of the task.")
+    flag_types.define_numbers("seeds", [0], "Of everything random.", SEED)
+    flag_types.define_number(
+        "epochs", None, "Of every long training; those of the task.", ABOVE_0, float
+    )
     flags.DEFINE_string("finetune_flags", "", "More flags of flop-finetune, for every training.")
     flags.DEFINE_string("configs_dir", str(CONFIGS), "Folder of the tasks' flag files.")
     flags.DEFINE_bool("overwrite", False, "Replaces runs that were made by another command.")
 
 
 def check_training():
-    """Raises ValueError where a value of the flags that every plan has is none."""
+    """Raises ValueError where there is no BERT to start from."""
     if not any(os.path.exists(FLAGS.bert_dir + end) for end in ("", ".index")):
         raise ValueError(f"The folder or checkpoint `--bert_dir={FLAGS.bert_dir}` does not exist.")
-    check_numbers("epochs", "above 0", lambda text: 0 < float(text) < math.inf)
-    check_numbers("seeds", "in [0, 2147483648)", lambda text: 0 <= int(text) < 2**31)
-
-
-def check_numbers(name, expected, holds):
-    """Raises ValueError where a flag, or an entry of a list, is not as expected.
-
-    Args:
-      name: of the flag.
-      expected: what it must be, in words.
-      holds: function of the text; a ValueError that it raises counts as no.
-    """
-    values = FLAGS[name].value or []
-    for text in values if isinstance(values, list) else [values]:
-        try:
-            fits = holds(text)
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"Flag `--{name}` must be {expected}, received {text!r}.")
 
 
 def words(name):
@@ -66,7 +49,7 @@ def words(name):
         raise ValueError(f"{sentence}{FLAGS[name].value!r}: {error}.") from error
     if wrong := [word for word in found if not re.match(r"--\w+=", word)]:
         raise ValueError(f"{sentence}{wrong[0]!r}.")
-    return tuple(flags.FlagValues().read_flags_from_files(found))
+    return tuple(flag_files.expanded(found))
 
 
 def parsed(cls, name, given):

@@ -12,9 +12,12 @@ import sys
 import time
 import typing
 
+from flop_tools import flag_types
+
 import tensorflow as tf
 from absl import app, flags, logging
 
+from bert_tf import flag_files
 from bert_tf.training import run_folder
 
 #: Environment variable with the process that a program must not outlive.
@@ -22,14 +25,8 @@ PARENT = "FLOP_PARENT"
 
 FLAGS = flags.FLAGS
 
-_DEFINERS = {
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
-}
-# TensorFlow's own is for a disk or a memory that is full.
-_BAD_INPUT = (ValueError, OSError, flags.Error, tf.errors.ResourceExhaustedError)
+# The last one is for a disk or a memory that is full, as MemoryError of NumPy.
+_BAD_INPUT = (ValueError, OSError, MemoryError, flags.Error, tf.errors.ResourceExhaustedError)
 # These say how to run, not what, and do not make a command another one.
 _HOW_TO_RUN = {
     "overwrite",
@@ -90,10 +87,15 @@ def define_dataclass(cls, flag_values=FLAGS):
     """Defines a flag for each field of an options class, with its default and help."""
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        definer = _DEFINERS[hints[field.name]]
+        name, default, kind = field.name, field.default, hints[field.name]
         choices = field.metadata["choices"]
         text = field.metadata["help"] + (f" One of: {', '.join(choices)}." if choices else "")
-        definer(field.name, field.default, text, flag_values=flag_values)
+        if kind in (int, float):
+            allowed, subject = field.metadata["allowed"], "Argument `{}`"
+            flag_types.define_number(name, default, text, allowed, kind, flag_values, subject)
+        else:
+            definer = flags.DEFINE_bool if kind is bool else flags.DEFINE_string
+            definer(name, default, text, flag_values=flag_values)
 
 
 def dataclass_from_flags(cls, flag_values=FLAGS, **changes):
@@ -118,6 +120,18 @@ def define_made_from():
     flags.DEFINE_string(
         "made_from", None, "Of flop-sweep: how what it reads was made; other text is another run."
     )
+
+
+def check_mode(mode, flags_of):
+    """Raises ValueError where a flag is passed that says nothing to what the program does.
+
+    Args:
+      mode: what it does, a key of `flags_of`.
+      flags_of: dict of the names of flags by mode; those that none has are of all modes.
+    """
+    others = {name for names in flags_of.values() for name in names} - set(flags_of[mode])
+    if passed := sorted(name for name in others if FLAGS[name].present):
+        raise ValueError(f"Flag `--{passed[0]}` is not for {mode}; leave it out.")
 
 
 @contextlib.contextmanager
@@ -187,7 +201,7 @@ def _library(path):
 
 
 def _parse(words, argv):
-    name, *rest = FLAGS(argv)
+    name, *rest = FLAGS([argv[0], *flag_files.expanded(argv[1:])])
     if words and (len(rest) != 1 or rest[0] not in words):
         raise ValueError(
             f"What to do must follow the program's name, one of {', '.join(words)}, received "

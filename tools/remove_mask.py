@@ -3,12 +3,13 @@
 Usage: flop-remove-mask --checkpoint=runs/pruned --output_folder_dir=runs/compact
 """
 
-from flop_tools import data_flags, program
+from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
 from bert_tf import model_dir
 from bert_tf.pruning import stages
+from bert_tf.ranges import SHARE_BELOW_1
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +34,9 @@ def define_flags():
     flags.DEFINE_string("bert_config_file", None, "BERT config, if not in the checkpoint's folder.")
     flags.DEFINE_string("checkpoint", None, "Model directory of the gated model.", required=True)
     flags.DEFINE_string("output_folder_dir", None, "Folder for the compact model.", required=True)
-    flags.DEFINE_float("threshold", 0.0, "Inference gates up to it are dropped, in [0, 1).")
+    flag_types.define_number(
+        "threshold", 0.0, "Inference gates up to it are dropped.", SHARE_BELOW_1, float
+    )
     flags.DEFINE_string("data_dir", "", "Sentences to compare both models on; of the checkpoint.")
     flags.DEFINE_string("task_name", "", "Task of --data_dir; of the checkpoint.")
     data_flags.define()

@@ -10,13 +10,13 @@ goes on where it stopped. Without `--tasks`, `--task_name` makes one pruned mode
 itself.
 """
 
-import math
 import os
 
-from flop_tools import plan_flags, program
+from flop_tools import flag_types, plan_flags, program
 
 from absl import flags
 
+from bert_tf.ranges import ABOVE_0, SHARE_BELOW_1
 from bert_tf.sweeps import report, report_page, sweep
 from bert_tf.tasks import tfds_data
 
@@ -40,14 +40,15 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_list("tasks", TASKS, "Names of tasks.")
+    flag_types.define_names("tasks", TASKS, "Names of tasks.")
     flags.DEFINE_string("glue_dir", None, "Folder with one for each task: RTE, SST-2, ...")
     flags.DEFINE_string("tfds_data_dir", None, "Instead of it, data sets that TFDS has prepared.")
-    flags.DEFINE_list("learning_rates", [], "Of dense and gated training; that of the task.")
-    flags.DEFINE_list("sparsities", [], "To reach; that of the task.")
+    rates = "Of dense and gated training; that of the task."
+    flag_types.define_numbers("learning_rates", [], rates, ABOVE_0, float)
+    flag_types.define_numbers("sparsities", [], "To reach; that of the task.", SHARE_BELOW_1, float)
     flags.DEFINE_string("task_name", None, "One task instead: one pruned model, all output shown.")
     flags.DEFINE_string("data_dir", None, "Its folder.")
-    flags.DEFINE_string("sparsity", None, "To reach; that of the task.")
+    flag_types.define_number("sparsity", None, "To reach; that of the task.", SHARE_BELOW_1, float)
     plan_flags.define()
     flags.DEFINE_bool("benchmark", True, "Whether to compare the speed of dense and pruned models.")
     flags.DEFINE_string(
@@ -79,8 +80,7 @@ def _plan():
     if FLAGS.task_name:
         return sweep.single(_task(FLAGS.task_name), settings, FLAGS.sparsity)
     tasks = [_task(name) for name in FLAGS.tasks]
-    seeds = [int(seed) for seed in FLAGS.seeds]
-    return sweep.grid(tasks, settings, FLAGS.learning_rates, FLAGS.sparsities, seeds)
+    return sweep.grid(tasks, settings, FLAGS.learning_rates, FLAGS.sparsities, FLAGS.seeds)
 
 
 def _check():
@@ -97,13 +97,6 @@ def _check():
             f"One of `--{'data_dir' if FLAGS.task_name else 'glue_dir'}` and `--tfds_data_dir` is "
             f"needed, received {places or 'neither'}."
         )
-    ranges = {
-        "learning_rates": ("above 0", lambda text: 0 < float(text) < math.inf),
-        "sparsities": ("in [0, 1)", lambda text: 0 <= float(text) < 1),
-        "sparsity": ("in [0, 1)", lambda text: 0 <= float(text) < 1),
-    }
-    for name, (expected, holds) in ranges.items():
-        plan_flags.check_numbers(name, expected, holds)
     plan_flags.check_training()
 
 

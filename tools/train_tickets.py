@@ -13,12 +13,13 @@ tables of all that the folder holds, tickets.html, and the best ticket, super_ti
 
 import os
 
-from flop_tools import data_flags, plan_flags, program
+from flop_tools import data_flags, flag_types, plan_flags, program
 
 from absl import flags
 
 from bert_tf.analysis import trained_report
 from bert_tf.checkpoints import read_source
+from bert_tf.ranges import Range
 from bert_tf.sweeps import sweep
 from bert_tf.tickets import find_options, training_plan
 
@@ -38,9 +39,16 @@ def define_flags():
     flags.DEFINE_string("data_dir", "", "Its folder.")
     data_flags.define()
     plan_flags.define()
-    flags.DEFINE_list("method", ["super"], "Of flop-find-tickets: super, lottery, magnitude.")
-    flags.DEFINE_list("kinds", [], "Of tickets to train: winning, random, good, ...; three each.")
-    flags.DEFINE_string("percents", None, "Of super: levels, percent of the heads.")
+    flag_types.define_names(
+        "method", ["super"], "Of flop-find-tickets: super, lottery, magnitude.", distinct=False
+    )
+    flag_types.define_names(
+        "kinds", [], "Of tickets to train: winning, random, good, ...; three each.", distinct=False
+    )
+    percents = Range(at_least=0, at_most=100)
+    flag_types.define_numbers(
+        "percents", None, "Of super: levels, percent of the heads.", percents, float
+    )
     flags.DEFINE_string("find_flags", "", "More flags of flop-find-tickets.")
     flags.DEFINE_bool("pruned", False, "Scores each ticket without training too.")
 
@@ -61,13 +69,18 @@ def _plan():
     dense, flop = sweep.read_flags(FLAGS.configs_dir, FLAGS.task_name)
     name = sweep.value(dense, "task_name") or FLAGS.task_name
     task = sweep.SweepTask(name, (f"--task_name={name}", *_data(name)), dense, flop)
-    seeds = [int(seed) for seed in FLAGS.seeds]
-    return training_plan.plan(task, settings, _searches(settings), seeds, FLAGS.pruned)
+    return training_plan.plan(task, settings, _searches(settings), FLAGS.seeds, FLAGS.pruned)
 
 
 def _searches(settings):
     given = plan_flags.words("find_flags")
-    levels = () if FLAGS.percents is None else (f"--percents={FLAGS.percents}",)
+    levels = ()
+    if FLAGS.percents is not None:
+        if "super" not in FLAGS.method:
+            raise ValueError(
+                f"Flag `--percents` is of the method super, received {FLAGS.method}; leave it out."
+            )
+        levels = (f"--percents={','.join(f'{one:g}' for one in FLAGS.percents)}",)
     options = [
         plan_flags.parsed(
             find_options.FindOptions,

@@ -13,7 +13,11 @@ import os
 import random
 import re
 
+from bert_tf import ranges
 from flop_tf import files
+
+#: Sentences of a split: far fewer than there are, so that new ones are found at once.
+SIZE = ranges.Range(at_least=1, at_most=100_000)
 
 ASPECTS = (
     "plot|acting|ending|dialogue|soundtrack|camera work|pacing|script|lead actor|humor|opening|"
@@ -146,12 +150,11 @@ def generate(num_train=1600, num_dev=600, num_test=600, seed=0):
       `(sentence, label)` with label 1 for a positive opinion, else 0.
 
     Raises:
-      ValueError: if a number of sentences is below 1.
+      ValueError: if a number of sentences is not in `SIZE`.
     """
     sizes = {"train": num_train, "dev": num_dev, "test": num_test}
     for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"Argument `num_{name}` must be at least 1, received {size}.")
+        ranges.check(f"Argument `num_{name}`", size, int, SIZE)
     rng = random.Random(seed)
     seen = set()
     splits = {}

@@ -10,9 +10,7 @@ import difflib
 import itertools
 import os
 
-from absl import flags
-
-from bert_tf import model_dir
+from bert_tf import flag_files, model_dir
 from bert_tf.serving import exporting
 from bert_tf.tickets import ticket_file
 from bert_tf.training import run_scores
@@ -147,7 +145,7 @@ def read_flags(configs_dir, task):
                 f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
                 f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
             )
-        found.append(tuple(flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])))
+        found.append(tuple(flag_files.expanded([f"--flagfile={path}"])))
     return found
 
 

@@ -5,7 +5,7 @@ import math
 
 from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
-from bert_tf.ranges import FROM_0, FROM_1, SEED, SHARE_BELOW_1, Range
+from bert_tf.ranges import FROM_0, FROM_1, SEED, SEQUENCE_LENGTH, SHARE_BELOW_1
 from bert_tf.training.options import (
     FinetuneOptions,
     check,
@@ -59,7 +59,7 @@ class MaskOptions:
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
     vocab_file: str = option("", "Vocabulary, if it does not lie beside the checkpoint.")
     do_lower_case: bool = option(None, "Uncased vocabulary; taken from the checkpoint, or true.")
-    max_seq_length: int = option(128, "Tokens of a block of text.", allowed=Range(at_least=3))
+    max_seq_length: int = option(128, "Tokens of a block of text.", allowed=SEQUENCE_LENGTH)
     train_batch_size: int = option(16, "Blocks a training step.", allowed=FROM_1)
     gradient_accumulation_steps: int = option(
         1, "Parts of that batch, one after the other.", allowed=FROM_1

@@ -3,7 +3,7 @@
 import dataclasses
 
 from bert_tf.model.config import PROJECTIONS, UNITS
-from bert_tf.ranges import FROM_0, FROM_1, SEED, SHARE, SHARE_ABOVE_0, Range
+from bert_tf.ranges import FROM_0, FROM_1, SEED, SEQUENCE_LENGTH, SHARE, SHARE_ABOVE_0, Range
 from bert_tf.training.options import check_fields, check_left_out, option
 from flop_tf import scoring
 from flop_tf.gates import importance
@@ -124,7 +124,7 @@ class FindOptions:
     include: str = option("", "Of magnitude: projections with commas, such as query,ffn_in; all.")
     batch_size: int = option(32, "Examples a batch.", allowed=FROM_1)
     max_seq_length: int = option(
-        None, "Longest input in WordPieces; that of the training.", allowed=Range(at_least=3)
+        None, "Longest input in WordPieces; that of the training.", allowed=SEQUENCE_LENGTH
     )
     seed: int = option(0, "Of random tickets.", allowed=SEED)
 

@@ -16,6 +16,7 @@ from bert_tf.ranges import (
     FROM_0,
     FROM_1,
     SEED,
+    SEQUENCE_LENGTH,
     SHARE,
     SHARE_ABOVE_0,
     SHARE_BELOW_1,
@@ -140,7 +141,7 @@ class FinetuneOptions:
     max_seq_length: int = option(
         None,
         "Longest input in WordPieces; longer ones are cut. 128, of squad windows of 384.",
-        allowed=Range(at_least=3),
+        allowed=SEQUENCE_LENGTH,
     )
     train_batch_size: int = option(
         32, "Examples a training step, over all devices.", allowed=FROM_1

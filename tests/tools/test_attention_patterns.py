@@ -72,7 +72,7 @@ def test_maps_labels_and_patterns(look, data, bert_dir, tmp_path, capsys):
     wide = type(config).from_dict({**config.to_dict(), "intermediate_size": 16, "layers": ()})
     masks.save(str(mask), wide, other, "lottery: good")
     assert "has masks of another model: expected the fingerprint" in look("o", *find, *data)
-    both = f"--model_dir={bert_dir},{bert_dir}"
+    both = f"--model_dir={bert_dir},{bert_dir}/"
     end = look("o", *find, *data, both)
     assert end.endswith("must have one file for each of the 2 models, received 1.")
 
@@ -91,7 +91,13 @@ def test_maps_labels_and_patterns(look, data, bert_dir, tmp_path, capsys):
         (("--attention",), "Flag `--model_dir` is needed by `--attention`, received nothing."),
         (("--train_patterns", "--maps=x"), "Flag `--labels` is needed by `--train_patterns`, rec"),
         (("--attention", "--model_dir=a,b"), "Flag `--model_dir` must name one model for `--atte"),
-        (("--attention", "--num_texts=0", "--model_dir=a"), "flag --num_texts=0: "),
+        (("--attention", "--num_texts=0", "--model_dir=a"), "Flag `--num_texts` must be at lea"),
+        (
+            ("--attention", "--epochs=3", "--model_dir=a"),
+            "Flag `--epochs` is not for --attention; l",
+        ),
+        (("--attention", "--mask=x", "--model_dir=a"), "Flag `--mask` is not for --attention; lea"),
+        (("--attention", "--model_dir=a,a"), "Flag `--model_dir` must name each one once, rece"),
         (("--attention", "--model_dir=nowhere"), "The checkpoint 'nowhere' "),
         (("--train_patterns", "--labels=no", "--maps=no"), "The maps 'no' cannot be read: "),
     ],

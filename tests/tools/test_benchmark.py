@@ -10,6 +10,7 @@ from bert_tf.data import tokenization
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
 from bert_tf.serving.latency_table import LatencyTable
+from bert_tf.speed import benchmark_steps
 
 CONFIG = BertConfig(
     vocab_size=6, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
@@ -91,7 +92,7 @@ def test_plans_against_tf_models(call, tmp_path, capsys):
     assert report["timings"][0]["ratios"] == {"tf_models": 1.0}
     assert "density 0.5, plan" in capsys.readouterr().out
     end = call(benchmark, *args, "--densities=0", "--overwrite")
-    assert end == "benchmark: error: Argument `densities` must be above 0, received 0.0."
+    assert end == "benchmark: error: Flag `--densities` must be above 0, received 0.0."
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,37 @@ def test_plans_against_tf_models(call, tmp_path, capsys):
         ),
         (
             ["--model_dirs=a", "--batch_sizes=1,two"],
-            "Flag `--batch_sizes` must be numbers with commas between, received ['1', 'two'].",
+            "Flag `--batch_sizes` must be integers with commas between them, received '1,two'.",
+        ),
+        (
+            ["--model_dirs=a", "--batch_sizes=100000000000"],
+            "Flag `--batch_sizes` must be in [1, 16384], received 100000000000.",
+        ),
+        (
+            ["--model_dirs=a", "--lengths="],
+            "Flag `--lengths` must name a number, received nothing.",
+        ),
+        (
+            ["--model_dirs=a,,b"],
+            "Flag `--model_dirs` must be texts with commas between them, received 'a,,b'.",
+        ),
+        (["--model_dirs=a", "--rounds=٣"], "Flag `--rounds` must be an integer, received '٣'."),
+        (
+            ["--model_dirs=a", "--variants=dense"],
+            "Flag `--variants` is not for --model_dirs; leave it out.",
+        ),
+        (
+            ["--table", "--model_dirs=a", "--densities=.5"],
+            "Flag `--densities` is not for --table; leave it out.",
+        ),
+        (
+            ["--training", "--model_dirs=a"],
+            "Flag `--model_dirs` is not for --training; leave it out.",
+        ),
+        (
+            ["--training", "--variants=sparse"],
+            f"Flag `--variants` must name some of {', '.join(benchmark_steps.VARIANTS)}, received "
+            "'sparse'.",
         ),
     ],
 )

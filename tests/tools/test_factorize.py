@@ -44,7 +44,13 @@ def test_a_table_of_ones_own(call, bert_dir, demo_dir, tmp_path):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["--rank=half"], "Argument `rank` must be 'full' or a number, received 'half'."),
+        (["--rank=half"], "Argument `rank` must be 'full' or a number from 1 on, received 'half'."),
+        (["--rank=0"], "Argument `rank` must be 'full' or a number from 1 on, received '0'."),
+        (["--rank=٣"], "Argument `rank` must be 'full' or a number from 1 on, received '٣'."),
+        (["--density=nan"], "Flag `--density` must be above 0, received nan."),
+        (["--seed=-1"], "Flag `--seed` must be in [0, 2147483648), received -1."),
+        (["--calibration_batches=0"], "Flag `--calibration_batches` must be at least 1, received"),
+        (["--max_seq_length=abc"], "Flag `--max_seq_length` must be an integer, received 'abc'."),
         (["--rank=9"], "Argument `rank` must be 'full' or in [0, 8] for a projection of shape"),
         (["--init=fisher"], "Argument `init=fisher` needs data: pass `data_dir` and `task_name`"),
         (["--checkpoint=nowhere"], "The checkpoint 'nowhere' does not exist"),

@@ -90,7 +90,7 @@ def test_the_flags_of_a_run_make_it_again(call, task, tmp_path):
         ({"target_sparsity": 1}, "Argument `target_sparsity` must be in [0, 1), received 1.0."),
         ({"gate_schedule": "linear"}, "Argument `gate_schedule` must be one of constant, noam"),
         ({"output_dir": ""}, "Argument `output_dir` is needed, received nothing."),
-        ({"max_seq_length": "long"}, "flag --max_seq_length=long: invalid literal for int()"),
+        ({"max_seq_length": "long"}, "Argument `max_seq_length` must be an integer, received 'lo"),
         ({"target_sparsty": 0.5}, "Unknown command line flag 'target_sparsty'. Did you mean: tar"),
         ({"teacher": "nowhere"}, "The folder 'nowhere' is no model directory: expected"),
     ],

@@ -91,5 +91,5 @@ def test_write_keeps_what_is_there(tmp_path):
 
 @pytest.mark.parametrize("name", ["num_train", "num_dev", "num_test"])
 def test_sizes_are_checked(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, received 0"):
+    with pytest.raises(ValueError, match=f"`{name}` must be in .1, 100000., received 0"):
         demo_task.generate(**{name: 0})
