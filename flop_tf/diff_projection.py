@@ -52,9 +52,7 @@ def budget(target_density, num_parameters):
       ValueError: if the density is not in (0, 1].
     """
     if not 0 < target_density <= 1:
-        raise ValueError(
-            f"Argument `target_density` must be in (0, 1], received {target_density}."
-        )
+        raise ValueError(f"Argument `target_density` must be in (0, 1], received {target_density}.")
     # A little more, so that .29 of 100 is 29 though .29 * 100 is less in floating point.
     return math.floor(target_density * num_parameters * (1 + 1e-12))
 

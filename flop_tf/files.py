@@ -97,9 +97,16 @@ def replacing(path):
             os.remove(aside)
 
 
-def partials(folder):
-    """Returns the files of `replacing` in a folder; those of no writer were left by killed ones."""
-    return glob.glob(os.path.join(glob.escape(folder), ".*.partial-" + "[0-9a-f]" * 8))
+def partials(folder, name=None):
+    """Returns the files of `replacing` in a folder; those of no writer were left by killed ones.
+
+    Args:
+      folder: the folder.
+      name: of the file that they were to become; None is any.
+    """
+    name = "*" if name is None else glob.escape(name)
+    pattern = f".{name}.{_PARTIAL}-" + "[0-9a-f]" * 8
+    return list(filter(os.path.isfile, glob.glob(os.path.join(glob.escape(folder), pattern))))
 
 
 def write_text(path, text):
@@ -140,14 +147,34 @@ def parents(path):
         raise
 
 
+def check_folder(path):
+    """Raises ValueError where the name of an output folder is empty or that of a file."""
+    if not os.fspath(path):
+        raise ValueError("An output folder is needed, received an empty name; choose one.")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ValueError(f"The output folder {os.fspath(path)!r} is a file; choose another one.")
+
+
+def is_at_or_below(path, folder):
+    """Returns whether a path is a folder or lies in it, wherever links lead."""
+    path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.commonpath([path, folder]) == folder
+
+
 @contextlib.contextmanager
 def replacing_folder(path):
     """Yields a new empty folder to write to; on success it takes the place of `path`.
 
     Raises:
+      ValueError: if `path` is empty, a file, or the current folder or above it.
       OSError: if the folder cannot be written; what stood at `path` is untouched.
     """
+    check_folder(path)
     path = os.path.abspath(path)
+    if is_at_or_below(os.getcwd(), path):
+        raise ValueError(
+            f"The output folder {path!r} is the current folder or above it; choose another one."
+        )
     with parents(path):
         aside = _beside(path, _PARTIAL)
         try:
@@ -173,7 +200,7 @@ def recover_folder(path):
         if not os.path.exists(path) and os.path.exists(os.path.join(folder, _OLD)):
             os.replace(os.path.join(folder, _OLD), path)
         shutil.rmtree(folder)
-    for folder in glob.glob(f"{pattern}{_PARTIAL}-*"):
+    for folder in filter(os.path.isdir, glob.glob(f"{pattern}{_PARTIAL}-*")):
         shutil.rmtree(folder)
 
 

@@ -36,7 +36,9 @@ def main(_):
 
 def define_flags():
     """Defines the flags of this program."""
-    flag_types.define_names("masks", None, "Mask files with commas, or NAME=FILE.", required=True)
+    flag_types.define_names(
+        "masks", None, "Mask files with commas, or NAME=FILE.", distinct=False, required=True
+    )
     flags.DEFINE_string("output_dir", "", "Folder for masks.md, masks.json and masks.png; none.")
     program.define_output_flags()
 

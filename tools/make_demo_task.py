@@ -16,8 +16,12 @@ FLAGS = flags.FLAGS
 def main(_):
     """Writes the task that FLAGS ask for."""
     splits = demo_task.generate(FLAGS.num_train, FLAGS.num_dev, FLAGS.num_test, FLAGS.seed)
-    written = demo_task.write(FLAGS.output_dir, splits, FLAGS.overwrite)
-    logging.info("The demo task %s in %s.", "is" if written else "was already", FLAGS.output_dir)
+    if demo_task.holds(FLAGS.output_dir, splits):
+        logging.info("The demo task was already in %s.", FLAGS.output_dir)
+        return
+    with program.output_folder(FLAGS.output_dir) as folder:
+        demo_task.write(folder, splits)
+        logging.info("The demo task is in %s.", folder)
 
 
 def define_flags():
@@ -28,7 +32,7 @@ def define_flags():
     define("num_dev", 600, "Sentences of the development split.", demo_task.SIZE)
     define("num_test", 600, "Sentences of the test split.", demo_task.SIZE)
     define("seed", 0, "The same seed gives the same sentences.", SEED)
-    flags.DEFINE_bool("overwrite", False, "Whether to replace other contents of the folder.")
+    program.define_output_flags()
 
 
 def run():

@@ -12,21 +12,26 @@ from absl import flags, logging
 from bert_tf.checkpoints import read_source
 from bert_tf.pruning import masks, one_shot_masks
 from bert_tf.ranges import SEED, SHARE_BELOW_1
+from bert_tf.training import run_folder
+from flop_tf import files, mask_file
 
 FLAGS = flags.FLAGS
 
 
 def main(_):
     """Writes the mask that FLAGS ask for."""
-    if os.path.exists(FLAGS.output) and not FLAGS.overwrite:
-        raise ValueError(
-            f"The file {FLAGS.output!r} exists already; choose another one, or pass --overwrite to "
-            "replace it."
-        )
-    source = read_source(FLAGS.checkpoint, FLAGS.bert_config_file)
-    found = one_shot_masks.one_shot(source, FLAGS.kind, FLAGS.sparsity, FLAGS.seed)
-    settings = {"checkpoint": os.path.abspath(FLAGS.checkpoint), "sparsity": FLAGS.sparsity}
-    masks.save(FLAGS.output, source.config, found, FLAGS.kind, seed=FLAGS.seed, **settings)
+    if not FLAGS.output:
+        raise ValueError("Flag `--output` must name a file, received nothing.")
+    path = os.path.abspath(FLAGS.output)
+    with run_folder.locked(path):
+        for left in files.partials(*os.path.split(path)):
+            os.remove(left)
+        if os.path.lexists(path) and _is_made(path):
+            logging.info("The mask is in %s already.", FLAGS.output)
+            return
+        source = read_source(FLAGS.checkpoint, FLAGS.bert_config_file)
+        found = one_shot_masks.one_shot(source, FLAGS.kind, FLAGS.sparsity, FLAGS.seed)
+        masks.save(FLAGS.output, source.config, found, FLAGS.kind, **_settings())
     logging.info("The mask is in %s.", FLAGS.output)
 
 
@@ -39,12 +44,35 @@ def define_flags():
     define = flag_types.define_number
     define("sparsity", None, "Share of weights to mask.", SHARE_BELOW_1, float, required=True)
     define("seed", 0, "Of a random mask.", SEED)
-    flags.DEFINE_bool("overwrite", False, "Replaces the file.")
+    flags.DEFINE_bool("overwrite", False, "Replaces a mask that was made in another way.")
 
 
 def run():
     """Entry point of `flop-make-mask`."""
     program.run(main, define_flags)
+
+
+def _settings():
+    """Returns how the mask is made, as its file says it."""
+    checkpoint = os.path.abspath(FLAGS.checkpoint)
+    return {"seed": FLAGS.seed, "checkpoint": checkpoint, "sparsity": FLAGS.sparsity}
+
+
+def _is_made(path):
+    """Returns whether a file is the mask of this command; only a mask may be replaced.
+
+    Raises:
+      ValueError: if it is no mask, or another one and `--overwrite` was not passed.
+    """
+    files.check_regular(path, "mask file")
+    found = mask_file.read(path)
+    same = (found.method, found.provenance) == (FLAGS.kind, _settings())
+    if not same and not FLAGS.overwrite:
+        raise ValueError(
+            f"The file {path!r} exists already with another mask; choose another one, or pass "
+            "--overwrite to replace it."
+        )
+    return same and not FLAGS.overwrite
 
 
 if __name__ == "__main__":

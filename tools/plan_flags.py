@@ -84,6 +84,7 @@ def carried_out(plan, name, shows_output=False):
     Raises:
       ValueError: after the block, if runs failed.
     """
+    program.check_output(FLAGS.output_dir)
     folder = os.path.abspath(FLAGS.output_dir)
     # Told to end, it ends its programs, which may save first.
     program.exit_on_sigterm(name)
@@ -96,6 +97,7 @@ def carried_out(plan, name, shows_output=False):
         overwrite=FLAGS.overwrite,
     )
     with run_folder.locked(folder):
+        run_folder.remove_left_overs(folder)
         failed = runner.start()
     yield
     if failed:

@@ -19,6 +19,7 @@ from absl import app, flags, logging
 
 from bert_tf import flag_files
 from bert_tf.training import run_folder
+from flop_tf import files
 
 #: Environment variable with the process that a program must not outlive.
 PARENT = "FLOP_PARENT"
@@ -36,6 +37,12 @@ _HOW_TO_RUN = {
     "worker_hosts",
     "worker_timeout",
 }
+# These name files and folders that are read, some of them several.
+_INPUTS = set(
+    "base bert_config_file bert_dir checkpoint data_dir diff diffs glue_dir importance "
+    "init_checkpoint labels maps mask masks model_dir model_dirs patterns runs_dir task_masks "
+    "teacher tfds_data_dir tickets tickets_dirs vocab_file".split()
+)
 # Libraries whose messages are not shown.
 _MUTED = ("tensorflow", "tensorflow_datasets")
 # Names of the flags that the running program defined, in this process.
@@ -134,6 +141,12 @@ def check_mode(mode, flags_of):
         raise ValueError(f"Flag `--{passed[0]}` is not for {mode}; leave it out.")
 
 
+def check_output(folder):
+    """Raises ValueError where no output folder is named."""
+    if not folder:
+        raise ValueError("An output folder is needed, received none; name one by its flag.")
+
+
 @contextlib.contextmanager
 def output_folder(folder, done_file=None, owner=True, without=()):
     """Opens the output folder of this command, by the rule of `bert_tf.training.run_folder`.
@@ -148,16 +161,35 @@ def output_folder(folder, done_file=None, owner=True, without=()):
       The folder to write to, or None if the same command is already done there.
 
     Raises:
-      ValueError: if it holds another run's files.
+      ValueError: if it holds another run's files or an input.
     """
-    if not folder:
-        raise ValueError("An output folder is needed, received none; name one by its flag.")
+    check_output(folder)
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
+    _check_inputs(folder)
     with run_folder.opened(folder, _command(without), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
+
+
+def _check_inputs(folder):
+    """Raises ValueError where an output folder is or holds an input, which it might replace."""
+    for name in sorted(_INPUTS & _own_flags):
+        for path in _paths(FLAGS[name].value):
+            there = any(os.path.exists(path + end) for end in ("", ".index"))
+            if there and files.is_at_or_below(path, folder):
+                raise ValueError(
+                    f"The output folder {folder!r} is or holds the input `--{name}={path}`; choose "
+                    "another folder, for inputs are never replaced."
+                )
+
+
+def _paths(value):
+    """Yields what may be a path in the value of a flag: PATH, A,B or NAME=A,NAME=B."""
+    words = value if isinstance(value, list) else [value, *value.split(",")] if value else []
+    for word in words:
+        yield from filter(None, (word, word.rpartition("=")[2]))
 
 
 def _command(without=()):

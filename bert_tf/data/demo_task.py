@@ -170,33 +170,31 @@ def generate(num_train=1600, num_dev=600, num_test=600, seed=0):
     return splits
 
 
-def write(output_dir, splits, overwrite=False):
+def write(output_dir, splits):
     """Writes train.tsv, dev.tsv and test.tsv.
 
     Args:
-      output_dir: str, a folder that is new, empty or already holds these splits.
+      output_dir: str, a folder, which is made where it is missing.
       splits: dict that `generate` returned.
-      overwrite: bool, whether to replace other contents of the folder.
-
-    Returns:
-      True, or False where the folder held the same splits already.
-
-    Raises:
-      ValueError: if the folder holds something else and `overwrite` is False.
     """
-    contents = {f"{name}.tsv": _tsv(name, rows) for name, rows in splits.items()}
-    if os.path.isdir(output_dir) and os.listdir(output_dir):
-        if _holds(output_dir, contents):
+    for name, text in _contents(splits).items():
+        files.write_text(os.path.join(output_dir, name), text)
+
+
+def holds(folder, splits):
+    """Returns whether a folder holds the files that `write` would write."""
+    for name, text in _contents(splits).items():
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path):
             return False
-        if not overwrite:
-            raise ValueError(
-                f"The folder {output_dir!r} holds other files than this task, "
-                "choose another one or pass `--overwrite`."
-            )
-    with files.replacing_folder(output_dir) as folder:
-        for name, text in contents.items():
-            files.write_text(os.path.join(folder, name), text)
+        with open(path, encoding="utf-8", errors="replace") as file:
+            if file.read() != text:
+                return False
     return True
+
+
+def _contents(splits):
+    return {f"{name}.tsv": _tsv(name, rows) for name, rows in splits.items()}
 
 
 def _known(words):
@@ -244,13 +242,3 @@ def _tsv(split, rows):
     else:
         lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in rows)]
     return "\n".join(lines) + "\n"
-
-
-def _holds(folder, contents):
-    if sorted(os.listdir(folder)) != sorted(contents):
-        return False
-    for name, text in contents.items():
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-            if file.read() != text:
-                return False
-    return True

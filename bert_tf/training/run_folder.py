@@ -6,10 +6,12 @@ One process at a time has a folder, by a lock that ends with the process.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import socket
+import stat
 
 from flop_tf import files
 
@@ -20,6 +22,9 @@ CHECKPOINTS = "checkpoints"
 
 # TensorFlow writes it after the first checkpoint: a folder with it holds a run that can go on.
 _PROGRESS = os.path.join(CHECKPOINTS, "checkpoint")
+
+# With which a lock file begins.
+_OWNER = "process "
 
 # Inside a folder that is aside: what it had replaced itself when it was replaced.
 _OLDER = ".replaced"
@@ -46,9 +51,10 @@ def opened(folder, command, done_file=None, overwrite=False, owner=True):
       Whether there is anything to do: False if the same command is done already.
 
     Raises:
-      ValueError: if the folder holds another run or foreign files and `overwrite` is false,
-        or if another process has it.
+      ValueError: if the folder holds foreign files, or another run and `overwrite` is false, or if
+        another process has it.
     """
+    files.check_folder(folder)
     folder = os.path.abspath(folder)
     with locked(folder) if owner else contextlib.nullcontext():
         with _opened(folder, command, done_file, overwrite, owner) as to_do:
@@ -57,8 +63,6 @@ def opened(folder, command, done_file=None, overwrite=False, owner=True):
 
 @contextlib.contextmanager
 def _opened(folder, command, done_file, overwrite, owner):
-    if os.path.isfile(folder):
-        raise ValueError(f"The output folder {folder!r} is a file; choose another one.")
     if owner:
         _recover(folder, command, done_file)
     left = files.partials(folder)
@@ -67,12 +71,16 @@ def _opened(folder, command, done_file, overwrite, owner):
     same = found == command
     done = _is_done(folder, done_file)
     if owner and (same or not used):
-        for path in left:
-            os.remove(path)
+        remove_left_overs(folder)
     if same and done and not overwrite:
         yield False
         return
     begun_by_owner = not owner and found is None  # Who is about to say whose it is.
+    if used and found is None and not begun_by_owner:
+        raise ValueError(
+            f"The output folder {folder!r} holds files that no run of this project has written: it "
+            f"lacks {FLAGS_FILE}; choose another folder."
+        )
     if used and not same and not overwrite and not begun_by_owner:
         raise ValueError(
             f"The output folder {folder!r} holds the files of another run"
@@ -100,7 +108,9 @@ def _opened(folder, command, done_file, overwrite, owner):
 
 def _recover(folder, command, done_file):
     """Ends what a killed process has begun: it takes back what is aside, or deletes it."""
-    shutil.rmtree(_beside(folder, "deleted"), ignore_errors=True)
+    for kind in ("deleted", "replaced"):
+        _check_ours(_beside(folder, kind))
+    _delete(_beside(folder, "deleted"))
     if os.path.isdir(os.path.join(folder, _OLDER)):
         os.replace(os.path.join(folder, _OLDER), _beside(folder, "replaced"))
     if not os.path.isdir(_beside(folder, "replaced")):
@@ -109,6 +119,48 @@ def _recover(folder, command, done_file):
         _delete_aside(folder)
     elif not os.path.isfile(os.path.join(folder, _PROGRESS)):
         _take_back(folder)
+
+
+def _check_ours(folder):
+    """Raises ValueError where a folder that a run would have left aside is of somebody else."""
+    if os.path.isdir(folder) and not os.path.islink(folder):
+        if not os.listdir(folder) or os.path.isfile(os.path.join(folder, FLAGS_FILE)):
+            return
+    if os.path.lexists(folder):
+        raise ValueError(
+            f"The folder {folder!r} must hold a run that was replaced, with {FLAGS_FILE}, or not "
+            "exist; move what it is."
+        )
+
+
+def _delete(folder):
+    """Deletes a folder, and last what says that it is ours: a kill may come in between."""
+    if os.path.isdir(folder):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != FLAGS_FILE:
+                with contextlib.suppress(OSError):
+                    os.remove(entry.path)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_left_overs(folder):
+    """Removes what killed writers left in a folder and below; its lock must be held.
+
+    Folders below that have a run or a lock of their own may have writers.
+    """
+    for path, names, _ in os.walk(folder):
+        for left in files.partials(path):
+            os.remove(left)
+        for interrupted in files.interrupted(path):
+            files.recover_folder(interrupted)
+        names[:] = [
+            name
+            for name in names
+            if not os.path.lexists(os.path.join(path, name, FLAGS_FILE))
+            and not os.path.lexists(_beside(os.path.join(path, name), "lock"))
+        ]
 
 
 def _set_aside(folder):
@@ -133,7 +185,7 @@ def _delete_aside(folder):
     aside, deleted = _beside(folder, "replaced"), _beside(folder, "deleted")
     if os.path.isdir(aside):
         os.replace(aside, deleted)
-        shutil.rmtree(deleted, ignore_errors=True)
+        _delete(deleted)
 
 
 def _is_done(folder, done_file):
@@ -146,12 +198,13 @@ def delete_checkpoints(folder):
 
 
 def command_of(folder):
-    """Returns what the run in a folder was asked for, a flag a line; None where there is none."""
+    """Returns the command of the run in a folder, a flag a line; None where there is none.
+
+    Raises:
+      ValueError: if its file is no text.
+    """
     path = os.path.join(folder, FLAGS_FILE)
-    if not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+    return files.read_text(path, "flag file of a run") if os.path.lexists(path) else None
 
 
 @contextlib.contextmanager
@@ -159,9 +212,11 @@ def locked(folder):
     """Holds the lock file beside a folder, which says whose it is, during a `with` block.
 
     Folders above it that are made for this go again if the block fails and leaves them empty.
+    A file that is written as a whole has one, too.
 
     Raises:
-      ValueError: if another process holds it, or what it lies in is a file.
+      ValueError: if another process holds it, what it lies in is a file, or what has the name of
+        the lock file is none.
     """
     folder = os.path.abspath(folder)
     path = _beside(folder, "lock")
@@ -179,7 +234,7 @@ def locked(folder):
 @contextlib.contextmanager
 def _held(folder, path):
     while True:
-        with open(path, "a+", encoding="utf-8") as file:
+        with _lock_file(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -189,18 +244,39 @@ def _held(folder, path):
                     "until it ends, or choose another folder."
                 ) from error
             # The owner before may have removed the file between the two calls above.
-            if not os.path.isfile(path) or not os.path.samestat(
-                os.fstat(file.fileno()), os.stat(path)
+            if not os.path.lexists(path) or not os.path.samestat(
+                os.fstat(file.fileno()), os.lstat(path)
             ):
                 continue
+            file.seek(0)
+            if (text := file.read(len(_OWNER))) and not text.startswith(_OWNER):
+                raise ValueError(
+                    f"The file {path!r} must be the lock of an output folder, received another "
+                    "content; move it."
+                )
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.write(f"{_OWNER}{os.getpid()} on {socket.gethostname()}")
             file.flush()
             try:
                 yield
             finally:
                 os.remove(path)
             return
+
+
+def _lock_file(path):
+    """Returns the open lock file; what has its name and is no regular file is not followed."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            return os.fdopen(file, "a+", encoding="utf-8", errors="replace")
+        os.close(file)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    raise ValueError(
+        f"The lock file {path!r} must be a regular file or not exist; move what has its name."
+    )
 
 
 def _beside(folder, kind):

@@ -84,3 +84,43 @@ def test_what_killed_processes_have_left_is_ended(tmp_path):
     assert os.listdir(path) == ["kept.txt"] and files.interrupted(tmp_path) == [
         str(tmp_path / "22")
     ]
+
+
+def test_folders_that_are_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path / "here")
+    for name, text in (
+        ("", "An output folder is needed, received an empty name"),
+        (tmp_path / "file", "file' is a file; choose another one"),
+        (".", "is the current folder or above it; choose"),
+        ("..", "is the current folder or above it; choose"),
+    ):
+        with pytest.raises(ValueError, match=text), files.replacing_folder(name):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+    with files.replacing_folder("below") as folder:
+        open(os.path.join(folder, "new"), "w").close()
+    assert os.listdir("below") == ["new"] and os.listdir() == ["below"]
+
+
+def test_where_a_path_lies(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for path, folder, lies in (
+        ("a", "a", True),
+        ("a/b", "a", True),
+        ("a", "a/b", False),
+        ("ab", "a", False),
+        ("link/b", "a", True),
+        ("a", "link", True),
+    ):
+        assert files.is_at_or_below(tmp_path / path, tmp_path / folder) is lies
+
+
+def test_text(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbf--a=\xc3\xa9\n")
+    assert files.read_text(path) == "--a=\u00e9\n"
+    with pytest.raises(ValueError, match="The flag file '.*nowhere' does not exist."):
+        files.read_text(tmp_path / "nowhere", "flag file")

@@ -1,6 +1,8 @@
 """The programs that make, search and compare masks."""
 
 import json
+import os
+import pathlib
 
 from flop_tools import compare_masks, evaluate, factorize, make_mask, train_mask
 
@@ -77,10 +79,17 @@ def test_bad_input(call, bert, text, tmp_path):
     args = [f"--checkpoint={bert}", f"--output={path}"]
     for sparsity in (1, -0.5):
         error = call(make_mask, *args, f"--sparsity={sparsity}")
-        expected = f"Argument `sparsity` must be in [0, 1), received {float(sparsity)}."
+        expected = f"Flag `--sparsity` must be in [0, 1), received {float(sparsity)}."
         assert error == f"make_mask: error: {expected}"
     assert call(make_mask, *args, "--sparsity=.5") is None
-    assert "exists already; choose another one" in call(make_mask, *args, "--sparsity=.5")
+    before = path.stat().st_mtime_ns
+    assert call(make_mask, *args, "--sparsity=.5") is None and path.stat().st_mtime_ns == before
+    other = ["--sparsity=.25", "--kind=random", "--seed=3"]
+    for i in range(3):
+        given = ["--sparsity=.5", *other[i : i + 1]]
+        assert "exists already with another mask; choose" in call(make_mask, *args, *given)
+    assert call(make_mask, *args, "--sparsity=.25", "--overwrite") is None
+    assert mask_file.read(path).provenance["sparsity"] == 0.25
     error = call(compare_masks, f"--masks={path}")
     assert "must name two files or more to compare, received 1." in error
     error = call(compare_masks, f"--masks={path},{path}")
@@ -119,3 +128,49 @@ def test_a_search_and_what_it_leaves(call, bert, text, tmp_path, capsys, caplog)
     factorized = tmp_path / "factorized"
     assert call(factorize, f"--checkpoint={bert}", mask, f"--output_dir={factorized}") is None
     assert bert_tf.load_info(factorized)["stage"] == "factorized"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "notes.txt", "folder"])
+def test_only_a_mask_is_replaced_by_one(call, bert, tmp_path, name):
+    path = tmp_path / name
+    if name == "folder":
+        path.mkdir()
+    else:
+        content = pathlib.Path(bert, "model.safetensors").read_bytes()
+        path.write_bytes(content if name == "model.safetensors" else b"mine")
+    before = None if path.is_dir() else path.read_bytes()
+    args = [f"--checkpoint={bert}", f"--output={path}", "--sparsity=.5", "--overwrite"]
+    error = call(make_mask, *args)
+    assert error.startswith("make_mask: error: The ") and " must be a" in error
+    assert (path.is_dir() and name == "folder") or path.read_bytes() == before
+    assert os.listdir(tmp_path) == [name]
+    empty = call(make_mask, *args, "--output=")
+    assert empty == "make_mask: error: Flag `--output` must name a file, received nothing."
+
+
+def test_what_a_killed_writer_of_a_mask_left(call, bert, tmp_path):
+    left = tmp_path / ".mask.safetensors.partial-0123abcd"
+    other = tmp_path / ".other.safetensors.partial-0123abcd"
+    left.write_text("half of it")
+    other.write_text("of somebody else")
+    args = [f"--checkpoint={bert}", f"--output={tmp_path / 'mask.safetensors'}", "--sparsity=.5"]
+    assert call(make_mask, *args) is None
+    assert sorted(os.listdir(tmp_path)) == [other.name, "mask.safetensors"]
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_masks_are_not_replaced_by_their_comparison(call, bert, tmp_path, through_a_link):
+    folder, given = tmp_path / "masks", tmp_path / "masks"
+    for seed in (0, 1):
+        args = [f"--checkpoint={bert}", f"--output={folder}/{seed}.safetensors", "--kind=random"]
+        assert call(make_mask, *args, "--sparsity=.5", f"--seed={seed}") is None
+    (folder / "run.flags").write_text("--of=another run")
+    before = sorted(os.listdir(folder))
+    if through_a_link:
+        given = tmp_path / "link"
+        given.symlink_to(folder)
+    masks = f"--masks=a={folder}/0.safetensors,{folder}/1.safetensors"
+    for out in (given, tmp_path):
+        error = call(compare_masks, masks, f"--output_dir={out}", "--overwrite")
+        assert f"'{out}' is or holds the input `--masks={folder}/0.safetensors`" in error
+    assert sorted(os.listdir(folder)) == before

@@ -59,7 +59,7 @@ def test_articles_fit(splits):
 
 def test_write_in_the_layout_of_sst2(tmp_path):
     splits = demo_task.generate(20, 10, 5)
-    assert demo_task.write(str(tmp_path / "new" / "task"), splits)
+    demo_task.write(str(tmp_path / "new" / "task"), splits)
     rows = {
         name: list(
             csv.reader(
@@ -77,19 +77,18 @@ def test_write_in_the_layout_of_sst2(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["task"]
 
 
-def test_write_keeps_what_is_there(tmp_path):
+def test_a_folder_that_holds_the_task(tmp_path):
     splits = demo_task.generate(20, 10, 5)
     folder = str(tmp_path / "task")
-    assert demo_task.write(folder, splits)
-    assert not demo_task.write(folder, splits)
-    other = demo_task.generate(20, 10, 5, seed=1)
-    with pytest.raises(ValueError, match="holds other files than this task.*--overwrite"):
-        demo_task.write(folder, other)
-    assert demo_task.write(folder, other, overwrite=True)
-    assert not demo_task.write(folder, other)
+    assert not demo_task.holds(folder, splits)
+    demo_task.write(folder, splits)
+    assert demo_task.holds(folder, splits)
+    assert not demo_task.holds(folder, demo_task.generate(20, 10, 5, seed=1))
 
 
 @pytest.mark.parametrize("name", ["num_train", "num_dev", "num_test"])
 def test_sizes_are_checked(name):
     with pytest.raises(ValueError, match=f"`{name}` must be in .1, 100000., received 0"):
         demo_task.generate(**{name: 0})
+    with pytest.raises(ValueError, match=f"`{name}` must be in .*, received 1000000000000"):
+        demo_task.generate(**{name: 10**12})

@@ -75,9 +75,11 @@ def test_another_run_is_refused(folder):
 def test_foreign_files_are_refused(folder):
     folder.mkdir()
     (folder / "thesis.txt").write_text("")
-    with pytest.raises(ValueError, match="holds the files of another run; choose"):
-        run(folder)
-    assert os.listdir(folder) == ["thesis.txt"]
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="files that no run of this project has written: it l"):
+            run(folder, overwrite=overwrite)
+        assert os.listdir(folder) == ["thesis.txt"]
+    assert os.listdir(folder.parent) == ["out"]
 
 
 @pytest.mark.parametrize("command", ["--a=1\n", "--a=2\n"])
@@ -303,3 +305,87 @@ def test_a_worker_only_looks(folder):
         run_folder.opened(folder, "--a=2\n", owner=False),
     ):
         pass
+
+
+def test_an_empty_name_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="folder is needed, received an empty name"):
+        run("")
+
+
+@pytest.mark.parametrize("kind", ["deleted", "replaced"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_foreign_folder_where_a_run_would_leave_one(folder, tmp_path, kind, link):
+    own = tmp_path / "own" if link else tmp_path / f".out.{kind}"
+    own.mkdir()
+    (own / "thesis.txt").write_text("")
+    if link:
+        (own / run_folder.FLAGS_FILE).write_text("")
+        (tmp_path / f".out.{kind}").symlink_to(own)
+    with pytest.raises(ValueError, match=rf"'.*\.out\.{kind}' must hold a run that was replaced"):
+        run(folder, overwrite=True)
+    assert (own / "thesis.txt").exists() and not folder.exists()
+
+
+def test_what_is_half_deleted_is_deleted(folder, monkeypatch):
+    run(folder, write=("result.txt", "sub/weights", "z.txt"))
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder.shutil, "rmtree", lambda *_, **__: None)
+        run(folder, "--a=2\n", overwrite=True)
+    assert run_folder.FLAGS_FILE in os.listdir(folder.parent / ".out.deleted")
+    assert not run(folder, "--a=2\n")
+    assert os.listdir(folder.parent) == ["out"]
+
+
+def test_left_over_partial_files_below(folder):
+    run(folder, write=("checkpoint",))
+    name = ".a.partial-0123abcd"
+    for path in ("own", "own/deeper", "run", "locked"):
+        (folder / path).mkdir()
+        (folder / path / name).write_text("half of it")
+    (folder / "own" / ".folder.partial-abc_1234").mkdir()
+    (folder / "run" / run_folder.FLAGS_FILE).write_text("--b=1\n")
+    with run_folder.locked(folder / "locked"):
+        assert run(folder)
+    left = sorted(str(path.parent.name) for path in folder.rglob(name))
+    assert left == ["locked", "run"]  # They may be of living writers.
+    assert sorted(os.listdir(folder / "own")) == ["deeper"]
+
+
+@pytest.mark.parametrize("make", [os.symlink, lambda _, path: os.mkfifo(path)])
+def test_a_lock_file_that_is_none(folder, tmp_path, make):
+    target = tmp_path / "precious.txt"
+    target.write_text("mine")
+    make(target, tmp_path / ".out.lock")
+    with pytest.raises(ValueError, match="'.*out.lock' must be a regular file or not exist; move"):
+        run(folder)
+    assert target.read_text() == "mine" and not folder.exists()
+
+
+def test_a_foreign_file_with_the_name_of_the_lock(folder, tmp_path):
+    lock = tmp_path / ".out.lock"
+    lock.write_text("mine")
+    with pytest.raises(ValueError, match="'.*out.lock' must be the lock of an output folder, rece"):
+        run(folder)
+    assert lock.read_text() == "mine"
+    lock.write_text("process 1 on elsewhere")  # Of a killed one.
+    assert run(folder) and not lock.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda path: path.write_bytes(b"\xff\xfe"), "must be UTF-8 text"),
+        (lambda path: path.write_bytes(b"a\0b"), "must be text, received a NUL"),
+        (lambda path: path.write_bytes(b"-" * 2**21), "must have at most 1048576 bytes"),
+        (os.mkfifo, "must be a regular file, received a FIFO"),
+        (os.mkdir, "must be a regular file, received a folder"),
+    ],
+)
+def test_flags_of_a_run_that_are_no_text(folder, make, text):
+    folder.mkdir()
+    make(folder / run_folder.FLAGS_FILE)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=f"The flag file of a run '.*run.flags' {text}"):
+            run(folder, overwrite=overwrite)
+    assert os.listdir(folder) == [run_folder.FLAGS_FILE]
