@@ -14,6 +14,9 @@ import numpy as np
 #: Batches that are sorted by length together.
 WINDOW_BATCHES = 64
 
+#: Examples of a run, counted each time that one is taken; their plan is made beforehand.
+MOST_EXAMPLES = 2**26
+
 #: Widths are multiples of it where none are given.
 WIDTH_STEP = 8
 
@@ -80,13 +83,14 @@ def training_plan(
       `(indices, widths)` as `epoch_plan`.
 
     Raises:
-      ValueError: if there are no examples or a width does not fit.
+      ValueError: if there are no examples, a width does not fit or there are too many steps.
     """
     _check(len(lengths), batch_size)
     steps_per_epoch = num_batches(len(lengths), batch_size, groups)
     epoch, skipped = divmod(first_step, steps_per_epoch)
     if num_steps is None:
         num_steps = steps_per_epoch - skipped
+    check_run(num_steps, batch_size)
     num_epochs = -(-(skipped + num_steps) // steps_per_epoch)
     plans = [
         epoch_plan(lengths, batch_size, max_seq_length, seed, epoch + i, widths, groups)
@@ -146,6 +150,15 @@ def part(values, replicas, local):
     rows = values.shape[1] // replicas
     parts = values.reshape(-1, replicas, rows)[:, first : first + number]
     return parts.reshape(-1, rows)
+
+
+def check_run(num_steps, batch_size):
+    """Raises ValueError where a run is so long that the plan of its batches fills the memory."""
+    if not num_steps * batch_size <= MOST_EXAMPLES:
+        raise ValueError(
+            f"A run must take at most {MOST_EXAMPLES} examples, received {num_steps:.4g} steps of "
+            f"{batch_size}; lower the number of epochs or steps."
+        )
 
 
 def _check(num_examples, batch_size):

@@ -194,8 +194,9 @@ def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None)
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
+    size = _size(batch_size, encoded)
     indices, chosen = batch_plan.evaluation_plan(
-        encoded.lengths, batch_size, encoded.max_seq_length, widths, encoded.groups
+        encoded.lengths, size, encoded.max_seq_length, widths, encoded.groups
     )
     of_batches = chosen, _groups(encoded, indices)
     if local is None:
@@ -208,10 +209,16 @@ def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None)
 def _training_plan(encoded, batch_size, seed, first_step, num_steps, widths):
     """Returns the indices of batches, their widths and, as a feature, their groups."""
     longest, groups = encoded.max_seq_length, encoded.groups
+    size = _size(batch_size, encoded)
     indices, chosen = batch_plan.training_plan(
-        encoded.lengths, batch_size, longest, seed, first_step, num_steps, widths, groups
+        encoded.lengths, size, longest, seed, first_step, num_steps, widths, groups
     )
     return indices, chosen, _groups(encoded, indices)
+
+
+def _size(batch_size, encoded):
+    """Returns B, at most N: a larger batch would only be filled up with nothing."""
+    return min(batch_size, len(encoded))
 
 
 def _groups(encoded, indices):

@@ -3,9 +3,10 @@
 import dataclasses
 import math
 
+from bert_tf.data.batch_plan import MOST_EXAMPLES
 from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
-from bert_tf.ranges import FROM_0, FROM_1, SEED, SEQUENCE_LENGTH, SHARE_BELOW_1
+from bert_tf.ranges import FROM_0, FROM_1, SEED, SEQUENCE_LENGTH, SHARE_BELOW_1, Range
 from bert_tf.training.options import (
     FinetuneOptions,
     check,
@@ -21,6 +22,8 @@ METHODS = ("mask", "imp")
 
 #: Units whose masks can be trained instead of those of weights.
 UNIT_KINDS = ("heads", "neurons")
+
+_STEPS = Range(at_least=0, at_most=MOST_EXAMPLES)
 
 # What the other one has; these stay as they are.
 _NOT_OF_METHOD = {
@@ -72,13 +75,13 @@ class MaskOptions:
     train_head: bool = option(
         False, "Trains one on the frozen dense BERT first, where the checkpoint has none."
     )
-    head_steps: int = option(500, "Steps of that.", allowed=FROM_0)
+    head_steps: int = option(500, "Training steps of the MLM head.", allowed=_STEPS)
     head_learning_rate: float = option(1e-3, "Rate of that, decays to 0.", allowed=FROM_0)
     # The search.
     method: str = option("mask", "Train masks, or prune by magnitude iteratively.", METHODS)
     sparsity: float = option(0.5, "Share of weights to mask, in [0, 1).", allowed=SHARE_BELOW_1)
     num_train_steps: int = option(
-        1000, "Steps of the search; 0 trains the head alone.", allowed=FROM_0
+        1000, "Steps of the search; 0 trains the head alone.", allowed=_STEPS
     )
     init: str = option(
         "",

@@ -14,6 +14,7 @@ from bert_tf.model.config import TIED_HEADS
 from bert_tf.pruning import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.training import callbacks, distribution, optimization
+from bert_tf.training.options import check_of_tasks
 from bert_tf.training.run_checkpoints import RunCheckpoints, check_end
 from bert_tf.training.run_data import RunData, check_length
 from bert_tf.training.run_scores import RunScores
@@ -65,6 +66,7 @@ class Run:
         if options.glue_dir:
             options = dataclasses.replace(options, data_dir=options.glue_dir)
         self.task = _task(options)
+        check_of_tasks(options, getattr(self.task, "names", (self.task.name,)))
         tied = self.task.head["head"] in TIED_HEADS
         source = read_source(
             options.init_checkpoint,

@@ -25,6 +25,16 @@ from bert_tf.ranges import (
 from bert_tf.training import distribution, optimization
 from flop_tf import gates
 
+# Options that only one task has, by its name.
+_OF_TASKS = {
+    **dict.fromkeys(("text_columns", "label_column", "label_type", "quoting"), "tsv"),
+    **dict.fromkeys(("train_file", "dev_file"), "mlm"),
+    "language": "XNLI",
+    **dict.fromkeys(
+        ("doc_stride", "max_query_length", "n_best_size", "max_answer_length"), "SQuAD"
+    ),
+}
+
 _TYPES = {bool: "true or false", str: "a text"}
 
 
@@ -86,8 +96,24 @@ def check(options, name, holds, expected):
         )
 
 
+def check_of_tasks(options, tasks):
+    """Raises ValueError where an option of another task than those of a run was changed.
+
+    Args:
+      options: of `option`.
+      tasks: names of the tasks, as they are published.
+    """
+    for field in dataclasses.fields(options):
+        owner = _OF_TASKS.get(field.name)
+        if owner and owner not in tasks and getattr(options, field.name) != field.default:
+            raise ValueError(
+                f"Argument `{field.name}` belongs to the task {owner}, received "
+                f"{getattr(options, field.name)!r} with {' and '.join(tasks)}; leave it out."
+            )
+
+
 def check_left_out(options, names):
-    """Raises ValueError where one of the fields that `options.method` has not is no default."""
+    """Raises ValueError where an option that the method does not use was changed."""
     for field in dataclasses.fields(options):
         if field.name in names:
             is_default = getattr(options, field.name) == field.default

@@ -5,7 +5,7 @@ import os
 import tensorflow as tf
 
 from bert_tf import model_dir
-from bert_tf.data import batching
+from bert_tf.data import batch_plan, batching
 from bert_tf.model import losses
 from bert_tf.model.config import BertConfig
 from bert_tf.training import teacher
@@ -163,7 +163,9 @@ class RunData:
             self.splits["holdout"] = self._encode(held)
         self.train = self._encode(train, training=True)
         steps_per_epoch = self.train.num_batches(options.train_batch_size)
-        self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
+        steps = options.num_train_epochs * steps_per_epoch
+        batch_plan.check_run(steps, min(options.train_batch_size, len(self.train)))
+        self.total_steps = max(1, round(steps))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
 
     def _teach(self):

@@ -46,7 +46,10 @@ def test_a_study(call, tickets_dirs, bert_dir, demo_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"tickets_dirs": ""}, "Flag `--tickets_dirs` must name at least one folder, received non"),
+        (
+            {"tickets_dirs": ""},
+            "Flag `--tickets_dirs` must be texts with commas between them, rece",
+        ),
         ({"tickets_dirs": "nowhere"}, "The folder of tickets 'nowhere' does not exist."),
         (
             {"ticket": "winning-1-0"},

@@ -1,4 +1,5 @@
 import logging as stdlib_logging
+import os
 import subprocess
 import sys
 
@@ -18,6 +19,8 @@ def main(_):
         raise tf.errors.ResourceExhaustedError(None, None, text)
     if opinion == "stop":
         raise KeyboardInterrupt
+    if opinion == "large":
+        raise MemoryError("Unable to allocate 3 TiB")
     if opinion == "bug":
         raise RuntimeError("a bug")
     if opinion != "good":
@@ -62,6 +65,7 @@ def test_what_to_do_is_handed_on(call, capsys, monkeypatch):
         ("--opinion=bad", "Flag `--opinion` must be 'good', received 'bad'."),
         ("--opinion=full", "[Errno 28] No space left on device: 'weights'"),
         ("--opinion=full graph", "events.1; No space left on device"),
+        ("--opinion=large", "Unable to allocate 3 TiB"),
         ("--opinoin=good", "Unknown command line flag 'opinoin'. Did you mean: opinion ?"),
         ("good", "Everything is passed as a flag `--name=value`, received ['good']."),
     ],
@@ -78,6 +82,59 @@ def test_what_to_do_is_one_word(call, arguments, received):
     expected = f"follow the program's name, one of walk, run, received '{received}'."
     text = call("--opinion=good", *arguments, words=("walk", "run"))
     assert text == f"tool: error: What to do must {expected}"
+
+
+@pytest.fixture
+def flag_file(tmp_path):
+    """Returns a function that writes a flag file and returns the flag that names it."""
+
+    def write(name, content):
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return f"--flagfile={tmp_path / name}"
+
+    return write
+
+
+def test_flag_files(call, flag_file, capsys):
+    inner = flag_file("inner", "\ufeff// Another comment.\n\n  --opinion=good\n")
+    outer = flag_file("outer", f"# A comment.\n--opinion=bad\n{inner}\n")
+    assert call(outer) is None
+    assert call(*outer.split("=")) is None
+    assert "'bad'" in call(inner, "--opinion=bad")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("--opinion=bad\n--flagfile={own}\n", "The flag file '{own}' names itself by `--flagfile`"),
+        ("--flagfile={own}/../own", "The flag file '{own}/../own' does not exist."),
+        ("--flagfile=", "Flag `--flagfile` must name a file, received nothing."),
+        ("--flagfile", "Flag `--flagfile` must name a file, received nothing."),
+        ("opinion", "Everything is passed as a flag `--name=value`, received ['opinion']."),
+        (b"\xff\xfe-\0", "The flag file '{own}' must be UTF-8 text: "),
+        (b"--opinion=\0", "The flag file '{own}' must be text, received a NUL in it."),
+        (b"#" * 2**21, "The flag file '{own}' must have at most 1048576 bytes, received more."),
+    ],
+)
+def test_bad_flag_files(call, flag_file, tmp_path, content, text):
+    own = tmp_path / "own"
+    content = content.replace("{own}", str(own)) if isinstance(content, str) else content
+    assert call(flag_file("own", content)).startswith(f"tool: error: {text.format(own=own)}")
+
+
+def test_flag_files_in_a_circle(call, flag_file, tmp_path):
+    first = flag_file("a", f"--flagfile={tmp_path / 'b'}")
+    flag_file("b", first)
+    assert f"The flag file '{tmp_path / 'a'}' names itself by `--flagfile`" in call(first)
+    twice = flag_file("c", "--opinion=good")
+    assert call(twice, twice) is None
+
+
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a FIFO"), (os.mkdir, "a folder")])
+def test_what_is_no_flag_file(call, tmp_path, make, what):
+    make(tmp_path / "own")
+    expected = f"The flag file '{tmp_path / 'own'}' must be a regular file, received {what}."
+    assert call(f"--flagfile={tmp_path / 'own'}") == f"tool: error: {expected}"
 
 
 def test_nothing_follows_the_sentence():

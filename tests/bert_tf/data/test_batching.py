@@ -266,3 +266,19 @@ def test_evaluation_of_groups(grouped, local):
 
 def test_groups_are_taken_along(grouped):
     assert grouped.take([5, 2]).groups.tolist() == grouped.groups[[5, 2]].tolist()
+
+
+@pytest.mark.parametrize("of_groups", [False, True])
+def test_a_batch_of_more_than_all_examples_takes_no_more_memory(grouped, of_groups):
+    encoded = grouped if of_groups else dataclasses.replace(grouped, groups=None)
+    whole = batching.training_dataset(encoded, len(encoded), seed=3, num_steps=6)
+    large = batching.training_dataset(encoded, 10**11, seed=3, num_steps=6)
+    assert indices_of(whole) == indices_of(large)
+    (features, *_), *_ = batching.evaluation_dataset(encoded, 10**11)
+    assert len(features["input_word_ids"]) <= len(encoded)
+
+
+@pytest.mark.parametrize("num_steps", [10**9, 10**18, 1e30])
+def test_a_run_whose_plan_does_not_fit_into_the_memory(lengths, num_steps):
+    with pytest.raises(ValueError, match="A run must take at most 67108864 examples, received 1e"):
+        batching.training_dataset(encoded_of(lengths), 8, seed=0, num_steps=num_steps)

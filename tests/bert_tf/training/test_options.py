@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import re
 import typing
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from bert_tf.diffs.options import DiffOptions
 from bert_tf.text_masks.options import MaskOptions
 from bert_tf.tickets.find_options import FindOptions
-from bert_tf.training.options import FinetuneOptions
+from bert_tf.training.options import FinetuneOptions, check_of_tasks
 
 NEEDED = {"task_name": "sst-2", "data_dir": "d", "init_checkpoint": "c", "output_dir": "o"}
 
@@ -52,7 +53,7 @@ def test_what_is_needed(name):
         ("num_gpus", [-1], "at least 0"),
         ("train_batch_size", [10**11, 10**400], "at most 2147483647"),
         ("save_checkpoints_steps", [2**31], "at most 2147483647"),
-        ("learning_rate", [1e39], r"at most 3.40282346638528\d*e\+38"),
+        ("learning_rate", [1e39], r"at most 3.40282346\d*e\+38"),
         ("seed", [0.0, "0", True, None], "an integer"),
         ("learning_rate", ["1e-5", None], "a number"),
         ("do_train", ["yes", 1, None], "true or false"),
@@ -74,7 +75,9 @@ def test_what_is_needed(name):
 )
 def test_range(name, values, expected):
     for value in values:
-        with pytest.raises(ValueError, match=f"`{name}` must be {expected}, received {value!r}"):
+        with pytest.raises(
+            ValueError, match=f"`{name}` must be {expected}, received {re.escape(repr(value))}"
+        ):
             FinetuneOptions(**NEEDED, **{name: value})
 
 
@@ -161,3 +164,22 @@ def test_several_tasks_need_neither_a_name_nor_a_folder_of_one():
 def test_what_several_tasks_exclude(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         FinetuneOptions(**{**SEVERAL, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "tasks", "owner"),
+    [
+        ({"doc_stride": 64}, ("SST-2",), "SQuAD"),
+        ({"n_best_size": 1}, ("RTE", "tsv"), "SQuAD"),
+        ({"language": "de"}, ("SQuAD",), "XNLI"),
+        ({"label_column": "y"}, ("XNLI",), "tsv"),
+        ({"dev_file": "y"}, ("tsv",), "mlm"),
+    ],
+)
+def test_options_of_another_task(changes, tasks, owner):
+    ((name, value),) = changes.items()
+    text = f"Argument `{name}` belongs to the task {owner}, received {value!r} with {tasks[0]}"
+    with pytest.raises(ValueError, match=text):
+        check_of_tasks(FinetuneOptions(**NEEDED, **changes), tasks)
+    check_of_tasks(FinetuneOptions(**NEEDED, **changes), (*tasks, owner))
+    check_of_tasks(FinetuneOptions(**NEEDED), tasks)
