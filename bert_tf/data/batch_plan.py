@@ -157,7 +157,7 @@ def check_run(num_steps, batch_size):
     if not num_steps * batch_size <= MOST_EXAMPLES:
         raise ValueError(
             f"A run must take at most {MOST_EXAMPLES} examples, received {num_steps:.4g} steps of "
-            f"{batch_size}; lower the number of epochs or steps."
+            f"{batch_size}; lower `num_train_epochs` or the number of steps."
         )
 
 

@@ -109,6 +109,11 @@ class DiffOptions(FinetuneOptions):
             check_left_out(self, ("frozen_layers", "frozen"))
 
     @property
+    def most_epochs(self):
+        """Epochs of the longer one of the stages that train."""
+        return max(self.num_train_epochs, self.finetune_epochs)
+
+    @property
     def penalties(self):
         """The lambdas of `layer_penalties`, a list, or None."""
         return numbers(self, "layer_penalties") or None

@@ -8,6 +8,7 @@ from bert_tf.model.hidden_losses import HIDDEN, RELATIONS
 from bert_tf.model.mask_learner import Objective
 from bert_tf.ranges import FROM_0, FROM_1, SEED, SEQUENCE_LENGTH, SHARE_BELOW_1, Range
 from bert_tf.training.options import (
+    PARTS,
     FinetuneOptions,
     check,
     check_fields,
@@ -65,7 +66,7 @@ class MaskOptions:
     max_seq_length: int = option(128, "Tokens of a block of text.", allowed=SEQUENCE_LENGTH)
     train_batch_size: int = option(16, "Blocks a training step.", allowed=FROM_1)
     gradient_accumulation_steps: int = option(
-        1, "Parts of that batch, one after the other.", allowed=FROM_1
+        1, "Parts of that batch, one after the other.", allowed=PARTS
     )
     eval_batch_size: int = option(32, "Blocks a batch of evaluation.", allowed=FROM_1)
     eval_blocks: int = option(

@@ -116,7 +116,9 @@ class FindOptions:
     amount: float = option(
         0.1, "Of a search: share of heads or weights that go in one step.", allowed=SHARE_ABOVE_0
     )
-    max_steps: int = option(9, "Of magnitude: steps at most.", allowed=FROM_1)
+    max_steps: int = option(
+        9, "Of magnitude: steps at most.", allowed=Range(at_least=1, at_most=10_000)
+    )
     min_kept: float = option(
         0.0, "Of magnitude: share of the weights that stays in any case.", allowed=SHARE
     )

@@ -37,6 +37,8 @@ def levels(finder):
     options, tickets = finder.options, []
     # A level that is out of range comes to light before a pass over the data.
     counts = level_counts(options, finder.source.config)
+    if not counts:
+        logging.info("No level is named: importances are measured, and no tickets are found.")
     scores = options.normalized(_importance(finder))
     for removed in counts:
         for kind, mask in _tickets(options, scores, removed).items():

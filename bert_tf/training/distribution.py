@@ -180,7 +180,7 @@ def _wait_for_workers(task, timeout):
 
 def _address(host):
     name, _, port = host.rpartition(":")
-    if not name or not port.isdecimal() or int(port) >= 2**16:
+    if not name or not (port.isascii() and port.isdecimal()) or int(port) >= 2**16:
         raise ValueError(
             f"Argument `worker_hosts` must name workers as host:port, received {host!r}."
         )

@@ -35,6 +35,9 @@ _OF_TASKS = {
     ),
 }
 
+# Parts of a batch, each of which makes the others wait.
+PARTS = Range(at_least=1, at_most=4096)
+
 _TYPES = {bool: "true or false", str: "a text"}
 
 
@@ -173,7 +176,7 @@ class FinetuneOptions:
         32, "Examples a training step, over all devices.", allowed=FROM_1
     )
     gradient_accumulation_steps: int = option(
-        1, "Parts of that batch, one after the other.", allowed=FROM_1
+        1, "Parts of that batch, one after the other.", allowed=PARTS
     )
     eval_batch_size: int = option(64, "Examples a batch of evaluation.", allowed=FROM_1)
     predict_batch_size: int = option(64, "Examples a batch of prediction.", allowed=FROM_1)
@@ -296,6 +299,8 @@ class FinetuneOptions:
             if not getattr(self, name) and not others.get(name):
                 raise ValueError(f"Argument `{name}` is needed, received nothing.")
         self._check_widths()
+        fits = self.gradient_accumulation_steps <= self.train_batch_size
+        check(self, "gradient_accumulation_steps", fits, "at most `train_batch_size`")
         if self.factorized and (self.gate or self.target_sparsity is not None):
             raise ValueError(
                 "Argument `factorized` trains factors without gates, received "
@@ -320,6 +325,11 @@ class FinetuneOptions:
         if self.gate:
             return self.gate
         return None if self.target_sparsity is None else "hard_concrete"
+
+    @property
+    def most_epochs(self):
+        """Epochs of the longest training of a run."""
+        return self.num_train_epochs
 
     @property
     def widths(self):

@@ -163,9 +163,10 @@ class RunData:
             self.splits["holdout"] = self._encode(held)
         self.train = self._encode(train, training=True)
         steps_per_epoch = self.train.num_batches(options.train_batch_size)
-        steps = options.num_train_epochs * steps_per_epoch
-        batch_plan.check_run(steps, min(options.train_batch_size, len(self.train)))
-        self.total_steps = max(1, round(steps))
+        # Now: what cannot be planned must not come to light after a stage was trained.
+        batch_size = min(options.train_batch_size, len(self.train))
+        batch_plan.check_run(options.most_epochs * steps_per_epoch, batch_size)
+        self.total_steps = max(1, round(options.num_train_epochs * steps_per_epoch))
         self.save_steps = options.save_checkpoints_steps or min(1000, steps_per_epoch)
 
     def _teach(self):

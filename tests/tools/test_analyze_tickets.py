@@ -48,7 +48,7 @@ def test_a_study(call, tickets_dirs, bert_dir, demo_dir, tmp_path, capsys):
     [
         (
             {"tickets_dirs": ""},
-            "Flag `--tickets_dirs` must be texts with commas between them, rece",
+            "Flag `--tickets_dirs` must be texts with commas between th",
         ),
         ({"tickets_dirs": "nowhere"}, "The folder of tickets 'nowhere' does not exist."),
         (

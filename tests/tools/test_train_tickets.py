@@ -117,7 +117,7 @@ def test_a_failed_run_is_told(train, tmp_path, capsys):
         ({"bert_dir": "nowhere"}, "The folder or checkpoint `--bert_dir=nowhere` does not exist."),
         (
             {"seeds": "one"},
-            "Flag `--seeds` must be integers with commas between them, received 'one",
+            "Flag `--seeds` must be integers with commas between them, received '",
         ),
         ({"seeds": "1,1"}, "Flag `--seeds` must name each number once, received '1,1'."),
         ({"epochs": "0"}, "Flag `--epochs` must be above 0, received 0.0."),

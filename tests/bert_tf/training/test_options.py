@@ -75,9 +75,8 @@ def test_what_is_needed(name):
 )
 def test_range(name, values, expected):
     for value in values:
-        with pytest.raises(
-            ValueError, match=f"`{name}` must be {expected}, received {re.escape(repr(value))}"
-        ):
+        received = re.escape(repr(value))
+        with pytest.raises(ValueError, match=f"`{name}` must be {expected}, received {received}"):
             FinetuneOptions(**NEEDED, **{name: value})
 
 
