@@ -6,6 +6,7 @@ Usage:
     --output_dir=served/tasks
 """
 
+import os
 import re
 import shlex
 import sys
@@ -41,6 +42,7 @@ def main(_):
     # Told to end, it takes away what it has half written.
     program.exit_on_sigterm("export")
     program.check_output(FLAGS.output_dir)
+    program.check_inputs(os.path.join(FLAGS.output_dir, str(FLAGS.version)))
     if FLAGS.diffs:
         _export_tasks()
         return

@@ -41,7 +41,7 @@ _HOW_TO_RUN = {
 _INPUTS = set(
     "base bert_config_file bert_dir checkpoint data_dir diff diffs glue_dir importance "
     "init_checkpoint labels maps mask masks model_dir model_dirs patterns runs_dir task_masks "
-    "teacher tfds_data_dir tickets tickets_dirs vocab_file".split()
+    "teacher tfds_data_dir tickets tickets_dirs vocab_file latency_table".split()
 )
 # Libraries whose messages are not shown.
 _MUTED = ("tensorflow", "tensorflow_datasets")
@@ -147,6 +147,18 @@ def check_output(folder):
         raise ValueError("An output folder is needed, received none; name one by its flag.")
 
 
+def check_inputs(folder):
+    """Raises ValueError where an output folder is or holds an input, which it might replace."""
+    for name in sorted(_INPUTS & _own_flags):
+        for path in _paths(FLAGS[name].value):
+            there = any(os.path.exists(path + end) for end in ("", ".index"))
+            if there and files.is_at_or_below(path, folder):
+                raise ValueError(
+                    f"The output folder {folder!r} is or holds the input `--{name}={path}`; choose "
+                    "another folder, for inputs are never replaced."
+                )
+
+
 @contextlib.contextmanager
 def output_folder(folder, done_file=None, owner=True, without=()):
     """Opens the output folder of this command, by the rule of `bert_tf.training.run_folder`.
@@ -166,23 +178,11 @@ def output_folder(folder, done_file=None, owner=True, without=()):
     check_output(folder)
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
-    _check_inputs(folder)
+    check_inputs(folder)
     with run_folder.opened(folder, _command(without), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
-
-
-def _check_inputs(folder):
-    """Raises ValueError where an output folder is or holds an input, which it might replace."""
-    for name in sorted(_INPUTS & _own_flags):
-        for path in _paths(FLAGS[name].value):
-            there = any(os.path.exists(path + end) for end in ("", ".index"))
-            if there and files.is_at_or_below(path, folder):
-                raise ValueError(
-                    f"The output folder {folder!r} is or holds the input `--{name}={path}`; choose "
-                    "another folder, for inputs are never replaced."
-                )
 
 
 def _paths(value):
