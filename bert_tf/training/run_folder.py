@@ -284,9 +284,7 @@ def _beside(folder, kind):
 
 
 def _difference(found, command):
-    """Returns what tells two runs apart, ", made without --a=1"; nothing if one is unknown."""
-    if found is None:
-        return ""
+    """Returns what tells two runs apart, ", made without --a=1"."""
     ours, theirs = (set(text.splitlines()) for text in (command, found))
     word, flags = ("without", ours - theirs) if ours - theirs else ("with", theirs - ours)
     return f", made {word} {' '.join(sorted(flags))}"
