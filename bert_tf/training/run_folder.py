@@ -153,14 +153,15 @@ def remove_left_overs(folder):
     for path, names, _ in os.walk(folder):
         for left in files.partials(path):
             os.remove(left)
-        for interrupted in files.interrupted(path):
+        for interrupted in filter(_is_unowned, files.interrupted(path)):
             files.recover_folder(interrupted)
-        names[:] = [
-            name
-            for name in names
-            if not os.path.lexists(os.path.join(path, name, FLAGS_FILE))
-            and not os.path.lexists(_beside(os.path.join(path, name), "lock"))
-        ]
+        names[:] = [name for name in names if _is_unowned(os.path.join(path, name))]
+
+
+def _is_unowned(folder):
+    """Returns whether a folder has neither a run nor a lock of its own."""
+    own = os.path.join(folder, FLAGS_FILE), _beside(folder, "lock")
+    return not any(map(os.path.lexists, own))
 
 
 def _set_aside(folder):

@@ -344,12 +344,16 @@ def test_left_over_partial_files_below(folder):
         (folder / path).mkdir()
         (folder / path / name).write_text("half of it")
     (folder / "own" / ".folder.partial-abc_1234").mkdir()
+    (folder / "own" / ".version.partial-abc_1234").mkdir()
+    (folder / "own" / ".version.lock").write_text("process 1 on here")
     (folder / "run" / run_folder.FLAGS_FILE).write_text("--b=1\n")
     with run_folder.locked(folder / "locked"):
         assert run(folder)
     left = sorted(str(path.parent.name) for path in folder.rglob(name))
     assert left == ["locked", "run"]  # They may be of living writers.
-    assert sorted(os.listdir(folder / "own")) == ["deeper"]
+    assert sorted(os.listdir(folder / "own")) == [
+        *(".version.lock", ".version.partial-abc_1234", "deeper")
+    ]
 
 
 @pytest.mark.parametrize("make", [os.symlink, lambda _, path: os.mkfifo(path)])
