@@ -182,3 +182,14 @@ def test_options_of_another_task(changes, tasks, owner):
         check_of_tasks(FinetuneOptions(**NEEDED, **changes), tasks)
     check_of_tasks(FinetuneOptions(**NEEDED, **changes), (*tasks, owner))
     check_of_tasks(FinetuneOptions(**NEEDED), tasks)
+
+
+def test_epochs_of_the_longest_stage():
+    assert FinetuneOptions(**NEEDED, num_train_epochs=2.0).most_epochs == 2.0
+    assert DiffOptions(**NEEDED, num_train_epochs=2.0, finetune_epochs=9.0).most_epochs == 9.0
+
+
+def test_parts_of_a_batch():
+    for parts, expected in ((5, "at most `train_batch_size`"), (4097, r"in \[1, 4096\]")):
+        with pytest.raises(ValueError, match=f"`gradient_accumulation_steps` must be {expected}"):
+            FinetuneOptions(**NEEDED, train_batch_size=4, gradient_accumulation_steps=parts)
