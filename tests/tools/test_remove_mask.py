@@ -73,5 +73,5 @@ def test_bad_input_leaves_no_folder(call, bert_dir, gated_dir, tmp_path):
     text = call(remove_mask, out, f"--checkpoint={bert_dir}")
     assert text.startswith("remove_mask: error: The model has no gates, so that there is")
     text = call(remove_mask, out, f"--checkpoint={gated_dir}", "--threshold=1")
-    assert text == "remove_mask: error: Argument `threshold` must be in [0, 1), received 1.0."
+    assert text == "remove_mask: error: Flag `--threshold` must be in [0, 1), received 1.0."
     assert not (tmp_path / "out").exists()
