@@ -34,8 +34,10 @@ def main(_):
     plan = _plan()
     folder = os.path.abspath(FLAGS.output_dir)
     with plan_flags.carried_out(plan, "sweep", shows_output=bool(FLAGS.task_name)):
-        if not FLAGS.task_name:
-            print(f"\n{report_page.write(report.gather(folder), folder)}", end="")
+        tables = report_page.write(report.gather(folder), folder)
+        if not FLAGS.task_name:  # Its output shows the comparison of speed already.
+            print(f"\n{tables}", end="")
+        print(f"\nReport: {os.path.join(folder, report_page.HTML_FILE)}")
 
 
 def define_flags():

@@ -9,6 +9,9 @@ from bert_tf import pages, plots
 from bert_tf.sweeps import sweep
 from flop_tf import files
 
+#: The page, with figures.
+HTML_FILE = "report.html"
+
 
 def write(report, folder):
     """Writes `report.md`, `report.json` and `report.html`.
@@ -27,7 +30,7 @@ def write(report, folder):
     markdown = pages.markdown(f"Runs in {report['folder']}", sections)
     files.write_json(os.path.join(folder, "report.json"), report)
     files.write_text(os.path.join(folder, "report.md"), markdown)
-    files.write_text(os.path.join(folder, "report.html"), _html(report, sections))
+    files.write_text(os.path.join(folder, HTML_FILE), _html(report, sections))
     return "\n".join(pages.markdown_section(*section) for section in sections[:2])
 
 

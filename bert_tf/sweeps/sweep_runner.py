@@ -86,14 +86,15 @@ class SweepRunner:
         """Runs the program to its end and returns its exit code."""
         command = [*self.command(run), *run.flags, *self._made_from(run)]
         command += ["--overwrite"] if self.overwrite else []
-        settings = {"env": {**os.environ, **self.environment}}
+        # In a group of its own a program is not told to end by Ctrl-C too, but once, by `_wait`.
+        settings = {"env": {**os.environ, **self.environment}, "process_group": 0}
         if self.shows_output:
-            return _wait(subprocess.Popen(command, **settings))
+            return _wait(subprocess.Popen(command, **settings), run.name)
         os.makedirs(os.path.dirname(self._log(run)), exist_ok=True)
         with open(self._log(run), "ab") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
-            return _wait(subprocess.Popen(command, stdout=log, stderr=log, **settings))
+            return _wait(subprocess.Popen(command, stdout=log, stderr=log, **settings), run.name)
 
     def _made_from(self, run):
         """Returns a flag with the digest of how the runs that it needs were made.
@@ -128,8 +129,10 @@ class SweepRunner:
     def _announce(self, number, run):
         if self.shows_output:
             print(f"\n== {number} of {len(self.runs)}: {run.title}", flush=True)
-        elif sys.stdout.isatty():
-            print(self._line(number, run, "running", ""), end="\r", flush=True)
+        else:
+            # On a terminal the line of its end takes the place of this one.
+            end = "\r" if sys.stdout.isatty() else "\n"
+            print(self._line(number, run, "running", ""), end=end, flush=True)
 
     def _say(self, number, run, state, what, seconds=None):
         if not self.shows_output:
@@ -179,13 +182,19 @@ class SweepRunner:
         return total
 
 
-def _wait(process):
+def _wait(process, name):
     """Returns the exit code of a program; told to end, it tells the program, which saves first."""
     try:
         return process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
+    except (KeyboardInterrupt, SystemExit):
+        try:
+            sentence = f"Told to end; waiting for {name} to save, a second signal ends it at once."
+            print(sentence, file=sys.stderr, flush=True)
+            process.terminate()
+            process.wait()
+        finally:  # Still there only after a second signal.
+            process.kill()
+            process.wait()
         raise
 
 

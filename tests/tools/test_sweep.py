@@ -90,8 +90,9 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
         "'epoch'"
     )
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"[1/6] {dense}") and "  failed    finetune: error: " in lines[0]
-    assert f"skipped   needs {dense}" in lines[1]
+    assert lines[0].startswith(f"[1/6] {dense}") and lines[0].endswith(" running")
+    assert lines[1].startswith(f"[1/6] {dense}") and "  failed    finetune: error: " in lines[1]
+    assert f"skipped   needs {dense}" in lines[2]
     found = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [(row["run"], row["state"]) for row in found["runs"]] == [(dense, "failed")]
 
@@ -156,9 +157,16 @@ def test_bad_input_starts_nothing(call, arguments, tmp_path, glue_dir, changes, 
     assert not (tmp_path / "out").exists()
 
 
-def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, monkeypatch):
+def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, monkeypatch, capsys):
     found = []
-    monkeypatch.setattr(sweep_runner.SweepRunner, "start", lambda self: found.append(self))
+
+    def start(self):
+        found.append(self)
+        (tmp_path / "out" / "dense").mkdir()
+        (tmp_path / "out" / "dense" / "run.flags").write_text("--init_checkpoint=/bert\n")
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(sweep_runner.SweepRunner, "start", start)
     one = {"task_name": "demo", "data_dir": demo_dir, "sparsity": ".5"}
     left_out = dict.fromkeys(("tasks", "glue_dir", "sparsities"))
     assert call(sweep, *arguments(**one, **left_out)) is None
@@ -169,6 +177,8 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
     ]
     assert f"--data_dir={demo_dir}" in runner.runs[0].flags
     assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/finetune_demo.flags says.
+    page = tmp_path / "out" / "report.html"
+    assert page.is_file() and capsys.readouterr().out == f"\nReport: {page}\n"
 
 
 def test_a_flag_file_among_the_flags_of_every_training(call, arguments, tmp_path, monkeypatch):

@@ -82,8 +82,12 @@ def test_finished_runs_are_not_started_again(start, tmp_path, capsys):
     assert start(runs, environment={"MARK": "7"}) == {}
     assert started(tmp_path) == ["a False 7", "b False 7"]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:3] for line in lines] == [["[1/2]", "a", "done"], ["[2/2]", "b", "done"]]
-    assert lines[1].endswith("0:00:00 left")
+    assert [line.split()[:3] for line in lines] == [
+        [number, name, state]
+        for number, name in (("[1/2]", "a"), ("[2/2]", "b"))
+        for state in ("running", "done")
+    ]
+    assert lines[3].endswith("0:00:00 left")
     log = (tmp_path / "out" / "a.log").read_text().splitlines()
     assert log[0].startswith("$ ") and log[0].endswith("/out/a") and log[1] == "It works."
 
@@ -181,7 +185,7 @@ def test_a_failed_run_stops_only_those_that_need_it(start, tmp_path, capsys):
     }
     assert start(runs) == reasons
     assert [line.split()[0] for line in started(tmp_path)] == ["a", "d", "e", "f", "g"]
-    lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in capsys.readouterr().out.splitlines() if " running" not in line]
     assert "a failed    finetune: error: a bad value.  in 0:00:" in lines[0]
     assert "b skipped   needs a" in lines[1] and "g done" in lines[6]
     state = json.loads((tmp_path / "out" / "sweep.json").read_text())
@@ -245,25 +249,67 @@ def test_a_damaged_state(tmp_path):
         sweep_runner.SweepRunner([], str(tmp_path), None)
 
 
-def test_told_to_end_it_tells_the_program(tmp_path):
-    """By Ctrl-C or any other signal that raises: the program gets SIGTERM, on which it saves."""
+def test_a_line_is_printed_when_a_run_starts(start, monkeypatch):
+    """Into a file or a pipe; what stands there is seen at once."""
+    printed = []
+    monkeypatch.setattr("builtins.print", lambda text, **how: printed.append((text.split(), how)))
+    start({"a": ((), ())})
+    (first, how), (last, _) = printed
+    assert first == ["[1/1]", "a", "running"] and how == {"end": "\n", "flush": True}
+    assert last[2] == "done"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    start({"b": ((), ())})
+    assert printed[2][1]["end"] == "\r" and printed[3][0][0].startswith("\x1b[2K")
+
+
+@pytest.fixture
+def told_to_end(tmp_path):
+    """Returns a function that carries out a script which tells its sweep to end.
+
+    By SIGUSR1, which raises as Ctrl-C does.
+    """
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    def told_to_end(script):
+        script = f"import os, signal, sys, time\n{script}"
+        command = ["env", "-C", str(tmp_path), sys.executable, "-c", script]
+        runs = [sweep.Run("RTE", "a", "dense", "finetune", ())]
+        runner = sweep_runner.SweepRunner(runs, str(tmp_path), lambda run: command)
+        with pytest.raises(KeyboardInterrupt):
+            runner.start()
+        assert runner.state["runs"] == {}
+
     before = signal.signal(signal.SIGUSR1, interrupt)
-    script = (
-        "import os, signal, sys, time\n"
+    yield told_to_end
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_told_to_end_it_tells_the_program(told_to_end, tmp_path, capsys):
+    """By Ctrl-C or any other signal that raises: the program gets SIGTERM, on which it saves."""
+    told_to_end(
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(open('saved', 'w').close()))\n"
         "os.kill(os.getppid(), signal.SIGUSR1)\n"
         "time.sleep(60)\n"
     )
-    runs = [sweep.Run("RTE", "a", "dense", "finetune", ())]
-    command = ["env", "-C", str(tmp_path), sys.executable, "-c", script]
-    runner = sweep_runner.SweepRunner(runs, str(tmp_path), lambda run: command)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            runner.start()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert os.path.exists(tmp_path / "saved") and runner.state["runs"] == {}
+    assert os.path.exists(tmp_path / "saved")
+    sentence = "Told to end; waiting for a to save, a second signal ends it at once.\n"
+    assert capsys.readouterr().err == sentence
+
+
+def test_a_second_signal_ends_the_program_at_once(told_to_end, tmp_path):
+    """A program that would save for a minute."""
+    told_to_end(
+        "def save(*_):\n"
+        "    os.kill(os.getppid(), signal.SIGUSR1)\n"
+        "    time.sleep(60)\n"
+        "    open('saved', 'w').close()\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "print(os.getpid(), flush=True)\n"
+        "os.kill(os.getppid(), signal.SIGUSR1)\n"
+        "time.sleep(60)\n"
+    )
+    assert not os.path.exists(tmp_path / "saved")
+    number = (tmp_path / "a.log").read_text().splitlines()[-1]
+    assert not os.path.exists(f"/proc/{number}")
