@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import shlex
-import sys
 
 from flop_tools import flag_types, program
 
@@ -15,6 +14,7 @@ from bert_tf import flag_files
 from bert_tf.ranges import ABOVE_0, SEED
 from bert_tf.sweeps import sweep_runner
 from bert_tf.training import run_folder
+from flop_tf import processes
 
 FLAGS = flags.FLAGS
 
@@ -91,8 +91,7 @@ def carried_out(plan, name, shows_output=False):
     runner = sweep_runner.SweepRunner(
         plan,
         folder,
-        lambda run: [sys.executable, "-m", f"flop_tools.{run.program}"],
-        environment={program.PARENT: str(os.getpid())},
+        lambda run: processes.command("-m", f"flop_tools.{run.program}"),
         shows_output=shows_output,
         overwrite=FLAGS.overwrite,
     )
