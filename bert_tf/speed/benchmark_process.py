@@ -2,9 +2,11 @@
 
 import concurrent.futures.process
 import multiprocessing
+import os
 
 import tensorflow as tf
 
+from flop_tf import processes
 from flop_tf.backend import keras
 
 
@@ -39,7 +41,11 @@ def peak_memory(prepare, *arguments, precision="none", threads=0):
       OSError: if the process is killed, as one is that needs more memory than there is.
     """
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+    # Without the initializer it would wait for ever for more to do, if this process is killed.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        1, context, initializer=processes.end_with_parent, initargs=(os.getpid(),)
+    )
+    with pool:
         try:
             return pool.submit(_measure, prepare, arguments, precision, threads).result()
         except concurrent.futures.process.BrokenProcessPool as error:
