@@ -5,6 +5,7 @@ A section is `(title, note, rows)`: rows are dicts of text by column, the note m
 
 import base64
 import html
+import re
 
 import pandas as pd
 
@@ -17,20 +18,34 @@ section { overflow-x: auto }
 img { max-width: 100% }
 pre { white-space: pre-wrap; font-size: 13px }
 """
+# What Markdown takes for a format; inside of words an underscore is none.
+_MARKS = re.compile(r"[\\`*\[\]|]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def markdown(title, sections):
     """Returns a Markdown text of a title and sections."""
-    parts = [f"# {_plain(title)}\n"]
+    parts = [f"# {escaped(title)}\n"]
     return "\n".join([*parts, *(markdown_section(*section) for section in sections)])
 
 
 def markdown_section(title, note, rows):
     """Returns a section as Markdown."""
+    title = escaped(title)
     if not rows:
         return f"## {title}\n\nNone.\n"
-    table = pd.DataFrame(rows).map(_plain).to_markdown(index=False, disable_numparse=True)
-    return "\n\n".join(part for part in (f"## {title}", note, f"{table}\n") if part)
+    return "\n\n".join(part for part in (f"## {title}", note, markdown_table(rows)) if part)
+
+
+def markdown_table(rows):
+    """Returns dicts of text by column as a Markdown table."""
+    table = _frame(rows, escaped).to_markdown(index=False, disable_numparse=True)
+    return f"{table}\n"
+
+
+def escaped(text):
+    """Returns any text as Markdown that shows it, on one line."""
+    text = " ".join(_encodable(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKS.sub(r"\\\g<0>", text)
 
 
 def page(title, heading, parts):
@@ -42,7 +57,7 @@ def page(title, heading, parts):
       parts: pieces of HTML, such as `section` and `picture` return.
     """
     body = "\n".join([f"<h1>{html.escape(heading)}</h1>", *parts])
-    return (
+    return _encodable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n"
@@ -53,7 +68,8 @@ def page(title, heading, parts):
 def section(title, note, rows):
     """Returns a section as HTML."""
     with pd.option_context("display.max_colwidth", None):
-        table = pd.DataFrame(rows).to_html(index=False, border=0) if rows else "<p>None.</p>"
+        frame = _frame(rows, _encodable)
+        table = frame.to_html(index=False, border=0) if rows else "<p>None.</p>"
     title, note = html.escape(title), html.escape(note)
     return f"<section>\n<h2>{title}</h2>\n<p>{note}</p>\n{table}\n</section>"
 
@@ -66,6 +82,10 @@ def picture(title, png):
     return f"<section>\n<h2>{title}</h2>\n{image}\n</section>"
 
 
-def _plain(text):
-    """Returns text that Markdown shows as it is inside a table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+def _frame(rows, change):
+    return pd.DataFrame([{change(name): change(cell) for name, cell in row.items()} for row in rows])
+
+
+def _encodable(text):
+    """Returns text without the halves of characters that names of files or JSON may hold."""
+    return text.encode(errors="replace").decode()

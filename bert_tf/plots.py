@@ -44,8 +44,8 @@ def share_heatmap(grid, rows, columns, label):
     axes = figure.subplots()
     image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0, vmax=1)
     figure.colorbar(image, label=label)
-    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), map(literal, columns), rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), map(literal, rows))
     for (row, column), share in np.ndenumerate(grid):
         color = "black" if share > 0.6 else "white"
         axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=color)
@@ -92,7 +92,8 @@ def latencies(timings):
         middle = np.array([row["p50_ms"] for row in rows])
         late = np.array([row["p90_ms"] for row in rows])
         places = np.arange(len(shapes)) + (number - (len(names) - 1) / 2) * width
-        axes.bar(places, middle, width, label=name, yerr=[0 * middle, late - middle], capsize=2)
+        spread = [0 * middle, late - middle]
+        axes.bar(places, middle, width, label=literal(name), yerr=spread, capsize=2)
     axes.set_xticks(range(len(shapes)), shapes)
     axes.set_xlabel("batch x length")
     axes.set_yscale("log")
@@ -100,6 +101,11 @@ def latencies(timings):
     axes.grid(alpha=0.3, axis="y")
     figure.legend(loc="outside right upper", fontsize="small")  # Beside the bars, not over them.
     return png(figure)
+
+
+def literal(name):
+    """Returns a name so that a figure shows it as it is: matplotlib typesets what `$` encloses."""
+    return name.replace("$", r"\$")
 
 
 def png(figure):

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import pathlib
 import re
 import shutil
 import stat
@@ -73,6 +74,25 @@ def read_text(path, kind="file"):
     if "\0" in text:
         raise ValueError(f"{name} must be text, received a NUL in it.")
     return text
+
+
+def inside(folder, name, source):
+    """Returns the path of what a file names in a folder.
+
+    Args:
+      folder: that it must lie in.
+      name: relative path.
+      source: what an error says of who names it, as in "The tickets of 'x' must name ...".
+
+    Raises:
+      ValueError: if the path is absolute, or leads or may lead out of the folder.
+    """
+    path = pathlib.PurePath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise ValueError(
+            f"{source} must name what lies in the folder {os.fspath(folder)!r}, received {name!r}."
+        )
+    return os.path.join(folder, name)
 
 
 @contextlib.contextmanager

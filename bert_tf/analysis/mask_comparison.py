@@ -3,9 +3,8 @@
 import itertools
 
 import numpy as np
-import pandas as pd
 
-from bert_tf import plots
+from bert_tf import pages, plots
 from flop_tf import mask_file, mask_similarity, mask_training
 
 
@@ -91,7 +90,7 @@ def table(comparison):
         {"by layer": name, **{layer: f"{value:.3f}" for layer, value in own.items()}}
         for name, own in shares
     ]
-    return f"{_markdown(rows)}\n{_markdown(by_layer)}"
+    return f"{pages.markdown_table(rows)}\n{pages.markdown_table(by_layer)}"
 
 
 def heatmap(comparison):
@@ -104,10 +103,6 @@ def heatmap(comparison):
 
 def _of_layers(measure, one, other):
     return {layer: float(measure(kept, other[layer])) for layer, kept in one.items()}
-
-
-def _markdown(rows):
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n"
 
 
 def _order(path):

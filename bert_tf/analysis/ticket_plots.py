@@ -76,7 +76,13 @@ def phase_transition(curves, metric, dense=None):
         spread = [0.0 if each is None else each for each in deviation]
         color = _COLORS.get(kind, f"C{number + 4}")
         axes.errorbar(
-            100 * np.array(share), mean, spread, fmt="o-", color=color, capsize=3, label=kind
+            100 * np.array(share),
+            mean,
+            spread,
+            fmt="o-",
+            color=color,
+            capsize=3,
+            label=plots.literal(kind),
         )
     if dense is not None:
         axes.axhline(dense, linestyle="--", color="black", label="dense")
@@ -99,10 +105,10 @@ def pattern_shares(shares):
     patterns = list(dict.fromkeys(pattern for bar in shares.values() for pattern in bar))
     figure = matplotlib.figure.Figure(figsize=(3 + 0.8 * len(shares), 3.8), layout="constrained")
     axes = figure.subplots()
-    bottom = np.zeros([len(shares)])
+    names, bottom = [plots.literal(name) for name in shares], np.zeros([len(shares)])
     for pattern in patterns:
         height = 100 * np.array([bar.get(pattern, 0.0) for bar in shares.values()])
-        axes.bar(list(shares), height, 0.7, bottom, label=pattern)
+        axes.bar(names, height, 0.7, bottom, label=plots.literal(pattern))
         bottom += height
     axes.set_ylabel("heads, %")
     axes.tick_params(axis="x", rotation=30)

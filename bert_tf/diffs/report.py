@@ -215,7 +215,8 @@ def _curve(rows):
             if (row["method"], row["stage"]) == (method, stage) and row["score"] is not None
         )
         if points:
-            axes.plot(*zip(*points, strict=True), "o-", label=f"{method}, {stage}", alpha=0.8)
+            label = plots.literal(f"{method}, {stage}")
+            axes.plot(*zip(*points, strict=True), "o-", label=label, alpha=0.8)
             axes.legend(fontsize="small")
     axes.set_xscale("log")
     axes.set_xlabel("percent of the parameters that differ")

@@ -1,5 +1,6 @@
 """The report of a benchmark as Markdown, readable on a console too."""
 
+from bert_tf import pages
 from bert_tf.tasks import registry
 
 
@@ -79,6 +80,7 @@ def _shape(timing):
 def _table(rows):
     """Returns a Markdown table with a column for each key of the first row."""
     lines = [list(rows[0]), *([row[key] for key in rows[0]] for row in rows)]
+    lines = [[pages.escaped(cell) for cell in line] for line in lines]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     # Names to the left, numbers to the right.
     left = [not any(line[i][:1].isdigit() for line in lines[1:]) for i in range(len(widths))]
