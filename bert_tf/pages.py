@@ -83,7 +83,9 @@ def picture(title, png):
 
 
 def _frame(rows, change):
-    return pd.DataFrame([{change(name): change(cell) for name, cell in row.items()} for row in rows])
+    return pd.DataFrame(
+        [{change(name): change(cell) for name, cell in row.items()} for row in rows]
+    )
 
 
 def _encodable(text):

@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import platform
 import time
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -89,6 +90,15 @@ def summary(seconds, names, baselines, batch_size):
             }
         )
     return rows
+
+
+class Environment(typing.TypedDict):
+    """What a report reads of an `environment`."""
+
+    device: str
+    cores: int | None
+    system: str
+    versions: dict[str, str]
 
 
 def environment():

@@ -17,7 +17,6 @@ _PLACES = {
 }
 # Shown beside the metric that decides.
 _BESIDE = {"f1_score": "eval_accuracy", "pearson": "spearmanr"}
-_STAGES = ("dense", "factorized", "gated", "sparse", "compact")
 
 
 def gather(folder):
@@ -28,7 +27,8 @@ def gather(folder):
 
     Returns:
       Dict, what `report.json` holds:
-        `runs`: path, program and state of each run, and the reason where it is not finished;
+        `runs`: path, program and state of each run and damaged sweep, and the reason where it is
+          not finished;
         `results`: task, score, settings, size and latency of each run that was scored;
         `best`: the best result of each task, stage and asked sparsity;
         `seeds`: mean, sample standard deviation (n - 1) and number of the results of one command;
@@ -42,8 +42,8 @@ def gather(folder):
         raise ValueError(f"The folder of runs {str(folder)!r} does not exist.")
     folder = os.path.abspath(folder)
     runs = {path: run_results.read(path) for path in run_results.find(folder)}
-    sweeps = {path: sweep_state.read(path) for path in sweep_state.find(folder)}
-    states = _states(runs, sweeps, folder)
+    sweeps, damaged = _sweeps(folder)
+    states = [*damaged, *_states(runs, sweeps, folder)]
     if not states:
         raise ValueError(
             f"The folder {folder!r} holds no runs: no run.flags lies in it or in a folder below it."
@@ -51,7 +51,9 @@ def gather(folder):
     results = [
         _result(path, runs, folder) for path, run in runs.items() if run.get("score") is not None
     ]
-    results.sort(key=lambda r: (r["task"], _STAGES.index(r["stage"]), r["asked"], r["run"]))
+    results.sort(
+        key=lambda r: (r["task"], run_results.STAGES.index(r["stage"]), r["asked"], r["run"])
+    )
     best = _best(results)
     return {
         "folder": folder,
@@ -62,6 +64,19 @@ def gather(folder):
         "ranks": _ranks(best, runs, folder),
         "environments": _environments(runs, sweeps, folder),
     }
+
+
+def _sweeps(folder):
+    """Returns the states of sweeps by folder, and a row for each that is damaged."""
+    sweeps, damaged = {}, []
+    for path in sweep_state.find(folder):
+        try:
+            sweeps[path] = sweep_state.read(path)
+        except (OSError, ValueError) as error:
+            name = os.path.relpath(os.path.join(path, sweep_state.STATE_FILE), folder)
+            row = {"run": name, "program": "sweep", "state": "damaged", "flags": {}}
+            damaged.append({**row, "reason": str(error)})
+    return sweeps, damaged
 
 
 def _lineage(path, runs):
@@ -92,7 +107,7 @@ def _result(path, runs, folder):
     flags = [runs[one]["flags"] for one in _lineage(path, runs)]
     settings = next((each for each in flags if "target_sparsity" in each), run["flags"])
     asked = settings.get("target_sparsity", round(run["sparsity"], 2))
-    trained = run["flags"].get("do_train") != "false"
+    trained = run["flags"].get("do_train") != "false" and "learning_rate" in settings
     return {
         "run": os.path.relpath(path, folder),
         "task": run["task"],
@@ -103,7 +118,7 @@ def _result(path, runs, folder):
         "scores": run["scores"],
         "beside": _beside(run),
         "learning_rate": float(settings["learning_rate"]) if trained else None,
-        "seed": int(run["flags"]["seed"]),
+        "seed": int(run["flags"].get("seed", 0)),
         "asked": float(asked),
         "sparsity": run["sparsity"],
         "parameters": run["parameters"],
@@ -120,7 +135,8 @@ def _beside(run):
     scores, reported = run["scores"], run["reported"]
     others = [split for split in scores if split not in ("holdout", reported)]
     found = {split: scores[split][run["metric"]] for split in others}
-    if name := _BESIDE.get(run["metric"]):
+    name = _BESIDE.get(run["metric"])
+    if name in scores[reported]:
         found[name] = scores[reported][name]
     return found
 
@@ -179,7 +195,7 @@ def _states(runs, sweeps, folder):
             if entry["state"] == "failed" and rows.get(path, {}).get("state") != "finished":
                 empty = {"run": os.path.relpath(path, folder), "program": None, "flags": {}}
                 row = rows.get(path, empty)
-                rows[path] = {**row, "state": "failed", "reason": entry["error"]}
+                rows[path] = {**row, "state": "failed", "reason": entry.get("error")}
     return [rows[path] for path in sorted(rows)]
 
 

@@ -1,13 +1,24 @@
 """What lies in the folder of a run, as plain data: what it was asked for, and what came of it."""
 
-import json
+import math
 import os
+import typing
 
-from bert_tf import model_dir
+import msgspec
+
+from bert_tf import model_dir, timing
 from bert_tf.model.config import PROJECTIONS
 from bert_tf.sweeps import sweep
-from bert_tf.tasks import registry
+from bert_tf.tasks import model_task
 from bert_tf.training import run_folder
+from flop_tf import files, json_file
+from flop_tf.json_file import Count, Size
+
+#: Stages of a model, in the order in which a report shows them.
+STAGES = ("dense", "factorized", "gated", "sparse", "compact")
+
+#: A number that can be computed with and shown.
+Number = typing.Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 
 # The flag that only this program has, by program.
 _PROGRAMS = {
@@ -20,15 +31,59 @@ _PROGRAMS = {
 }
 _OUTPUTS = ("output_dir", "output_folder_dir")
 _SOURCES = ("init_checkpoint", "checkpoint")
+# The flags that reports compute with.
+_NUMBERS = {"seed": int, "learning_rate": float, "target_sparsity": float}
+
+
+class _Projection(typing.TypedDict):
+    projection: typing.Annotated[str, msgspec.Meta(pattern=r"^blocks\.[0-9]{1,3}\.[a-z_]+$")]
+    rank: Count | None
+
+
+class _Model(typing.TypedDict):
+    """What is read of `info.json`."""
+
+    stage: typing.Literal[STAGES]
+    dense_sparsity: Number
+    dense_origin_params: Size
+    total_params: Count
+    projections: list[_Projection]
+    dense_pruned_params: typing.NotRequired[Count]
+    dense_nonzero_params: typing.NotRequired[Count]
+    stored_sparsity: typing.NotRequired[Number]
+    scores: typing.NotRequired[dict[str, dict[str, Number]]]
+    task: typing.NotRequired[json_file.Object]
+
+
+class _Measured(typing.TypedDict):
+    model: str
+    batch_size: Size
+    length: Size
+    p50_ms: Number
+    spread: Number
+    ratios: typing.Annotated[dict[str, Number], msgspec.Meta(min_length=1)]
+
+
+class _Subject(typing.TypedDict):
+    model: str
+    folder: typing.NotRequired[str]
+
+
+class _Benchmark(typing.TypedDict):
+    """What is read of `benchmark.json`."""
+
+    models: list[_Subject]
+    timings: list[_Measured]
+    environment: timing.Environment
 
 
 def find(folder):
     """Returns the folders of all runs below `folder`, sorted; hidden ones do not count."""
     found = []
-    for path, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if run_folder.FLAGS_FILE in files:
+    for path, folders, names in os.walk(folder):
+        if run_folder.FLAGS_FILE in (*names, *folders):  # A folder of that name is a damaged run.
             found.append(path)
+        folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(found)
 
 
@@ -47,12 +102,10 @@ def read(folder):
     run = {"program": None, "flags": {}, "source": None, "state": "damaged"}
     try:
         run |= _command(folder)
-        if not os.path.isfile(os.path.join(folder, sweep.DONE_FILES[run["program"]])):
+        if not os.path.lexists(os.path.join(folder, sweep.DONE_FILES[run["program"]])):
             return {**run, "state": "unfinished"}
         return {**run, **_contents(folder, run["program"], run["flags"]), "state": "finished"}
-    except KeyError as error:
-        return {**run, "reason": f"The entry {error} is missing."}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         return {**run, "reason": str(error)}
 
 
@@ -72,12 +125,13 @@ def parse_flags(text):
 
 def _command(folder):
     """Returns what `run.flags` says: `flags`, `program` and `source`."""
-    with open(os.path.join(folder, run_folder.FLAGS_FILE), encoding="utf-8") as file:
-        flags = parse_flags(file.read())
+    flags = parse_flags(files.read_text(os.path.join(folder, run_folder.FLAGS_FILE), "flag file"))
     program = next((name for flag, name in _PROGRAMS.items() if flag in flags), None)
     if program is None:
         raise ValueError("Its run.flags is of no program that is known.")
-    source = next((flags[name] for name in _SOURCES if name in flags), None)
+    for name, kind in _NUMBERS.items():
+        _check_number(f"The flag --{name} of its run.flags", flags.get(name, "0"), kind)
+    source = next((flags[name] for name in _SOURCES if flags.get(name)), None)
     return {
         "flags": flags,
         "program": program,
@@ -94,7 +148,7 @@ def moved(folder, flags, path):
       path: of a model that the run has read.
     """
     output = next((flags[name] for name in _OUTPUTS if name in flags), folder)
-    return os.path.normpath(os.path.join(folder, os.path.relpath(path, output)))
+    return os.path.normpath(os.path.join(folder, os.path.relpath(path or os.curdir, output)))
 
 
 def _contents(folder, program, flags):
@@ -107,14 +161,14 @@ def _contents(folder, program, flags):
 
 def _benchmark(folder, flags):
     """Returns where it ran and the latencies of each model by folder; of training steps none."""
-    with open(os.path.join(folder, sweep.DONE_FILES["benchmark"]), encoding="utf-8") as file:
-        report = json.load(file)
+    path = os.path.join(folder, sweep.DONE_FILES["benchmark"])
+    report = json_file.read(path, _Benchmark, "benchmark", "measure again by flop-benchmark")
     folders = {row["model"]: row["folder"] for row in report["models"] if "folder" in row}
     latencies = {}
     for row in report["timings"]:
         if row["model"] in folders:
             path = moved(folder, flags, folders[row["model"]])
-            (ratio,) = row["ratios"].values()
+            ratio = next(iter(row["ratios"].values()))
             shown = {name: row[name] for name in ("batch_size", "length", "p50_ms", "spread")}
             latencies.setdefault(path, []).append({**shown, "ratio": ratio})
     return {"environment": report["environment"], "latencies": latencies}
@@ -122,12 +176,15 @@ def _benchmark(folder, flags):
 
 def _model(folder):
     """Returns what `info.json` says of a model: stage, size, ranks, and task and scores if any."""
-    info = model_dir.load_info(folder)
+    info = json_file.read(os.path.join(folder, model_dir.INFO_FILE), _Model, "info file")
     gated = info["stage"] == "gated"
     # Gates leave the ranks in place that they close.
-    sparsity = info["stored_sparsity"] if gated else info["dense_sparsity"]
+    sparsity = info.get("stored_sparsity") if gated else info["dense_sparsity"]
+    if sparsity is None:
+        raise ValueError("Its info.json must have 'stored_sparsity', as of every gated model.")
     original, zeros = info["dense_origin_params"], 0
-    if "dense_nonzero_params" in info:  # Zeros of kernels count for the sparsity, and are stored.
+    if {"dense_pruned_params", "dense_nonzero_params"} <= info.keys():
+        # Zeros of kernels count for the sparsity, and are stored.
         zeros = info["dense_pruned_params"] - info["dense_nonzero_params"]
         sparsity += 0.0 if gated else zeros / original
     return {
@@ -153,7 +210,13 @@ def _scores(info):
     scores = info.get("scores")
     if not scores:
         return {"score": None}
-    task = registry.get(**info["task"])
+    task, _ = model_task.find_task(info)
+    for split, values in scores.items():
+        if task.primary_metric not in values:
+            raise ValueError(
+                f"The scores of its info.json must have {task.primary_metric!r}, as the task "
+                f"{task.name!r} has, received {list(values)} of {split!r}."
+            )
     first = next(iter(scores))
     reported = next((split for split in scores if split != "holdout"), first)
     return {
@@ -163,13 +226,24 @@ def _scores(info):
         "reported": reported,
         "selected": scores[first][task.primary_metric],
         "scores": scores,
-        "step": info["step"],
     }
 
 
 def _times(folder):
     """Returns the seconds that `eval_results.txt` states; a run of before has none."""
-    with open(os.path.join(folder, sweep.DONE_FILES["finetune"]), encoding="utf-8") as file:
-        lines = dict(line.split(" = ") for line in file)
-    names = ("train_time", "eval_time")
-    return {name: float(lines[name]) for name in names if name in lines}
+    path = os.path.join(folder, sweep.DONE_FILES["finetune"])
+    found = {}
+    for line in files.read_text(path, "file of results").splitlines():
+        name, _, value = line.partition(" = ")
+        _check_number(f"The line {name!r} of its {os.path.basename(path)}", value, float)
+        found[name] = float(value)
+    return {name: found[name] for name in ("train_time", "eval_time") if name in found}
+
+
+def _check_number(subject, text, kind):
+    try:
+        fits = math.isfinite(kind(text))
+    except (OverflowError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{subject} must be a finite number, received {text!r}.")

@@ -1,17 +1,33 @@
 """`sweep.json`: what a sweep knows of its runs, so that finished ones are not started again."""
 
 import hashlib
-import json
 import os
+import typing
 
-from flop_tf import files
+import msgspec
+
+from bert_tf import timing
+from flop_tf import files, json_file
 
 STATE_FILE = "sweep.json"
 
 
+class _Run(typing.TypedDict):
+    key: str
+    state: typing.Literal["done", "failed"]
+    seconds: typing.Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+    error: typing.NotRequired[str]
+
+
+class _State(typing.TypedDict):
+    environment: timing.Environment | None
+    runs: dict[str, _Run]
+
+
 def find(folder):
     """Returns the folders at and below `folder` that hold the state of a sweep."""
-    return sorted(path for path, _, names in os.walk(folder) if STATE_FILE in names)
+    found = os.walk(folder)
+    return sorted(path for path, folders, names in found if STATE_FILE in (*folders, *names))
 
 
 def read(folder):
@@ -21,20 +37,18 @@ def read(folder):
     and of a failed one the `error`; `environment` is where the newest ones ran.
 
     Raises:
-      ValueError: if the file is damaged.
+      ValueError: if the file is damaged or a run is not in the folder.
+      OSError: if it cannot be read.
     """
     path = os.path.join(folder, STATE_FILE)
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         return {"environment": None, "runs": {}}
-    try:
-        with open(path, encoding="utf-8") as file:
-            state = json.load(file)
-        return {"environment": state["environment"], "runs": dict(state["runs"])}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The file {path!r} is damaged, delete it and start the sweep again, which finds its "
-            f"finished runs: {error!r}"
-        ) from error
+    # With --overwrite runs that it no longer knows would be made anew.
+    advice = "move it away and start the sweep again without --overwrite, it finds finished runs"
+    state = json_file.read(path, _State, "state of a sweep", advice)
+    for name in state["runs"]:
+        files.inside(folder, name, f"The state of a sweep {path!r}")
+    return state
 
 
 def write(folder, state):

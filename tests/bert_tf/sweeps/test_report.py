@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import math
+import os
 import re
 
 import matplotlib.image
@@ -209,7 +210,11 @@ def test_states(sweep):
     assert len(found) == 3 * 5 + 5
     states = {name: (row["program"], row["state"], row["reason"]) for name, row in found.items()}
     assert states["RTE/half"] == ("finetune", "unfinished", None)
-    assert states["RTE/torn"] == ("finetune", "damaged", "The entry 'dense_sparsity' is missing.")
+    assert states["RTE/torn"] == (
+        *("finetune", "damaged"),
+        f"The info file '{sweep}/RTE/torn/info.json' is damaged or of another kind: expected the "
+        "key 'dense_sparsity'.",
+    )
     unknown = "Its run.flags is of no program that is known."
     assert states["RTE/strange"] == (None, "damaged", unknown)
     assert states["QQP/dense"] == (None, "failed", "finetune: error: a | b <c>.")
@@ -218,22 +223,149 @@ def test_states(sweep):
     assert states["RTE/lr2e-5-seed0/factorized"] == ("factorize", "finished", None)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        ("info.json", "{", "must be a JSON object"),
-        ("info.json", "[1]", "must be a JSON object"),
-        ("eval_results.txt", "train_time\n", "dictionary update sequence"),
-        ("eval_results.txt", "train_time = soon\n", "could not convert string to float"),
-        ("info.json", '{"stage": "dense", "dense_sparsity": "x"}', "is missing"),
-    ],
-)
-def test_a_damaged_run_is_listed(sweep, name, text, reason):
-    (sweep / "RTE/lr2e-5-seed0/dense" / name).write_text(text)
+DAMAGED = "RTE/lr2e-5-seed0/dense"
+
+
+def assert_listed(sweep, reason):
+    """One run is damaged for a reason; the others are shown."""
     found = report.gather(sweep)
-    (row,) = [row for row in found["runs"] if row["run"] == "RTE/lr2e-5-seed0/dense"]
+    (row,) = [row for row in found["runs"] if row["run"] == DAMAGED]
     assert row["state"] == "damaged" and reason in row["reason"]
     assert found["best"][0]["score"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("info.json", "{", "must be JSON"),
+        ("info.json", "[1]", "expected 'object', received 'array'"),
+        ("info.json", "[" * 100_000, "must be JSON, received one nested too deeply"),
+        ("info.json", b"\xff\xfe", "must be JSON: 'utf-8' codec can't decode"),
+        ("eval_results.txt", "train_time\n", "The line 'train_time' of its eval_results.txt must"),
+        ("eval_results.txt", "train_time = soon\n", "must be a finite number, received 'soon'"),
+        ("eval_results.txt", "eval_time = inf\n", "must be a finite number, received 'inf'"),
+        ("eval_results.txt", b"\xff = 1\n", "must be UTF-8"),
+        ("run.flags", b"--init_checkpoint=\xff\n", "must be UTF-8"),
+        ("run.flags", "", "Its run.flags is of no program that is known."),
+        ("run.flags", "--init_checkpoint=a\n--seed=one\n", "The flag --seed of its run.flags must"),
+        ("run.flags", f"--init_checkpoint=a\n--seed=1{'0' * 400}\n", "must be a finite number"),
+        ("run.flags", "--init_checkpoint=a\n--learning_rate=nan\n", "must be a finite number, rec"),
+        ("run.flags", "--init_checkpoint=a\n--target_sparsity=\n", "must be a finite number, rec"),
+        ("run.flags", "-" * (2**20 + 1), "must have at most 1048576 bytes"),
+    ],
+)
+def test_a_damaged_run_is_listed(sweep, name, content, reason):
+    content = content if isinstance(content, bytes) else content.encode()
+    (sweep / DAMAGED / name).write_bytes(content)
+    assert_listed(sweep, reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stage": "new"}, "invalid enum value 'new'"),
+        ({"stage": ["dense"]}, "expected 'str', received 'array'"),
+        ({"stage": "gated", "stored_sparsity": None}, "expected 'float', received 'null'"),
+        ({"dense_sparsity": "x"}, "expected 'float', received 'str'"),
+        ({"dense_sparsity": float("nan")}, "NaN is no number"),
+        ({"dense_sparsity": float("inf")}, "Infinity is no number"),
+        ({"dense_sparsity": 10**400}, "number out of range"),
+        ({"dense_origin_params": 0}, "expected 'int' >= 1"),
+        ({"total_params": -1}, "expected 'int' >= 0"),
+        ({"total_params": 1e3}, "expected 'int', received 'float'"),
+        ({"projections": {}}, "expected 'array', received 'object'"),
+        ({"projections": [{"projection": "query", "rank": 1}]}, "matching regex"),
+        ({"projections": [{"projection": "blocks.99999.query", "rank": 1}]}, "matching regex"),
+        ({"projections": [{"projection": "blocks.0.query", "rank": "all"}]}, "received 'str'"),
+        ({"scores": [0.9]}, "expected 'object', received 'array'"),
+        ({"scores": {"dev": 0.9}}, "expected 'object', received 'float'"),
+        ({"scores": {"dev": {"eval_accuracy": "high"}}}, "expected 'float', received 'str'"),
+        ({"scores": {"dev": {"f1": 0.9}}}, "must have 'eval_accuracy', as the task 'RTE' has, rec"),
+        ({"scores": {"dev": {"eval_accuracy": 1e300}}}, "expected 'float' <= "),
+        ({"task": {"name": "RTA"}}, "Unknown task 'RTA', did you mean 'RTE'?"),
+        ({"task": {"name": {}}}, "expected 'str', received 'object'"),
+        ({"task": {"name": "RTE", "labels": 3}}, "expected 'array | null', received 'int'"),
+        ({"task": {"name": "a", "tasks": [3]}}, "expected 'object', received 'int'"),
+        ({"task": {"name": "RTE", "colour": "red"}}, "unexpected keyword argument 'colour'"),
+        ({"task": {}}, "Unknown task ''"),
+        ({"task": "RTE"}, "expected 'object', received 'str'"),
+    ],
+)
+def test_a_damaged_info_file(sweep, changes, reason):
+    path = sweep / DAMAGED / "info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert_listed(sweep, reason)
+
+
+@pytest.mark.parametrize("name", ["info.json", "eval_results.txt", "run.flags"])
+@pytest.mark.parametrize("kind", ["a FIFO", "a folder", "a loop of links"])
+def test_no_file_where_one_is_expected(sweep, name, kind):
+    path = sweep / DAMAGED / name
+    path.unlink()
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path)
+    assert_listed(sweep, f"received {kind}" if "loop" not in kind else "cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: data.pop("environment"), "expected the key 'environment'"),
+        (lambda data: data.update(environment={"device": 3}), "received 'int' at"),
+        (lambda data: data.update(models=[[]]), "expected 'object', received 'array'"),
+        (lambda data: data["models"][0].update(folder=None), "expected 'str', received 'null'"),
+        (lambda data: data["timings"][0].update(ratios={}), "expected 'object' of length >= 1"),
+        (lambda data: data["timings"][0].update(model={}), "expected 'str', received 'object'"),
+        (lambda data: data["timings"][0].update(batch_size=-1), "expected 'int' >= 1"),
+        (lambda data: data["timings"][0].update(p50_ms=float("inf")), "Infinity is no number"),
+    ],
+)
+def test_a_damaged_benchmark(sweep, change, reason):
+    path = sweep / "RTE/benchmark/benchmark.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    found = report.gather(sweep)
+    (row,) = [row for row in found["runs"] if row["run"] == "RTE/benchmark"]
+    assert row["state"] == "damaged" and reason in row["reason"]
+    assert found["best"][0]["score"] == 0.9 and not found["best"][0]["latency"]
+
+
+def test_a_damaged_sweep_is_listed(sweep, tmp_path):
+    (sweep / "sweep.json").write_text("{}")
+    found = report.gather(sweep)
+    row = found["runs"][0]
+    assert (row["run"], row["program"], row["state"]) == ("sweep.json", "sweep", "damaged")
+    assert "expected the key 'environment'" in row["reason"] and len(found["best"]) == 3
+    report_page.write(found, tmp_path)
+    assert "| sweep.json " in (tmp_path / "report.md").read_text()
+
+
+def test_runs_that_say_they_began_with_each_other(folder):
+    for name, source in (("a", "b"), ("b", "a"), ("c", "c")):
+        folder.model(name, "dense", 0.0, 0.5, init_checkpoint=folder.path / source)
+    assert len(report.gather(folder.path)["results"]) == 3
+
+
+def test_files_with_a_byte_order_mark(sweep):
+    for name in ("info.json", "run.flags", "eval_results.txt"):
+        path = sweep / DAMAGED / name
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    found = report.gather(sweep)
+    assert found["best"][0]["score"] == 0.9 and found["best"][0]["train_time"] == 12.5
+
+
+def test_flags_that_are_missing_are_shown_as_missing(folder, tmp_path):
+    folder.model("a", "dense", 0.0, 0.5, init_checkpoint="/bert")
+    (folder.path / "a/run.flags").write_text("--init_checkpoint=/bert\n")
+    found = report.gather(folder.path)
+    (row,) = found["results"]
+    assert row["learning_rate"] is None and row["seed"] == 0
+    report_page.write(found, tmp_path)
 
 
 def test_held_out_examples_choose(folder):

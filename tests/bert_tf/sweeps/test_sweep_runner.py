@@ -235,7 +235,7 @@ def test_time_left(tmp_path):
         name: {"key": keys[name], "state": "done", "seconds": seconds}
         for name, seconds in known.items()
     }
-    sweep_state.write(tmp_path, {"environment": {}, "runs": entries})
+    sweep_state.write(tmp_path, {"environment": None, "runs": entries})
     runner = sweep_runner.SweepRunner(runs, str(tmp_path), None)
     # QQP's gated as RTE's, x as the mean of all three, then the five of the second half.
     assert runner._seconds_left(3) == pytest.approx(60 + 30 + 15 + 15 + 60 + 60 + 30)
@@ -243,10 +243,46 @@ def test_time_left(tmp_path):
     assert sweep_runner.SweepRunner(runs, str(tmp_path / "x"), None)._seconds_left(0) is None
 
 
-def test_a_damaged_state(tmp_path):
-    (tmp_path / "sweep.json").write_text('{"runs": 3')
-    with pytest.raises(ValueError, match="'.*sweep.json' is damaged, delete it and start the"):
+def state_of(name="a", **changes):
+    entry = {"key": "0", "state": "done", "seconds": 1.0, **changes}
+    return json.dumps({"environment": None, "runs": {name: entry}})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"runs": 3', "must be JSON: "),
+        ("[" * 100_000, "must be JSON, received one nested too deeply"),
+        ("[]", "is damaged or of another kind: expected 'object', received 'array'"),
+        ('{"runs": {}}', "expected the key 'environment'"),
+        ('{"environment": 3, "runs": {}}', "received 'int' at '.environment'"),
+        (state_of(state="new"), "invalid enum value 'new' at "),
+        (state_of(key=["a"]), "expected 'str', received 'array' at "),
+        (state_of(seconds="1"), "expected 'float', received 'str' at "),
+        (state_of(seconds=-1), "expected 'float' >= 0"),
+        (state_of(seconds=10**400), "number out of range"),
+        (state_of(seconds=float("nan")), "NaN is no number"),
+        (state_of(name="../b"), "must name what lies in the folder '.*', received '../b'"),
+        (state_of(name="/b"), "must name what lies in the folder '.*', received '/b'"),
+    ],
+)
+def test_a_damaged_state(tmp_path, text, reason):
+    """Nothing is started or deleted, and the sentence says what to do."""
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(ValueError, match="The state of a sweep '.*sweep.json' .*" + reason):
         sweep_runner.SweepRunner([], str(tmp_path), None)
+    assert (tmp_path / "sweep.json").read_text() == text
+
+
+def test_a_state_that_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "sweep.json")
+    with pytest.raises(ValueError, match="must be a regular file, received a FIFO"):
+        sweep_state.read(tmp_path)
+
+
+def test_a_state_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "sweep.json").write_text(state_of(), encoding="utf-8-sig")
+    assert sweep_state.read(tmp_path) == json.loads(state_of())
 
 
 def test_a_line_is_printed_when_a_run_starts(start, monkeypatch):
