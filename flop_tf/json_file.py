@@ -17,6 +17,9 @@ from flop_tf import files
 #: Types of counts and sizes: integers that fit into 32 bits, from 1 or from 0 on.
 Size = typing.Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 Count = typing.Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+#: Types of numbers that can be computed with and shown, and of those in [0, 1].
+Number = typing.Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+Share = typing.Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 #: An object of any content.
 Object = dict[str, typing.Any]

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+from absl import logging
 from scipy import stats
 from sklearn import dummy
 
@@ -45,21 +46,19 @@ def of_models(folders):
     """Returns the score of labels alone on the dev set of the tasks of models, a dict by task.
 
     Models that know no task, tasks of another kind, and those whose data are not where the training
-    had them are left out.
+    had them are left out; so is what is damaged, with a warning.
 
     Args:
       folders: model directories.
-
-    Raises:
-      ValueError: if a folder is no model directory or its data are damaged.
     """
     found = {}
     for folder in folders:
-        info = model_dir.load_info(folder)
-        if "task" not in info:
-            continue
-        task, data_dir = model_task.find_task(info)
-        if task.name not in found and isinstance(task, TextTask) and os.path.isdir(data_dir):
-            labels = task.read(data_dir, task.dev_splits[0]).labels
-            found[task.name] = majority_baseline(task, labels)[task.primary_metric]
+        try:
+            info = model_dir.load_info(folder)
+            task, data_dir = model_task.find_task(info) if "task" in info else (None, "")
+            if isinstance(task, TextTask) and task.name not in found and os.path.isdir(data_dir):
+                labels = task.read(data_dir, task.dev_splits[0]).labels
+                found[task.name] = majority_baseline(task, labels)[task.primary_metric]
+        except (OSError, ValueError) as error:
+            logging.warning("No score of labels alone for %s: %s", folder, error)
     return found

@@ -1,21 +1,44 @@
 """The tickets below folders: where their masks lie, and of which task, seed and method they are."""
 
-import json
 import os
+import typing
 
+import msgspec
 import numpy as np
 
 from bert_tf.pruning import masks, units
 from bert_tf.sweeps import run_results
 from bert_tf.tickets import ticket_file
-from bert_tf.training import run_folder
+from flop_tf import json_file
+from flop_tf.json_file import Count, Share
 
 
-def find(folders):
+class _Task(typing.TypedDict):
+    # A report has a folder of that name.
+    name: typing.Annotated[str, msgspec.Meta(pattern=r"^[^/\\\0.][^/\\\0]*$")]
+
+
+class _Ticket(typing.TypedDict):
+    name: str
+    removed: dict[str, Count]
+    share_of_parameters: Share
+
+
+class _Tickets(typing.TypedDict):
+    """What is read of a list besides files and kinds."""
+
+    method: str
+    model_dir: str
+    task: _Task
+    tickets: list[_Ticket]
+
+
+def find(folders, without=()):
     """Returns the tickets that flop-find-tickets has left at and below folders.
 
     Args:
       folders: list of folders, of it or of flop-train-tickets.
+      without: folders with tickets that are left out, unless there are no others.
 
     Returns:
       List of dicts with `folder`, `method`, `task` (its name), `seed` (that of the fine-tuned
@@ -27,14 +50,12 @@ def find(folders):
     """
     if not folders:
         raise ValueError("Argument `folders` must name at least one folder, received none.")
-    found = []
     for folder in folders:
         if not os.path.isdir(folder):
             raise ValueError(f"The folder of tickets {str(folder)!r} does not exist.")
-        for path, below, names in os.walk(os.path.abspath(folder)):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            if ticket_file.TICKETS_FILE in names:
-                found += read(path)
+    places = list(lists(folders))
+    sound = [path for path in places if path not in without]
+    found = [ticket for path in sound or places for ticket in read(path)]
     if not found:
         raise ValueError(
             f"The folders {[str(folder) for folder in folders]} hold no tickets; name those of "
@@ -43,28 +64,36 @@ def find(folders):
     return found
 
 
+def lists(folders):
+    """Yields the folders with a `tickets.json` at and below folders, each once."""
+    seen = set()
+    for folder in folders:
+        for path, below, names in os.walk(os.path.abspath(folder)):
+            if ticket_file.TICKETS_FILE in (*below, *names) and path not in seen:
+                seen.add(path)
+                yield path
+            below[:] = sorted(name for name in below if not name.startswith("."))
+
+
 def read(folder):
-    """Returns the tickets of one folder, see `find`; a report's file of that name has none."""
+    """Returns the tickets of one folder, see `find`; a report's file of that name has none.
+
+    Raises:
+      ValueError: if a file is damaged.
+      OSError: if one cannot be read.
+    """
+    data = ticket_file.read(folder)
+    if "tickets" not in data:
+        return []
     path = os.path.join(folder, ticket_file.TICKETS_FILE)
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-        if "tickets" not in data:
-            return []
-        shared = {
-            "folder": folder,
-            "method": data["method"],
-            "task": data["task"]["name"],
-            **_origin(folder, data["model_dir"]),
-        }
-        return [
-            {**shared, **ticket, "file": os.path.join(folder, ticket["file"])}
-            for ticket in data["tickets"]
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The file {path!r} is damaged: {error!r}; find the tickets anew."
-        ) from error
+    json_file.check(data, _Tickets, f"The file {path!r} is damaged", ticket_file.ADVICE)
+    shared = {
+        "folder": folder,
+        "method": data["method"],
+        "task": data["task"]["name"],
+        **_origin(folder, data["model_dir"]),
+    }
+    return [{**shared, **ticket} for ticket in data["tickets"]]
 
 
 def select(tickets, method, name):
@@ -140,8 +169,8 @@ def load(selected, config, read_mask=unit_mask):
 
 def _origin(folder, model_dir):
     """Returns the fine-tuned model that tickets were found in, and its seed."""
-    flags = run_results.parse_flags(run_folder.command_of(folder) or "")
+    flags = run_results.read_flags(folder)
     if "model_dir" in flags:
         model_dir = run_results.moved(folder, flags, flags["model_dir"])
-    trained = run_results.parse_flags(run_folder.command_of(model_dir) or "")
+    trained = run_results.read_flags(model_dir)
     return {"model_dir": model_dir, "seed": int(trained.get("seed", flags.get("seed", 0)))}

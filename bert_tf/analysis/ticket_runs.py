@@ -13,7 +13,7 @@ DENSE = phase_curves.DENSE
 _KEY = ("task", "seed", "method", "kind", "level", "trained")
 
 
-def read(*folders):
+def read(*folders, without=()):
     """Returns a row for each scored dense model and ticket below folders, plain data.
 
     A ticket is a run of flop-finetune with the `--mask` of a folder of flop-find-tickets. Runs that
@@ -21,6 +21,7 @@ def read(*folders):
 
     Args:
       *folders: of flop-train-tickets, or any others that hold runs.
+      without: folders with tickets whose runs do not count.
 
     Returns:
       List of dicts with `run` (path below its folder), `task`, `metric`, `seed`, `score`, `kind`
@@ -33,7 +34,7 @@ def read(*folders):
     """
     rows, paths = [], {}
     for folder in dict.fromkeys(map(os.path.abspath, folders)):
-        for row in _read(folder):
+        for row in _read(folder, without):
             key = tuple(row[name] for name in _KEY)
             path = os.path.join(folder, row["run"])
             if paths.get(key) == path:  # Below two of the folders.
@@ -91,8 +92,8 @@ def super_ticket(row, rows):
     return {**row, "seeds": seeds}
 
 
-def _read(folder):
-    rows, known = [], {}
+def _read(folder, without):
+    rows, known = [], dict.fromkeys(without, {})
     for path in run_results.find(folder):
         run = run_results.read(path)
         # A pruned model has been trained or masked, whoever did so.
@@ -100,7 +101,7 @@ def _read(folder):
             continue
         flags = run["flags"]
         trained = flags.get("do_train") != "false"
-        row = {"run": os.path.relpath(path, folder), "seed": int(flags["seed"])}
+        row = {"run": os.path.relpath(path, folder), "seed": int(flags.get("seed", 0))}
         row |= {name: run[name] for name in ("task", "metric", "score")}
         if not flags.get("mask"):
             if run["stage"] == DENSE and trained:

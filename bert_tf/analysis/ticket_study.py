@@ -1,9 +1,10 @@
 """Everything that masks and scores of several tasks and seeds tell, as one report."""
 
-import json
 import os
+import typing
 
 from bert_tf.analysis import (
+    damaged_runs,
     kept_weights,
     majority_baseline,
     subnetwork_table,
@@ -13,6 +14,12 @@ from bert_tf.analysis import (
 )
 from bert_tf.model.config import BertConfig
 from bert_tf.tickets import intersections
+from flop_tf import json_file
+from flop_tf.json_file import Share
+
+
+class _Patterns(typing.TypedDict):
+    shares: dict[str, dict[str, Share]]
 
 
 def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=0):
@@ -31,17 +38,22 @@ def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=
       The tables as Markdown.
 
     Raises:
-      ValueError: if there are no such tickets, or a file is damaged or of another model.
+      ValueError: if there are no such tickets that are not damaged, one is of another model, or a
+        file of patterns is damaged.
       OSError: if a file cannot be written.
     """
-    selected = ticket_files.select(ticket_files.find(folders), method, name)
+    patterns = _patterns(patterns)
+    damaged = damaged_runs.find(folders)
+    without = [row["run"] for row in damaged]
+    selected = ticket_files.select(ticket_files.find(folders, without), method, name)
+    selected, damaged_masks = damaged_runs.sound_masks(selected)
     config = _config(selected)
     if method == "magnitude":
         # Agreement and overlap are of units; of weights there is the share that a unit keeps.
         masks, kept = {}, ticket_files.load(selected, config, kept_weights.shares)
     else:
         masks = kept = ticket_files.load(selected, config)
-    rows = ticket_runs.read(*folders)
+    rows = ticket_runs.read(*folders, without=without)
     models = [_first(seeds)["model_dir"] for seeds in selected.values()]
     report = tickets_report.gather(
         masks,
@@ -49,9 +61,10 @@ def study(folders, output_dir, method="lottery", name="good", patterns=(), seed=
         kept=kept,
         config=config,
         baselines=majority_baseline.of_models(models),
-        patterns=_patterns(patterns),
+        patterns=patterns,
         metrics={row["task"]: row["metric"] for row in rows},
         subnetworks=subnetwork_table.means(rows),
+        damaged=[*damaged, *damaged_masks],
     )
     for task, by_seed in masks.items():
         if len(by_seed) > 1:
@@ -70,8 +83,17 @@ def _first(seeds):
 
 
 def _config(selected):
-    """Returns the config of the model that the first ticket was found in."""
-    ticket = _first(_first(selected))
+    """Returns the config of the first model that tickets were found in and that can be read."""
+    errors = []
+    for ticket in (ticket for seeds in selected.values() for ticket in seeds.values()):
+        try:
+            return _config_of(ticket)
+        except (OSError, ValueError) as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _config_of(ticket):
     path = os.path.join(ticket["model_dir"], "bert_config.json")
     if not os.path.isfile(path):
         raise ValueError(
@@ -85,11 +107,7 @@ def _patterns(paths):
     """Returns the bars of all files together."""
     bars = {}
     for path in paths:
-        try:
-            with open(path, encoding="utf-8") as file:
-                bars |= dict(json.load(file)["shares"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"The file {path!r} must be a patterns.json of flop-attention-patterns: {error!r}."
-            ) from error
+        beginning = f"The file {path!r} must be a patterns.json of flop-attention-patterns"
+        data = json_file.read(path, typing.Any, "file of patterns")
+        bars |= json_file.check(data, _Patterns, beginning)["shares"]
     return bars

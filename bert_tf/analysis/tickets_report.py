@@ -35,6 +35,7 @@ def gather(
     patterns=None,
     metrics=None,
     subnetworks=(),
+    damaged=(),
 ):
     """Gathers masks and scores.
 
@@ -47,11 +48,12 @@ def gather(
       patterns: dict by name of the shares of `bert_tf.analysis.pattern_shares`, or None.
       metrics: dict by task of the name of its score, or None.
       subnetworks: what `bert_tf.analysis.subnetwork_table.means` returns.
+      damaged: what `bert_tf.analysis.damaged_runs.find` returns.
 
     Returns:
       Dict of plain data: what `mask_summary.summarize` returns, `kept` (by task the mean and
       deviation over seeds of each head and FFN), `curves`, `super_tickets`,
-      `subnetworks`, `baselines`, `patterns` and `metrics`.
+      `subnetworks`, `baselines`, `patterns`, `metrics` and `damaged`.
 
     Raises:
       ValueError: if there are neither masks nor points, or one of them does not fit.
@@ -69,6 +71,7 @@ def gather(
         # A subnetwork without heads shows no patterns.
         "patterns": {name: bar for name, bar in (patterns or {}).items() if bar},
         "metrics": dict(metrics or {}),
+        "damaged": list(damaged),
     }
 
 
@@ -166,6 +169,7 @@ def _tables(report):
             "Shares over heads, sentences and seeds.",
             _pattern_rows(report["patterns"]),
         ),
+        ("Damaged", "What no table counts, and why.", report["damaged"]),
     ]
     return [section for section in sections if section[2]]
 

@@ -3,6 +3,7 @@
 import os
 
 from bert_tf.analysis import (
+    damaged_runs,
     majority_baseline,
     phase_curves,
     subnetwork_table,
@@ -25,13 +26,14 @@ def write(folder):
       The tables as Markdown, or None where no run has a score yet.
 
     Raises:
-      ValueError: if a file in the folder is damaged.
+      ValueError: if two runs are of the same thing.
       OSError: if a file cannot be written.
     """
-    rows = ticket_runs.read(folder)
+    damaged = damaged_runs.find([folder])
+    rows = ticket_runs.read(folder, without=[row["run"] for row in damaged])
     if not rows:
         return None
-    report = tickets_report.gather({}, **scores(rows, folder))
+    report = tickets_report.gather({}, **scores(rows, folder), damaged=damaged)
     found = {
         task: {"metric": report["metrics"][task], **ticket_runs.super_ticket(best, rows)}
         for task, best in report["super_tickets"].items()

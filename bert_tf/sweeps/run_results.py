@@ -12,13 +12,10 @@ from bert_tf.sweeps import sweep
 from bert_tf.tasks import model_task
 from bert_tf.training import run_folder
 from flop_tf import files, json_file
-from flop_tf.json_file import Count, Size
+from flop_tf.json_file import Count, Number, Size
 
 #: Stages of a model, in the order in which a report shows them.
 STAGES = ("dense", "factorized", "gated", "sparse", "compact")
-
-#: A number that can be computed with and shown.
-Number = typing.Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 
 # The flag that only this program has, by program.
 _PROGRAMS = {
@@ -109,6 +106,22 @@ def read(folder):
         return {**run, "reason": str(error)}
 
 
+def read_flags(folder):
+    """Returns the flags of the run in a folder, a dict of strings; a folder without has none.
+
+    Raises:
+      ValueError: if the file is damaged, or a number that reports compute with is none.
+      OSError: if it cannot be read.
+    """
+    path = os.path.join(folder, run_folder.FLAGS_FILE)
+    if not os.path.lexists(path):
+        return {}
+    flags = parse_flags(files.read_text(path, "flag file"))
+    for name, kind in _NUMBERS.items():
+        _check_number(f"The flag --{name} of {path!r}", flags.get(name, "0"), kind)
+    return flags
+
+
 def parse_flags(text):
     """Returns the flags of a `run.flags`, a dict of strings; --name is "true", --noname "false"."""
     flags = {}
@@ -125,12 +138,10 @@ def parse_flags(text):
 
 def _command(folder):
     """Returns what `run.flags` says: `flags`, `program` and `source`."""
-    flags = parse_flags(files.read_text(os.path.join(folder, run_folder.FLAGS_FILE), "flag file"))
+    flags = read_flags(folder)
     program = next((name for flag, name in _PROGRAMS.items() if flag in flags), None)
     if program is None:
         raise ValueError("Its run.flags is of no program that is known.")
-    for name, kind in _NUMBERS.items():
-        _check_number(f"The flag --{name} of its run.flags", flags.get(name, "0"), kind)
     source = next((flags[name] for name in _SOURCES if flags.get(name)), None)
     return {
         "flags": flags,

@@ -4,11 +4,10 @@ Reference: Super Tickets in Pre-Trained Language Models, arXiv 2105.12002.
 """
 
 import dataclasses
-import functools
-import json
-import operator
 import os
+import typing
 
+import msgspec
 import numpy as np
 
 from bert_tf import model_dir
@@ -16,12 +15,22 @@ from bert_tf.checkpoints import read_source
 from bert_tf.model import weight_paths
 from bert_tf.model.encoder import TASK
 from bert_tf.pruning import stages, task_masks, units
-from bert_tf.tasks import model_task, registry
+from bert_tf.tasks import model_task, multitask, registry
+from bert_tf.tickets import ticket_file
 from bert_tf.tickets.ticket_file import SUPER_FILE, TICKETS_FILE
-from flop_tf import files, mask_file, super_tickets
+from flop_tf import files, json_file, mask_file, super_tickets
 
 #: Written last: which tasks share, and how much each of them prunes.
 SHARED_FILE = "shared.json"
+
+
+class _Seed(typing.TypedDict):
+    score: json_file.Number
+    mask: str | None
+
+
+class _Super(typing.TypedDict):
+    seeds: typing.Annotated[dict[str, _Seed], msgspec.Meta(min_length=1)]
 
 
 def share(tickets, output_dir):
@@ -112,8 +121,8 @@ def cut(folder, task_name, output_dir):
         differ by more than `stages.TOLERANCE`.
     """
     info = model_dir.load_info(folder)
-    task = registry.get(**info["task"]) if "tasks" in info.get("task", {}) else None
-    if task is None:
+    task = model_task.find_task(info)[0] if "task" in info else None
+    if not isinstance(task, multitask.MultiTask):
         raise ValueError(
             f"The model in {str(folder)!r} must be one of several tasks, as flop-finetune --tasks "
             f"makes it, received one of {info.get('task', {}).get('name', 'no task')!r}."
@@ -139,7 +148,7 @@ def cut(folder, task_name, output_dir):
         model,
         model_dir.load_tokenizer(folder),
         task=own.to_dict(),
-        data_dir=task.folder(info["data_dir"], index),
+        data_dir=task.folder(info.get("data_dir", ""), index),
         largest_difference=difference,
         **_inherited(info, task, index),
     )
@@ -181,44 +190,31 @@ def _mask_file(name, path):
             f"The ticket of the task {name!r} must be a mask file, a folder of flop-find-tickets "
             f"or one of flop-train-tickets with super tickets, received {path!r}."
         )
-    tickets = _json(os.path.join(path, TICKETS_FILE), "tickets")
+    tickets = ticket_file.read(path).get("tickets", ())
     winning = [one["file"] for one in tickets if one["kind"] in ("winning", "good")]
     if len(winning) != 1:
         advice = "find one by flop-find-tickets"
         if winning:
-            file = os.path.join(path, winning[0])
-            advice = f"name the file of one of them, such as {file!r}"
+            advice = f"name the file of one of them, such as {winning[0]!r}"
         raise ValueError(
             f"The folder {path!r} must have one winning ticket for the task {name!r}, received "
             f"{len(winning)}; {advice}."
         )
-    return os.path.join(path, winning[0])
+    return winning[0]
 
 
 def _super_ticket(name, path):
     """Returns the mask of the seed with the best score, None where the whole model is best."""
     file = os.path.join(path, SUPER_FILE)
-    known = _json(file)
+    advice = "train the tickets by flop-train-tickets --method=super"
+    known = json_file.read(file, dict[str, _Super], "file of super tickets", advice)
     if name not in known:
         raise ValueError(
             f"The file {file!r} must have the super ticket of the task {name!r}, received those of "
-            f"{', '.join(known) or 'none'}; train its tickets by flop-train-tickets --method=super."
+            f"{', '.join(known) or 'none'}; {advice}."
         )
-    seeds = _json(file, name, "seeds").values()
-    mask = max(seeds, key=lambda seed: seed["score"])["mask"]
-    return None if mask is None else os.path.join(path, mask)
-
-
-def _json(path, *keys):
-    """Returns what a JSON file has under keys, one below the other."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return functools.reduce(operator.getitem, keys, dict(json.load(file)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The file {path!r} must be a JSON object{' with ' if keys else ''}"
-            f"{' and '.join(map(repr, keys))}, received another or a damaged one: {error}."
-        ) from error
+    mask = max(known[name]["seeds"].values(), key=lambda seed: seed["score"])["mask"]
+    return None if mask is None else files.inside(path, mask, f"The file {file!r}")
 
 
 def _read(path):

@@ -1,9 +1,11 @@
 """The files of a ticket: its mask, and what a list of tickets says of it."""
 
 import os
+import typing
 
 from bert_tf.model import model_info
 from bert_tf.pruning import masks
+from flop_tf import files, json_file
 
 #: Beside the folder of masks, written last: what was found, with a file for each.
 TICKETS_FILE = "tickets.json"
@@ -11,6 +13,18 @@ TICKETS_FILE = "tickets.json"
 #: Of flop-train-tickets: the super ticket of each task, with the paths of its masks and models by
 #: seed.
 SUPER_FILE = "super_ticket.json"
+
+#: What to do about a damaged list.
+ADVICE = "find the tickets anew"
+
+
+class _Ticket(typing.TypedDict):
+    kind: str
+    file: str
+
+
+class _Tickets(typing.TypedDict):
+    tickets: typing.NotRequired[list[_Ticket]]
 
 
 def mask_file(name):
@@ -45,3 +59,21 @@ def write(folder, name, kind, config, mask, removed, method, **provenance):
         "parameters": count,
         "share_of_parameters": count / model_info.num_parameters(config),
     }
+
+
+def read(folder):
+    """Returns what `tickets.json` in a folder says, plain data, with whole paths of the masks.
+
+    Args:
+      folder: of flop-find-tickets; a report of tickets has a file of that name, without `tickets`.
+
+    Raises:
+      ValueError: if the file is damaged or a mask is not in the folder.
+      OSError: if it cannot be read.
+    """
+    path = os.path.join(folder, TICKETS_FILE)
+    data = json_file.read(path, json_file.Object, "list of tickets", ADVICE)
+    json_file.check(data, _Tickets, f"The file {path!r} is damaged", ADVICE)
+    for ticket in data.get("tickets", ()):
+        ticket["file"] = files.inside(folder, ticket["file"], f"The file {path!r}")
+    return data

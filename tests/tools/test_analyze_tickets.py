@@ -55,7 +55,7 @@ def test_a_study(call, tickets_dirs, bert_dir, demo_dir, tmp_path, capsys):
             {"ticket": "winning-1-0"},
             "There must be tickets 'winning-1-0' of the method 'lottery', received ['lottery: goo",
         ),
-        ({"patterns": "nowhere.json"}, "[Errno 2] No such file or directory: 'nowhere.json'"),
+        ({"patterns": "nowhere.json"}, "The file of patterns 'nowhere.json' does not exist."),
     ],
 )
 def test_bad_input(call, tickets_dirs, tmp_path, changes, sentence):

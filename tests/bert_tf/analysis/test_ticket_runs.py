@@ -1,6 +1,7 @@
 """Tickets and their runs as the programs leave them, read without any model."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -248,6 +249,61 @@ def test_what_cannot_be_studied(folder, tmp_path):
     (folder.path / "RTE/seed0/tickets/lottery/tickets.json").write_text('{"tickets": 1}')
     with pytest.raises(ValueError, match=r"tickets.json' is damaged: .*; find the tickets anew"):
         ticket_files.find([folder.path])
+
+
+LIST = "RTE/seed0/tickets/lottery"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "reason"),
+    [
+        (f"{LIST}/tickets.json", "{", "must be JSON: "),
+        (f"{LIST}/tickets.json", "[]", "expected 'object', received 'array'"),
+        (f"{LIST}/tickets.json", '{"tickets": [3]}', "' is damaged: expected "),
+        (f"{LIST}/tickets.json", {"task": {"name": "../../x"}}, "expected 'str' matching regex "),
+        (f"{LIST}/tickets.json", {"task": {"name": "/x"}}, "expected 'str' matching regex "),
+        (f"{LIST}/tickets.json", {"method": ["lottery"]}, "expected 'str', received 'array'"),
+        (f"{LIST}/tickets.json", {"share_of_parameters": 2.0}, "expected 'float' <= 1"),
+        (f"{LIST}/tickets.json", {"removed": {"heads": -1}}, "expected 'int' >= 0"),
+        (f"{LIST}/tickets.json", {"file": "/etc/passwd"}, "must name what lies in the folder "),
+        (f"{LIST}/tickets.json", {"file": "masks/../../x"}, "must name what lies in the folder "),
+        (f"{LIST}/masks/good.safetensors", "no mask", "good.safetensors'"),
+        (f"{LIST}/run.flags", "--min_heads=1\n--seed=x\n", "must be a finite number, received 'x'"),
+        ("RTE/seed0/dense/info.json", "{}", "expected the key 'stage'"),
+        ("RTE/seed0/dense/run.flags", b"\xff", "must be UTF-8"),
+        ("RTE/seed0/dense/bert_config.json", "[]", None),
+    ],
+)
+def test_what_is_damaged_is_listed(folder, tmp_path, path, content, reason, monkeypatch):
+    """And the rest is reported; here without figures."""
+    pytest.importorskip("statsmodels", reason="The extra `analysis` is not installed.")
+    monkeypatch.setattr(tickets_report, "_pictures", lambda report: ())
+    folder.chain("RTE")
+    folder.chain("QQP", seeds=(0,))
+    place = folder.path / path
+    if isinstance(content, dict):
+        data = json.loads(place.read_text())
+        for known in (data, *data["tickets"]):
+            known.update({key: value for key, value in content.items() if key in known})
+        content = json.dumps(data)
+    place.write_bytes(content if isinstance(content, bytes) else content.encode())
+    out = tmp_path / "out"
+    text = ticket_study.study([str(folder.path)], str(out))
+    assert "| QQP" in text and sorted(os.listdir(tmp_path)) == ["out", "runs"]
+    report = json.loads((out / "tickets.json").read_text())
+    if reason:
+        assert any(reason in row["reason"] for row in report["damaged"]), report["damaged"]
+        assert "## Damaged" in text
+    assert trained_report.write(folder.path)
+
+
+def test_a_study_of_damaged_tickets_alone(folder, tmp_path):
+    folder.chain(seeds=(0,))
+    for method in ("lottery", "super-1-0"):
+        (folder.path / f"RTE/seed0/tickets/{method}/tickets.json").write_text('{"tickets": 1}')
+    with pytest.raises(ValueError, match="tickets.json' is damaged: .*; find the tickets anew"):
+        ticket_study.study([str(folder.path)], str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_report_of_several_methods_needs_no_curve(folder, tmp_path):

@@ -247,7 +247,7 @@ def assert_listed(sweep, reason):
         ("eval_results.txt", b"\xff = 1\n", "must be UTF-8"),
         ("run.flags", b"--init_checkpoint=\xff\n", "must be UTF-8"),
         ("run.flags", "", "Its run.flags is of no program that is known."),
-        ("run.flags", "--init_checkpoint=a\n--seed=one\n", "The flag --seed of its run.flags must"),
+        ("run.flags", "--init_checkpoint=a\n--seed=one\n", "The flag --seed of '"),
         ("run.flags", f"--init_checkpoint=a\n--seed=1{'0' * 400}\n", "must be a finite number"),
         ("run.flags", "--init_checkpoint=a\n--learning_rate=nan\n", "must be a finite number, rec"),
         ("run.flags", "--init_checkpoint=a\n--target_sparsity=\n", "must be a finite number, rec"),

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -42,10 +43,9 @@ def write(tmp_path):
 def tickets_dir(tmp_path, write, *kinds):
     folder = tmp_path / "tickets"
     folder.mkdir()
-    found = [
-        {"kind": kind, "file": f"../{kind}.mask", "path": write(kind, mask_of(1, 0))}
-        for kind in kinds
-    ]
+    found = [{"kind": kind, "file": f"{kind}.mask"} for kind in kinds]
+    for kind in kinds:
+        os.replace(write(kind, mask_of(1, 0)), folder / f"{kind}.mask")
     (folder / "tickets.json").write_text(json.dumps({"tickets": found}))
     return str(folder)
 
@@ -105,6 +105,14 @@ def test_tickets_that_do_not_fit(write, tmp_path):
     (tmp_path / "measured" / "tickets.json").write_text('{"tickets": []}')
     (tmp_path / "super").mkdir()
     (tmp_path / "super" / "super_ticket.json").write_text('{"RTE": {}}')
+    outside = {"winning": "../one", "absolute": mask}
+    for name, file in outside.items():
+        (tmp_path / name).mkdir()
+        tickets = {"tickets": [{"kind": "winning", "file": file}]}
+        (tmp_path / name / "tickets.json").write_text(json.dumps(tickets))
+    (tmp_path / "out_of_it").mkdir()
+    seeds = {"RTE": {"seeds": {"0": {"score": 0.5, "mask": "../one"}}}}
+    (tmp_path / "out_of_it" / "super_ticket.json").write_text(json.dumps(seeds))
     for tickets, sentence in (
         (",", "`tickets` must name at least one task, as RTE=path, received ','"),
         ("RTE=,QQP=", "received the whole model for each of RTE, QQP; flop-finetune --tasks"),
@@ -116,9 +124,17 @@ def test_tickets_that_do_not_fit(write, tmp_path):
         (f"RTE={tmp_path / 'measured'}", "received 0; find one by flop-find-tickets."),
         (f"RTE={mask},QQP={other}", "must have masks of one model, received those of two: "),
         (f"RTE={kernel}", "must have masks of heads, neurons or FFNs, received blocks.0.query"),
-        (f"RTE={tmp_path / 'broken'}", "tickets.json' must be a JSON object with 'tickets'"),
-        (f"RTE={tmp_path / 'super'}", "super_ticket.json' must be a JSON object with 'RTE' and 's"),
-        (f"QQP={tmp_path / 'super'}", "must have the super ticket of the task 'QQP', received"),
+        (
+            f"RTE={tmp_path / 'broken'}",
+            "The list of tickets '.*/tickets.json' must be JSON: .* anew",
+        ),
+        (f"RTE={tmp_path / 'super'}", "super_ticket.json' is damaged .* expected the key 'seeds'"),
+        *(
+            (f"RTE={tmp_path / name}", f"/{name}/tickets.json' must name what lies in the folder ")
+            for name in outside
+        ),
+        (f"RTE={tmp_path / 'out_of_it'}", "super_ticket.json' must name what lies in the folder "),
+        (f"QQP={tmp_path / 'out_of_it'}", "must have the super ticket of the task 'QQP', received"),
     ):
         with pytest.raises(ValueError, match=sentence):
             sharing.share(tickets, str(tmp_path / "out"))
