@@ -5,6 +5,7 @@ A task's score is its primary metric on dev; of seeds there are mean and sample 
 
 import os
 import statistics
+import typing
 
 import matplotlib.figure
 import numpy as np
@@ -15,9 +16,22 @@ from bert_tf.diffs.training import DIFF_FILE
 from bert_tf.tasks import registry
 from bert_tf.training.run_folder import FLAGS_FILE
 from bert_tf.training.run_scores import RESULTS_FILE
-from flop_tf import files
+from flop_tf import files, json_file
+from flop_tf.json_file import Count, Number, Share
 
 _TITLE = "Differences"
+
+
+class _Known(typing.TypedDict, total=False):
+    """What is read of the information that a difference holds."""
+
+    task: json_file.Object
+    scores: dict[str, dict[str, Number]]
+    method: str
+    structured: bool
+    diff_stage: str
+    seed: Count | None
+    target_density: Share | None
 
 
 def gather(folder):
@@ -28,28 +42,27 @@ def gather(folder):
     Args:
       folder: is searched with all folders in it but hidden ones.
 
+    Returns:
+      A dict for each one; one that is damaged or has no task has a `reason` and no results.
+
     Raises:
-      ValueError: if there is none, one is damaged or without a task, or two are of one task, way,
-        density and seed: their mean would be of other settings and not of seeds.
+      ValueError: if there is none, or none but damaged ones, or two are of one task, way, density
+        and seed: their mean would be of other settings and not of seeds.
     """
     found = []
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         unfinished = FLAGS_FILE in names and RESULTS_FILE not in names
-        if DIFF_FILE in names and not unfinished:
-            known = applying.inspect(path)
-            if "task" not in known:
-                raise ValueError(
-                    f"The difference in {path!r} must say its task, received one without; leave it "
-                    "out of the folder of a report."
-                )
-            found.append({"folder": path, **_row(known)})
+        if DIFF_FILE in (*folders, *names) and not unfinished:
+            found.append({"folder": path, **_read(path)})
     if not found:
         raise ValueError(
             f"The folder {str(folder)!r} must have differences in it, found no {DIFF_FILE} of a "
             "stage that is finished."
         )
-    _check_seeds(found)
+    if not _sound(found):
+        raise ValueError(found[0]["reason"])
+    _check_seeds(_sound(found))
     return found
 
 
@@ -63,6 +76,8 @@ def write(rows, folder):
     Returns:
       The tables as Markdown.
     """
+    damaged = [{"folder": r["folder"], "reason": r["reason"]} for r in rows if "reason" in r]
+    listed, rows = rows, _sound(rows)
     sections = [
         (
             "Scores",
@@ -86,6 +101,8 @@ def write(rows, folder):
             ],
         ),
     ]
+    if damaged:
+        sections.append(("Damaged", "What no table counts, and why.", damaged))
     pictures = {
         f"Score against density, {task}": _curve([row for row in rows if row["task"] == task])
         for task in dict.fromkeys(row["task"] for row in rows)
@@ -96,14 +113,33 @@ def write(rows, folder):
         name = title.lower().replace(",", "").replace(" ", "-")
         files.write_bytes(os.path.join(folder, "figures", f"{name}.png"), png)
     text = pages.markdown(_TITLE, sections)
-    files.write_json(os.path.join(folder, "diffs.json"), rows)
+    files.write_json(os.path.join(folder, "diffs.json"), listed)
     files.write_text(os.path.join(folder, "diffs.html"), pages.page(_TITLE, _TITLE, parts))
     files.write_text(os.path.join(folder, "diffs.md"), text)
     return text
 
 
+def _sound(rows):
+    return [row for row in rows if "reason" not in row]
+
+
+def _read(path):
+    """Returns the row of a difference, or the reason why there is none."""
+    try:
+        known = applying.inspect(path)
+        if "task" not in known:
+            raise ValueError(
+                f"The difference in {path!r} must say its task, received one without; leave it "
+                "out of the folder of a report."
+            )
+        json_file.check(known, _Known, f"The difference in {path!r} is damaged")
+        return _row(known)
+    except (OSError, ValueError) as error:
+        return {"reason": str(error)}
+
+
 def _row(known):
-    task = registry.get(**known["task"])
+    task = registry.from_dict(known["task"])
     splits = known.get("scores", {})
     scores = splits.get(task.dev_splits[0], {})
     method = known.get("method", "diff")

@@ -9,7 +9,7 @@ import msgspec
 from bert_tf import model_dir, timing
 from bert_tf.model.config import PROJECTIONS
 from bert_tf.sweeps import sweep
-from bert_tf.tasks import model_task
+from bert_tf.tasks import registry
 from bert_tf.training import run_folder
 from flop_tf import files, json_file
 from flop_tf.json_file import Count, Number, Size
@@ -221,7 +221,7 @@ def _scores(info):
     scores = info.get("scores")
     if not scores:
         return {"score": None}
-    task, _ = model_task.find_task(info)
+    task = registry.from_dict(info.get("task", {}))
     for split, values in scores.items():
         if task.primary_metric not in values:
             raise ValueError(

@@ -4,16 +4,17 @@ Each step is written to `steps.json`, from where a search goes on.
 Reference: When BERT Plays the Lottery, All Tickets Are Winning, arXiv 2005.00561.
 """
 
-import json
 import os
+import typing
 
+import msgspec
 import numpy as np
 from absl import logging
 
 from bert_tf import model_dir
 from bert_tf.pruning import masks, units
 from bert_tf.training import evaluation
-from flop_tf import files, magnitude, subnetworks
+from flop_tf import files, json_file, magnitude, subnetworks
 from flop_tf import lottery as unit_search
 
 STEPS_FILE = "steps.json"
@@ -21,6 +22,9 @@ STEPS_FILE = "steps.json"
 #: The kinds of tickets, by what finds them; the names of the tickets are the same.
 LOTTERY_KINDS = ("good", "random", "bad", "inverted")
 MAGNITUDE_KINDS = ("good", "random", "bad")
+
+# What masks are made of in `steps.json`.
+_BIT = typing.Literal[0, 1]
 
 
 def lottery(finder):
@@ -54,7 +58,13 @@ def lottery(finder):
 
     both = unit_search.one_pass(measure)
     steps = _recorded(
-        finder, lambda done: unit_search.search(*both, shape, phases, options.threshold, done)
+        finder,
+        {
+            "phase": json_file.Count,
+            "heads": _of_length(shape[0], _of_length(shape[1], _BIT)),
+            "blocks": _of_length(shape[0], _BIT),
+        },
+        lambda done: unit_search.search(*both, shape, phases, options.threshold, done),
     )
     last = unit_search.final_masks(steps)
     if not last.heads.any() and not last.blocks.any():
@@ -118,6 +128,7 @@ def largest_weights(finder):
     )
     steps = _recorded(
         finder,
+        {"num_kept": typing.Annotated[int, msgspec.Meta(ge=0, le=total)]},
         lambda done: magnitude.search(evaluate, included, survivors, options.threshold, done),
     )
     kept = [step for step in steps if step["passed"]][-1]["num_kept"]
@@ -131,12 +142,28 @@ def largest_weights(finder):
     return [finder.write(kind, kind, mask, removed) for kind, mask in found.items()]
 
 
-def _recorded(finder, search):
-    """Returns all steps of a search, a function of the steps that were made before."""
+def _of_length(length, shape):
+    return typing.Annotated[list[shape], msgspec.Meta(min_length=length, max_length=length)]
+
+
+def _recorded(finder, fields, search):
+    """Returns all steps of a search, a function of the steps that were made before.
+
+    Args:
+      finder: a `bert_tf.tickets.finding.Finder`.
+      fields: types of what a step has besides `score` and `passed`, by name.
+      search: the function.
+    """
     path, steps = finder.path(STEPS_FILE), []
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            steps = json.load(file)
+    if os.path.lexists(path):
+        shape = typing.TypedDict("Step", {"score": json_file.Number, "passed": bool, **fields})
+        advice = "delete it, then the search starts again"
+        steps = json_file.read(path, list[shape], "record of a search", advice)
+        if steps and not steps[0]["passed"]:
+            raise ValueError(
+                f"The record of a search {path!r} must begin with the whole model, which passes, "
+                f"received another first step; {advice}."
+            )
     for step in search(tuple(steps)):
         steps.append(step)
         files.write_json(path, steps)

@@ -121,7 +121,7 @@ def cut(folder, task_name, output_dir):
         differ by more than `stages.TOLERANCE`.
     """
     info = model_dir.load_info(folder)
-    task = model_task.find_task(info)[0] if "task" in info else None
+    task = registry.from_dict(info["task"]) if "task" in info else None
     if not isinstance(task, multitask.MultiTask):
         raise ValueError(
             f"The model in {str(folder)!r} must be one of several tasks, as flop-finetune --tasks "

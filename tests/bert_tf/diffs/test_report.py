@@ -97,6 +97,35 @@ def test_a_difference_without_a_task(make_diff, tmp_path):
         report.gather(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"task": {"name": "RTA"}}, "Unknown task 'RTA', did you mean 'RTE'?"),
+        ({"task": [1]}, "expected 'object', received 'array' at '.task'"),
+        ({"scores": {"dev": 0.5}}, "expected 'object', received 'float'"),
+        ({"scores": {"dev": {"eval_accuracy": "high"}}}, "expected 'float', received 'str'"),
+        ({"method": ["diff"]}, "expected 'str', received 'array'"),
+        ({"seed": {}}, "received 'object' at '.seed'"),
+        ({"target_density": 2.0}, "expected 'float' <= 1"),
+        (b"no tensors", "diff.safetensors'"),
+    ],
+)
+def test_a_damaged_difference_is_listed(make_diff, tmp_path, changes, reason):
+    scores = {"dev": {"eval_accuracy": 0.5}}
+    save(str(tmp_path / "a"), make_diff("sst-2", 0, 0.05, scores=scores), "float32")
+    diff = make_diff("sst-2", 1, 0.05, scores=scores)
+    if isinstance(changes, dict):
+        diff.info.update(changes)
+    save(str(tmp_path / "b"), diff, "float32")
+    if isinstance(changes, bytes):
+        (tmp_path / "b" / "diff.safetensors").write_bytes(changes)
+    rows = report.gather(str(tmp_path))
+    assert reason in rows[1]["reason"]
+    text = report.write(rows, str(tmp_path / "report"))
+    assert "## Damaged" in text and "50.0 (1)" in text
+    assert json.loads((tmp_path / "report" / "diffs.json").read_text()) == rows
+
+
 def test_only_stages_that_are_finished(make_diff, tmp_path):
     save(str(tmp_path / "x"), make_diff("sst-2", 0, 0.05), "float32")
     (tmp_path / "x" / "run.flags").write_text("--seed=0\n")

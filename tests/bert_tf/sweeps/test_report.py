@@ -286,8 +286,8 @@ def test_a_damaged_run_is_listed(sweep, name, content, reason):
         ({"task": {"name": {}}}, "expected 'str', received 'object'"),
         ({"task": {"name": "RTE", "labels": 3}}, "expected 'array | null', received 'int'"),
         ({"task": {"name": "a", "tasks": [3]}}, "expected 'object', received 'int'"),
-        ({"task": {"name": "RTE", "colour": "red"}}, "unexpected keyword argument 'colour'"),
-        ({"task": {}}, "Unknown task ''"),
+        ({"task": {"name": "RTE", "colour": "red"}}, "contains unknown field 'colour'"),
+        ({"task": {}}, "expected the key 'name'"),
         ({"task": "RTE"}, "expected 'object', received 'str'"),
     ],
 )

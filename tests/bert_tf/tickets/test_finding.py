@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -191,6 +192,41 @@ def test_a_search_that_was_stopped_goes_on(find, tmp_path, monkeypatch):
     (tmp_path / "out" / searches.STEPS_FILE).write_text(json.dumps(record[:2]))
     assert find(method="lottery", threshold=0.8, amount=0.25) == whole
     assert json.loads((tmp_path / "out" / searches.STEPS_FILE).read_text()) == record
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda steps: steps.clear() or steps.append(3), "expected 'object', received 'int'"),
+        (lambda steps: steps[0].pop("score"), "expected the key 'score' at '[0]'"),
+        (lambda steps: steps[1].update(score=float("nan")), "NaN is no number"),
+        (lambda steps: steps[1].update(passed="yes"), "expected 'bool', received 'str'"),
+        (lambda steps: steps[1].update(phase=-1), "expected 'int' >= 0"),
+        (lambda steps: steps[1]["heads"].pop(), "of length >= 2"),
+        (lambda steps: steps[1]["heads"][0].pop(), "of length >= 4"),
+        (lambda steps: steps[1].update(blocks={}), "expected 'array', received 'object'"),
+        (lambda steps: steps[0].update(passed=False), "must begin with the whole model, which"),
+    ],
+)
+def test_a_record_that_was_damaged(find, tmp_path, change, reason):
+    settings = {"method": "lottery", "threshold": 0.8, "amount": 0.25}
+    path = tmp_path / "out" / searches.STEPS_FILE
+    find(**settings)
+    steps = json.loads(path.read_text())
+    change(steps)
+    path.write_text(json.dumps(steps))
+    sentence = (
+        f"The record of a search '{path}' .*{re.escape(reason)}.*; delete it, then the search"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        find(**settings)
+    assert path.read_text() == json.dumps(steps)
+
+
+def test_a_record_of_another_method(find, tmp_path):
+    find(method="lottery", threshold=0.8, amount=0.25)
+    with pytest.raises(ValueError, match="expected the key 'num_kept' at"):
+        find(method="magnitude", threshold=0.8, amount=0.3)
 
 
 def test_magnitude_masks_are_of_one_size(find, tmp_path):
