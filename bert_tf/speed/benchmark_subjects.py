@@ -19,7 +19,7 @@ from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.pruning import task_masks
 from bert_tf.serving import exporting, formats
 from bert_tf.speed import benchmark_process
-from bert_tf.tasks import model_task
+from bert_tf.tasks import registry
 from flop_tf import files, json_file
 
 
@@ -161,7 +161,7 @@ def _find(name, path):
 def _about(info, scores):
     """Returns `Subject.about`; raises ValueError where the scores are not of the task."""
     if scores:
-        task, _ = model_task.find_task(info)
+        task = registry.from_dict({"name": "", **info.get("task", {})})
         if not all(task.primary_metric in values for values in scores.values()):
             raise ValueError(
                 f"The scores of the model must have {task.primary_metric!r}, as its task "

@@ -56,9 +56,11 @@ def score(model, task, splits, batch_size, widths=None):
       widths: as in `bert_tf.data.batch_plan.epoch_plan`.
 
     Returns:
-      For each split a dict of scores, `eval_loss` included.
+      For each split a dict of scores, `eval_loss` included, to seven significant digits.
     """
     scores = {}
     for name, encoded in splits.items():
-        scores[name] = task.score(predict(model, encoded, batch_size, widths), encoded)
+        found = task.score(predict(model, encoded, batch_size, widths), encoded)
+        # Logits are float32: a resumed run, or another order of sums, may differ in later digits.
+        scores[name] = {key: float(f"{value:.7g}") for key, value in found.items()}
     return scores

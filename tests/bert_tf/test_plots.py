@@ -44,3 +44,9 @@ def test_latencies_have_a_color_for_each_model():
         return len(np.unique(png[saturated][:, :3].round(1), axis=0))
 
     assert picture("dense", "compact") > picture("dense")
+
+
+def test_dollars_of_a_name_are_shown():
+    """Matplotlib would typeset what they enclose, and refuse what it cannot."""
+    grid = np.array([[0.5]])
+    assert image(plots.share_heatmap(grid, [r"$\frac$"], ["$a$"], "share")).shape[2] == 4

@@ -14,6 +14,31 @@ def test_replacing(tmp_path):
     assert os.listdir(path.parent) == ["file.txt"]
 
 
+@pytest.mark.parametrize("name", ["a", "a/b.txt", "./a", "..a/b.."])
+def test_what_lies_inside(tmp_path, name):
+    assert files.inside(tmp_path, name, "It") == os.path.join(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/../../b", "/a", "a\0b"])
+def test_what_leads_out(tmp_path, name):
+    with pytest.raises(ValueError, match="^The plan must name what lies in the folder '.*', rec"):
+        files.inside(tmp_path, name, "The plan")
+
+
+def test_a_small_text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one ü\n", encoding="utf-8-sig")
+    assert files.read_text(path) == "one ü\n"
+    path.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="The flag file '.*a.txt' must be UTF-8: "):
+        files.read_text(path, "flag file")
+    path.write_bytes(b"a" * (2**20 + 1))
+    with pytest.raises(ValueError, match="must have at most 1048576 bytes, received 1048577."):
+        files.read_text(path)
+    with pytest.raises(ValueError, match="The file '.*' must be a regular file, received a folder"):
+        files.read_text(tmp_path)
+
+
 def test_json_keeps_its_order(tmp_path):
     files.write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
     assert list(json.loads((tmp_path / "a.json").read_text())) == ["b", "a"]

@@ -74,6 +74,16 @@ def test_baselines_and_their_comparison(call, bert, tmp_path, capsys):
     assert found["pairs"][0]["pooled_jaccard"] == pytest.approx(0.2, abs=0.06)
 
 
+def test_names_are_text_in_the_tables(call, bert, tmp_path, capsys):
+    path = tmp_path / "mask.safetensors"
+    args = [f"--checkpoint={bert}", f"--output={path}", "--sparsity=.5"]
+    assert call(make_mask, *args) is None
+    names = f"<script>alert(1)</script>={path},$a|b$={path}"
+    assert call(compare_masks, f"--masks={names}", f"--output_dir={tmp_path / 'out'}") is None
+    table = (tmp_path / "out" / "masks.md").read_text()
+    assert "| &lt;script>alert(1)&lt;/script> / $a\\|b$ |" in table and "<script" not in table
+
+
 def test_bad_input(call, bert, text, tmp_path):
     path = tmp_path / "mask.safetensors"
     args = [f"--checkpoint={bert}", f"--output={path}"]

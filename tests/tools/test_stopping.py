@@ -52,6 +52,7 @@ def assert_same_end(folder, unbroken):
     for name, value in theirs.items():
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
     assert results(folder) == results(unbroken)
+    assert (folder / "info.json").read_bytes() == (unbroken / "info.json").read_bytes()
 
 
 def results(folder):

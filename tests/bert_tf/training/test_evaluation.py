@@ -46,3 +46,6 @@ def test_scores_of_several_splits(encoded):
     scores = evaluation.score(BertClassifier(CONFIG), task, splits, 2)
     assert list(scores) == ["a", "b"]
     assert set(scores["a"]) == {"eval_loss", *task.metrics}
+    # As many digits as float32 has: later ones may differ after a resume.
+    for found in scores.values():
+        assert all(value == float(f"{value:.7g}") for value in found.values())
