@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.tasks import registry
@@ -26,6 +27,8 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
       ValueError: if the arguments do not fit.
     """
     known, folder = copy.deepcopy(info.get("task", {})), data_dir or info.get("data_dir", "")
+    if folder and not data_dir:
+        logging.info("The data of the model's task are in %s, as its info.json says.", folder)
     given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
     if not known or task_name.lower() not in ("", known["name"].lower()):
         return registry.get(task_name, data_dir=folder, **given), folder
