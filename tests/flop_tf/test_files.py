@@ -30,10 +30,10 @@ def test_a_small_text(tmp_path):
     path.write_text("one ü\n", encoding="utf-8-sig")
     assert files.read_text(path) == "one ü\n"
     path.write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="The flag file '.*a.txt' must be UTF-8: "):
+    with pytest.raises(ValueError, match="The flag file '.*a.txt' must be UTF-8"):
         files.read_text(path, "flag file")
     path.write_bytes(b"a" * (2**20 + 1))
-    with pytest.raises(ValueError, match="must have at most 1048576 bytes, received 1048577."):
+    with pytest.raises(ValueError, match="must have at most 1048576 bytes, received"):
         files.read_text(path)
     with pytest.raises(ValueError, match="The file '.*' must be a regular file, received a folder"):
         files.read_text(tmp_path)
