@@ -23,6 +23,8 @@ import tempfile
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
+import flop_tools  # noqa: E402, F401  It sets TensorFlow's log level.
+
 import tabulate  # noqa: E402
 from campaign import monitor  # noqa: E402
 from campaign.fixtures import Fixtures  # noqa: E402

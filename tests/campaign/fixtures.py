@@ -259,6 +259,23 @@ def _tickets(fixtures):
     fixtures.run("find_tickets", "find_tickets", output_dir="tickets")
 
 
+@_makes("lottery")
+def _lottery(fixtures):
+    """A search that was stopped after its last step."""
+    search = {"method": "lottery", "units": "heads", "percents": None}
+    fixtures.run("find_tickets", "find_tickets", output_dir="lottery", **search)
+    (fixtures.folder / "lottery/tickets.json").unlink()
+
+
+@_makes("super")
+def _super(fixtures):
+    folder = fixtures.folder / "super"
+    shutil.copytree(fixtures.make("tickets"), folder)
+    seeds = {"0": {"score": 0.5, "mask": "masks/winning-1-0.safetensors"}}
+    found = {"SST-2": {"metric": "eval_accuracy", "seeds": seeds}}
+    (folder / "super_ticket.json").write_text(json.dumps(found))
+
+
 @_makes("shared")
 def _shared(fixtures):
     fixtures.run("share_tickets", "share_tickets", output_dir="shared")

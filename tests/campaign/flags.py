@@ -137,7 +137,9 @@ def _case(mode, changes, names, accepted=None):
     program = PROGRAMS[mode]
     uses = ("SST-2", "dense") if program in ("sweep", "train_tickets", "analyze_tickets") else ()
     what = what if mode == program else f"{mode} {what}"
-    return Case("flags", program, what, command(mode, **changes), names, accepted=accepted, uses=uses)
+    return Case(
+        "flags", program, what, command(mode, **changes), names, accepted=accepted, uses=uses
+    )
 
 
 def _command_lines():
@@ -154,4 +156,3 @@ def _command_lines():
 
 def _circle(folder):
     (folder / "circle.flags").write_text("--flagfile=circle.flags\n")
-
