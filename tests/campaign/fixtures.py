@@ -235,6 +235,13 @@ def _compact(fixtures):
     fixtures.run("remove_mask", "remove_mask", output_folder_dir="compact")
 
 
+@_makes("taught")
+def _taught(fixtures):
+    """A teacher with the logits that a student's training keeps next to it."""
+    shutil.copytree(fixtures.make("dense"), fixtures.folder / "taught")
+    fixtures.run("finetune", "finetune", output_dir="student", teacher="taught")
+
+
 @_makes("multi")
 def _multi(fixtures):
     fixtures.make("SST-2"), fixtures.make("CoLA"), fixtures.make("shared")

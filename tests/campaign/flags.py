@@ -1,4 +1,4 @@
-"""Values of flags that make no sense: every numeric flag by its definition, the others by a list."""
+"""Values of flags that make no sense: numeric ones by their definitions, the others by a list."""
 
 import itertools
 

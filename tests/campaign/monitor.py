@@ -13,7 +13,6 @@ import time
 
 from programs import Program
 
-
 #: What a case must not need more of.
 MOST_BYTES, MOST_SECONDS = 4 * 2**30, 30
 
@@ -22,6 +21,9 @@ MARKER = "code_ran"
 
 # Every folder's own way to leave something half written or aside.
 _ASIDE = re.compile(r"\..*\.(partial|replaced|deleted|lock)(-\w+)?")
+# ONNX Runtime's, in the folder of temporary files.
+_FOREIGN = {".ses"}
+# Seconds in which a child may end after its parent.
 _GRACE = 1.0
 
 
@@ -73,7 +75,7 @@ def run(case, fixtures, scratch):
         os.remove(process.log)
         if not violations:  # A process that was killed cannot tidy up.
             violations |= _said(case, code, text)
-            violations |= _left(folder, temporary, before)
+            violations |= _left(case, folder, temporary, before)
         violations |= _lost(case, code, _contents(folder) | _contents(fixtures.folder), before)
         if any(path.name.startswith(MARKER) for path in folder.rglob("*")):
             violations["code ran"] = "code of a file was run"
@@ -133,7 +135,7 @@ def _said(case, code, text):
             found["exit code"] = f"{code} of a valid command"
     elif code == 0:
         if case.accepted is None:
-            found["accepted"] = "exit code 0, though nothing says that this may be accepted"
+            found["not refused"] = "exit code 0, though nothing says that this may be accepted"
     elif code != 1:
         found["exit code"] = f"{code}"
     else:
@@ -146,12 +148,24 @@ def _said(case, code, text):
     return found
 
 
-def _left(folder, temporary, before):
-    """Returns files that were left aside, or in the folder of temporary files."""
+def _left(case, folder, temporary, before):
+    """Returns files that were left aside, or are neither in the output nor next to it."""
     new = {path for path in _contents(folder) if path not in before}
     aside = sorted(path for path in new if _ASIDE.fullmatch(os.path.basename(path)))
-    aside += sorted(map(str, temporary.iterdir()))
-    return {"leftover": ", ".join(aside)} if aside else {}
+    aside += sorted(str(path) for path in temporary.iterdir() if path.name not in _FOREIGN)
+    # A teacher's logits are kept next to the teacher.
+    known = (*_targets(case), MARKER, "logits-")
+    roots = {os.path.relpath(path, folder) for path in new}
+    outside = sorted(path for path in roots if not any(name in path for name in known))
+    found = {"leftover": aside, "outside": outside}
+    return {sort: ", ".join(paths) for sort, paths in found.items() if paths}
+
+
+def _targets(case):
+    """Returns the paths that a case may write to."""
+    flags = dict(arg.removeprefix("--").split("=", 1) for arg in case.args if "=" in arg)
+    names = [name for name in flags if name.startswith("output")] or ["runs_dir"]
+    return [flags[name].split("/")[0] for name in names if flags.get(name)]
 
 
 def _lost(case, code, after, before):

@@ -112,7 +112,8 @@ _MASK_HEADERS = {
 
 # What a signed header of a difference says.
 _DIFF_HEADERS = {
-    **{f"no {key}": (lambda key: lambda h, a: h.pop(key))(key) for key in ("base", "shapes")},
+    "no base": lambda h, a: h.pop("base"),
+    "no shapes": lambda h, a: h.pop("shapes"),
     "no counts": lambda h, a: h.pop("counts"),
     "no info": lambda h, a: h.pop("info"),
     "info is a list": lambda h, a: h.update(info=[]),
@@ -169,13 +170,13 @@ def cases():
             yield _case(mode, path, name, damage.WHOLE[name], changes)
     modes = itertools.cycle([("evaluate", {"mask": "mask.safetensors"}), ("compare_masks", {})])
     for (name, change), (mode, changes) in zip(_MASK_HEADERS.items(), modes, strict=False):
-        forged = _forged("flop_tf.masks", change)
-        yield _case(mode, "mask.safetensors", f"header: {name}", forged, changes)
+        way = forged("flop_tf.masks", change)
+        yield _case(mode, "mask.safetensors", f"header: {name}", way, changes)
     modes = itertools.cycle(["inspect", "diff", "diff_report", "diff", "export_tasks"])
     for (name, change), mode in zip(_DIFF_HEADERS.items(), modes, strict=False):
-        forged, path = _forged("flop_tf.diff", change), "diffs/finetune-0.1/diff.safetensors"
+        way, path = forged("flop_tf.diff", change), "diffs/finetune-0.1/diff.safetensors"
         accepted = _INSPECTED if mode in ("inspect", "diff_report") else None
-        yield _case(mode, path, f"header: {name}", forged, {}, accepted)
+        yield _case(mode, path, f"header: {name}", way, {}, accepted)
     for name, change in _MAPS.items():
         yield _case("train_patterns", "maps/normed.npz", f"maps: {name}", _maps(change), {})
 
@@ -201,8 +202,13 @@ def _some(names):
     return sorted(names)[-1]
 
 
-def _forged(key, change):
-    """Returns a way that changes header and arrays and signs them anew."""
+def forged(key, change):
+    """Returns a way to damage a signed file: header and arrays are changed and signed anew.
+
+    Args:
+      key: of the metadata.
+      change: function of the header and the arrays, two dicts that it changes.
+    """
 
     def damaged(path):
         with safetensors.safe_open(path, framework="numpy") as file:
