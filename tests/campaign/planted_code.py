@@ -100,8 +100,8 @@ def cases():
     for number, (mode, path, changes) in enumerate(_DOORS):
         if changes.get("training"):
             changes = {**changes, "bert_config_file": path}
-        # All of them at the first door, where one more makes them take turns at the others.
-        for place, gate in itertools.islice(plants, 1 if number else 10):
+        # All of them at the first door; they take turns at the others.
+        for place, gate in itertools.islice(plants, 1 if number else 9):
             what, way = f"{gate} in {place}", _config(_PLACES[place], _GATES[gate])
             yield _case(mode, path, what, way, changes)
     diff = "diffs/finetune-0.1/diff.safetensors"
