@@ -13,6 +13,9 @@ _HUGE = 10**11
 # Flags that may be negative: a logit, a limit, and the sign for "not given".
 _NEGATIVE = {"task_index", "initial_log_alpha", "initial_alpha", "concrete_lower"}
 
+# A training may be as long as one likes.
+_STEPS = {"num_train_steps", "head_steps"}
+
 _NO_LIMIT = "a number above what there is takes all there is"
 
 # Program, flag, values that are refused.
@@ -23,7 +26,6 @@ _REFUSED = (
     ("finetune", "gate", ("x",)),
     ("finetune", "optimizer", ("sgd", "")),
     ("finetune", "mixed_precision", ("float8",)),
-    ("finetune", "worker_hosts", ("x", "localhost:0,localhost:99999", ":")),
     ("diff_prune", "layer_penalties", ("nan", "1,,2", "-1", "1,2", "a")),
     ("diff_prune", "frozen", ("x", "blocks.9")),
     ("diff_prune", "dtype", ("float8",)),
@@ -61,6 +63,22 @@ _REFUSED = (
     ("train_tickets", "find_flags", ("--levels=3", "--units=rows", "'")),
     ("train_tickets", "epochs", ("0", "inf", "")),
 )
+
+# How sentences name what some flags have.
+_ALIASES = {
+    "tasks": "task",
+    "task_name": "task",
+    "format": "format_names",
+    "model_dirs": "paths|path ''",
+    "tickets": "task",
+    "tickets_dirs": "tickets",
+    "ticket": "tickets",
+    "learning_rates": "learning rate",
+    "sparsities": "sparsity",
+    "seeds": "seed",
+    "find_flags": "`units`",
+    "eval_batch_size": "batch_size",
+}
 
 # Program or mode, flags that belong to another mode, and which one of them is refused.
 _OTHER_MODE = (
@@ -110,7 +128,7 @@ def cases():
     yield from _numbers()
     for program, flag, values in _REFUSED:
         for value in values:
-            yield _case(program, {flag: value}, rf"\b{flag}\b|\b{flag[:-1]}\b")
+            yield _case(program, {flag: value}, rf"\b{flag}\b|{_ALIASES.get(flag, flag)}")
     for mode, changes, names in _OTHER_MODE:
         yield _case(mode, changes, names)
     yield from _command_lines()
@@ -127,8 +145,8 @@ def _numbers():
                 continue
             values = [next(integers)] if kind == "int" else ["nan", next(reals)]
             for value in values if name in _NEGATIVE else ["-1", *values]:
-                yield _case(program, {name: value}, rf"\b{name}\b")
-            if kind == "int":
+                yield _case(program, {name: value}, rf"\b{_ALIASES.get(name, name)}\b")
+            if kind == "int" and name not in _STEPS:
                 yield _case(program, {name: _HUGE}, rf"\b{name}\b", _NO_LIMIT)
 
 
@@ -148,10 +166,11 @@ def _command_lines():
         args = command(program)
         yield Case("flags", program, "unknown", (*args, "--no_such_flag=1"), "no_such_flag")
         yield Case("flags", program, "word", (*args, "word"), "word")
-        yield Case("flags", program, "nothing", (), r"--\w+|must follow")
-        circle = (*args, "--flagfile=circle.flags")
-        yield Case("flags", program, "circle", circle, "circle.flags", prepare=_circle)
-        yield Case("flags", program, "flag file", (*args, "--flagfile=nowhere"), "nowhere")
+        yield Case("flags", program, "nothing", (), r"--\w+|`\w+`|must follow")
+    for program in ("compare_masks", "diff", "make_mask", "report", "sweep"):
+        for file in ("circle.flags", "nowhere", "unrelated"):
+            args = (*command(program), f"--flagfile={file}")
+            yield Case("flags", program, f"flag file {file}", args, file, prepare=_circle)
 
 
 def _circle(folder):

@@ -14,7 +14,7 @@ from campaign.case import Case
 from campaign.commands import PROGRAMS, command
 
 # Damaged files and values that are tried of each file.
-_NUM_WHOLE, _NUM_VALUES = 6, 8
+_NUM_WHOLE, _NUM_VALUES = 4, 7
 
 _LISTED = "a damaged run is listed as such, and the others are shown"
 _UNREAD = "the program may not need this value"

@@ -55,7 +55,7 @@ def cases():
     for mode in (*sorted(COMMANDS), *MODES):
         flags = {name: {} for name in (COMMANDS.get(mode) or MODES[mode]) if name in _READ}
         for flag, others in {**flags, **_MORE.get(mode, {})}.items():
-            for path in itertools.islice(sources, 3):
+            for path in itertools.islice(sources, 2):
                 yield _case(mode, flag, path, others)
         for flag in _WRITTEN & (COMMANDS.get(mode) or MODES[mode]).keys():
             for path in itertools.islice(targets, 2):
@@ -65,7 +65,8 @@ def cases():
 
 def _case(mode, flag, path, others=None):
     args = command(mode, **{**(others or {}), flag: _AROUND.get(flag, "{}").format(path)})
-    named = rf"\b{flag}\b" + (f"|{os.path.basename(path)}" if path else "")
+    parts = [part for part in path.split("/") if part] or ["output folder"]
+    named = "|".join([rf"\b{flag}\b", *parts])
     uses = ("SST-2", "dense") if mode in ("sweep", "train_tickets", "analyze_tickets") else ()
     what = f"{mode} {flag}={path}"
     return Case("paths", PROGRAMS[mode], what, args, named, _prepare, uses=uses)

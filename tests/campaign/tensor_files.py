@@ -16,7 +16,7 @@ from flop_tf.tensor_file import TensorFile
 
 _BILLION = 10**9
 # Ways that are tried of each file.
-_NUM_WAYS = 6
+_NUM_WAYS = 5
 
 # Mode, file, flags.
 _FILES = (
