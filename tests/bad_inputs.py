@@ -4,8 +4,9 @@ Usage: .venv/bin/python tests/bad_inputs.py [--only=flags/finetune] [--jobs=2] [
 
 Each input must end in exit code 1 and one sentence of ours that names the flag or file, or be
 accepted for a reason that its case states. Nothing that existed may be lost, nothing left behind,
-no code in a file run, and no more than 4 GB and 30 seconds needed (FLOP_MOST_SECONDS on a busy
-machine); anything else is a violation, and the exit code is 1. The cases are made by the modules of `tests/campaign`, a kind of input each.
+no code in a file run, and no more than 4 GB and 30 seconds needed (FLOP_MOST_SECONDS allows others
+on a busy machine). Anything else is a violation, and the exit code is 1. The cases are made by the
+modules of `tests/campaign`, one for each kind of input.
 """
 
 import argparse

@@ -67,6 +67,8 @@ def _case(mode, flag, path, others=None):
     args = command(mode, **{**(others or {}), flag: _AROUND.get(flag, "{}").format(path)})
     parts = [part for part in path.split("/") if part] or ["output folder"]
     named = "|".join([rf"\b{flag}\b", *parts])
+    if mode in ("sweep", "train_tickets") and path.startswith("unrelated"):
+        named += "|no_such_flag"  # What a folder holds is looked at by the run that needs it.
     uses = ("SST-2", "dense") if mode in ("sweep", "train_tickets", "analyze_tickets") else ()
     what = f"{mode} {flag}={path}"
     return Case("paths", PROGRAMS[mode], what, args, named, _prepare, uses=uses)
