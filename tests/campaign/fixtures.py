@@ -266,17 +266,17 @@ def _tickets(fixtures):
     fixtures.run("find_tickets", "find_tickets", output_dir="tickets")
 
 
-@_makes("lottery")
-def _lottery(fixtures):
+@_makes("stopped")
+def _stopped(fixtures):
     """A search that was stopped after its last step."""
     search = {"method": "lottery", "units": "heads", "percents": None}
-    fixtures.run("find_tickets", "find_tickets", output_dir="lottery", **search)
-    (fixtures.folder / "lottery/tickets.json").unlink()
+    fixtures.run("find_tickets", "find_tickets", output_dir="stopped", **search)
+    (fixtures.folder / "stopped/tickets.json").unlink()
 
 
-@_makes("super")
-def _super(fixtures):
-    folder = fixtures.folder / "super"
+@_makes("trained")
+def _trained(fixtures):
+    folder = fixtures.folder / "trained"
     shutil.copytree(fixtures.make("tickets"), folder)
     seeds = {"0": {"score": 0.5, "mask": "masks/winning-1-0.safetensors"}}
     found = {"SST-2": {"metric": "eval_accuracy", "seeds": seeds}}
@@ -325,8 +325,8 @@ def _labels(fixtures):
 
 @_makes("classifier")
 def _classifier(fixtures):
-    fixtures.run("attention_patterns", "train_patterns", output_dir="trained")
-    shutil.copytree(fixtures.folder / "trained/classifier", fixtures.folder / "classifier")
+    fixtures.run("attention_patterns", "train_patterns", output_dir="patterns")
+    shutil.copytree(fixtures.folder / "patterns/classifier", fixtures.folder / "classifier")
 
 
 @_makes("patterns.json")

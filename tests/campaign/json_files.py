@@ -93,9 +93,9 @@ FILES = (
     ),
     JsonFile(
         "find_tickets",
-        "lottery/steps.json",
+        "stopped/steps.json",
         ("score", "passed"),
-        {"method": "lottery", "units": "heads", "percents": None, "output_dir": "lottery"},
+        {"method": "lottery", "units": "heads", "percents": None, "output_dir": "stopped"},
         takes={"a list": "a search without steps starts anew"},
     ),
     JsonFile(
@@ -106,9 +106,9 @@ FILES = (
     ),
     JsonFile(
         "share_tickets",
-        "super/super_ticket.json",
+        "trained/super_ticket.json",
         ("SST-2", "SST-2.seeds", "SST-2.seeds.0.score"),
-        {"tickets": "SST-2=super,CoLA="},
+        {"tickets": "SST-2=trained,CoLA="},
     ),
     JsonFile("cut", "multi/info.json", ("task", "task.tasks", "task.tasks.name")),
     JsonFile(
