@@ -39,6 +39,7 @@ class JsonFile:
       uses: more fixtures.
       accepted: why any damage of it is accepted, if it is.
       takes: why some of `damage.JSON` are accepted, by their names.
+      replaces: what the program writes anew if it accepts the file.
     """
 
     mode: str
@@ -48,6 +49,7 @@ class JsonFile:
     uses: tuple = ()
     accepted: str | None = None
     takes: dict = dataclasses.field(default_factory=dict)
+    replaces: tuple = ()
 
 
 _SQUAD = {"task_name": "squad", "data_dir": "squad", "max_seq_length": 20, "max_query_length": 8}
@@ -96,7 +98,8 @@ FILES = (
         "stopped/steps.json",
         ("score", "passed"),
         {"method": "lottery", "units": "heads", "percents": None, "output_dir": "stopped"},
-        takes={"a list": "a search without steps starts anew"},
+        takes=dict.fromkeys(("a list", "endless"), "a search without steps starts anew"),
+        replaces=("stopped",),
     ),
     JsonFile(
         "share_tickets",
@@ -191,14 +194,16 @@ def _value(file, name, needed, seed):
 
 
 def _case(file, what, damaged, accepted):
-    name = file.path.rpartition("/")[2]
+    folder, _, name = file.path.rpartition("/")
     return Case(
         "json_files",
         PROGRAMS[file.mode],
         f"{file.mode} {file.path} {what}",
         command(file.mode, **file.changes),
-        re.escape(name),
+        # What fits the file but not what lies next to it may be said of the folder.
+        f"{re.escape(name)}|{folder or name}",
         lambda folder: damaged(folder / file.path),
         accepted,
         (*file.uses, file.path.partition("/")[0]),
+        replaces=file.replaces,
     )
