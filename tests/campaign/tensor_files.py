@@ -186,8 +186,8 @@ def cases():
 def _case(mode, path, what, damaged, changes, accepted=None):
     name = re.escape(path.rpartition("/")[2].partition(".data")[0].removesuffix(".index"))
     uses = (path.partition("/")[0], *(("dense",) if mode == "analyze_tickets" else ()))
-    # Of a model or a checkpoint, the sentence may name the folder.
-    names = rf"{name}|{path.rpartition('/')[0] or name}"
+    # Of a model or a checkpoint, the sentence may name the folder; of maps, one of them.
+    names = rf"{name}|{path.rpartition('/')[0] or name}|The map '"
     return Case(
         "tensor_files",
         PROGRAMS[mode],
