@@ -90,6 +90,12 @@ _SHARDS = {
     "the other shard": "part-0.safetensors",
 }
 
+# Why some of these lists and folders are accepted.
+_TAKEN = {
+    "the other shard": "all shards are read, whatever the list says of each name",
+    "a checkpoint that is missing": "the only checkpoint of the folder is taken",
+}
+
 
 def cases():
     """Yields the cases."""
@@ -115,11 +121,15 @@ def cases():
     for what, change in _WEIGHTS.items():
         yield _case("make_mask", "hf", f"weights: {what}", _weights(change), {"checkpoint": "hf"})
     for what, file in _SHARDS.items():
-        way = _shard(file)
-        yield _case("make_mask", "shards", f"shard {what}", way, {"checkpoint": "shards"})
+        changes, accepted = {"checkpoint": "shards"}, _TAKEN.get(what)
+        yield _case("make_mask", "shards", f"shard {what}", _shard(file), changes, accepted)
     for what, way in _FOLDERS.items():
         name = "google" if what in _OF_GOOGLE else "hf"
-        yield _case("make_mask", name, what, way, {"checkpoint": name})
+        # The program that needs a vocabulary, and one that is done at once.
+        if what.startswith("vocabulary"):
+            yield _case("finetune", name, what, way, {"init_checkpoint": name})
+        else:
+            yield _case("make_mask", name, what, way, {"checkpoint": name}, _TAKEN.get(what))
     for what, way in _LOGITS.items():
         changes = {"teacher": "taught"}
         accepted = "a damaged cache is computed again"
@@ -135,8 +145,11 @@ def _case(mode, name, what, way, changes=None, accepted=None):
     # The sentence may name what does not fit, or one that is the file's.
     named = rf"{name}|Argument `\w+`"
     args = command(mode, **(changes or {}))
+    what = f"{mode} {name} {what}"
+    # Logits that are damaged are made anew.
     return Case(
-        "checkpoints", PROGRAMS[mode], f"{mode} {name} {what}", args, named, prepare, accepted, uses
+        *("checkpoints", PROGRAMS[mode], what, args, named, prepare, accepted, uses),
+        replaces=("taught/logits-",),
     )
 
 
