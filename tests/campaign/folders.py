@@ -29,6 +29,10 @@ _INPUTS = {
     "train_patterns": "maps",
 }
 _OUTPUTS = ("output_dir", "output_folder_dir", "output")
+# Programs that make a folder for each run or version in their output.
+_OF_FOLDERS = ("diff_prune", "export", "sweep", "train_tickets")
+_SUBFOLDERS = "runs and versions have folders of their own in it, and what lies there stays"
+
 # Programs that do their work within seconds.
 _SHORT = ("compare_masks", "factorize", "report", "share_tickets")
 
@@ -43,7 +47,9 @@ def cases():
             file = "unrelated/notes.txt"
             for target in ("unrelated", file, "."):
                 changes = {flag: target, "overwrite": True}
-                yield _case(program, f"overwrite {target}", changes)
+                # Of a file even these say that it is one.
+                accepted = _SUBFOLDERS if program in _OF_FOLDERS and target != file else None
+                yield _case(program, f"overwrite {target}", changes, accepted=accepted)
     for program, (left, make) in itertools.product(_SHORT, _LEFT.items()):
         yield _case(program, left, {}, make, accepted=_LEFT_BY_OTHERS)
     for mode, folder in _INPUTS.items():
@@ -51,9 +57,10 @@ def cases():
         changes = {flag: folder, "overwrite": True}
         if mode == "compare_masks":
             changes["masks"] = "a=masks/a.safetensors,b=masks/b.safetensors"
-        yield _case(mode, f"overwrite its input {folder}", changes, _masks)
+        accepted = _SUBFOLDERS if mode in _OF_FOLDERS else None
+        yield _case(mode, f"overwrite its input {folder}", changes, _masks, accepted)
         if mode not in ("compare_masks", "make_demo_task"):
-            yield _case(mode, f"into its input {folder}", {flag: folder})
+            yield _case(mode, f"into its input {folder}", {flag: folder}, accepted=accepted)
     for target in (
         "bert/model.safetensors",
         "bert/bert_config.json",
@@ -63,7 +70,7 @@ def cases():
         changes = {"output": target, "overwrite": True}
         yield _case("make_mask", f"over {target}", changes)
         yield _case("make_mask", f"without overwrite over {target}", {"output": target})
-    for target in ("", " ", "unrelated/notes.txt", "unrelated", "dense"):
+    for target in ("", "unrelated/notes.txt", "unrelated", "dense"):
         yield _case("make_demo_task", f"into {target!r}", {"output_dir": target})
         yield _case("fetch_minilm", f"into {target!r}", {"output_dir": target})
     for target in ("", "dense", "diffs"):
@@ -91,6 +98,7 @@ def _case(mode, what, changes, prepare=None, accepted=None):
         prepare or _nothing,
         accepted,
         tuple(uses),
+        replaces=(".out.lock",),
     )
 
 

@@ -159,6 +159,7 @@ def _left(case, folder, temporary, before):
     known = (*_targets(case), MARKER, "logits-")
     roots = {os.path.relpath(path, folder) for path in new}
     outside = sorted(path for path in roots if not any(name in path for name in known))
+    outside = [] if "." in known else outside
     found = {"leftover": aside, "outside": outside}
     return {sort: ", ".join(paths) for sort, paths in found.items() if paths}
 
