@@ -103,6 +103,13 @@ def as_json(result):
     }
 
 
+def _report(results, path):
+    print(f"\n{table(results)}")
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump([as_json(result) for result in results], file, indent=1)
+
+
 def main(argv=None):
     """Runs the campaign and returns the number of violations."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -114,15 +121,14 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(options.folder or temporary).resolve()
         selected, results = cases(options.only), []
-        for result in run(selected, folder, options.jobs):
-            results.append(result)
-            place = f"[{len(results)}/{len(selected)}] {result.seconds:5.1f} s "
-            for sort, detail in result.violations.items():
-                print(f"{place} {result.case.name}: {sort}: {detail}", flush=True)
-    print(f"\n{table(results)}")
-    if options.report:
-        with open(options.report, "w", encoding="utf-8") as file:
-            json.dump([as_json(result) for result in results], file, indent=1)
+        try:
+            for result in run(selected, folder, options.jobs):
+                results.append(result)
+                place = f"[{len(results)}/{len(selected)}] {result.seconds:5.1f} s "
+                for sort, detail in result.violations.items():
+                    print(f"{place} {result.case.name}: {sort}: {detail}", flush=True)
+        finally:  # What came of a campaign that was stopped counts too.
+            _report(results, options.report)
     return sum(bool(result.violations) for result in results)
 
 

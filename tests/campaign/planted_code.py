@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -116,7 +117,7 @@ def cases():
         path, changes = "export/1/assets.extra/export.json", {"model_dirs": "export/1/model.onnx"}
         yield _case("benchmark", path, gate, _report(data), changes)
     for form, way in _NETWORKS.items():
-        yield _case("classify", "classifier/network.keras", form, way, {})
+        yield _case("classify", "classifier/network.safetensors", form, way, {})
     yield _case("train_patterns", "maps/normed.npz", "pickles", _pickled_npz, {})
     yield _case("train_patterns", "maps", "a pickle", _pickled_npy, {"maps": "maps"})
     yield _case("make_mask", "hf/model.safetensors", "PyTorch", _pytorch, {"checkpoint": "hf"})
@@ -174,26 +175,37 @@ def _network():
     )
 
 
-def _saved(save_format):
+def _saved(suffix, change=None):
+    """Returns a way that saves the model in place of a classifier's weights and next to them."""
+
     def plant(path):
         path.unlink()
-        aside = path.with_suffix(".h5" if save_format == "h5" else "")
-        _network().save(aside, save_format=save_format)
-        os.rename(aside, path)
+        aside = path.parent / f"planted{suffix}"
+        _network().save(aside)
+        if change is not None:
+            change(aside)
+        copy = shutil.copytree if aside.is_dir() else shutil.copyfile
+        for name in (path.name, "network.keras"):
+            copy(aside, path.parent / name)
 
     return plant
 
 
-def _archive(path):
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
+def _with_call(archive):
+    """Puts the model that calls a function of a module into a file of Keras."""
+    with zipfile.ZipFile(archive) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
     parts["config.json"] = json.dumps(_lambda_model()).encode()
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(archive, "w") as file:
         for name, data in parts.items():
-            archive.writestr(name, data)
+            file.writestr(name, data)
 
 
-_NETWORKS = {"as HDF5": _saved("h5"), "as a SavedModel": _saved("tf"), "as an archive": _archive}
+_NETWORKS = {
+    "as HDF5": _saved(".h5"),
+    "as a SavedModel": _saved(""),
+    "as an archive": _saved(".keras", _with_call),
+}
 
 
 class _Pickled:
