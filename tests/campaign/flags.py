@@ -77,7 +77,7 @@ _ALIASES = {
     "sparsities": "sparsity",
     "seeds": "seed",
     "find_flags": "`units`",
-    "eval_batch_size": "batch_size",
+    "eval_batch_size": "(eval_)?batch_size",
 }
 
 # Program or mode, flags that belong to another mode, and which one of them is refused.
