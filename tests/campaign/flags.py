@@ -137,11 +137,12 @@ def cases():
 def _numbers():
     """Yields values of every numeric flag; those that diff pruning inherits are finetune's."""
     integers, reals = itertools.cycle(_NO_INTEGERS), itertools.cycle(_NO_REALS)
+    listed = {(program, flag) for program, flag, _ in _REFUSED}
     for program in sorted(COMMANDS):
         inherited = flags_of("finetune") if program == "diff_prune" else {}
         for name, flag in flags_of(program).items():
             kind = flag.flag_type()
-            if name in inherited or kind not in ("int", "float"):
+            if name in inherited or (program, name) in listed or kind not in ("int", "float"):
                 continue
             values = [next(integers)] if kind == "int" else ["nan", next(reals)]
             for value in values if name in _NEGATIVE else ["-1", *values]:
