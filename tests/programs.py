@@ -1,6 +1,6 @@
 """Programs in processes of their own that start at once: each is forked where TensorFlow is loaded.
 
-Beside the tests and not in `conftest.py`, so that the new process can import it.
+Next to the tests and not in `conftest.py`, so that the new process can import it.
 """
 
 import contextlib
@@ -18,20 +18,21 @@ _context.set_forkserver_preload(
 
 
 class Program:
-    """A running program, as `subprocess.Popen` with text of both streams in one.
+    """A running program, as `subprocess.Popen` with text of both streams in one file, `log`.
 
     Args:
       module: its name, which has a function `run`.
       *args: its command line.
+      folder: where it starts, as `python -m` does, with processes of a session of its own.
       file_size: bytes beyond which none of its files can grow.
       **environment: variables to set; None removes one.
     """
 
-    def __init__(self, module, *args, file_size=None, **environment):
+    def __init__(self, module, *args, folder=None, file_size=None, **environment):
         with tempfile.NamedTemporaryFile(suffix=".log", delete=False) as file:
-            self._log = file.name
+            self.log = file.name
         self._process = _context.Process(
-            target=_run, args=(module, args, self._log, file_size, environment)
+            target=_run, args=(module, args, self.log, folder, file_size, environment)
         )
         self._process.start()
         self.pid, self.kill, self.terminate = (
@@ -59,11 +60,11 @@ class Program:
 
     def text(self):
         """Returns what was printed so far."""
-        with open(self._log, encoding="utf-8", errors="replace") as file:
+        with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
 
-def _run(module, args, log, file_size, environment):
+def _run(module, args, log, folder, file_size, environment):
     with open(log, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -72,6 +73,10 @@ def _run(module, args, log, file_size, environment):
             del os.environ[name]
         if value is not None:
             os.environ[name] = value
+    if folder is not None:
+        os.setsid()
+        os.chdir(folder)
+        sys.path.insert(0, "")
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     sys.argv = [module.split(".")[-1], *args]
