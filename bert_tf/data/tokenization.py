@@ -74,6 +74,7 @@ class Tokenizer:
         texts are read as Hugging Face's library does where it differs from Google's code:
         private-use characters are removed and each capital sigma becomes σ.
       added_tokens: the same, looked up after lower-casing, as other added tokens are.
+      extra_words: entries of the vocabulary after those of the file.
 
     Raises:
       ValueError: if the file is missing, empty, not UTF-8, has a line that is empty, double or
@@ -89,6 +90,7 @@ class Tokenizer:
         tokenize_chinese_chars=True,
         special_tokens=(),
         added_tokens=(),
+        extra_words=(),
     ):
         self.vocab_file = vocab_file
         self.do_lower_case = do_lower_case
@@ -96,7 +98,12 @@ class Tokenizer:
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.special_tokens, self.added_tokens = tuple(special_tokens), tuple(added_tokens)
         whole = dict.fromkeys((*self.special_tokens, *self.added_tokens))
-        self.vocab = list(dict.fromkeys((*read_vocab(vocab_file), *whole)))
+        self.vocab = [*read_vocab(vocab_file), *extra_words]
+        if lacking := [token for token in whole if token not in self.vocab]:
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must have an entry for each added token, "
+                f"received none for {', '.join(lacking)}."
+            )
         self.cls_id = self.vocab.index("[CLS]")
         self.sep_id = self.vocab.index("[SEP]")
         # Padding is masked, so a vocabulary without `[PAD]` can use any id.
@@ -136,6 +143,10 @@ class Tokenizer:
             "special_tokens": list(self.special_tokens),
             "added_tokens": list(self.added_tokens),
         }
+
+    def vocab_text(self):
+        """Returns the vocabulary as the text of a file, a WordPiece a line."""
+        return "".join(f"{token}\n" for token in self.vocab)
 
     def tokenize(self, texts):
         """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""

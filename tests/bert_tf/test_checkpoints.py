@@ -250,16 +250,25 @@ def test_shards(hugging_face_dir):
 def test_missing_shard_is_named(hugging_face_dir):
     shard(hugging_face_dir)
     (hugging_face_dir / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"model-00002-of-00002.safetensors' cannot be read"):
+    with pytest.raises(ValueError, match=r"model-00002-of-00002.safetensors' does not exist"):
         read_source(hugging_face_dir)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}']
+    ("text", "sentence"),
+    [
+        ("", "must be JSON"),
+        ("[]", "expected 'object', received 'array'"),
+        ("{}", "expected the key 'weight_map'"),
+        ('{"weight_map": [1]}', "expected 'object', received 'array' at '.weight_map'"),
+        ('{"weight_map": {"a": 1}}', "expected 'str', received 'int' at '.weight_map"),
+        ('{"weight_map": {"a": "../b"}}', "must name files of its own folder, received '../b'"),
+        ('{"weight_map": {"a": "/b"}}', "must name files of its own folder, received '/b'"),
+    ],
 )
-def test_list_of_shards_must_be_one(hugging_face_dir, text):
+def test_list_of_shards_must_be_one(hugging_face_dir, text, sentence):
     shard(hugging_face_dir).write_text(text, "utf-8")
-    with pytest.raises(ValueError, match="The list of shards .* must be JSON with the key"):
+    with pytest.raises(ValueError, match=f"The list of shards .* {re.escape(sentence)}"):
         read_source(hugging_face_dir)
 
 
