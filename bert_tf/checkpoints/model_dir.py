@@ -82,5 +82,5 @@ def read_rules(place):
 
 def labels(info):
     """Returns the names of a model's classes that its `info.json` says, or None."""
-    names = info.get("labels") or info.get("task", {}).get("labels")
+    names = info.get("task", {}).get("labels") or info.get("labels")
     return names and tuple(names)

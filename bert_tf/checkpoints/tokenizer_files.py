@@ -180,9 +180,16 @@ def _whole_tokens(added, vocab, subject):
     first = {one["content"]: one for one in reversed(added)}
     own = [token for token in _SPECIAL.values() if token in vocab and token not in first]
     tokens = [*({"content": token, "special": True} for token in own), *first.values()]
-    ids = {token: number for number, token in enumerate(vocab)}
-    ids |= {one["content"]: one["id"] for one in tokens if "id" in one}
-    extra = tokenizer_json.in_order(ids, subject)[len(vocab) :]
+    extra = {}
+    for token, number in ((one["content"], one["id"]) for one in tokens if "id" in one):
+        if number >= len(vocab):
+            extra[token] = number
+        elif vocab[number] != token:
+            raise ValueError(
+                f"{subject} must have the ids of the vocabulary, received {number} for {token!r}, "
+                f"which is {vocab[number]!r} there."
+            )
+    extra = tokenizer_json.in_order(extra, subject, len(vocab))
     return {**tokenizer_json.whole_tokens(tokens, subject), "extra_words": extra}
 
 

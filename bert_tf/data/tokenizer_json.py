@@ -135,23 +135,24 @@ def whole_tokens(added, subject):
     return found
 
 
-def in_order(ids, subject):
+def in_order(ids, subject, first=0):
     """Returns tokens as a list by their ids.
 
     Args:
       ids: dict of ids by token.
       subject: with which an error begins.
+      first: the lowest id.
 
     Raises:
-      ValueError: if the ids are not 0, 1, 2, ...
+      ValueError: if the ids are not consecutive.
     """
     tokens = sorted(ids, key=ids.get)
-    if [ids[token] for token in tokens] != list(range(len(tokens))):
-        wrong = next(i for i, token in enumerate(tokens) if ids[token] != i)
-        raise ValueError(
-            f"{subject} must have each id from 0 to {len(tokens) - 1} once, received "
-            f"{ids[tokens[wrong]]} of {tokens[wrong]!r} where {wrong} is next."
-        )
+    for number, token in enumerate(tokens, start=first):
+        if ids[token] != number:
+            raise ValueError(
+                f"{subject} must have the ids {first}, {first + 1}, ... once each, received "
+                f"{ids[token]} of {token!r} in place of {number}."
+            )
     return tokens
 
 

@@ -22,20 +22,20 @@ def outputs_of(names, task, owner):
       owner: of the outputs, for errors: "the checkpoint 'x'".
 
     Returns:
-      List of outputs in the order of `task.labels`; None where nothing says an order.
+      List of outputs in the order of `task.labels`, or a slice of all where nothing says an order.
 
     Raises:
       ValueError: if names and labels are different sets.
     """
     if names is None or task.labels is None:
-        return None
+        return slice(None)
     if all(name == f"LABEL_{output}" for output, name in enumerate(names)):
         logging.warning(
             "The labels of %s have no names; its outputs are taken for %s in this order.",
             owner,
             ", ".join(task.labels),
         )
-        return None
+        return slice(None)
     for labels in _spellings(task):
         found = {_plain(name): output for output, name in enumerate(names)}
         if set(names) == set(labels):
@@ -54,7 +54,7 @@ def in_order(source, outputs, labels):
 
     Args:
       source: a `bert_tf.checkpoints.Source` with a classifier.
-      outputs: the present outputs in their new order.
+      outputs: the present outputs in their new order, a list or a slice.
       labels: their names in that order.
     """
     weights = {path: source.weights[path][..., outputs] for path in head("classifier")}

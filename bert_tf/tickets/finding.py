@@ -82,6 +82,8 @@ class Finder:
                 f"Tickets are found on a task with labels, received the task {self.task.name!r}; "
                 "train_mask.py finds masks on text."
             )
+        if self.source.has_head:
+            self.source = self.task.with_head(self.source, f"the model in {options.model_dir!r}")
         split = options.split_name or self.task.dev_splits[0]
         length = model_task.longest(
             options.max_seq_length, info, self.source.config, self.task.default_seq_length
