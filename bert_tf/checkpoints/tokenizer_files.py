@@ -8,6 +8,7 @@
 | `added_tokens.json` | ids of tokens that `vocab.txt` lacks |
 """
 
+import re
 from typing import TypedDict
 
 from bert_tf.checkpoints import config_keys, folder
@@ -167,6 +168,11 @@ def _added(place, settings):
     added = [{"content": token, "special": True} for token in special]
     decoder = settings.get("added_tokens_decoder")
     if decoder:
+        if bad := [number for number in decoder if not re.fullmatch("[0-9]{1,9}", number)]:
+            raise ValueError(
+                f"The tokenizer config in {str(place)!r} must have ids as the keys of "
+                f"added_tokens_decoder, received {bad[0]!r}."
+            )
         return [*({**one, "id": int(number)} for number, one in decoder.items()), *added]
     path = folder.find(place, "added_tokens.json", "list of added tokens")
     if path is None:
