@@ -8,10 +8,10 @@ from flop_tf import files
 def find(folder, name, kind="file"):
     """Returns the path of a file of a folder, or None where there is none.
 
-    A link may lead to a file of the same folder, or into `blobs` of the repository that the folder
-    belongs to, as in the cache of Hugging Face: `snapshots/REVISION/vocab.txt` leads to
-    `blobs/DIGEST` there. Any other would copy a file of the user's, such as a key, into each
-    model that is made from the folder.
+    A link may lead to a file of the same name anywhere, to one of the same folder, or into `blobs`
+    of the repository that the folder belongs to, as in the cache of Hugging Face:
+    `snapshots/REVISION/vocab.txt` leads to `blobs/DIGEST` there. Any other could copy a file of the
+    user's, such as a key, into each model that is made from the folder.
 
     Args:
       folder: path of the folder.
@@ -19,7 +19,7 @@ def find(folder, name, kind="file"):
       kind: what errors call it.
 
     Raises:
-      ValueError: if it is no regular file, or a link that leads out of the folder.
+      ValueError: if it is no regular file, or a link to one that has nothing to do with it.
     """
     path = os.path.join(folder, name)
     if not os.path.lexists(path):
@@ -29,10 +29,10 @@ def find(folder, name, kind="file"):
         target, home = os.path.realpath(path), os.path.realpath(folder)
         place = os.path.dirname(target)
         of_cache = os.path.basename(place) == "blobs" and _inside(home, os.path.dirname(place))
-        if not (of_cache or _inside(target, home)):
+        if not (os.path.basename(target) == name or of_cache or _inside(target, home)):
             raise ValueError(
-                f"The {kind} {path!r} must not be a link out of its folder, received one to "
-                f"{target!r}; put a copy in its place."
+                f"The {kind} {path!r} must not be a link to a file of another name out of its "
+                f"folder, received one to {target!r}; put a copy in its place."
             )
     return path
 

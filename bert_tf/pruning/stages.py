@@ -71,7 +71,7 @@ def factorize(
       output_dir: where to write.
       config_file: its config, if it does not lie beside it.
       vocab_file: its vocabulary, if it does not lie beside it.
-      do_lower_case: whether it is uncased; None takes what the checkpoint says, or true.
+      do_lower_case: whether it is uncased; None takes what the checkpoint or its words say.
       finetuned: whether the task head is carried over.
       rank: "full" or an int.
       density: D times the break-even rank instead.
@@ -135,8 +135,10 @@ def factorize(
             "language": language,
         }
         task, _ = model_task.find_task(info, task_name, data_dir, tfds, **columns)
-        if finetuned and source.has_head or init == "fisher":
+        if init == "fisher":
             _check_fisher(source, task)
+            source = task.with_head(source, "the checkpoint for `init=fisher`")
+        elif finetuned and source.has_head:
             source = task.with_head(source, f"the checkpoint {str(checkpoint)!r}")
         info.pop("labels", None)  # Those of the task.
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}

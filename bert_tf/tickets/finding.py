@@ -82,8 +82,6 @@ class Finder:
                 f"Tickets are found on a task with labels, received the task {self.task.name!r}; "
                 "train_mask.py finds masks on text."
             )
-        if self.source.has_head:
-            self.source = self.task.with_head(self.source, f"the model in {options.model_dir!r}")
         split = options.split_name or self.task.dev_splits[0]
         length = model_task.longest(
             options.max_seq_length, info, self.source.config, self.task.default_seq_length
@@ -96,6 +94,7 @@ class Finder:
             examples = self.task.first(examples, options.examples)
         self._examples, self._length = examples, length
         self._tokenizer = model_dir.load_tokenizer(options.model_dir)
+        self.source = self.task.with_head(self.source, "the model to measure")
         self.about = {
             "model_dir": os.path.abspath(options.model_dir),
             "task": self.task.to_dict(),
