@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Required, TypedDict
 
 import tensorflow as tf
 from absl import logging
@@ -17,7 +16,8 @@ from bert_tf.checkpoints import (
     tf_models,
     tokenizer_files,
 )
-from bert_tf.checkpoints.folder import find, plain_name
+from bert_tf.checkpoints.folder import find
+from bert_tf.checkpoints.sentence_transformers import transformer_folder
 from bert_tf.checkpoints.variables import (
     SAFETENSORS_FILE,
     SAFETENSORS_INDEX,
@@ -26,19 +26,9 @@ from bert_tf.checkpoints.variables import (
 )
 from bert_tf.model.config import BertConfig
 from bert_tf.model.weight_paths import head
-from flop_tf import json_file
 
 # Word embeddings are rounded up to a multiple of it; more rows that no token has are worth a word.
 _VOCABULARY_MULTIPLE = 128
-
-# Of sentence-transformers: the list of a model's parts, and the first of them in old folders.
-_MODULES_FILE, _TRANSFORMER_FOLDER = "modules.json", "0_Transformer"
-_TRANSFORMERS = (".Transformer", ".BERT")
-
-
-class _Module(TypedDict, total=False):
-    path: Required[str]
-    type: Required[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +78,7 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     Raises:
       ValueError: if nothing is there, it is damaged or its parts do not fit each other.
     """
-    variables, reader, folder = _open(_transformer_folder(os.fspath(path)))
+    variables, reader, folder = _open(transformer_folder(os.fspath(path)))
     config_file = config_file or find(folder, reader.CONFIG_FILE, "BERT config")
     if config_file is None and reader is not tf_models:
         raise ValueError(
@@ -152,31 +142,6 @@ def read_live_encoder(encoder):
       ValueError: if it is another encoder or has an option that this BERT lacks.
     """
     return Source(*live_encoder.read(encoder), None, None, "live")
-
-
-def _transformer_folder(path):
-    """Returns the folder of the BERT in a folder of sentence-transformers, else `path`."""
-    if not os.path.isdir(path):
-        return path
-    modules, inside = find(path, _MODULES_FILE), ""
-    if modules is not None:
-        found = json_file.read(modules, list[_Module], "list of modules")
-        inside = found[0]["path"] if found and found[0]["type"].endswith(_TRANSFORMERS) else None
-        if inside is None or inside and plain_name(inside, f"The list {modules!r}") is None:
-            raise ValueError(
-                f"The list of modules {modules!r} must begin with a Transformer, received "
-                f"{[module['type'] for module in found]}."
-            )
-    elif not _has_weights(path) and os.path.isdir(os.path.join(path, _TRANSFORMER_FOLDER)):
-        inside = _TRANSFORMER_FOLDER
-    else:
-        return path
-    logging.info("The BERT of %s is read alone, without the pooling over its tokens.", path)
-    return os.path.join(path, inside) if inside else path
-
-
-def _has_weights(path):
-    return any(find(path, name) for name in (SAFETENSORS_FILE, SAFETENSORS_INDEX))
 
 
 def _open(path):

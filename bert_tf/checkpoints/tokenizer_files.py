@@ -19,6 +19,9 @@ from flop_tf import json_file
 VOCAB_FILE = "vocab.txt"
 CONFIG_FILE = "tokenizer_config.json"
 
+# Of sentence-transformers, which may lower texts before the tokenizer sees them.
+_SENTENCES_FILE = "sentence_bert_config.json"
+
 _SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 _TEXTS = {"true": True, "false": False, "none": None}
 
@@ -101,6 +104,12 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
         rules, vocab_file = {**found.rules, **rules}, whole
     elif vocab_file and special_tokens:
         rules |= _whole_tokens(_added(place, settings) if own else [], _lines(vocab_file), subject)
+    before = _settings(place, _SENTENCES_FILE).get("do_lower_case")
+    if before and not rules.get("do_lower_case"):
+        raise ValueError(
+            f"The file {_SENTENCES_FILE!r} in {str(place)!r} must have do_lower_case false with a "
+            "cased tokenizer, all that is supported, received true."
+        )
     if not special_tokens:
         rules = {key: value for key, value in rules.items() if key in _SWITCHES}
     return vocab_file, rules

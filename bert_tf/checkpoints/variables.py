@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import glob
+import math
 import os
 from typing import Required, TypedDict
 
@@ -58,7 +59,8 @@ def open_checkpoint(prefix):
       ValueError: if it is damaged, now or at the reading of a variable.
     """
     origin = f"Checkpoint {prefix!r}"
-    for path in (f"{prefix}.index", *glob.glob(f"{glob.escape(prefix)}.data-*")):
+    data_files = glob.glob(f"{glob.escape(prefix)}.data-*")
+    for path in (f"{prefix}.index", *data_files):
         files.check_regular(path, "file of the checkpoint")
     try:
         reader = tf.train.load_checkpoint(prefix)
@@ -66,7 +68,13 @@ def open_checkpoint(prefix):
     except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
         raise _damaged(origin, error) from error
 
+    dtypes = reader.get_variable_to_dtype_map()
+    most_bytes = sum(map(os.path.getsize, data_files))
+
     def read(name):
+        # TensorFlow takes the memory that the index asks for before it looks at the data.
+        if math.prod(shapes[name]) * (dtypes[name].size or 1) > most_bytes:
+            raise _damaged(origin, f"its data files are too small for {name} {shapes[name]}")
         try:
             return reader.get_tensor(name)
         except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:

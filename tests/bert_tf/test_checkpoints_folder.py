@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
+from bert_tf.checkpoints.variables import open_checkpoint
 from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
@@ -122,6 +123,13 @@ def test_a_fifo_as_data(checkpoint):
     os.mkfifo(data)
     with pytest.raises(ValueError, match="data-00000-of-00001' must be a regular file, .* a FIFO"):
         read_source(checkpoint / "model.ckpt")
+
+
+def test_data_that_are_too_short_are_not_read(checkpoint):
+    (checkpoint / "model.ckpt.data-00000-of-00001").write_bytes(b"")
+    variables = open_checkpoint(str(checkpoint / "model.ckpt"))
+    with pytest.raises(ValueError, match=r"its data files are too small for .*a.* \(3,\); fetch"):
+        variables.read("a/.ATTRIBUTES/VARIABLE_VALUE")
 
 
 def test_a_folder_of_tf_hub(tmp_path):

@@ -72,6 +72,13 @@ def test_the_class_in_the_config_of_the_model(hugging_face_folder):
         read_source(hugging_face_folder(tokenizer_class="BertJapaneseTokenizer"))
 
 
+def test_texts_that_sentence_transformers_lowers_before(make):
+    lowered = {"sentence_bert_config": {"max_seq_length": 9, "do_lower_case": True}}
+    assert make({"do_lower_case": True}, **lowered).do_lower_case
+    with pytest.raises(ValueError, match="must have do_lower_case false with a cased tokenizer"):
+        make({"do_lower_case": False}, **lowered)
+
+
 def test_added_tokens(make):
     words = WORDS[:-1]
     added = {"[USER]": len(words), "<url>": len(words) + 1}
