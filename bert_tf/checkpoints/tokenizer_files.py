@@ -84,32 +84,22 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
       ValueError: if a file is damaged, files contradict each other, or one asks for a tokenizer
         that is not BERT's.
     """
-    settings = _settings(place, "special_tokens_map.json") | _settings(place, CONFIG_FILE)
     subject = f"The tokenizer config in {str(place)!r}"
     whole = folder.find(place, tokenizer_json.FILE, "tokenizer")
-    classes = (None, *_CLASSES, *(_CLASSES_OF_FILE if whole else ()))
-    only = {**_ONLY, "tokenizer_class": classes}
-    only |= {key: (token, None) for key, token in _SPECIAL.items()}
-    settings |= {key: _content(settings[key]) for key in _SPECIAL if key in settings}
-    if tokenizer_class is not None:
-        settings.setdefault("tokenizer_class", tokenizer_class)
-    config_keys.check_keys(settings, subject, _READ, only, _HARMLESS)
+    settings = _all_settings(place, subject, tokenizer_class, whole is not None)
     rules = _switches(settings, subject)
     own = vocab_file is None
     if own:
         vocab_file = folder.find(place, VOCAB_FILE, "vocabulary")
-    if own and whole:
+    if whole:
         found = tokenizer_json.read(whole)
-        _check_same(rules, found, vocab_file, subject, whole)
-        rules, vocab_file = {**found.rules, **rules}, whole
-    elif vocab_file and special_tokens:
+        _check_same(rules, found, vocab_file if own else None, subject, whole)
+        rules = {key: found.rules[key] for key in _SWITCHES}
+    if whole and own:
+        rules, vocab_file = found.rules, whole
+    elif vocab_file:
         rules |= _whole_tokens(_added(place, settings) if own else [], _lines(vocab_file), subject)
-    before = _settings(place, _SENTENCES_FILE).get("do_lower_case")
-    if before and not rules.get("do_lower_case"):
-        raise ValueError(
-            f"The file {_SENTENCES_FILE!r} in {str(place)!r} must have do_lower_case false with a "
-            "cased tokenizer, all that is supported, received true."
-        )
+    _check_lowered_before(place, rules)
     if not special_tokens:
         rules = {key: value for key, value in rules.items() if key in _SWITCHES}
     return vocab_file, rules
@@ -131,13 +121,33 @@ def _settings(place, name):
     return {} if path is None else json_file.read(path, _Settings, "tokenizer config")
 
 
+def _all_settings(place, subject, tokenizer_class, has_whole):
+    """Returns the settings of a folder after a look at each of their keys."""
+    settings = _settings(place, "special_tokens_map.json") | _settings(place, CONFIG_FILE)
+    settings |= {key: _content(settings[key]) for key in _SPECIAL if key in settings}
+    settings.setdefault("tokenizer_class", tokenizer_class)
+    only = {key: (token, None) for key, token in _SPECIAL.items()}
+    only["tokenizer_class"] = (*_CLASSES, *(_CLASSES_OF_FILE if has_whole else ()), None)
+    config_keys.check_keys(settings, subject, _READ, _ONLY | only, _HARMLESS)
+    return settings
+
+
+def _check_lowered_before(place, rules):
+    """Raises ValueError where texts are lower-cased before a tokenizer that is cased."""
+    if _settings(place, _SENTENCES_FILE).get("do_lower_case") and not rules.get("do_lower_case"):
+        raise ValueError(
+            f"The file {_SENTENCES_FILE!r} in {str(place)!r} must have do_lower_case false with a "
+            "cased tokenizer, all that is supported, received true."
+        )
+
+
 def _switches(settings, subject):
     """Returns the settings that are true, false or None; "False" of old files is False."""
     found = {}
     for key in filter(settings.__contains__, _SWITCHES):
         value = settings[key]
         value = _TEXTS.get(value.lower(), value) if isinstance(value, str) else value
-        if value not in (True, False, None):
+        if not isinstance(value, bool | None):
             raise ValueError(f"{subject} must have {key} true or false, received {value!r}.")
         if value is not None or key == "strip_accents":
             found[key] = value

@@ -52,7 +52,7 @@ def test_settings_are_heard(make):
     ("settings", "sentence"),
     [
         ({"do_lower_case": "maybe"}, "do_lower_case true or false, received 'maybe'"),
-        ({"do_lower_case": 3}, "do_lower_case true or false, received 3"),
+        ({"do_lower_case": 1}, "do_lower_case true or false, received 1"),
         ({"tokenizer_class": "BertJapaneseTokenizer"}, "received 'BertJapaneseTokenizer'"),
         ({"tokenizer_class": "PreTrainedTokenizerFast"}, "received 'PreTrainedTokenizerFast'"),
         ({"do_basic_tokenize": False}, "must have do_basic_tokenize True"),
@@ -99,7 +99,11 @@ def test_added_tokens(make):
         ({}, {"x": 4}, "must have the ids of the vocabulary, received 4 for 'x', which is 'caf'"),
         ({}, ["x"], "expected 'object'"),
         ({"additional_special_tokens": ["x"]}, {}, "an entry for each added token, .* none for x"),
-        ({"added_tokens_decoder": {"a": {"content": "x"}}}, {}, "added_tokens_decoder .* 'a'"),
+        (
+            {"added_tokens_decoder": {"a": {"content": "x"}}},
+            {},
+            "keys of added_tokens_decoder, received 'a'",
+        ),
         (
             {"added_tokens_decoder": {"11": {"content": "x", "lstrip": True}}},
             {},
@@ -202,6 +206,16 @@ def test_another_tokenizer_is_refused(with_json, place, value, sentence):
 
     with pytest.raises(ValueError, match=f"The tokenizer .*{sentence}"):
         read_source(with_json(change))
+
+
+def test_what_tokenizer_config_leaves_open(with_json, tmp_path):
+    folder = with_json(settings={"strip_accents": None}, strip_accents=False, lowercase=True)
+    assert pieces(model_dir.make_tokenizer(read_source(folder)), "Café") == ["caf", "##é"]
+    named = tmp_path / "words.txt"
+    named.write_text("\n".join(WORDS), "utf-8")
+    source = read_source(folder, vocab_file=str(named))
+    assert source.vocab_file == str(named)
+    assert pieces(model_dir.make_tokenizer(source), "Café[SEP]") == ["caf", "##é", "[SEP]"]
 
 
 def test_files_that_contradict_each_other(with_json):
