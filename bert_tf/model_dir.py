@@ -11,20 +11,20 @@
 
 import dataclasses
 import hashlib
-import json
 import os
-import shutil
 
 import safetensors.numpy
+from absl import logging
 
 from bert_tf.checkpoints import read_source
-from bert_tf.data.tokenization import Tokenizer
+from bert_tf.checkpoints.folder import find
+from bert_tf.checkpoints.model_dir import INFO_FILE, labels, read_info, read_rules
+from bert_tf.data.tokenization import Tokenizer, read_vocab
 from bert_tf.model import heads, model_info, weight_paths
 from bert_tf.model.weight_paths import HEAD, POOLER, expected_shapes
 from flop_tf import files, surgery
 
-#: Written last: a folder with it is complete.
-INFO_FILE = "info.json"
+__all__ = ["INFO_FILE", "labels"]
 
 
 def save(folder, model, tokenizer, *, factorized=None, **info):
@@ -46,11 +46,8 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
     counts = model_info.counts(model.config, factorized, zeros)
     with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
         _save_weights(surgery.named_weights(model), aside)
-    with files.replacing(os.path.join(folder, "vocab.txt")) as aside:
-        shutil.copyfile(tokenizer.vocab_file, aside)
-    files.write_json(
-        os.path.join(folder, "tokenizer_config.json"), {"do_lower_case": tokenizer.do_lower_case}
-    )
+    files.write_text(os.path.join(folder, "vocab.txt"), tokenizer.vocab_text())
+    files.write_json(os.path.join(folder, "tokenizer_config.json"), tokenizer.rules)
     files.write_json(os.path.join(folder, "bert_config.json"), model.config.to_dict())
     files.write_text(os.path.join(folder, "info.txt"), model_info.as_text(counts))
     files.write_json(
@@ -105,7 +102,8 @@ def make_tokenizer(source, do_lower_case=None):
 
     Args:
       source: a `bert_tf.checkpoints.Source`.
-      do_lower_case: whether it is uncased; None takes what the source says, or true.
+      do_lower_case: whether it is uncased; None takes what the source says, else the name of
+        the vocabulary's folder and its words decide.
 
     Raises:
       ValueError: if there is no vocabulary.
@@ -113,8 +111,10 @@ def make_tokenizer(source, do_lower_case=None):
     if source.vocab_file is None:
         raise ValueError("No vocabulary lies beside the checkpoint; name one by --vocab_file.")
     if do_lower_case is None:
-        do_lower_case = True if source.do_lower_case is None else source.do_lower_case
-    return Tokenizer(source.vocab_file, do_lower_case)
+        do_lower_case = source.do_lower_case
+    if do_lower_case is None:
+        do_lower_case = _is_uncased(source.vocab_file)
+    return Tokenizer(source.vocab_file, do_lower_case, **source.tokenizer_rules)
 
 
 def load_tokenizer(folder):
@@ -124,8 +124,9 @@ def load_tokenizer(folder):
       ValueError: if the folder has no vocabulary or another one than that of the model, or a file
         is damaged.
     """
-    lower_case = _read_json(folder, "tokenizer_config.json").get("do_lower_case", True)
-    tokenizer = Tokenizer(os.path.join(folder, "vocab.txt"), lower_case)
+    rules = _present(folder, "tokenizer_config.json", read_rules(folder))
+    vocab_file = find(folder, "vocab.txt", "vocabulary") or os.path.join(folder, "vocab.txt")
+    tokenizer = Tokenizer(vocab_file, **rules)
     if load_info(folder).get("vocabulary", _digest(tokenizer)) != _digest(tokenizer):
         raise ValueError(
             f"The vocabulary {tokenizer.vocab_file!r} must have the words that the model was saved "
@@ -140,14 +141,7 @@ def load_info(folder):
     Raises:
       ValueError: if the folder has none or it is damaged.
     """
-    info = _read_json(folder, INFO_FILE)
-    for key, (expected, fits) in _VALUES.items():
-        if key in info and not fits(info[key]):
-            raise ValueError(
-                f"The file {os.path.join(folder, INFO_FILE)!r} is damaged: {key!r} must be "
-                f"{expected}, received {info[key]!r}."
-            )
-    return info
+    return _present(folder, INFO_FILE, read_info(folder))
 
 
 def stage_after(checkpoint, config):
@@ -164,51 +158,36 @@ def stage_after(checkpoint, config):
     return stage
 
 
-def _read_json(folder, name):
-    path = os.path.join(folder, name)
-    if not os.path.isfile(path):
+def _present(folder, name, content):
+    if content is None:
         raise ValueError(
             f"The folder {str(folder)!r} is no model directory: expected {name!r} in it."
         )
-    try:
-        with open(path, encoding="utf-8") as file:
-            return dict(json.load(file))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The file {path!r} must be a JSON object: {error}.") from error
+    return content
+
+
+def _is_uncased(vocab_file):
+    """Returns whether a vocabulary is uncased, by the name of its folder, else by its words."""
+    folder = os.path.basename(os.path.dirname(os.path.abspath(vocab_file))).lower()
+    words = (word for word in read_vocab(vocab_file) if not word.startswith("["))
+    capital = next((word for word in words if word != word.lower()), None)
+    if "cased" in folder:
+        uncased, reason = "uncased" in folder, f"the name of its folder, {folder!r}"
+    else:
+        uncased = capital is None
+        reason = "having no capital letter" if uncased else f"the entry {capital!r}"
+    logging.info(
+        "The vocabulary %s is taken for %s by %s; --do_lower_case says it otherwise.",
+        vocab_file,
+        "uncased" if uncased else "cased",
+        reason,
+    )
+    return uncased
 
 
 def _digest(tokenizer):
     """Returns what tells vocabularies apart."""
     return hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest()
-
-
-def _is_text(value):
-    return isinstance(value, str)
-
-
-def _is_size(value):
-    return type(value) is int and value >= 1
-
-
-def _is_task(value):
-    return isinstance(value, dict) and _is_text(value.get("name"))
-
-
-def _are_scores(value):
-    return isinstance(value, dict) and all(
-        isinstance(scores, dict) and all(isinstance(one, int | float) for one in scores.values())
-        for scores in value.values()
-    )
-
-
-# What other programs read of `info.json`, where it is there: how it must look.
-_VALUES = {
-    "stage": ("a text", _is_text),
-    "task": ("an object with a name", _is_task),
-    "data_dir": ("a text", _is_text),
-    "max_seq_length": ("an integer from 1 on", _is_size),
-    "scores": ("objects of numbers by split", _are_scores),
-}
 
 
 def _save_weights(weights, path):

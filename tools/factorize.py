@@ -28,7 +28,7 @@ def define_flags():
     flags.DEFINE_string("bert_config_file", None, "BERT config, if not beside the checkpoint.")
     flags.DEFINE_string("checkpoint", None, "Dense BERT, any format.", required=True)
     flags.DEFINE_string("vocab_file", None, "Vocabulary, if not beside the checkpoint.")
-    flags.DEFINE_bool("do_lower_case", None, "Uncased vocabulary; of the checkpoint, or true.")
+    flags.DEFINE_bool("do_lower_case", None, "Uncased vocabulary; else the checkpoint says so.")
     flags.DEFINE_string("output_dir", None, "Folder for the factorized model.", required=True)
     flags.DEFINE_bool("finetuned", False, "Carries the task head over.")
     flags.DEFINE_string("rank", "full", "Ranks of every projection: full or a number.")

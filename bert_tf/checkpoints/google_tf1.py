@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.model.config import BertConfig
+from bert_tf.model.weight_paths import POOLER
 
 FORMAT = "google_tf1"
 CONFIG_FILE = "bert_config.json"
@@ -62,4 +63,5 @@ def read(variables, config_file, table=TABLE):
       config_file: Google's `bert_config.json`.
       table: `TABLE`, or with `MLM_TABLE` added to it where the head of pretraining is wanted.
     """
-    return translate(variables, table, BertConfig.from_json_file(config_file), IGNORED)
+    config, *_ = config_keys.read(config_file)
+    return translate(variables, table, config, IGNORED, optional=POOLER)

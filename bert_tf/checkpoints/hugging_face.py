@@ -1,13 +1,14 @@
 """Hugging Face folders: `config.json` and safetensors, with or without the prefix `bert.`."""
 
-import json
 import re
+from typing import TypedDict
 
 import numpy as np
 
+from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.model.config import BertConfig
-from bert_tf.model.weight_paths import POOLER
+from bert_tf.model.weight_paths import HEAD, POOLER
+from flop_tf import json_file
 
 FORMAT = "hugging_face"
 CONFIG_FILE = "config.json"
@@ -17,8 +18,28 @@ IGNORED = r"embeddings\.position_ids|cls\..*"
 
 _BLOCK = "encoder.layer.{i}"
 
-# Of the heads that do not read it: question answering and masked language modelling.
-_WITHOUT_POOLER = {"qa_outputs.weight", "cls.predictions.bias"}
+# Whatever is outside of the encoder; then it belongs to a head that is left out.
+_OF_A_HEAD = r"(?!(embeddings|encoder|pooler)\.).*"
+
+# The heads that this project has by the class of `transformers`, named by a weight of theirs.
+_CLASSIFIER, _SPAN, _MLM = "classifier.weight", "qa_outputs.weight", "cls.predictions.bias"
+_POOLER = "pooler.dense.weight"
+_ARCHITECTURES = {
+    "BertModel": None,
+    "BertForPreTraining": _MLM,
+    "BertForMaskedLM": _MLM,
+    "BertForSequenceClassification": _CLASSIFIER,
+    "BertForQuestionAnswering": _SPAN,
+}
+_PROBLEMS = (None, "single_label_classification", "regression")
+
+
+class _Task(TypedDict, total=False):
+    architectures: list[str] | None
+    problem_type: str | None
+    model_type: str | None
+    tokenizer_class: str | None
+
 
 #: Linear weights are `[O, I]`.
 TABLE = {
@@ -67,6 +88,8 @@ MLM_TABLE = {
 def read(variables, config_file, table=TABLE):
     """Returns `(config, weights)` of a folder.
 
+    A head that this project lacks is left out, see `missing_head`.
+
     Args:
       variables: `Variables` of its safetensors.
       config_file: its `config.json`.
@@ -75,19 +98,52 @@ def read(variables, config_file, table=TABLE):
     Raises:
       ValueError: if the model is no BERT or does not fit its config.
     """
-    config = BertConfig.from_json_file(config_file)
-    with open(config_file, encoding="utf-8") as file:
-        model_type = json.load(file).get("model_type", "bert")
+    _check_type(config_file)
+    config, *_ = config_keys.read(config_file)
+    renamed = variables.renamed({_plain_name(name): name for name in variables.shapes})
+    if not missing_head(variables, config_file):
+        return translate(renamed, table, config, IGNORED, optional=POOLER)
+    table = {path: row for path, row in table.items() if path not in HEAD}
+    return translate(renamed, table, config, _OF_A_HEAD, optional=POOLER)
+
+
+def missing_head(variables, config_file):
+    """Returns what the head of a folder is called if this project lacks it, else "".
+
+    Args:
+      variables: `Variables` of its safetensors.
+      config_file: its `config.json`.
+    """
+    about = _about(config_file)
+    (architecture, *_) = about.get("architectures") or (None,)
+    shapes = {_plain_name(name): shape for name, shape in variables.shapes.items()}
+    heads = {_CLASSIFIER, _SPAN} & set(shapes)
+    if architecture is not None and (
+        architecture not in _ARCHITECTURES or heads - {_ARCHITECTURES[architecture]}
+    ):
+        return architecture
+    if _CLASSIFIER not in heads:
+        return ""
+    if _POOLER not in shapes:
+        return "a classifier that reads no pooler"
+    problem = about.get("problem_type")
+    if problem not in _PROBLEMS or problem == "regression" and shapes[_CLASSIFIER][0] > 1:
+        outputs = shapes[_CLASSIFIER][0]
+        return f"a classifier with the problem_type {problem!r} and {outputs} outputs"
+    return ""
+
+
+def _check_type(config_file):
+    model_type = _about(config_file).get("model_type") or "bert"
     if model_type != "bert":
         raise ValueError(
             f"The config {config_file!r} must have the model_type 'bert', received {model_type!r}; "
             "only BERT itself can be imported."
         )
-    renamed = variables.renamed({_plain_name(name): name for name in variables.shapes})
-    # transformers gives models with these heads no pooler, and older releases do.
-    if _WITHOUT_POOLER & set(renamed.shapes) and "pooler.dense.weight" not in renamed.shapes:
-        table = {path: row for path, row in table.items() if path not in POOLER}
-    return translate(renamed, table, config, IGNORED)
+
+
+def _about(config_file):
+    return json_file.read(config_file, _Task, "BERT config")
 
 
 def _plain_name(name):

@@ -1,22 +1,33 @@
 """One entrance for every BERT: the format is recognised by what lies in the files."""
 
 import dataclasses
-import json
 import os
 
 import tensorflow as tf
+from absl import logging
 
-from bert_tf.checkpoints import google_tf1, hugging_face, live_encoder, model_dir, tf_models
+from bert_tf.checkpoints import (
+    config_keys,
+    google_tf1,
+    hugging_face,
+    labels,
+    live_encoder,
+    model_dir,
+    tf_models,
+    tokenizer_files,
+)
+from bert_tf.checkpoints.folder import find
+from bert_tf.checkpoints.sentence_transformers import transformer_folder
 from bert_tf.checkpoints.variables import (
     SAFETENSORS_FILE,
     SAFETENSORS_INDEX,
     open_checkpoint,
     open_safetensors,
 )
-from bert_tf.data.text_files import read_lines
 from bert_tf.model.config import BertConfig
+from bert_tf.model.weight_paths import head
 
-# Word embeddings are rounded up to a multiple of it at most; more rows mean another vocabulary.
+# Word embeddings are rounded up to a multiple of it; more rows that no token has are worth a word.
 _VOCABULARY_MULTIPLE = 128
 
 
@@ -30,6 +41,9 @@ class Source:
       vocab_file: path of its vocabulary, or None.
       do_lower_case: whether it was trained on lower-cased text, or None where nothing says so.
       format: "google_tf1", "hugging_face", "tf_models", "model_dir" or "live".
+      tokenizer_rules: other arguments of the `Tokenizer`, a dict; what is left out is the default.
+      labels: names of the classes in the order of the classifier's outputs, or None.
+      missing_head: what its head is called if this project lacks it, else "".
     """
 
     config: BertConfig
@@ -37,6 +51,14 @@ class Source:
     vocab_file: str | None
     do_lower_case: bool | None
     format: str
+    tokenizer_rules: dict = dataclasses.field(default_factory=dict)
+    labels: tuple | None = None
+    missing_head: str = ""
+
+    @property
+    def has_head(self):
+        """Whether the weights of the task head are there."""
+        return set(head(self.config.head)) <= set(self.weights)
 
 
 def read_source(path, config_file=None, vocab_file=None, pretraining_head=False):
@@ -56,8 +78,8 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     Raises:
       ValueError: if nothing is there, it is damaged or its parts do not fit each other.
     """
-    variables, reader, folder = _open(os.fspath(path))
-    config_file = config_file or _beside(folder, reader.CONFIG_FILE)
+    variables, reader, folder = _open(transformer_folder(os.fspath(path)))
+    config_file = config_file or find(folder, reader.CONFIG_FILE, "BERT config")
     if config_file is None and reader is not tf_models:
         raise ValueError(
             f"{variables.origin} needs a BERT config: expected {reader.CONFIG_FILE!r} in "
@@ -67,11 +89,44 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     if pretraining_head and reader in (google_tf1, hugging_face):
         tables = (reader.TABLE | reader.MLM_TABLE,)
     config, weights = reader.read(variables, config_file, *tables)
-    vocab_file = vocab_file or _beside(folder, "vocab.txt")
-    if vocab_file is not None:
-        _check_vocab(vocab_file, config)
-    lower_case = _read_lower_case(_beside(folder, "tokenizer_config.json"))
-    return Source(config, weights, vocab_file, lower_case, reader.FORMAT)
+    if reader is model_dir:
+        source = _own(folder, config, weights, vocab_file)
+    else:
+        source = _foreign(folder, config, weights, vocab_file, reader, config_file)
+    if source.vocab_file is not None:
+        _check_vocab(source)
+    if reader is hugging_face and (missing := hugging_face.missing_head(variables, config_file)):
+        logging.info("%s has the head of %s, which is left out.", variables.origin, missing)
+        return dataclasses.replace(source, missing_head=missing, labels=None)
+    return source
+
+
+def _own(folder, config, weights, vocab_file):
+    rules = dict(model_dir.read_rules(folder) or {})
+    return Source(
+        config,
+        weights,
+        vocab_file or find(folder, tokenizer_files.VOCAB_FILE, "vocabulary"),
+        rules.pop("do_lower_case", None),
+        model_dir.FORMAT,
+        rules,
+        model_dir.labels(model_dir.read_info(folder) or {}),
+    )
+
+
+def _foreign(folder, config, weights, vocab_file, reader, config_file):
+    about, names = {}, None
+    if config_file is not None:
+        _, about, names = config_keys.read(config_file)
+    vocab_file, rules = tokenizer_files.read(
+        folder, vocab_file, about.get("tokenizer_class"), special_tokens=reader is hugging_face
+    )
+    do_lower_case = rules.pop("do_lower_case", None)
+    source = Source(config, weights, vocab_file, do_lower_case, reader.FORMAT, rules)
+    if config.head != "classifier" or not source.has_head:
+        return source
+    labels.check(names, config.num_labels, f"The BERT config {str(config_file)!r}")
+    return dataclasses.replace(source, labels=names)
 
 
 def read_live_encoder(encoder):
@@ -92,10 +147,10 @@ def read_live_encoder(encoder):
 def _open(path):
     """Returns the variables at `path`, the module that reads them, and their folder."""
     folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
-    asked = (SAFETENSORS_FILE, SAFETENSORS_INDEX)
+    targets = (SAFETENSORS_FILE, SAFETENSORS_INDEX)
     if not os.path.isdir(path):
-        asked = tuple(name for name in asked if name == os.path.basename(path))
-    if any(_beside(folder, name) for name in asked):
+        targets = tuple(name for name in targets if name == os.path.basename(path))
+    if any(os.path.lexists(os.path.join(folder, name)) for name in targets):
         variables = open_safetensors(folder)
         ours = "encoder.embeddings.word_embeddings" in variables.shapes
         return variables, model_dir if ours else hugging_face, folder
@@ -125,8 +180,14 @@ def _checkpoint_prefix(path):
 
 
 def _latest_checkpoint(folder):
+    find(folder, "checkpoint")  # A FIFO would be waited for.
     latest = tf.train.latest_checkpoint(folder)
     if latest:
+        if os.path.realpath(os.path.dirname(latest)) != os.path.realpath(folder):
+            raise ValueError(
+                f"The file {os.path.join(folder, 'checkpoint')!r} must name a checkpoint of its "
+                f"own folder, received {latest!r}; pass the prefix of the one that you mean."
+            )
         return latest
     names = sorted(os.listdir(folder))
     prefixes = [name.removesuffix(".index") for name in names if name.endswith(".index")]
@@ -142,39 +203,32 @@ def _latest_checkpoint(folder):
             f"The folder {folder!r} has its weights only in PyTorch's pickle format; convert "
             f"pytorch_model.bin to {SAFETENSORS_FILE}, as save_pretrained of transformers does."
         )
+    if "saved_model.pb" in names:
+        raise ValueError(
+            f"The folder {folder!r} holds a SavedModel, as those of TF Hub; pass the checkpoint "
+            f"inside of it, {os.path.join(folder, 'variables', 'variables')!r}."
+        )
     raise ValueError(
         f"The folder {folder!r} holds no checkpoint: expected {SAFETENSORS_FILE!r}, "
         f"{SAFETENSORS_INDEX!r} or a TensorFlow checkpoint with its '.index' file."
     )
 
 
-def _beside(folder, name):
-    path = os.path.join(folder, name)
-    return path if os.path.isfile(path) else None
-
-
-def _check_vocab(vocab_file, config):
+def _check_vocab(source):
     """Some rows more than tokens are normal: embeddings are padded. More tokens have no row."""
-    num_tokens = len(read_lines(vocab_file, "vocabulary"))
-    if num_tokens > config.vocab_size:
+    rows = source.config.vocab_size
+    words = source.tokenizer_rules.get("extra_words", ())
+    num_tokens = tokenizer_files.count(source.vocab_file) + len(words)
+    if num_tokens > rows:
         raise ValueError(
-            f"The vocabulary {vocab_file!r} has {num_tokens} lines, more than the "
-            f"{config.vocab_size} rows of the word embedding; take the one of this checkpoint."
+            f"The vocabulary {source.vocab_file!r} has {num_tokens} lines, more than the {rows} "
+            "rows of the word embedding; take the one of this checkpoint."
         )
-    if config.vocab_size - num_tokens >= _VOCABULARY_MULTIPLE:
-        raise ValueError(
-            f"The vocabulary {vocab_file!r} has {num_tokens} lines, too few for the "
-            f"{config.vocab_size} rows of the word embedding; take the one of this checkpoint."
+    if rows - num_tokens >= _VOCABULARY_MULTIPLE:
+        logging.warning(
+            "The vocabulary %s has %d tokens for the %d rows of the word embedding; check that it "
+            "is the one of this checkpoint.",
+            source.vocab_file,
+            num_tokens,
+            rows,
         )
-
-
-def _read_lower_case(path):
-    if path is None:
-        return None
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file).get("do_lower_case")
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(
-            f"The tokenizer config {path!r} must be a JSON object with 'do_lower_case': {error}."
-        ) from error

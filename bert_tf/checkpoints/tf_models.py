@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, per_block, translate
 from bert_tf.model.config import BertConfig
 
@@ -96,7 +97,7 @@ def read(variables, config_file):
     encoder = _encoder_variables(variables)
     if config_file is None:
         return translate(encoder, TABLE, _config_of_shapes(encoder))
-    config = BertConfig.from_json_file(config_file)
+    config, *_ = config_keys.read(config_file)
     if config.hidden_act == "gelu":
         config = dataclasses.replace(config, hidden_act="gelu_tanh")
     translated = translate(encoder, TABLE, config)

@@ -5,6 +5,7 @@ import dataclasses
 import re
 
 import numpy as np
+from absl import logging
 
 from bert_tf.model.config import HEADS
 from bert_tf.model.weight_paths import HEAD, expected_shapes, head
@@ -37,7 +38,7 @@ def per_block(table, num_blocks):
     }
 
 
-def translate(variables, table, config, ignored=r"(?!)"):
+def translate(variables, table, config, ignored=r"(?!)", optional=()):
     """Returns the config with the source's task head, and our weights.
 
     Args:
@@ -46,6 +47,7 @@ def translate(variables, table, config, ignored=r"(?!)"):
       config: the `BertConfig` that the weights must fit. `head` and `num_labels` are
         taken from the task head where there is one.
       ignored: regular expression of whole names that are no part of a BERT.
+      optional: paths that a source may lack together; a model of it starts them anew.
 
     Returns:
       `(config, weights)`, the weights float32 by path.
@@ -57,6 +59,10 @@ def translate(variables, table, config, ignored=r"(?!)"):
     found = {path for path in HEAD if path in table and table[path].name in variables.shapes}
     name = next((name for name in HEADS if found & set(head(name))), None)
     absent = set(HEAD) - set(head(name) if name else ())
+    if not any(table[path].name in variables.shapes for path in optional):
+        absent |= set(optional)
+        if optional and name != "span":
+            logging.info("%s lacks %s; they start anew.", variables.origin, " and ".join(optional))
     table = {path: row for path, row in table.items() if path not in absent}
     _check_names(variables, {row.name for row in table.values()}, re.compile(ignored))
     weights = {path: _to_ours(variables, row) for path, row in table.items()}

@@ -2,15 +2,24 @@
 
 import collections.abc
 import dataclasses
-import json
+import glob
+import math
 import os
+from typing import Required, TypedDict
 
 import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 
+from bert_tf.checkpoints.folder import plain_name
+from flop_tf import files, json_file
+
 #: The one file of a folder with safetensors, or the list of its shards.
 SAFETENSORS_FILE = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
+
+
+class _Index(TypedDict, total=False):
+    weight_map: Required[dict[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +59,22 @@ def open_checkpoint(prefix):
       ValueError: if it is damaged, now or at the reading of a variable.
     """
     origin = f"Checkpoint {prefix!r}"
+    data_files = glob.glob(f"{glob.escape(prefix)}.data-*")
+    for path in (f"{prefix}.index", *data_files):
+        files.check_regular(path, "file of the checkpoint")
     try:
         reader = tf.train.load_checkpoint(prefix)
         shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
     except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
         raise _damaged(origin, error) from error
 
+    dtypes = reader.get_variable_to_dtype_map()
+    most_bytes = sum(map(os.path.getsize, data_files))
+
     def read(name):
+        # TensorFlow takes the memory that the index asks for before it looks at the data.
+        if math.prod(shapes[name]) * (dtypes[name].size or 1) > most_bytes:
+            raise _damaged(origin, f"its data files are too small for {name} {shapes[name]}")
         try:
             return reader.get_tensor(name)
         except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
@@ -79,21 +97,16 @@ def open_safetensors(folder):
 
 def _safetensors_files(folder):
     whole = os.path.join(folder, SAFETENSORS_FILE)
-    if os.path.isfile(whole):
+    if os.path.lexists(whole):
         return [_open_file(whole)]
     index = os.path.join(folder, SAFETENSORS_INDEX)
-    try:
-        with open(index, encoding="utf-8") as file:
-            shards = sorted(set(json.load(file)["weight_map"].values()))
-            paths = [os.path.join(folder, shard) for shard in shards]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"The list of shards {index!r} must be JSON with the key 'weight_map': {error}."
-        ) from error
-    return [_open_file(path) for path in paths]
+    shards = set(json_file.read(index, _Index, "list of shards")["weight_map"].values())
+    subject = f"The list of shards {index!r}"
+    return [_open_file(os.path.join(folder, plain_name(name, subject))) for name in sorted(shards)]
 
 
 def _open_file(path):
+    files.check_regular(path, "file of weights")
     try:
         return safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:

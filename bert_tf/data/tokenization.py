@@ -6,15 +6,22 @@ for cased and uncased vocabularies. tensorflow-text alone does not give them:
 its lower-casing folds "½", "™", "ß" and "…" into other letters and its limit
 counts bytes. So this file cleans and lower-cases by Google's rules and leaves
 splitting and WordPiece to `FastBertTokenizer`.
-The one difference left: characters younger than Python's Unicode tables, which
-Google's code takes for letters and TensorFlow knows as marks or punctuation.
+The one difference left: characters younger than the Unicode tables of Python or Hugging Face, which
+their code takes for letters and TensorFlow knows as marks or punctuation.
+
+Tokens that are looked up whole, such as "[SEP]" in a text for Hugging Face, become characters of
+Unicode's private-use area, which no other rule touches, and stand in the vocabulary under those.
 """
 
 import dataclasses
+import functools
+import os
+import re
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from bert_tf.data import tokenizer_json
 from bert_tf.data.text_files import read_lines
 
 #: Words of more characters become `[UNK]`.
@@ -23,13 +30,23 @@ MAX_CHARS_PER_WORD = 100
 #: Texts that are tokenized in one call, so that the memory does not grow with the file.
 TEXTS_PER_CALL = 16384
 
+#: Bytes of the longest WordPiece, without "##", that tensorflow-text holds.
+MAX_BYTES_PER_TOKEN = 256
+
+#: What continues a word starts with it.
+_SUFFIX = "##"
+
 _REMOVED = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\p{Cf}\x{FFFD}]"
 _CJK = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
 )
-_WORD_OF_ITS_OWN = rf"[\p{{P}}!-/:-@\[-`{{-~{_CJK}]"
+_PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"
 _SPACE = r"[\s\p{Z}]+"
+
+# The private-use area of the first plane, and a character for what a text has of any of them.
+_PLACES = range(0xE000, 0xF900)
+_PRIVATE_USE, _REMOVED_LATER = r"\p{Co}", "\0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,36 +67,102 @@ class Tokenizer:
 
     Args:
       vocab_file: path of a text file with one WordPiece a line.
-      do_lower_case: whether the vocabulary is uncased: lower-cases and strips
-        accents. Defaults to True.
+      do_lower_case: whether the vocabulary is uncased. Defaults to True.
+      strip_accents: whether accents are removed; None is as `do_lower_case`.
+      tokenize_chinese_chars: whether each CJK character is a word of its own. Defaults to True.
+      special_tokens: tokens that a text may contain, looked up as they stand there. With any,
+        texts are read as Hugging Face's library does where it differs from Google's code:
+        private-use characters are removed and each capital sigma becomes σ.
+      added_tokens: the same, looked up after lower-casing, as other added tokens are.
+      extra_words: entries of the vocabulary after those of the file.
 
     Raises:
-      ValueError: if the file is missing, empty, not UTF-8, has a line that is
-        empty or double, or lacks `[UNK]`, `[CLS]` or `[SEP]`.
+      ValueError: if the file is missing, empty, not UTF-8, has a line that is empty, double or
+        too long, or lacks `[UNK]`, `[CLS]` or `[SEP]`.
     """
 
-    def __init__(self, vocab_file, do_lower_case=True):
+    def __init__(
+        self,
+        vocab_file,
+        do_lower_case=True,
+        *,
+        strip_accents=None,
+        tokenize_chinese_chars=True,
+        special_tokens=(),
+        added_tokens=(),
+        extra_words=(),
+    ):
         self.vocab_file = vocab_file
         self.do_lower_case = do_lower_case
-        self.vocab = read_vocab(vocab_file)
+        self.strip_accents = strip_accents
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        self.special_tokens, self.added_tokens = tuple(special_tokens), tuple(added_tokens)
+        whole = dict.fromkeys((*self.special_tokens, *self.added_tokens))
+        self.vocab = [*read_vocab(vocab_file), *extra_words]
+        if lacking := [token for token in whole if token not in self.vocab]:
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must have an entry for each added token, "
+                f"received none for {', '.join(lacking)}."
+            )
         self.cls_id = self.vocab.index("[CLS]")
         self.sep_id = self.vocab.index("[SEP]")
         # Padding is masked, so a vocabulary without `[PAD]` can use any id.
         self.pad_id = self.vocab.index("[PAD]") if "[PAD]" in self.vocab else 0
-        self._tokenizer = tf_text.FastBertTokenizer(
-            vocab=self.vocab,
+        if len(whole) > len(_PLACES):
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must have at most {len(_PLACES)} added "
+                f"tokens, received {len(whole)}."
+            )
+        self._places = dict(zip(whole, map(chr, _PLACES), strict=False))
+        # Of every word of `_split`: the vocabulary, and after it the places.
+        self._ids = [*range(len(self.vocab)), *map(self.vocab.index, whole)]
+        self._normalized_added = [
+            text.decode()
+            for text in self._normalize(tf.constant(self.added_tokens, tf.string)).numpy()
+        ]
+        word_of_its_own = f"[{_PUNCTUATION}{_CJK if tokenize_chinese_chars else ''}]"
+        self._word_delimiters = (f"{_SPACE}|{word_of_its_own}", word_of_its_own)
+        wordpiece = (
+            tf_text.FastBertTokenizer
+            if tokenize_chinese_chars
+            else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
+        )
+        self._wordpiece = wordpiece(
+            vocab=[*self.vocab, *self._places.values()],
             token_out_type=tf.int32,
             max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
         )
 
+    @property
+    def rules(self):
+        """The arguments next to the vocabulary, as `tokenizer_config.json` holds them."""
+        return {
+            "do_lower_case": self.do_lower_case,
+            "strip_accents": self.strip_accents,
+            "tokenize_chinese_chars": self.tokenize_chinese_chars,
+            "special_tokens": list(self.special_tokens),
+            "added_tokens": list(self.added_tokens),
+        }
+
+    def vocab_text(self):
+        """Returns the vocabulary as the text of a file, a WordPiece a line."""
+        return "".join(f"{token}\n" for token in self.vocab)
+
     def tokenize(self, texts):
         """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""
-        texts = tf.strings.regex_replace(tf.convert_to_tensor(texts, tf.string), _REMOVED, "")
-        if self.do_lower_case:
-            texts = tf.strings.lower(texts, encoding="utf-8")
-            texts = tf_text.normalize_utf8(texts, "NFD")
-            texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
-        return self._tokenizer.tokenize(_drop_long_words(texts))
+        texts = tf.convert_to_tensor(texts, tf.string)
+        if self._places:
+            texts = tf.strings.regex_replace(texts, _PRIVATE_USE, _REMOVED_LATER)
+            texts = self._put_places(texts, self.special_tokens, self.special_tokens)
+        texts = self._put_places(self._normalize(texts), self._normalized_added, self.added_tokens)
+        texts = self._drop_long_words(texts)
+        if not self.tokenize_chinese_chars:
+            # tensorflow-text's own splitting takes each CJK character for a word.
+            texts = tf_text.regex_split(texts, *self._word_delimiters)
+        ids = self._wordpiece.tokenize(texts)
+        if not self.tokenize_chinese_chars:
+            ids = ids.merge_dims(1, 2)
+        return ids.with_flat_values(tf.gather(self._ids, ids.flat_values)) if self._places else ids
 
     def encode(self, texts_a, texts_b=None, max_seq_length=128):
         """Tokenizes N texts or pairs and adds the special tokens.
@@ -135,6 +218,37 @@ class Tokenizer:
         cut = _cut(tokens, max_seq_length - len(tokens) - 1)
         return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
 
+    def _normalize(self, texts):
+        """Removes control characters of texts `[N]`, and lower-cases as the vocabulary is."""
+        texts = tf.strings.regex_replace(texts, _REMOVED, "")
+        if self.do_lower_case:
+            if self.special_tokens:
+                # TensorFlow and Python know the letter's form at the end of a word.
+                texts = tf.strings.regex_replace(texts, "Σ", "σ")
+            texts = tf.strings.lower(texts, encoding="utf-8")
+        if self.do_lower_case if self.strip_accents is None else self.strip_accents:
+            texts = tf_text.normalize_utf8(texts, "NFD")
+            texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
+        return texts
+
+    def _put_places(self, texts, written, tokens):
+        """Puts the places of tokens, as words of their own, where texts `[N]` have them written."""
+        longest_first = sorted(zip(written, tokens, strict=True), key=lambda pair: -len(pair[0]))
+        for text, token in longest_first:
+            texts = tf.strings.regex_replace(texts, re.escape(text), f" {self._places[token]} ")
+        return texts
+
+    def _drop_long_words(self, texts):
+        """Puts U+FFFD, which is in no vocabulary, for words over the limit in texts `[N]`."""
+        # Splitting costs more than WordPiece: only texts with a long run without spaces are split.
+        run = rf"(?s).*\S{{{MAX_CHARS_PER_WORD + 1}}}.*"
+        suspects = tf.where(tf.strings.regex_full_match(texts, run))
+        words = tf_text.regex_split(tf.gather(texts, suspects[:, 0]), *self._word_delimiters)
+        is_long = tf.strings.length(words.flat_values, unit="UTF8_CHAR") > MAX_CHARS_PER_WORD
+        words = words.with_flat_values(tf.where(is_long, "\ufffd", words.flat_values))
+        joined = tf.strings.reduce_join(words, axis=-1, separator=" ")
+        return tf.tensor_scatter_nd_update(texts, suspects, joined)
+
 
 def first_tokens(tokens, counts):
     """Returns the first `counts` (int64 `[N]`) tokens of each row of `tokens [N, (T)]`, or all."""
@@ -146,13 +260,18 @@ def first_tokens(tokens, counts):
 def read_vocab(path):
     """Reads a vocabulary: a list of WordPieces by id.
 
+    Args:
+      path: a text file with one a line, or Hugging Face's `tokenizer.json`.
+
     Raises:
       ValueError: as `Tokenizer` does.
     """
-    lines = read_lines(path, "vocabulary")
+    if os.path.basename(path) == tokenizer_json.FILE:
+        tokens = tokenizer_json.read(path).vocab
+    else:
+        tokens = [line.strip(" \t") for line in read_lines(path, "vocabulary")]
     first = {}
-    for number, line in enumerate(lines, start=1):
-        token = line.strip(" \t")
+    for number, token in enumerate(tokens, start=1):
         if not token:
             raise ValueError(
                 f"The vocabulary {path!r} must not have empty lines, see line {number}."
@@ -162,11 +281,16 @@ def read_vocab(path):
                 f"The vocabulary {path!r} must not have double entries, received {token!r} in the "
                 f"lines {first[token]} and {number}."
             )
+        if len(token.removeprefix(_SUFFIX).encode()) > MAX_BYTES_PER_TOKEN:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have entries of more than {MAX_BYTES_PER_TOKEN} "
+                f"bytes, received {len(token.encode())} in line {number}."
+            )
         first[token] = number
     for token in ("[UNK]", "[CLS]", "[SEP]"):
         if token not in first:
             raise ValueError(f"The vocabulary {path!r} must have the entry {token!r}.")
-    return list(first)
+    return tokens
 
 
 def _cut(tokens, room):
@@ -179,17 +303,3 @@ def _cut(tokens, room):
     lengths_a, lengths_b = (part.row_lengths() for part in tokens)
     kept_a = tf.minimum(lengths_a, tf.maximum(room - lengths_b, (room + 1) // 2))
     return [first_tokens(tokens[0], kept_a), first_tokens(tokens[1], room - kept_a)]
-
-
-def _drop_long_words(texts):
-    """Puts U+FFFD, which is in no vocabulary, for words over the limit in texts `[N]`."""
-    # Splitting costs more than WordPiece, so only texts with a long run without spaces are split.
-    run = rf"(?s).*\S{{{MAX_CHARS_PER_WORD + 1}}}.*"
-    suspects = tf.where(tf.strings.regex_full_match(texts, run))
-    words = tf_text.regex_split(
-        tf.gather(texts, suspects[:, 0]), f"{_SPACE}|{_WORD_OF_ITS_OWN}", _WORD_OF_ITS_OWN
-    )
-    is_long = tf.strings.length(words.flat_values, unit="UTF8_CHAR") > MAX_CHARS_PER_WORD
-    words = words.with_flat_values(tf.where(is_long, "\ufffd", words.flat_values))
-    joined = tf.strings.reduce_join(words, axis=-1, separator=" ")
-    return tf.tensor_scatter_nd_update(texts, suspects, joined)

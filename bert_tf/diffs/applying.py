@@ -71,7 +71,8 @@ def remove(path, base, folder, output_dir):
     surgery.assign_weights(
         model, removed, new=[p for p in surgery.named_variables(model) if p not in removed]
     )
-    model_dir.save(output_dir, model, model_dir.make_tokenizer(source))
+    known = {"labels": list(source.labels)} if source.labels else {}
+    model_dir.save(output_dir, model, model_dir.make_tokenizer(source), **known)
 
 
 def inspect(path):

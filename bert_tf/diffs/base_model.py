@@ -59,7 +59,10 @@ def applied(source, diff, path):
     """
     config = check_head(diff, path, source.config)
     weights = diff_file.apply(diff, base_weights(source), path)
-    return dataclasses.replace(source, config=config, weights=weights)
+    names = model_dir.labels(diff.info)
+    return dataclasses.replace(
+        source, config=config, weights=weights, labels=names, missing_head=""
+    )
 
 
 def build(source, diff, path):

@@ -10,7 +10,6 @@ from bert_tf.checkpoints import read_source
 from bert_tf.data import batching
 from bert_tf.model import model_info
 from bert_tf.model.config import TIED_HEADS
-from bert_tf.model.weight_paths import head
 from bert_tf.pruning import compression, masks, projection_statistics, task_masks
 from bert_tf.tasks import model_task
 from bert_tf.training import evaluation
@@ -36,7 +35,7 @@ _CHECKED_EXAMPLES = 256
 _CALIBRATION_BATCH = 32
 
 #: What `info.json` of one stage says to the next.
-_INHERITED = ("task", "data_dir", "max_seq_length")
+_INHERITED = ("task", "labels", "data_dir", "max_seq_length")
 
 
 def factorize(
@@ -72,7 +71,7 @@ def factorize(
       output_dir: where to write.
       config_file: its config, if it does not lie beside it.
       vocab_file: its vocabulary, if it does not lie beside it.
-      do_lower_case: whether it is uncased; None takes what the checkpoint says, or true.
+      do_lower_case: whether it is uncased; None takes what the checkpoint or its words say.
       finetuned: whether the task head is carried over.
       rank: "full" or an int.
       density: D times the break-even rank instead.
@@ -118,6 +117,11 @@ def factorize(
             f"Arguments `rank` and `density` exclude each other, received {rank} and {density}."
         )
     source = read_source(checkpoint, config_file, vocab_file)
+    if finetuned and source.missing_head:
+        raise ValueError(
+            f"Argument `finetuned` needs a task head that this project has, but {checkpoint!r} has "
+            f"that of {source.missing_head}; leave it out to start from the encoder alone."
+        )
     if mask:
         source = masks.multiply(source, masks.load(mask, source.config).masks)
     tokenizer = model_dir.make_tokenizer(source, do_lower_case)
@@ -133,6 +137,10 @@ def factorize(
         task, _ = model_task.find_task(info, task_name, data_dir, tfds, **columns)
         if init == "fisher":
             _check_fisher(source, task)
+            source = task.with_head(source, "the checkpoint for `init=fisher`")
+        elif finetuned and source.has_head:
+            source = task.with_head(source, f"the checkpoint {str(checkpoint)!r}")
+        info.pop("labels", None)  # Those of the task.
         info |= {"task": task.to_dict(), "data_dir": os.path.abspath(data_dir)}
         length = model_task.longest(max_seq_length, info, source.config, task.default_seq_length)
         examples = task.read(data_dir, "train")
@@ -152,6 +160,8 @@ def factorize(
     for path, how in sorted(origin.items()):
         logging.info("%-18s %s", how, path)
     logging.info("\nOf %d weights %s.", len(origin), _summary(origin))
+    if finetuned and source.labels and "task" not in info:
+        info["labels"] = list(source.labels)
     model_dir.save(output_dir, model, tokenizer, init=init, **info)
 
 
@@ -166,12 +176,11 @@ def _summary(origin):
 
 
 def _check_fisher(source, task):
-    if not set(head(source.config.head)) <= set(source.weights):
+    if not source.has_head:
         raise ValueError(
             f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
             "received one without a task head."
         )
-    task.check_head(source.config, "the checkpoint for `init=fisher`")
 
 
 def _statistics(init, source, task, examples, num_batches, seed):
@@ -323,8 +332,7 @@ def evaluate(
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     settings = {"dev_file": dev_file, "quoting": quoting}
     task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, **settings)
-    task.check_head(source.config, f"the model in {folder!r}")
-    model = model_dir.build(source)
+    model = model_dir.build(task.with_head(source, f"the model in {folder!r}"))
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
     scores = {}
     for name in task.expand(split or "dev"):

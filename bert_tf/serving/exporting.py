@@ -11,12 +11,12 @@
 import contextlib
 import dataclasses
 import os
-import shutil
 
 import numpy as np
 from absl import logging
 
 from bert_tf import model_dir, timing
+from bert_tf.checkpoints import read_source
 from bert_tf.model import model_info
 from bert_tf.model.classifier import BertModel
 from bert_tf.pruning import task_masks
@@ -161,12 +161,12 @@ class _Source:
 def _read(folder, data_dir, task_name, tfds, max_seq_length):
     """Returns the `_Source` in a model directory; the arguments are those of `export`."""
     info = model_dir.load_info(folder)
-    model, tokenizer = model_dir.load(folder), model_dir.load_tokenizer(folder)
-    _check_gates(folder, model)
+    source, tokenizer = read_source(folder), model_dir.load_tokenizer(folder)
+    _check_gates(folder, source.config)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     task, known_dir = model_task.find_task(info, task_name, data_dir, tfds)
-    task.check_head(model.config, f"the model in {folder!r}")
+    model = model_dir.build(task.with_head(source, f"the model in {folder!r}"))
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
     if not data_dir and os.path.isdir(known_dir):
         data_dir = known_dir
@@ -220,10 +220,10 @@ def check_version(path, overwrite, sources):
             )
 
 
-def _check_gates(folder, model):
+def _check_gates(folder, config):
     """Raises ValueError where masks are not removed."""
-    task_masks.check_one_mask(folder, model.config)
-    if model.gates:
+    task_masks.check_one_mask(folder, config)
+    if config.has_gates:
         raise ValueError(
             f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
             "first by flop-remove-mask."
@@ -297,7 +297,8 @@ def _compare(name, form, folder, compared):
 def _write_assets(folder, service):
     for name in ("assets", "assets.extra"):
         os.makedirs(os.path.join(folder, name))
-    shutil.copyfile(service.tokenizer.vocab_file, os.path.join(folder, "assets", "vocab.txt"))
+    vocab_file = os.path.join(folder, "assets", "vocab.txt")
+    files.write_text(vocab_file, service.tokenizer.vocab_text())
     if service.labels:
         text = "".join(f"{label}\n" for label in service.labels)
         files.write_text(os.path.join(folder, "assets", "labels.txt"), text)

@@ -4,7 +4,6 @@ The folder is as in `bert_tf.serving.exporting`, without latency table and warm-
 """
 
 import os
-import shutil
 
 import numpy as np
 from absl import logging
@@ -59,7 +58,8 @@ def export(base, paths, output_dir, *, version=1, overwrite=False, command=""):
         with files.replacing_folder(path) as aside:
             for name in ("assets", "assets.extra"):
                 os.makedirs(os.path.join(aside, name))
-            shutil.copyfile(tokenizer.vocab_file, os.path.join(aside, "assets", "vocab.txt"))
+            vocab_file = os.path.join(aside, "assets", "vocab.txt")
+            files.write_text(vocab_file, tokenizer.vocab_text())
             form.write(served, aside)
             report["largest_difference"] = _compare(form, aside, shared, served)
             files.write_json(os.path.join(aside, exporting.REPORT_FILE), report)

@@ -129,10 +129,19 @@ def _mnli():
     )
 
 
+#: Names that GLUE's classes have where its files have 0 and 1.
+_CLASS_NAMES = {
+    "CoLA": ("unacceptable", "acceptable"),
+    "SST-2": ("negative", "positive"),
+    "MRPC": ("not_equivalent", "equivalent"),
+    "QQP": ("not_duplicate", "duplicate"),
+    "WNLI": ("not_entailment", "entailment"),
+}
+
 _PAIR = ("sentence1", "sentence2")
 #: The nine tasks of GLUE by name.
 TASKS = {
-    task.name: task
+    task.name: dataclasses.replace(task, class_names=_CLASS_NAMES.get(task.name, ()))
     for task in (
         _cola(),
         _glue("SST-2", processors.SstProcessor, ("sentence",)),

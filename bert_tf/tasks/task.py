@@ -4,11 +4,12 @@ import abc
 import dataclasses
 
 import numpy as np
+from absl import logging
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
 from bert_tf.model import losses
-from bert_tf.tasks import class_counts, metrics, predictions
+from bert_tf.tasks import class_counts, label_order, metrics, predictions
 
 CLASSIFICATION_METRICS = (
     "eval_accuracy",
@@ -80,6 +81,45 @@ class Task(abc.ABC):
                 f"{_listing(found)}; take one that was trained on this task."
             )
         self.check_masks(config, owner)
+
+    def with_head(self, source, owner):
+        """Returns a `Source` whose task head answers as this task wants it.
+
+        Args:
+          source: a `bert_tf.checkpoints.Source`.
+          owner: of the head, for errors: "the model in 'x'".
+
+        Raises:
+          ValueError: if it is the head of another task, or one that this project lacks.
+        """
+        if source.missing_head:
+            raise ValueError(
+                f"Task {self.name!r} needs {_listing(self.head)}, but {owner} has the head of "
+                f"{source.missing_head}, which this project lacks."
+            )
+        self.check_head(source.config, owner)
+        return source
+
+    def outputs_of(self, names, owner):
+        """Returns which outputs of a head answer this task, in its order; slice or list.
+
+        Args:
+          names: of the outputs, or None.
+          owner: of the head, for errors.
+
+        Raises:
+          ValueError: if they are of other labels.
+        """
+        return slice(None)
+
+    def start(self, source, owner):
+        """Returns a `Source` to train from: a head of other labels is dropped, with a word.
+
+        Args:
+          source: a `bert_tf.checkpoints.Source`.
+          owner: of the head, for the log.
+        """
+        return source
 
     def check_masks(self, config, owner):
         """Raises ValueError, naming `owner`, where a model has masks of other tasks."""
@@ -223,6 +263,8 @@ class TextTask(Task):
       prediction_files: tuple of `(split, file name)` of a GLUE submission.
       score_range: `(lowest, highest)` score of a regression, or None for any.
       label_names: tuple of `(text in the file, label)` where they differ.
+      class_names: published names of the classes, in the order of `labels`, where these are
+        numbers; empty where they are names themselves.
       arguments: tuple of `(name, value)` of what `get` received beside the name.
     """
 
@@ -231,6 +273,7 @@ class TextTask(Task):
     prediction_files: tuple = ()
     score_range: tuple | None = None
     label_names: tuple = ()
+    class_names: tuple = ()
 
     @property
     def is_regression(self):
@@ -257,6 +300,27 @@ class TextTask(Task):
     def metrics(self):
         """Names that `bert_tf.tasks.metrics.score` returns."""
         return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
+
+    def with_head(self, source, owner):
+        """Returns a `Source` whose outputs are in the order of the labels, see `Task`."""
+        source = super().with_head(source, owner)
+        if self.is_regression or not source.has_head:
+            return source
+        return label_order.in_order(source, self.outputs_of(source.labels, owner), self.labels)
+
+    def outputs_of(self, names, owner):
+        """Returns the outputs in the order of the labels, see `Task`."""
+        return label_order.outputs_of(names, self, owner)
+
+    def start(self, source, owner):
+        """Returns a `Source` to train from; a head of these labels goes on, see `Task`."""
+        if not source.has_head:
+            return source
+        try:
+            return self.with_head(source, owner)
+        except ValueError as error:
+            logging.info("The task head starts anew. %s", error)
+            return label_order.without_head(source)
 
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again, without looking at files."""

@@ -62,7 +62,9 @@ class MaskOptions:
     output_dir: str = option("", "Folder for the mask, checkpoints and TensorBoard files.")
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
     vocab_file: str = option("", "Vocabulary, if it does not lie beside the checkpoint.")
-    do_lower_case: bool = option(None, "Uncased vocabulary; taken from the checkpoint, or true.")
+    do_lower_case: bool = option(
+        None, "Uncased vocabulary; else the checkpoint or its words say so."
+    )
     max_seq_length: int = option(128, "Tokens of a block of text.", allowed=SEQUENCE_LENGTH)
     train_batch_size: int = option(16, "Blocks a training step.", allowed=FROM_1)
     gradient_accumulation_steps: int = option(

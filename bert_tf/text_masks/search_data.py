@@ -95,8 +95,8 @@ def _read_teacher(options, student, tokenizer):
     source = student
     if options.teacher:
         source = read_source(options.teacher)
-        vocab = model_dir.make_tokenizer(source, options.do_lower_case).vocab
-        if vocab != tokenizer.vocab:
+        other = model_dir.make_tokenizer(source, options.do_lower_case)
+        if (other.vocab, other.rules) != (tokenizer.vocab, tokenizer.rules):
             raise ValueError(
                 f"The teacher {options.teacher!r} must have the vocabulary of the student, "
                 "received another one."

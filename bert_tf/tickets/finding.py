@@ -94,6 +94,7 @@ class Finder:
             examples = self.task.first(examples, options.examples)
         self._examples, self._length = examples, length
         self._tokenizer = model_dir.load_tokenizer(options.model_dir)
+        self.source = self.task.with_head(self.source, "the model to measure")
         self.about = {
             "model_dir": os.path.abspath(options.model_dir),
             "task": self.task.to_dict(),

@@ -23,7 +23,7 @@ class MeasuredBert:
     """
 
     def __init__(self, source, task, kinds, reducer, batch_size=32):
-        task.check_head(source.config, "the model to measure")
+        source = task.with_head(source, "the model to measure")
         gated = units.with_gates(source.config, kinds, "importance", reducer=reducer)
         self._model = model_dir.build(source, layers=gated.layers)
         self._task, self._batch_size = task, batch_size

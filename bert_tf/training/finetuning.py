@@ -74,6 +74,7 @@ class Run:
             options.vocab_file or None,
             pretraining_head=tied,
         )
+        source = _with_head(source, self.task, options)
         self.tokenizer = tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
         if options.mask:
             source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
@@ -302,6 +303,13 @@ def _task(options):
         dev_file=options.dev_file,
         **columns,
     )
+
+
+def _with_head(source, task, options):
+    owner = f"the checkpoint {options.init_checkpoint!r}"
+    if options.do_train or not source.has_head:
+        return task.start(source, owner)
+    return task.with_head(source, owner)
 
 
 def _config_changes(options, source, task):

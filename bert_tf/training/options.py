@@ -143,7 +143,9 @@ class FinetuneOptions:
     mask: str = option("", "Mask file: what it removes is gone, weights that it masks stay 0.")
     bert_config_file: str = option("", "BERT config, if it does not lie beside the checkpoint.")
     vocab_file: str = option("", "Vocabulary, if it does not lie beside the checkpoint.")
-    do_lower_case: bool = option(None, "Uncased vocabulary; taken from the checkpoint, or true.")
+    do_lower_case: bool = option(
+        None, "Uncased vocabulary; else the checkpoint or its words say so."
+    )
     text_columns: str = option("", "Task tsv: one or two column names, separated by a comma.")
     label_column: str = option("", "Task tsv: name of the label's column.")
     label_type: str = option("class", "Task tsv: what a label is.", ("class", "number"))

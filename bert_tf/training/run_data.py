@@ -173,14 +173,18 @@ class RunData:
         """Returns the teacher's logits of the training examples, `[N, ...]`."""
         folder, ours = self._options.teacher, self._tokenizer
         theirs = model_dir.load_tokenizer(folder)
-        if (theirs.vocab, theirs.do_lower_case) != (ours.vocab, ours.do_lower_case):
+        if theirs.vocab != ours.vocab or theirs.rules != ours.rules:
+            other = next((k for k, v in ours.rules.items() if theirs.rules[k] != v), "vocabulary")
+            other = "case" if other == "do_lower_case" else other
             raise ValueError(
                 f"The teacher {folder!r} must have the vocabulary and the case of the student, "
-                f"received another {'case' if theirs.vocab == ours.vocab else 'vocabulary'}."
+                f"received another {other if theirs.vocab == ours.vocab else 'vocabulary'}."
             )
         config = BertConfig.from_json_file(os.path.join(folder, "bert_config.json"))
         self._task.check_head(config, f"the teacher {folder!r}")
-        return teacher.logits(folder, self.train, self._options.eval_batch_size)
+        logits = teacher.logits(folder, self.train, self._options.eval_batch_size)
+        names = model_dir.labels(model_dir.load_info(folder))
+        return logits[:, self._task.outputs_of(names, f"the teacher {folder!r}")]
 
     @property
     def widths(self):

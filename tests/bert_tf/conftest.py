@@ -1,19 +1,22 @@
 """A BERT and tasks small enough to train in seconds."""
 
+import json
 import random
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 from tensorflow.python.eager import context
 
 from bert_tf import model_dir
-from bert_tf.checkpoints import read_source
+from bert_tf.checkpoints import hugging_face, read_source, translation
 from bert_tf.data.tokenization import Tokenizer
 from bert_tf.diffs import base_model
 from bert_tf.diffs.training import save
 from bert_tf.model.classifier import BertClassifier
 from bert_tf.model.config import BertConfig
+from bert_tf.model.weight_paths import expected_shapes
 from bert_tf.serving import latency_table
 from bert_tf.tasks import registry
 from bert_tf.training.options import FinetuneOptions
@@ -36,6 +39,8 @@ TINY = BertConfig(
     max_position_embeddings=16,
     initializer_range=0.1,
 )
+# Keys that only configs of ours have.
+_OURS = ("head", "num_labels", "fused_layer_norm", "einsum_attention")
 # Outputs of the tasks of differences.
 HEADS = {"sst-2": 2, "qnli": 2, "sts-b": 1, "mnli": 3}
 
@@ -54,6 +59,38 @@ def bert_dir(tmp_path_factory, vocab_file):
     folder = tmp_path_factory.mktemp("bert")
     model_dir.save(folder, BertClassifier(TINY), Tokenizer(vocab_file))
     return str(folder)
+
+
+@pytest.fixture
+def hugging_face_folder(tmp_path):
+    """Returns a function that writes a folder as `transformers` does, and returns its path.
+
+    Args of the function: names of our weights that are left out, and keys of `config.json`.
+    """
+
+    def write(without=(), tokenizer=None, **config):
+        folder = tmp_path / "theirs"
+        folder.mkdir(exist_ok=True)
+        rng = np.random.default_rng(0)
+        labels = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})
+        shapes = expected_shapes(BertConfig(**{**vars(TINY), "num_labels": len(labels)}))
+        table = translation.per_block(hugging_face.TABLE, TINY.num_hidden_layers)
+        arrays = {}
+        for path in sorted(set(shapes) - set(without)):
+            array = 0.3 * rng.normal(size=shapes[path]) + path.endswith("gamma")
+            array = table[path].transform(array.astype(np.float32))
+            prefix = "" if path.startswith("classifier") else "bert."
+            arrays[prefix + table[path].name] = np.ascontiguousarray(array)
+        safetensors.numpy.save_file(arrays, folder / "model.safetensors")
+        sizes = {key: value for key, value in TINY.to_dict().items() if key not in _OURS}
+        about = {"model_type": "bert", "architectures": ["BertForSequenceClassification"]}
+        (folder / "config.json").write_text(json.dumps({**sizes, **about, **config}))
+        (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+        settings = {"do_lower_case": True} if tokenizer is None else tokenizer
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -250,16 +250,25 @@ def test_shards(hugging_face_dir):
 def test_missing_shard_is_named(hugging_face_dir):
     shard(hugging_face_dir)
     (hugging_face_dir / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"model-00002-of-00002.safetensors' cannot be read"):
+    with pytest.raises(ValueError, match=r"model-00002-of-00002.safetensors' does not exist"):
         read_source(hugging_face_dir)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}']
+    ("text", "sentence"),
+    [
+        ("", "must be JSON"),
+        ("[]", "expected 'object', received 'array'"),
+        ("{}", "expected the key 'weight_map'"),
+        ('{"weight_map": [1]}', "expected 'object', received 'array' at '.weight_map'"),
+        ('{"weight_map": {"a": 1}}', "expected 'str', received 'int' at '.weight_map"),
+        ('{"weight_map": {"a": "../b"}}', "must name files of its own folder, received '../b'"),
+        ('{"weight_map": {"a": "/b"}}', "must name files of its own folder, received '/b'"),
+    ],
 )
-def test_list_of_shards_must_be_one(hugging_face_dir, text):
+def test_list_of_shards_must_be_one(hugging_face_dir, text, sentence):
     shard(hugging_face_dir).write_text(text, "utf-8")
-    with pytest.raises(ValueError, match="The list of shards .* must be JSON with the key"):
+    with pytest.raises(ValueError, match=f"The list of shards .* {re.escape(sentence)}"):
         read_source(hugging_face_dir)
 
 
@@ -356,7 +365,7 @@ def test_values_that_are_not_finite_are_named(hugging_face_dir, value):
         read_source(hugging_face_dir)
 
 
-def test_vocabulary_of_another_checkpoint(hugging_face_dir, tmp_path):
+def test_a_vocabulary_shorter_than_the_embedding_is_worth_a_word(hugging_face_dir, caplog):
     rows = 3 + 128
     weights = load_file(hugging_face_dir / "model.safetensors")
     for name, array in weights.items():
@@ -364,8 +373,11 @@ def test_vocabulary_of_another_checkpoint(hugging_face_dir, tmp_path):
             weights[name] = np.resize(array, [rows, array.shape[1]])
     save_file(weights, hugging_face_dir / "model.safetensors")
     write_config(hugging_face_dir, vocab_size=rows)
-    with pytest.raises(ValueError, match=r"vocab.txt' has 3 lines, too few for the 131 rows of"):
-        read_source(hugging_face_dir)
+    caplog.clear()
+    assert read_source(hugging_face_dir).config.vocab_size == rows
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "has 3 tokens for the 131 rows of the word embedding; check" in record.getMessage()
 
 
 def test_vocabulary_with_more_lines_than_rows(hugging_face_dir):
@@ -382,10 +394,12 @@ def test_vocabulary_by_argument(hugging_face_dir, tmp_path_factory):
         read_source(hugging_face_dir, vocab_file="nowhere.txt")
 
 
-@pytest.mark.parametrize("text", ["{", "[]"])
-def test_tokenizer_config_must_be_an_object(hugging_face_dir, text):
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("{", "must be JSON"), ("[]", "is damaged .* expected 'object'")]
+)
+def test_tokenizer_config_must_be_an_object(hugging_face_dir, text, sentence):
     (hugging_face_dir / "tokenizer_config.json").write_text(text, "utf-8")
-    with pytest.raises(ValueError, match="The tokenizer config .* must be a JSON object"):
+    with pytest.raises(ValueError, match=f"The tokenizer config .* {sentence}"):
         read_source(hugging_face_dir)
 
 

@@ -118,6 +118,8 @@ def test_padding_id_without_the_entry(tmp_path):
         (b"[UNK]\n[CLS]\n\n[SEP]\n", "must not have empty lines, see line 3"),
         (b"[UNK]\na\n[CLS]\na\n", "double entries, received 'a' in the lines 2 and 4"),
         (b"[UNK]\n[CLS]\na\n", r"must have the entry '\[SEP\]'"),
+        (b"[UNK]\n" + b"x" * 257 + b"\n", "of more than 256 bytes, received 257 in line 2"),
+        (b"[UNK]\n##" + b"x" * 257, "of more than 256 bytes, received 259 in line 2"),
         (b"[UNK]\n\xff\n", "must be UTF-8, received the byte 0xFF in line 2"),
     ],
 )
@@ -141,3 +143,36 @@ def test_bad_arguments(vocab_file):
         tokenizer.encode(["a"], ["b"], max_seq_length=4)
     with pytest.raises(ValueError, match="the same length, received 1 and 2"):
         tokenizer.encode(["a"], ["a", "b"])
+
+
+def test_the_longest_entries_that_there_may_be(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*WORDS, "é" * 128, "##" + "é" * 128]) + "\n", encoding="utf-8")
+    words = ["a" + "é" * 99, "é" * 128]
+    assert Tokenizer(str(path), False).tokenize(words).to_list() == [[4, *[10] * 99], [1]]
+
+
+def test_a_byte_order_mark_and_other_ends_of_lines(tmp_path, vocab_file):
+    path = tmp_path / "other.txt"
+    path.write_bytes("\ufeff".encode() + "\r\n".join(WORDS).encode())
+    assert Tokenizer(str(path)).vocab == Tokenizer(vocab_file).vocab == WORDS
+
+
+def test_line_separators_are_blanks(vocab_file):
+    texts = ["a\u2028b\u2029c", "a\x85b"]
+    for whole in (True, False):
+        tokenizer = Tokenizer(vocab_file, tokenize_chinese_chars=whole)
+        assert tokenizer.tokenize(texts).to_list() == [[4, 5, 6], [1]]
+
+
+def test_special_tokens_of_a_text(vocab_file):
+    text = ["a[SEP]b [sep] \ue000c [S\ue000EP]"]
+    google = Tokenizer(vocab_file).tokenize(text).to_list()
+    assert google == [[4, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1]]
+    theirs = Tokenizer(vocab_file, special_tokens=["[SEP]"]).tokenize(text).to_list()
+    assert theirs == [[4, 3, 5, 1, 1, 1, 6, 1, 1, 1]]
+
+
+def test_tokens_that_the_vocabulary_lacks(vocab_file):
+    with pytest.raises(ValueError, match="an entry for each added token, received none for xx, yy"):
+        Tokenizer(vocab_file, added_tokens=["a", "xx", "yy"])

@@ -409,7 +409,6 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
     refuses("`task_name` is needed: .* does not say its task", folder=bert_dir)
     refuses("'STS-B' needs .*num_labels=1, but the model", folder=bert_dir, task_name="STS-B")
     other = save({"name": "SST-2"}, head={"vocab_size": 150})
-    refuses("has 22 lines, too few for the 150 rows of the word embedding", folder=other)
     with open(f"{other}/vocab.txt", "a", encoding="utf-8") as file:
         file.writelines(f"more{i}\n" for i in range(129))
     refuses("has 151 lines, more than the 150 rows of the word embedding", folder=other)
