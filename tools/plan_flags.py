@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shlex
-import sys
 
 from flop_tools import program
 
@@ -14,6 +13,7 @@ from absl import flags
 
 from bert_tf.sweeps import sweep_runner
 from bert_tf.training import run_folder
+from flop_tf import processes
 
 FLAGS = flags.FLAGS
 
@@ -107,8 +107,7 @@ def carried_out(plan, name, shows_output=False):
     runner = sweep_runner.SweepRunner(
         plan,
         folder,
-        lambda run: [sys.executable, "-m", f"flop_tools.{run.program}"],
-        environment={program.PARENT: str(os.getpid())},
+        lambda run: processes.command("-m", f"flop_tools.{run.program}"),
         shows_output=shows_output,
         overwrite=FLAGS.overwrite,
     )

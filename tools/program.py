@@ -1,7 +1,6 @@
 """How every program of this folder starts, and how it ends on bad input."""
 
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import os
@@ -16,9 +15,6 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf.training import run_folder
-
-#: Environment variable with the process that a program must not outlive.
-PARENT = "FLOP_PARENT"
 
 FLAGS = flags.FLAGS
 
@@ -61,7 +57,6 @@ def run(main, define_flags, words=()):
       words: what the program can do, for one that does several things; one of them follows its
         name, and is `argv[1]` of `main`.
     """
-    _end_with_parent()
     libraries = set(FLAGS)
     _quiet_logging()
     define_flags()
@@ -158,17 +153,6 @@ def _command(without=()):
 
 def _name():
     return pathlib.Path(sys.argv[0]).stem
-
-
-def _end_with_parent():
-    """Ends with a sweep that is killed: the next one must find nobody in its folders."""
-    parent = os.environ.pop(PARENT, None)
-    if parent is None or sys.platform != "linux":
-        return
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != int(parent):
-        sys.exit("The sweep that started this run has ended.")
 
 
 def _quiet_logging():

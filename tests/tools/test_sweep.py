@@ -3,13 +3,10 @@
 import importlib
 import json
 import pathlib
-import subprocess
-import sys
 
-from flop_tools import program, sweep
+from flop_tools import sweep
 
 import pytest
-from programs import Program
 
 from bert_tf.sweeps import report, sweep_runner
 
@@ -176,26 +173,3 @@ def test_tasks_of_tfds(call, arguments, tmp_path, monkeypatch):
     flags = [run.flags for run in found[0].runs if run.stage == "dense"]
     assert {"--tfds=glue/rte", f"--tfds_data_dir={tmp_path}"} <= set(flags[0])
     assert {"--tfds=glue/mnli", "--task_name=MNLI"} <= set(flags[1])
-
-
-def test_a_run_does_not_outlive_a_killed_sweep(tmp_path):
-    """The middle process is the sweep; its run says its number and would sleep."""
-    child = (
-        "import os, time; from flop_tools import program; program._end_with_parent(); "
-        "assert program.PARENT not in os.environ; print(os.getpid(), flush=True); time.sleep(600)"
-    )
-    middle = (
-        "import os, subprocess, sys; "
-        f"os.environ[{program.PARENT!r}] = str(os.getpid()); "
-        f"subprocess.run([sys.executable, '-c', {child!r}])"
-    )
-    process = subprocess.Popen([sys.executable, "-c", middle], stdout=subprocess.PIPE, text=True)
-    number = int(process.stdout.readline())
-    assert pathlib.Path(f"/proc/{number}").exists()
-    process.kill()
-    assert process.stdout.read() == ""  # Ends when nobody has it open any more.
-
-
-def test_a_run_whose_sweep_is_gone_does_not_start():
-    end = Program("flop_tools.finetune", **{program.PARENT: "1"}).wait()
-    assert end == (1, "The sweep that started this run has ended.\n")

@@ -1,6 +1,6 @@
 """Answers requests by a SavedModel as a stranger would, with TensorFlow and tensorflow-text alone.
 
-Usage: python -P fresh_process.py FOLDER REQUESTS.npz ANSWERS.npz
+Usage: fresh_process.py FOLDER REQUESTS.npz ANSWERS.npz
 
 Arrays of requests are named `number/signature/input`, those of answers `number/output`.
 """

@@ -4,11 +4,12 @@ import collections
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
 import tensorflow as tf
+
+from flop_tf import processes
 
 #: Where TensorFlow Serving looks for requests that it answers before the first client.
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -51,8 +52,7 @@ class SavedModel:
         with tempfile.TemporaryDirectory() as scratch:
             asked, answered = (os.path.join(scratch, f"{name}.npz") for name in ("in", "out"))
             np.savez(asked, **_flat(requests))
-            # -P: its own folder, which holds files of this project, is no place to import from.
-            command = [sys.executable, "-P", str(_SCRIPT), folder, asked, answered]
+            command = processes.command(str(_SCRIPT), folder, asked, answered)
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
