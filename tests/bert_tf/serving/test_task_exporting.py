@@ -12,7 +12,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.diffs import applying, base_model
 from bert_tf.diffs.training import save
 from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.serving import exporting, task_exporting
+from bert_tf.serving import task_exporting, versions
 from bert_tf.tasks import model_task
 
 NAMES = ("SST-2", "STS-B")
@@ -33,7 +33,7 @@ def signatures(exported):
 
 def test_the_base_is_stored_once(exported, bert_dir):
     folder, report = exported
-    assert json.loads((folder / exporting.REPORT_FILE).read_text()) == report
+    assert json.loads((folder / versions.REPORT_FILE).read_text()) == report
     assert report["largest_difference"] <= 1e-5 and tuple(report["tasks"]) == NAMES
     stored = tf.train.list_variables(str(folder / "variables" / "variables"))
     shapes = [shape for name, shape in stored if name.startswith("weights/")]
