@@ -68,8 +68,8 @@ def _check(path, overwrite, sources):
     """Raises ValueError where a version must not be written."""
     if os.path.exists(path) and not overwrite:
         raise ValueError(
-            f"The version {path!r} exists already, made by another command; choose another one by "
-            "--version, or pass --overwrite to replace it."
+            f"The version {path!r} exists already; choose another one by --version, or pass "
+            "--overwrite to replace it."
         )
     inside = os.path.join(os.path.realpath(path), "")
     for source in filter(None, sources):

@@ -402,7 +402,7 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
         with pytest.raises(ValueError, match=sentence):
             export(folder, output_dir, **arguments)
 
-    refuses("The version '.*1' exists already, .*; choose another", output_dir=exported[0].parent)
+    refuses("The version '.*1' exists already; choose another", output_dir=exported[0].parent)
     version = {"output_dir": exported[0].parent, "overwrite": True}
     refuses("would replace '.*'; choose another", folder=str(exported[0]), **version)
     table = exported[0] / "assets.extra/latency_table.json"
@@ -534,9 +534,7 @@ def test_the_same_command_is_done(export, sst, tmp_path):
     made = (tmp_path / "1").stat().st_mtime_ns
     assert export(sst, str(tmp_path), **settings) is None
     for flags in ("--a=2\n", ""):
-        with pytest.raises(
-            ValueError, match="'.*1' exists already, made by another command; choos"
-        ):
+        with pytest.raises(ValueError, match="'.*1' exists already; choose another choos"):
             export(sst, str(tmp_path), **{**settings, "command_flags": flags})
     assert (tmp_path / "1").stat().st_mtime_ns == made
     assert export(sst, str(tmp_path), **settings, overwrite=True)["formats"]
