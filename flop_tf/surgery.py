@@ -92,7 +92,8 @@ def compact_projection(layer):
       layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
 
     Returns:
-      `(ProjectionSpec, {name: array})`: factors, or a kernel `[I, O]` above the break-even rank.
+      `(ProjectionSpec, {name: array})`: balanced factors, or a kernel `[I, O]` above the
+      break-even rank.
     """
     if isinstance(layer, GatedDense):
         return ProjectionSpec(), {"kernel": (layer.kernel * layer.gate.mask(False)).numpy()}
@@ -108,7 +109,8 @@ def compact_projection(layer):
         return ProjectionSpec(), {"kernel": factorization.merge(*factors)}
     if not rank:
         return ProjectionSpec(rank=0), {}
-    return ProjectionSpec(rank=rank), {"factor_in": factors[0], "factor_out": factors[1]}
+    factor_in, factor_out = factorization.balance(*factors)
+    return ProjectionSpec(rank=rank), {"factor_in": factor_in, "factor_out": factor_out}
 
 
 def factorize(model, rank="full", density=None, gate=None, skip=()):

@@ -61,6 +61,7 @@ def main(_):
         allow_slower=FLAGS.allow_slower,
         overwrite=FLAGS.overwrite,
         command=shlex.join(sys.argv),
+        command_flags=program.command(),
     )
 
 
@@ -76,6 +77,7 @@ def _export_tasks():
         version=FLAGS.version,
         overwrite=FLAGS.overwrite,
         command=shlex.join(sys.argv),
+        command_flags=program.command(),
     )
 
 

@@ -174,7 +174,7 @@ def output_folder(folder, done_file=None, owner=True, without=()):
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
     check_inputs(folder)
-    with run_folder.opened(folder, _command(without), done_file, FLAGS.overwrite, owner) as to_do:
+    with run_folder.opened(folder, command(without), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
@@ -187,8 +187,12 @@ def _paths(value):
         yield from filter(None, (word, word.rpartition("=")[2]))
 
 
-def _command(without=()):
-    """Returns every flag of this program that has a value, one a line, as a flag file."""
+def command(without=()):
+    """Returns every flag of this program that has a value, one a line, as a flag file.
+
+    Args:
+      without: names of flags that say nothing of what is written.
+    """
     lines = [
         FLAGS[name].serialize()
         for name in sorted(_own_flags - _HOW_TO_RUN - set(without))

@@ -100,8 +100,9 @@ class BertEmbeddings(keras.layers.Layer):
         outputs += tf.convert_to_tensor(self.position_embeddings)[: tf.shape(word_ids)[1]]
         outputs = tf.reshape(outputs, [-1, self.config.hidden_size])
         # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
-        types = tf.reshape(type_ids, [-1])
-        types = tf.one_hot(types, self.config.type_vocab_size, dtype=outputs.dtype)
+        # Not by `tf.one_hot`: formats differ in what that makes of types that do not exist.
+        types = tf.reshape(type_ids, [-1, 1]) == tf.range(self.config.type_vocab_size)
+        types = tf.where(types, tf.ones([], outputs.dtype), tf.zeros([], outputs.dtype))
         outputs += tf.matmul(types, tf.convert_to_tensor(self.token_type_embeddings))
         return self.dropout(self.layer_norm(outputs, training=training), training=training)
 

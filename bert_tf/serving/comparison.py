@@ -15,6 +15,8 @@ NUM_TEXTS = 64
 _BATCH_SIZE = 32
 # How far probabilities may be from those of the logits beside them.
 _ROUNDING = 1e-5
+_LOWEST = np.finfo(np.float16).min
+_DIFFERENCES = ("largest_difference", "percentile_99", "median_difference")
 
 
 class Comparison:
@@ -60,29 +62,37 @@ class Comparison:
         self._features = [*ids, ids_of_texts]
         self.source = [_arrays(outputs(_tensors(batch))) for batch in self._features]
 
-    def difference(self, outputs):
-        """Returns the largest difference of logits to the source, or NaN.
-
-        It is relative to the source's largest logit where that is above 1: logits of 10 have
-        a tenth of the digits behind the point that those of 1 have.
+    def figures(self, outputs):
+        """Returns how far answers are from those of the source, plain data.
 
         Args:
           outputs: answers to the first requests, or to all.
+
+        Returns:
+          Dict of `largest_difference`, `percentile_99` and `median_difference` of the logits, None
+          where one is no finite number; `flips`, the share of examples with another label, None of
+          a task without classes and of random tokens; `scores` and `lost_points`, those that the
+          primary metric loses, {} and None without labels.
         """
-        source = [self._service.logits(expected) for expected in self.source]
-        # Padding has a logit beside which every other one is small.
-        largest = max(np.abs(logits[logits != MASKED]).max() for logits in source)
-        differences = [
-            np.abs(logits - self._service.logits(given)).max()
-            for logits, given in zip(source, outputs, strict=False)
-        ]
-        return float(np.max(differences) / max(1.0, largest))  # Python's `max` would lose a NaN.
+        given = [self._service.logits(answer) for answer in outputs]
+        if not all(np.isfinite(logits).all() for logits in given):
+            return {**dict.fromkeys(_DIFFERENCES), "flips": None, "scores": {}, "lost_points": None}
+        source = [self._service.logits(answer) for answer in self.source[: len(given)]]
+        scores, lost = self.scores(outputs), None
+        if scores:
+            lost = 100 * (self.scores(self.source)[self.metric] - scores[self.metric])
+        return {
+            **_differences(*(np.concatenate([x.ravel() for x in y]) for y in (source, given))),
+            "flips": self._flips(source, given),
+            "scores": scores,
+            "lost_points": lost,
+        }
 
     def wrong_names(self, outputs, with_texts):
         """Returns the names of outputs that are not there or do not follow from the logits.
 
         Args:
-          outputs: as in `difference`.
+          outputs: as in `figures`.
           with_texts: whether there are texts beside the numbers.
         """
         wrong = set()
@@ -115,6 +125,14 @@ class Comparison:
         logits = np.concatenate(parts)[np.argsort(order)]
         return self._service.task.score(logits, self._encoded)
 
+    def _flips(self, source, given):
+        """Returns the share of the task's examples with another label, or None."""
+        if self._encoded is None or self._service.labels is None:
+            return None
+        pairs = list(zip(source, given, strict=True))[: len(self._order)]
+        flipped = [one.argmax(axis=-1) != other.argmax(axis=-1) for one, other in pairs]
+        return float(np.concatenate(flipped).mean())
+
     def _real(self, data_dir, num_examples):
         task, service = self._service.task, self._service
         examples = task.read(data_dir, task.dev_splits[0])
@@ -138,12 +156,28 @@ class Comparison:
         return [_arrays(features) for features in batches]
 
 
+def _differences(source, given):
+    """Returns the differences of `Comparison.figures` of all logits in one vector.
+
+    They are relative to the source's largest logit where that is above 1: logits of 10 have
+    a tenth of the digits after the point that those of 1 have.
+    """
+    # Padding has a logit next to which every other one is small, in float16 the lowest one.
+    real = source != MASKED
+    found = np.abs(np.maximum(source, _LOWEST) - np.maximum(given, _LOWEST))
+    found /= max(1.0, np.abs(source[real]).max())
+    values = (found.max(), *np.percentile(found[real], [99, 50]))
+    return dict(zip(_DIFFERENCES, map(float, values), strict=True))
+
+
 def _same(expected, given):
     """Returns whether arrays are equal, those of floats within `_ROUNDING`."""
     if expected.shape != given.shape:
         return False
     if expected.dtype.kind == "f":
-        return given.dtype == expected.dtype and np.allclose(expected, given, 0, _ROUNDING)
+        return given.dtype == expected.dtype and np.allclose(
+            expected, given, 0, _ROUNDING, equal_nan=True
+        )
     return np.array_equal(expected.astype(np.bytes_), given)
 
 

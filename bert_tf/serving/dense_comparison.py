@@ -3,6 +3,7 @@
 import tempfile
 
 import numpy as np
+from absl import logging
 
 from bert_tf import timing
 from bert_tf.model import heads
@@ -16,58 +17,63 @@ _CLOSE = (0.95, 1.1)
 _ROUNDS, _MORE_ROUNDS = 10, 40
 
 
-def measure(model, service, table, forms, folder, shape):
-    """Times exported files and those of the dense model of the same sizes, by turns.
-
-    The dense one has random weights, a plan by the same table, and is exported the same way.
+class DenseModel:
+    """The dense model of a pruned one's sizes: random weights, a plan by the same table.
 
     Args:
-      model: the exported BERT.
+      model: the pruned BERT.
       service: its `bert_tf.serving.services.Service`.
       table: the `LatencyTable` that its plan was chosen by.
-      forms: formats by name that were written to `folder`.
-      folder: of the export.
+      folder: its model directory, for sentences.
       shape: `(batch size, length)`.
-
-    Returns:
-      For each format a dict of `p50_ms`, `dense_p50_ms` and `ratio`, the median over rounds.
+      allow_slower: whether a format may be slower.
     """
-    config = model.config
-    served = planned_model.make(heads.make(config.dense), service, table, shape).served
-    (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
-    features = {name: tensor.numpy() for name, tensor in batch.items()}
-    results = {}
-    for name, form in forms.items():
+
+    def __init__(self, model, service, table, folder, shape, allow_slower=False):
+        self._folder, self._shape, self._allow_slower = str(folder), shape, allow_slower
+        dense = heads.make(model.config.dense)
+        self._served = planned_model.make(dense, service, table, shape).served
+        (batch,) = model_task.random_features(model.config, shape[1], 1, shape[0])
+        self._features = {name: tensor.numpy() for name, tensor in batch.items()}
+
+    def measure(self, form, folder):
+        """Times an exported file and that of the dense model by turns.
+
+        Args:
+          form: the format.
+          folder: of the export.
+
+        Returns:
+          Dict of `p50_ms`, `dense_p50_ms` and `ratio`, the median over rounds.
+        """
         with tempfile.TemporaryDirectory() as scratch:
-            form.write(served, scratch)
+            form.write(self._served, scratch)
             answers = [form.load(folder), form.load(scratch)]
-            calls = [lambda answer=answer: answer(features) for answer in answers]
+            calls = [lambda answer=answer: answer(self._features) for answer in answers]
             seconds = timing.interleaved(calls, _ROUNDS)
             if _CLOSE[0] < timing.ratio(seconds) < _CLOSE[1]:
                 more = timing.interleaved(calls, _MORE_ROUNDS, warmup_rounds=0)
                 seconds = np.concatenate([seconds, more])
         ours, theirs = 1e3 * np.median(seconds, axis=0)
-        results[name] = {
+        return {
             "p50_ms": float(ours),
             "dense_p50_ms": float(theirs),
             "ratio": timing.ratio(seconds),
         }
-    return results
 
+    def check(self, name, row):
+        """Raises ValueError where a format is slower than the dense one.
 
-def check(results, folder, shape):
-    """Raises ValueError where a format is slower than the dense one.
-
-    Args:
-      results: of `measure`.
-      folder: the model's, for the sentence.
-      shape: `(batch size, length)`.
-    """
-    for name, row in results.items():
-        if row["ratio"] > _LIMIT:
+        Args:
+          name: of the format.
+          row: of `measure`.
+        """
+        batch_size, length = self._shape
+        logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], batch_size, length)
+        if row["ratio"] > _LIMIT and not self._allow_slower:
             raise ValueError(
-                f"The model in {str(folder)!r} is slower than the dense model of its config: as "
+                f"The model in {self._folder!r} is slower than the dense model of its config: as "
                 f"{name} {row['p50_ms']:.4g} ms against {row['dense_p50_ms']:.4g} ms at "
-                f"{shape[0]}x{shape[1]}, {row['ratio']:.3f} x, above {_LIMIT}; pass --allow_slower "
+                f"{batch_size}x{length}, {row['ratio']:.3f} x, above {_LIMIT}; pass --allow_slower "
                 "to export it all the same, or by --optimize_for the shape that counts."
             )

@@ -15,7 +15,7 @@ import numpy as np
 from bert_tf.model import heads
 from bert_tf.model.config import ATTENTION_INPUTS
 from bert_tf.serving import latency_table
-from flop_tf import budget, surgery
+from flop_tf import budget, factorization, surgery
 from flop_tf.projection import ProjectionSpec
 
 #: What is slower by less than this may be taken all the same: measurements are no better.
@@ -104,12 +104,17 @@ def merged(config):
 
 
 def apply(model, plan):
-    """Returns the model of a plan, with the weights of its source.
+    """Returns the model of a plan, with the weights of its source, its factors balanced.
 
     Args:
       model: a BERT of `bert_tf.model.heads` without gates.
       plan: a `BertConfig` of `choose`, or of the same architecture with other forms.
+
+    Returns:
+      A BERT; `model` itself where there is nothing to do.
     """
+    if plan == model.config and not any(spec.rank for *_, spec, _ in plan.projections()):
+        return model
     weights = surgery.named_weights(model)
     for index, name, spec, _ in plan.projections():
         _reform(weights, f"encoder.blocks.{index}.{name}", spec)
@@ -198,9 +203,10 @@ def _reform(weights, path, spec):
         return
     factor_out = weights.pop(f"{path}.factor_out")
     if spec.rank is None:
-        kernel = factor_in.astype(np.float64) @ factor_out.astype(np.float64)
-        weights[f"{path}.kernel"] = kernel.astype(np.float32)
+        weights[f"{path}.kernel"] = factorization.merge(factor_in, factor_out)
         return
+    # Models that other versions compacted may have ranks of any scale.
+    factor_in, factor_out = factorization.balance(factor_in, factor_out)
     more = spec.rank - factor_in.shape[1]
     weights[f"{path}.factor_in"] = np.pad(factor_in, [(0, 0), (0, more)])
     weights[f"{path}.factor_out"] = np.pad(factor_out, [(0, more), (0, 0)])

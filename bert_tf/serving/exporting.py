@@ -6,9 +6,9 @@
 | `model_PRECISION.tflite`, `model.onnx` | the other formats |
 | `assets` | `vocab.txt`, and `labels.txt` in the order of the logits |
 | `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
+| `run.flags` | the command's flags |
 """
 
-import contextlib
 import dataclasses
 import os
 
@@ -27,13 +27,14 @@ from bert_tf.serving import (
     latency_table,
     planned_model,
     services,
+    trials,
+    versions,
 )
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
 from bert_tf.tasks import model_task
 from bert_tf.training import run_folder
 from flop_tf import files
 
-REPORT_FILE = os.path.join("assets.extra", "export.json")
 TABLE_FILE = os.path.join("assets.extra", "latency_table.json")
 
 #: Batch size and length that decide where nobody says another shape.
@@ -41,8 +42,6 @@ DEFAULT_SHAPE = (8, 128)
 
 # Examples in the requests that warm a server up.
 _WARMUP_SIZES = (1, 8, 32)
-# From so many dev examples on a lost score is a reason to refuse: a few that flip are not.
-_SCORED_EXAMPLES = 400
 
 
 def export(
@@ -61,8 +60,12 @@ def export(
     allow_slower=False,
     overwrite=False,
     command="",
+    command_flags="",
 ):
     """Writes `OUTPUT/VERSION`, whole or not at all.
+
+    A format that cannot be made, that is too far from the model or that is slower than the dense
+    one is left out of it, and the report says why.
 
     Args:
       folder: model directory, dense, factorized or compact, with a task head.
@@ -81,13 +84,13 @@ def export(
       allow_slower: whether a pruned model is exported that is slower than its dense one.
       overwrite: whether a version that exists is replaced.
       command: how this was called, for the report.
+      command_flags: the flags of that, one a line; the same ones again have nothing to do.
 
     Returns:
-      The report, as in `REPORT_FILE`.
+      The report, as in `versions.REPORT_FILE`; None if the same command has written it before.
 
     Raises:
-      ValueError: if an argument or the model does not fit, a format cannot hold the model,
-        differs from it by more than its tolerance or is slower than the dense model.
+      ValueError: if an argument or the model does not fit, or all formats are left out.
       OSError: if a file cannot be written.
     """
     chosen = {name: formats.get(name) for name in format_names}
@@ -95,9 +98,10 @@ def export(
         raise ValueError(f"Argument `format_names` must name one of {list(formats.FORMATS)}.")
     if dev_examples < 0:
         raise ValueError(f"Argument `dev_examples` must be at least 0, received {dev_examples}.")
-    path = version_folder(output_dir, version)
-    with held(path):
-        check_version(path, overwrite, (folder, data_dir, table_file))
+    path, sources = versions.folder(output_dir, version), (folder, data_dir, table_file)
+    with versions.opened(path, command_flags, overwrite, sources) as to_do:
+        if not to_do:
+            return None
         source = _read(folder, data_dir, task_name, tfds, max_seq_length)
         shape = _shape(optimize_for, source.model.config)
         table = _table(table_file, source.model.config, shape)
@@ -122,28 +126,22 @@ def export(
             "compared_on": compared.description,
             "num_examples": compared.num_examples,
             "scores": compared.scores(compared.source),
-            "formats": {},
-            "command": command,
-            **timing.environment(),
         }
+        dense = None
+        if model_info.stage(source.model.config) != "dense":
+            dense = dense_comparison.DenseModel(
+                source.model, source.service, table, folder, shape, allow_slower
+            )
         with files.replacing_folder(path) as aside:
             _write_assets(aside, source.service)
-            for name, form in chosen.items():
-                form.write(planned.served, aside)
-                report["formats"][name] = _compare(name, form, aside, compared)
-            if model_info.stage(source.model.config) != "dense":
-                speed = dense_comparison.measure(
-                    source.model, source.service, table, chosen, aside, shape
-                )
-                if not allow_slower:
-                    dense_comparison.check(speed, folder, shape)
-                for name, row in speed.items():
-                    logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], *shape)
-                    report["formats"][name]["speed"] = row
-            if "saved_model" in chosen:
+            rows = trials.write(chosen, planned.served, aside, compared, dense)
+            if "left_out" not in rows.get("saved_model", {"left_out": ""}):
                 _write_warmup(aside, source.service, compared.texts, os.path.dirname(path))
             table.save(os.path.join(aside, TABLE_FILE))
-            files.write_json(os.path.join(aside, REPORT_FILE), report)
+            report |= {"formats": rows, "command": command, **timing.environment()}
+            files.write_json(os.path.join(aside, versions.REPORT_FILE), report)
+            if command_flags:
+                files.write_text(os.path.join(aside, run_folder.FLAGS_FILE), command_flags)
     logging.info("Exported to %s.", path)
     return report
 
@@ -172,52 +170,6 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
         data_dir = known_dir
     stage = info.get("stage", model_info.stage(model.config))
     return _Source(model, services.get(task, tokenizer, length), data_dir, stage)
-
-
-def version_folder(output_dir, version):
-    """Returns the folder of a version, an int from 1 on."""
-    if not output_dir:
-        raise ValueError("Argument `output_dir` must name a folder, received none.")
-    if version < 1:
-        raise ValueError(f"Argument `version` must be at least 1, received {version}.")
-    return os.path.join(os.path.abspath(output_dir), str(version))
-
-
-@contextlib.contextmanager
-def held(path):
-    """Keeps a version for this process; what killed exports have left beside it is removed.
-
-    Raises:
-      ValueError: if another process writes it.
-    """
-    with files.parents(path):
-        for other in files.interrupted(os.path.dirname(path)):
-            if os.path.basename(other).isdigit():
-                # A live export has the lock.
-                with contextlib.suppress(ValueError), run_folder.locked(other):
-                    files.recover_folder(other)
-        with run_folder.locked(path):
-            yield
-
-
-def check_version(path, overwrite, sources):
-    """Raises ValueError where a version must not be written."""
-    if os.path.exists(path) and not overwrite:
-        raise ValueError(
-            f"The version {path!r} exists already; choose another one by --version, or pass "
-            "--overwrite to replace it."
-        )
-    inside = os.path.join(os.path.realpath(path), "")
-    for source in filter(None, sources):
-        if os.path.join(os.path.realpath(source), "").startswith(inside):
-            raise ValueError(
-                f"The version {path!r} would replace {source!r}; choose another --output_dir."
-            )
-    if os.path.exists(path) and not os.path.isfile(os.path.join(path, REPORT_FILE)):
-        if not os.path.isdir(path) or os.listdir(path):
-            raise ValueError(
-                f"The path {path!r} is no export and is not replaced; choose another --output_dir."
-            )
 
 
 def _check_gates(folder, config):
@@ -262,36 +214,6 @@ def _device(environment):
     """Returns on what latencies were measured, as a text."""
     device, cores, threads = map(environment.get, ("device", "cores", "intra_op_threads"))
     return f"{device}, {cores} cores, {threads or 'all'} threads of an operation"
-
-
-def _compare(name, form, folder, compared):
-    """Returns difference and scores of a format; raises ValueError where they are too far off."""
-    requests = [request for request in compared.requests if request[0] in form.signatures]
-    outputs = form.run(folder, requests)
-    if wrong := compared.wrong_names(outputs, form.has_texts):
-        raise ValueError(
-            f"The format {name!r} must give the outputs that follow from its logits, but "
-            f"{', '.join(wrong)} on {compared.description} are other ones; leave it out."
-        )
-    difference = compared.difference(outputs)
-    if not difference <= form.tolerance:
-        raise ValueError(
-            f"The format {name!r} must give the logits of the model within {form.tolerance:g} of "
-            f"the largest one, but differs by {difference:.2e} on {compared.description}; leave "
-            "it out."
-        )
-    scores, metric = compared.scores(outputs), compared.metric
-    if scores and compared.num_examples >= _SCORED_EXAMPLES:
-        lost = 100 * (compared.scores(compared.source)[metric] - scores[metric])
-        if lost > form.most_points_lost:
-            raise ValueError(
-                f"The format {name!r} must lose at most {form.most_points_lost} points of "
-                f"{metric}, but loses {lost:.2f} on {compared.num_examples} examples of "
-                f"{compared.description}; leave it out."
-            )
-    shown = f", {metric} {scores[metric]:.4f}" if scores else ""
-    logging.info("%s differs by at most %.2e%s.", name, difference, shown)
-    return {"largest_difference": difference, "tolerance": form.tolerance, "scores": scores}
 
 
 def _write_assets(folder, service):

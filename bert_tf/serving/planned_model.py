@@ -55,7 +55,7 @@ def make(model, service, table, shape):
     ways, choices = _ways(model, table)
     served = {}
     for name, config in ways.items():
-        one = model if name == _AS_IT_IS else execution_plan.apply(model, config)
+        one = execution_plan.apply(model, config)
         served[name] = ServedModel(one, service, config.max_position_embeddings)
     if len(ways) == 1:
         (way,), ratios = ways, {}

@@ -15,12 +15,14 @@ class ServedModel(tf.Module):
     | function | inputs | outputs |
     |---|---|---|
     | `numbers` | ids, int32 `[B, T]` by `INPUT_NAMES` | float32 tensors of `Service.outputs` |
-    | `portable_numbers` | the same | the same, in operations that other formats have |
+    | `portable_numbers` | the same | those of `serving_default`, in operations of other formats |
     | `serving_default` | the same | those and `Service.answers` |
     | `text` | strings `[B]` by `Service.text_names` | those and `Service.text_answers` |
 
     Texts are cut to the service's `max_seq_length` as in training. Ids are cut behind
-    the last position of the model.
+    the last position of the model. The exported functions agree on ids that a model does not know:
+    a mask is 0 or not, segments without an embedding add nothing, and word ids outside of the
+    vocabulary or inputs of different shapes are refused.
 
     Args:
       model: Keras model of the inputs `INPUT_NAMES` that returns the task's logits.
@@ -45,8 +47,9 @@ class ServedModel(tf.Module):
 
         @tf.function(input_signature=ids)
         def portable_numbers(input_word_ids, input_mask, input_type_ids):
+            rows = _portable_ids(input_word_ids, input_mask, input_type_ids)
             with layer_norm.in_plain_operations():
-                return numbers.python_function(input_word_ids, input_mask, input_type_ids)
+                return numbers.python_function(*rows)
 
         @tf.function(input_signature=ids)
         def serving_default(input_word_ids, input_mask, input_type_ids):
@@ -73,15 +76,27 @@ class ServedModel(tf.Module):
 
 
 def checked_ids(input_word_ids, input_mask, input_type_ids):
-    """Returns the three of a request, the mask as 0 and 1; it fails where their shapes differ."""
+    """Returns the three of a request, the mask as 0 and 1.
+
+    It fails where their shapes differ or there are no tokens.
+    """
     rows = [
         tf.ensure_shape(row, [None, None]) for row in (input_word_ids, input_mask, input_type_ids)
     ]
     shapes = [tf.shape(row) for row in rows]
-    same = [
+    checks = [
         tf.debugging.assert_equal(shape, shapes[0], "The inputs must have one shape.")
         for shape in shapes[1:]
     ]
-    with tf.control_dependencies(same):
+    checks.append(tf.debugging.assert_positive(shapes[0][1], "The inputs must have a token."))
+    with tf.control_dependencies(checks):
         ids, mask, types = (tf.identity(row) for row in rows)
     return ids, tf.cast(mask != 0, tf.int32), types
+
+
+def _portable_ids(input_word_ids, input_mask, input_type_ids):
+    """Does what `checked_ids` does by operations that fail, for formats without assertions."""
+    rows = tf.stack([input_word_ids, input_mask, input_type_ids])
+    ids, mask, types = rows[0], rows[1], rows[2]  # LiteRT cannot `unstack` a batch of none.
+    # ONNX counts negative ids from the end of the embedding.
+    return tf.where(ids < 0, tf.int32.max, ids), tf.cast(mask != 0, tf.int32), types

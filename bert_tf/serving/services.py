@@ -175,14 +175,21 @@ def get(task, tokenizer, max_seq_length):
     """Returns the `Service` of a task.
 
     Raises:
-      ValueError: if `max_seq_length` is too small for it, or there are several tasks.
+      ValueError: if `max_seq_length` is too small for it, there are several tasks, or its head is
+        not served.
     """
     if task.num_tasks:
         raise ValueError(
             f"A model of several tasks, here {list(task.names)}, is not served; cut it to one of "
             "them by flop-share-tickets."
         )
-    if task.head["head"] == "span":
+    head = task.head["head"]
+    if head == "span":
         return SpanService(task, tokenizer, max_seq_length)
+    if head != "classifier":
+        raise ValueError(
+            f"A model with the head {head!r} is not served, only ones that give classes, scores or "
+            "spans; fine-tune it on such a task by flop-finetune first."
+        )
     kind = ScoreService if task.is_regression else ClassService
     return kind(task, tokenizer, max_seq_length)

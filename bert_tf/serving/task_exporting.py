@@ -11,16 +11,17 @@ from absl import logging
 from bert_tf import model_dir, timing
 from bert_tf.diffs import applying, base_model, task_models
 from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.serving import exporting, services
+from bert_tf.serving import services, versions
 from bert_tf.serving.formats.saved_model import SavedModel
 from bert_tf.serving.served_tasks import ServedTasks, text_signature
 from bert_tf.tasks import model_task
+from bert_tf.training import run_folder
 from flop_tf import files
 
 _NUM_TEXTS = 8
 
 
-def export(base, paths, output_dir, *, version=1, overwrite=False, command=""):
+def export(base, paths, output_dir, *, version=1, overwrite=False, command="", command_flags=""):
     """Writes `OUTPUT/VERSION`, whole or not at all.
 
     Args:
@@ -30,18 +31,21 @@ def export(base, paths, output_dir, *, version=1, overwrite=False, command=""):
       version: int from 1 on.
       overwrite: whether a version that exists is replaced.
       command: how this was called, for the report.
+      command_flags: see `bert_tf.serving.exporting.export`.
 
     Returns:
-      The report, as in `bert_tf.serving.exporting.REPORT_FILE`.
+      The report, as in `bert_tf.serving.versions.REPORT_FILE`; None if the same command has
+      written it before.
 
     Raises:
       ValueError: if a file or an argument does not fit, or the SavedModel differs from the merged
         models by more than its tolerance.
       OSError: if a file cannot be written.
     """
-    path, form = exporting.version_folder(output_dir, version), SavedModel()
-    with exporting.held(path):
-        exporting.check_version(path, overwrite, (base, *paths))
+    path, form = versions.folder(output_dir, version), SavedModel()
+    with versions.opened(path, command_flags, overwrite, (base, *paths)) as to_do:
+        if not to_do:
+            return None
         shared = task_models.load(base, paths)
         tokenizer = model_dir.make_tokenizer(shared.source)
         served = ServedTasks(shared, _services(shared, tokenizer))
@@ -62,7 +66,9 @@ def export(base, paths, output_dir, *, version=1, overwrite=False, command=""):
             files.write_text(vocab_file, tokenizer.vocab_text())
             form.write(served, aside)
             report["largest_difference"] = _compare(form, aside, shared, served)
-            files.write_json(os.path.join(aside, exporting.REPORT_FILE), report)
+            files.write_json(os.path.join(aside, versions.REPORT_FILE), report)
+            if command_flags:
+                files.write_text(os.path.join(aside, run_folder.FLAGS_FILE), command_flags)
     logging.info(
         "Exported %s to %s; they differ by at most %.2e.",
         ", ".join(shared.diffs),
@@ -107,9 +113,10 @@ def _compare(form, folder, shared, served):
         given = answer["logits"] if signature == "serving_default" else service.logits(answer)
         differences.append(np.abs(given - logits).max() / max(1.0, np.abs(logits).max()))
     largest = float(np.max(differences))
-    if not largest <= form.tolerance:
+    tolerance = form.limits.largest_difference
+    if not largest <= tolerance:
         raise ValueError(
-            f"The SavedModel must give the logits of each task within {form.tolerance:g}, but "
+            f"The SavedModel must give the logits of each task within {tolerance:g}, but "
             f"differs by {largest:.2e}; nothing was written, please report this."
         )
     return largest

@@ -17,7 +17,7 @@ from bert_tf.model import model_info
 from bert_tf.model.config import BertConfig
 from bert_tf.model.encoder import INPUT_NAMES
 from bert_tf.pruning import task_masks
-from bert_tf.serving import exporting, formats
+from bert_tf.serving import formats, versions
 from bert_tf.speed import benchmark_process
 from bert_tf.tasks import registry
 from flop_tf import files, json_file
@@ -143,7 +143,7 @@ def _find(name, path):
         size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
         return Subject(name, path, config, size, _about(info, info.get("scores", {})))
     files.check_regular(os.path.join(_folder(path), formats.FORMATS[known].file), "export")
-    report_file = os.path.join(_folder(path), exporting.REPORT_FILE)
+    report_file = os.path.join(_folder(path), versions.REPORT_FILE)
     if not os.path.isfile(report_file):
         raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
     report = json_file.read(report_file, _Report, "report of an export", "export the model again")

@@ -11,7 +11,7 @@ import itertools
 import os
 
 from bert_tf import flag_files, model_dir
-from bert_tf.serving import exporting
+from bert_tf.serving import versions
 from bert_tf.tickets import ticket_file
 from bert_tf.training import run_scores
 
@@ -23,7 +23,7 @@ DONE_FILES = {
     "remove_mask": model_dir.INFO_FILE,
     "evaluate": "scores.json",
     "benchmark": "benchmark.json",
-    "export": os.path.join("1", exporting.REPORT_FILE),
+    "export": os.path.join("1", versions.REPORT_FILE),
 }
 
 _TITLES = {

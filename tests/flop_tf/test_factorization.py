@@ -149,6 +149,34 @@ def test_fold_scales_and_drops():
     assert nothing[0].shape == (4, 0) and nothing[1].shape == (0, 5)
 
 
+def test_balance_gives_both_factors_of_a_rank_one_maximum():
+    """sqrt(8 / 2) = 2, sqrt(1 / 4) = 1/2; ranks that are 0 in a factor stay as they are."""
+    factor_in = np.array([[1, 4, 0, 5], [-2, 1, 0, 0]], np.float32)
+    factor_out = np.array([[-8, 2], [1, 0.5], [3, 1], [0, 0]], np.float32)
+    balanced = factorization.balance(factor_in, factor_out)
+    np.testing.assert_allclose(balanced[0], [[2, 2, 0, 5], [-4, 0.5, 0, 0]])
+    np.testing.assert_allclose(balanced[1], [[-4, 1], [2, 1], [3, 1], [0, 0]])
+    assert [array.dtype for array in balanced] == [np.float32] * 2
+
+
+def test_balance_keeps_the_product_of_ranks_of_all_scales():
+    scale = np.logspace(-12, 12, 20, dtype=np.float32)
+    factor_in, factor_out = kernel((30, 20)) * scale, kernel((20, 40)) / scale[:, None]
+    balanced = factorization.balance(factor_in, factor_out)
+    np.testing.assert_allclose(*(np.abs(a).max(axis=i) for i, a in enumerate(balanced)), rtol=1e-6)
+    product = factorization.merge(factor_in, factor_out)
+    np.testing.assert_allclose(factorization.merge(*balanced), product, atol=1e-5)
+    for once, twice in zip(balanced, factorization.balance(*balanced), strict=True):
+        np.testing.assert_allclose(twice, once, rtol=1e-6)
+
+
+@pytest.mark.parametrize("inputs, rank, outputs", [(3, 0, 2), (3, 2, 0), (0, 2, 3)])
+def test_balance_of_nothing(inputs, rank, outputs):
+    factors = np.ones([inputs, rank], np.float32), np.ones([rank, outputs], np.float32)
+    for before, after in zip(factors, factorization.balance(*factors), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
 def test_merge_sums_in_float64():
     factor_in, factor_out = np.float32([[1e8, 1, -1e8]]), np.ones([3, 1], np.float32)
     merged = factorization.merge(factor_in, factor_out)

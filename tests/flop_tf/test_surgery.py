@@ -187,6 +187,22 @@ def test_compact_is_gated_at_inference(model):
     assert stored.factorized_parameters == float(sparsity.stored_parameters())
 
 
+def test_compact_factors_are_balanced():
+    gated = flop_tf.factorize(branched(), rank=2, gate="hard_concrete")
+    for layer in factorized_layers(gated):
+        layer.factor_in.assign(layer.factor_in * [1e3, 1e-3])
+        layer.factor_out.assign(layer.factor_out * [[1e-3], [1e3]])
+    compacted = flop_tf.compact(gated)
+    np.testing.assert_allclose(outputs_of(compacted), outputs_of(gated), atol=1e-5)
+    maxima = [
+        (np.abs(layer.factor_in).max(axis=0), np.abs(layer.factor_out).max(axis=1))
+        for layer in factorized_layers(compacted)
+    ]
+    assert maxima
+    for of_columns, of_rows in maxima:
+        np.testing.assert_allclose(of_columns, of_rows, rtol=1e-5)
+
+
 def test_open_gates_become_kernels_again(model):
     compacted = flop_tf.compact(flop_tf.factorize(model, gate="hard_concrete"))
     assert not factorized_layers(compacted)

@@ -9,7 +9,7 @@ import pytest
 import bert_tf
 from bert_tf import model_dir
 from bert_tf.model.classifier import BertClassifier
-from bert_tf.serving import exporting
+from bert_tf.serving import versions
 from bert_tf.sweeps import sweep
 from flop_tf.projection import ProjectionSpec
 
@@ -24,11 +24,17 @@ def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     args += [f"--latency_table={tmp_path / 'table/latency_table.json'}", "--optimize_for=2x9"]
     data = ["--task_name=sst-2", f"--data_dir={demo_dir}"]
     assert call(export, *args, *data, "--format=litert_int8,onnx") is None
-    report = json.loads((tmp_path / "toy/1" / exporting.REPORT_FILE).read_text())
+    report = json.loads((tmp_path / "toy/1" / versions.REPORT_FILE).read_text())
     assert list(report["formats"]) == ["litert_int8", "onnx"]
     assert report["command"].startswith("tools/export.py --model_dir=")
     assert (report["compared_on"], report["num_examples"]) == ("dev", 10)
     assert "onnx differs by at most " in caplog.text and "eval_accuracy" in caplog.text
+    assert {row["flips"] for row in report["formats"].values()} == {0.0}
+    caplog.clear()
+    assert call(export, *args, *data, "--format=litert_int8,onnx", "--overwrite=false") is None
+    assert caplog.messages[-1].endswith(
+        "toy/1 is already done; pass --overwrite to export it again."
+    )
     text = call(export, *args, *data)
     assert text.startswith("export: error: The version '") and "--overwrite" in text
     assert call(export, *args, *data, "--format=onnx", "--version=2") is None
@@ -76,7 +82,7 @@ def test_data_that_are_not_at_hand(call, bert_dir, tmp_path, caplog):
     """Random tokens are compared; a vocabulary without a score is no reason to stop."""
     args = [f"--model_dir={bert_dir}", "--task_name=SST-2", "--format=litert_float32"]
     assert call(export, *args, f"--output_dir={tmp_path / 'toy'}") is None
-    report = json.loads((tmp_path / "toy/1" / exporting.REPORT_FILE).read_text())
+    report = json.loads((tmp_path / "toy/1" / versions.REPORT_FILE).read_text())
     assert report["compared_on"] == "random tokens" and report["scores"] == {}
     assert report["formats"]["litert_float32"]["largest_difference"] < 1e-5
     assert np.isfinite(report["num_examples"]) and "random tokens are compared" in caplog.text

@@ -7,10 +7,10 @@ A format has the methods
 * `load(folder)`: returns a function of ids for use in this process,
 * `files(folder)`: returns the paths of graph and weights,
 
-and the attributes `tolerance` and `most_points_lost`, the largest difference to the logits of the
-source and the largest loss of its score at which it is kept, `signatures`, the functions of a
-`ServedModel` that it holds, `has_texts`, whether they answer with texts beside numbers, `file`, the
-one by which it is known, and `packages`, what it needs.
+and the attributes `limits`, a `bert_tf.serving.formats.limits.Limits` of how far it may be from its
+source, `signatures`, the functions of a `ServedModel` that it holds, `has_texts`, whether they
+answer with texts next to numbers, `file`, the one by which it is known, and `packages`, what it
+needs.
 """
 
 import importlib.util

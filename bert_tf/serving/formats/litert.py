@@ -5,7 +5,15 @@ import os
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
+from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.single_file import SingleFile
+
+_LIMITS = {
+    "float32": Limits(largest_difference=1e-4),
+    "float16": Limits(percentile_99=0.01, flips=0.01, lost_points=0.5),
+    # 1 % of other labels is at most 1 point of accuracy; a working file has .1 here.
+    "int8": Limits(percentile_99=0.25, flips=0.01, lost_points=1),
+}
 
 
 class LiteRT(SingleFile):
@@ -21,11 +29,10 @@ class LiteRT(SingleFile):
 
     def __init__(self, precision):
         self.precision = precision
-        self.tolerance = {"float32": 1e-4, "float16": 2e-2, "int8": 0.5}[precision]
-        self.most_points_lost = 3 if precision == "int8" else 1
+        self.limits = _LIMITS[precision]
         self.file = f"model_{precision}.tflite"
 
-    def write(self, served, folder):
+    def convert(self, served):
         """See `SingleFile`."""
         function = served.portable_numbers.get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], served)
@@ -33,13 +40,12 @@ class LiteRT(SingleFile):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if self.precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        try:
-            data = converter.convert()
-        except ConverterError as error:
-            missing = sorted({one.operator.name.removeprefix("tf.") for one in error.errors})
-            raise self.cannot_hold(missing, error) from error
-        with open(os.path.join(folder, self.file), "wb") as file:
-            file.write(data)
+        return converter.convert()
+
+    def missing(self, error):
+        """See `SingleFile`."""
+        errors = error.errors if isinstance(error, ConverterError) else ()
+        return sorted({one.operator.name.removeprefix("tf.") for one in errors})
 
     def load(self, folder):
         """See `SingleFile`."""

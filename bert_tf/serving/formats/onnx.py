@@ -6,14 +6,14 @@ import re
 
 import tensorflow as tf
 
+from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.single_file import SingleFile
 
 
 class Onnx(SingleFile):
     """An `.onnx` file."""
 
-    tolerance = 1e-4
-    most_points_lost = 1
+    limits = Limits(largest_difference=1e-4)
     family = "ONNX"
     packages = ("tf2onnx", "onnxruntime")
     file = "model.onnx"
@@ -21,7 +21,7 @@ class Onnx(SingleFile):
     #: Version of the operations; everything that reads ONNX knows it.
     OPSET = 17
 
-    def write(self, served, folder):
+    def convert(self, served):
         """See `SingleFile`."""
         import onnx
         import tf2onnx
@@ -33,12 +33,12 @@ class Onnx(SingleFile):
             input_signature=served.portable_numbers.input_signature,
             opset=self.OPSET,
         )
-        try:
-            onnx.checker.check_model(model)
-        except onnx.checker.ValidationError as error:
-            missing = re.findall(r"No Op registered for (\w+)", str(error))[:1]
-            raise self.cannot_hold(missing, error) from error
-        onnx.save(model, os.path.join(folder, self.file))
+        onnx.checker.check_model(model)
+        return model.SerializeToString()
+
+    def missing(self, error):
+        """See `SingleFile`."""
+        return re.findall(r"No Op registered for (\w+)", str(error))[:1]
 
     def load(self, folder):
         """See `SingleFile`."""

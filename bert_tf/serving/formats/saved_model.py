@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.serving.formats.limits import Limits
 from flop_tf import processes
 
 #: Where TensorFlow Serving looks for requests that it answers before the first client.
@@ -20,8 +21,7 @@ _SCRIPT = pathlib.Path(__file__).with_name("fresh_process.py")
 class SavedModel:
     """The signatures of a `ServedModel` with weights and, as assets, vocabulary and labels."""
 
-    tolerance = 1e-5
-    most_points_lost = 1
+    limits = Limits(largest_difference=1e-5)
     signatures = ("serving_default", "text")
     has_texts = True
     packages = ("tensorflow_serving",)

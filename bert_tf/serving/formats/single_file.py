@@ -16,6 +16,17 @@ class SingleFile(abc.ABC):
     has_texts = False
 
     @abc.abstractmethod
+    def convert(self, served):
+        """Returns the bytes of the file; fails as the converter does.
+
+        Args:
+          served: a `bert_tf.serving.served_model.ServedModel`.
+        """
+
+    @abc.abstractmethod
+    def missing(self, error):
+        """Returns the operations that the format lacks by an error of `convert`, maybe none."""
+
     def write(self, served, folder):
         """Writes the file into a folder.
 
@@ -24,8 +35,15 @@ class SingleFile(abc.ABC):
           folder: where to write.
 
         Raises:
-          ValueError: if the format has no such operation as the model needs.
+          ValueError: if the format cannot hold the model.
+          OSError: if the file cannot be written.
         """
+        try:
+            data = self.convert(served)
+        except Exception as error:  # Those of converters have no other class in common.
+            raise self._cannot_hold(error) from error
+        with open(os.path.join(folder, self.file), "wb") as file:
+            file.write(data)
 
     @abc.abstractmethod
     def load(self, folder):
@@ -55,10 +73,13 @@ class SingleFile(abc.ABC):
         """Returns the paths of what `write` made."""
         return [os.path.join(folder, self.file)]
 
-    def cannot_hold(self, missing, error):
-        """Returns the ValueError for operations that are missing, or for another error."""
-        what = f"operation {', '.join(missing)} of the model" if missing else f"model: {error}"
-        return ValueError(f"{self.family} cannot hold the {what[:300]}; leave it out.")
+    def _cannot_hold(self, error):
+        if missing := self.missing(error):
+            return ValueError(
+                f"{self.family} cannot hold the operation {', '.join(missing)} of the model."
+            )
+        reason = str(error).partition("\n")[0][:300] or type(error).__name__
+        return ValueError(f"{self.family} cannot hold the model: {reason}.")
 
     def cannot_run(self, error):
         """Returns the ValueError for a file that cannot be run."""

@@ -7,6 +7,7 @@ import tensorflow as tf
 from bert_tf.data.tokenization import Tokenizer
 from bert_tf.model import heads
 from bert_tf.model.config import BertConfig
+from bert_tf.model.span_labeler import MASKED
 from bert_tf.serving import services
 from bert_tf.serving.comparison import Comparison
 from bert_tf.serving.served_model import ServedModel
@@ -52,7 +53,9 @@ def classes(compare):
 
 def test_answers_of_the_model_are_right(classes):
     found, answers = classes
-    assert found.difference(answers) < 1e-6 and found.wrong_names(answers, True) == []
+    figures = found.figures(answers)
+    assert figures["largest_difference"] < 1e-6 and found.wrong_names(answers, True) == []
+    assert (figures["flips"], figures["scores"], figures["lost_points"]) == (None, {}, None)
     assert found.wrong_names(answers, False) == ["label"]
 
 
@@ -60,10 +63,19 @@ def test_a_difference_is_of_the_largest_logit(classes):
     found, answers = classes
     largest = max(np.abs(outputs["logits"]).max() for outputs in answers)
     answers[-1]["logits"][3, 1] += 7
-    assert found.difference(answers[:-1]) < 1e-6  # Formats without texts do not answer the last.
-    assert found.difference(answers) == pytest.approx(7 / max(1.0, largest), rel=1e-4)
-    answers[0]["logits"][0, 0] = np.nan
-    assert np.isnan(found.difference(answers))
+    # Formats without texts do not answer the last.
+    assert found.figures(answers[:-1])["largest_difference"] < 1e-6
+    figures = found.figures(answers)
+    assert figures["largest_difference"] == pytest.approx(7 / max(1.0, largest), rel=1e-4)
+    assert figures["median_difference"] <= figures["percentile_99"] < 1e-6
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_of_what_is_no_number_there_are_no_figures(classes, number):
+    found, answers = classes
+    answers[0]["logits"][0, 0] = number
+    figures = found.figures(answers)
+    assert figures.pop("scores") == {} and set(figures.values()) == {None}
 
 
 def test_what_does_not_follow_from_the_logits_is_named(classes):
@@ -89,8 +101,31 @@ def test_probabilities_of_another_type_are_named(classes):
 def test_spans(compare):
     """Padding's logit of -1e9 does not hide the others; tokens are those of the ids."""
     found, answers = compare(SquadTask(max_query_length=4), head="span")
-    assert found.difference(answers) < 1e-6 and found.wrong_names(answers, True) == []
+    assert found.wrong_names(answers, True) == []
+    assert found.figures(answers)["largest_difference"] < 1e-6
+    padded = answers[0]["end_logits"] == MASKED
+    answers[0]["end_logits"][padded] = -65504.0  # In float16.
+    assert found.figures(answers)["largest_difference"] < 1e-6
+    answers[0]["end_logits"][padded] = 0.0
+    assert found.figures(answers)["largest_difference"] > 1e4
+    answers[0]["end_logits"][padded] = MASKED
     answers[0]["end_logits"][0, 0] += 5
-    assert found.difference(answers) > 0.1
+    assert found.figures(answers)["largest_difference"] > 0.1
     answers[-1]["tokens"][0, 0] = b"[SEP]"
     assert found.wrong_names(answers, True) == ["tokens"]
+
+
+def test_labels_that_flip_are_counted(vocab_file, sst_dir):
+    """On real sentences; those of the texts that are sent as they are do not count twice."""
+    service = services.get(registry.get("SST-2"), Tokenizer(vocab_file), 11)
+    found = Comparison(heads.make(BertConfig(**CONFIG)), service, sst_dir, 40)
+    answers = [{key: value.copy() for key, value in one.items()} for one in found.source]
+    assert found.figures(answers)["flips"] == found.figures(answers)["lost_points"] == 0
+    answers[0]["logits"][:6] = answers[0]["logits"][:6, ::-1]
+    answers[-1]["logits"][:] = answers[-1]["logits"][:, ::-1]
+    figures = found.figures(answers)
+    assert figures["flips"] == pytest.approx(6 / 40)
+    before, after = found.scores(found.source), found.scores(answers)
+    assert figures["scores"] == after
+    lost = 100 * (before["eval_accuracy"] - after["eval_accuracy"])
+    assert figures["lost_points"] == pytest.approx(lost) and lost != 0

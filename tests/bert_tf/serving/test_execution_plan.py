@@ -117,6 +117,27 @@ def test_a_plan_computes_what_its_source_does(cost, ranks):
     ]
 
 
+def test_factors_of_older_versions_are_balanced():
+    model = model_of({"ffn_in": 2, "key": 3})
+    layer = model.encoder.blocks[1].ffn_in
+    layer.factor_in.assign(layer.factor_in * [1e3, 1e-3])
+    layer.factor_out.assign(layer.factor_out * [[1e-3], [1e3]])
+    planned = execution_plan.apply(model, model.config)
+    (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
+    np.testing.assert_allclose(
+        planned(features, training=False), model(features, training=False), atol=1e-5
+    )
+    for block in planned.encoder.blocks:
+        for layer in (block.ffn_in, block.key):
+            of_columns = np.abs(layer.factor_in).max(axis=0)
+            np.testing.assert_allclose(of_columns, np.abs(layer.factor_out).max(axis=1), rtol=1e-5)
+
+
+def test_without_factors_there_is_nothing_to_do():
+    model = model_of({"ffn_in": 0})
+    assert execution_plan.apply(model, model.config) is model
+
+
 def test_every_form_of_fusing():
     model = model_of({**RANKS, "key": None})
     for specs in (

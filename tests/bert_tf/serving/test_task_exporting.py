@@ -12,7 +12,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.diffs import applying, base_model
 from bert_tf.diffs.training import save
 from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.serving import exporting, task_exporting
+from bert_tf.serving import task_exporting, versions
 from bert_tf.tasks import model_task
 
 NAMES = ("SST-2", "STS-B")
@@ -22,7 +22,9 @@ NAMES = ("SST-2", "STS-B")
 def exported(diff_dirs, bert_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "tasks"
     paths = [diff_dirs["sst-2"], diff_dirs["sts-b"]]
-    report = task_exporting.export(bert_dir, paths, str(out), command="flop x")
+    settings = {"command": "flop x", "command_flags": "--x\n"}
+    report = task_exporting.export(bert_dir, paths, str(out), **settings)
+    assert task_exporting.export(bert_dir, paths, str(out), **settings) is None  # It is done.
     return out / "1", report
 
 
@@ -33,7 +35,7 @@ def signatures(exported):
 
 def test_the_base_is_stored_once(exported, bert_dir):
     folder, report = exported
-    assert json.loads((folder / exporting.REPORT_FILE).read_text()) == report
+    assert json.loads((folder / versions.REPORT_FILE).read_text()) == report
     assert report["largest_difference"] <= 1e-5 and tuple(report["tasks"]) == NAMES
     stored = tf.train.list_variables(str(folder / "variables" / "variables"))
     shapes = [shape for name, shape in stored if name.startswith("weights/")]
@@ -83,8 +85,10 @@ def test_texts_have_a_signature_for_each_task(signatures):
 
 def test_what_is_refused(exported, diff_dirs, make_diff, bert_dir, tmp_path):
     folder, _ = exported
-    with pytest.raises(ValueError, match="exists already; choose another one by --version"):
-        task_exporting.export(bert_dir, list(diff_dirs.values()), str(folder.parent))
+    paths = [diff_dirs["sst-2"], diff_dirs["sts-b"]]
+    for flags in ("", "--other\n"):
+        with pytest.raises(ValueError, match="exists already; choose another one by --version"):
+            task_exporting.export(bert_dir, paths, str(folder.parent), command_flags=flags)
     other = make_diff()
     save(str(tmp_path / "other"), type(other)(**{**vars(other), "base": "0" * 64}), "float32")
     with pytest.raises(ValueError, match="has a difference to another base model: expected the"):

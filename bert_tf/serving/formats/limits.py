@@ -1,0 +1,59 @@
+"""How far a format may be from the model that it is made of."""
+
+import dataclasses
+import math
+
+# Of fewer examples, as many labels may flip and as many points be lost as of these: a few that
+# are close to another class say nothing.
+_FEWEST_EXAMPLES = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The highest figures at which a format is kept.
+
+    Float32 in another order of operations has a known error, so that its largest difference is
+    bounded. Fewer bits have outliers, and the largest of some thousand differences is a matter of
+    luck: there most of the logits, the labels and the score are judged.
+
+    Args:
+      largest_difference: of the logits, see `bert_tf.serving.comparison.Comparison.figures`.
+      percentile_99: of their differences.
+      flips: share of the examples that get another label, in [0, 1].
+      lost_points: of the task's primary metric, 100 a unit.
+    """
+
+    largest_difference: float = math.inf
+    percentile_99: float = math.inf
+    flips: float = math.inf
+    lost_points: float = math.inf
+
+    def exceeded(self, figures, num_examples):
+        """Returns what is too far off, in words, or "".
+
+        Args:
+          figures: see `bert_tf.serving.comparison.Comparison.figures`.
+          num_examples: number of examples that they are of.
+        """
+        if figures["largest_difference"] is None:
+            return "a logit is no finite number"
+        if figures["largest_difference"] > self.largest_difference:
+            return (
+                f"a logit differs by {figures['largest_difference']:.2e} of the largest one, "
+                f"above {self.largest_difference:g}"
+            )
+        if figures["percentile_99"] > self.percentile_99:
+            return (
+                f"1 % of the logits differ by {figures['percentile_99']:.2e} of the largest one or "
+                f"more, above {self.percentile_99:g}"
+            )
+        slack = max(1, _FEWEST_EXAMPLES / num_examples)
+        flips, lost = figures["flips"], figures["lost_points"]
+        if flips is not None and flips > slack * self.flips:
+            return (
+                f"{100 * flips:.2f} % of the labels are other ones, above "
+                f"{100 * slack * self.flips:.3g} %"
+            )
+        if lost is not None and lost > slack * self.lost_points:
+            return f"{lost:.2f} points of the score are lost, above {slack * self.lost_points:.3g}"
+        return ""
