@@ -77,6 +77,8 @@ _ALIASES = {
     "sparsities": "sparsity",
     "seeds": "seed",
     "find_flags": "`units`",
+    "finetune_flags": "flag file",
+    "lengths": "`length`",
     "eval_batch_size": "(eval_)?batch_size",
 }
 
@@ -86,7 +88,7 @@ _OTHER_MODE = (
     ("benchmark", {"table": True, "training": True}, "table|training"),
     ("benchmark", {"table": True, "densities": ".5"}, "table|densities"),
     ("benchmark", {"training": True}, "model_dirs|bert_config_file"),
-    ("benchmark", {"densities": ".5", "model_dirs": None}, "bert_config_file"),
+    ("benchmark", {"densities": ".5", "model_dirs": None, "memory": None}, "bert_config_file"),
     ("attention_patterns", {"labels": "labels.tsv"}, "labels"),
     ("attention_patterns", {"epochs": 3}, "epochs"),
     ("attention_patterns", {"kind": "normed"}, "kind"),
