@@ -62,15 +62,14 @@ setuptools.setup(
         "tabulate>=0.9,<1",
         # Checks what JSON files say against declared shapes; small, and needs nothing itself.
         "msgspec>=0.19,<1",
-        # Reads tokenizer.json, which transformers 5 writes in place of vocab.txt.
-        "tokenizers>=0.21,<1",
         # The progress line.
         "tqdm>=4.66,<5",
     ],
     extras_require={
         # The minor release of ruff is fixed since each one formats a little differently.
         # xdist runs test files side by side.
-        "test": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff==0.17.*"],
+        # tokenizers is the oracle for what is read of a tokenizer.json.
+        "test": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff==0.17.*", "tokenizers>=0.21,<1"],
         # CUDA libraries as wheels, of the versions that this TensorFlow was built with.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         "export": [
