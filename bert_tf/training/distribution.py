@@ -6,13 +6,14 @@ calls as the CPU devices that the tests use.
 
 import contextlib
 import functools
-import json
 import os
 import socket
 import time
 
 import tensorflow as tf
 from official.common import distribute_utils
+
+from flop_tf import json_file
 
 #: Names of the strategies.
 STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu", "parameter_server")
@@ -143,7 +144,7 @@ def _task(options):
             )
         distribute_utils.configure_cluster(",".join(hosts), options.task_index)
     try:
-        config = json.loads(os.environ["TF_CONFIG"])
+        config = json_file.parse(os.environ["TF_CONFIG"], json_file.Object, "TF_CONFIG")
         task = config["task"]
         cluster, kind, index = config["cluster"], task["type"], int(task["index"])
         cluster[kind][index]  # Raises where it is not there, as the next line does.
@@ -151,7 +152,7 @@ def _task(options):
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
             f"TF_CONFIG must be JSON with `cluster`{', in it chief, worker and ps,' * by_servers} "
-            f"and a `task` of it, received {os.environ['TF_CONFIG']!r}."
+            f"and a `task` of it, received {os.environ['TF_CONFIG'][:200]!r}."
         ) from error
     return cluster, kind, index
 
