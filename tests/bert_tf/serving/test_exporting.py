@@ -533,7 +533,7 @@ def test_the_same_command_is_done(export, sst, tmp_path):
     made = (tmp_path / "1").stat().st_mtime_ns
     assert export(sst, str(tmp_path), **settings) is None
     for flags in ("--a=2\n", ""):
-        with pytest.raises(ValueError, match="'.*1' exists already; choose another choos"):
+        with pytest.raises(ValueError, match="'.*1' exists already; choose another"):
             export(sst, str(tmp_path), **{**settings, "command_flags": flags})
     assert (tmp_path / "1").stat().st_mtime_ns == made
     assert export(sst, str(tmp_path), **settings, overwrite=True)["formats"]
