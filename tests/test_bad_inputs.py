@@ -38,11 +38,11 @@ def test_names_are_unique_and_many():
     "changes, sort",
     [
         ({}, "not refused"),
-        ({"output": "unrelated/notes.txt", "overwrite": True}, "lost"),
+        ({"output": "mask.safetensors", "overwrite": True}, "lost"),
         ({"sparsity": 2}, "no subject"),
     ],
 )
 def test_the_monitor_sees(folder, changes, sort):
-    """A command that does its work, one that replaces a file, one of another argument."""
+    """A command that does its work, one that replaces a mask, a sentence on another argument."""
     case = Case("flags", "make_mask", "as it is", command("make_mask", **changes), "no_such_flag")
     assert sort in monitor.run(case, Fixtures(folder / "fixtures"), folder).violations

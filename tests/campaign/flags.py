@@ -85,8 +85,8 @@ _ALIASES = {
 # Program or mode, flags that belong to another mode, and which one of them is refused.
 _OTHER_MODE = (
     ("benchmark", {"variants": "fused"}, "variants"),
-    ("benchmark", {"table": True, "training": True}, "table|training"),
-    ("benchmark", {"table": True, "densities": ".5"}, "table|densities"),
+    ("benchmark", {"table": True, "training": True, "memory": None}, "table|training"),
+    ("benchmark", {"table": True, "densities": ".5", "memory": None}, "table|densities"),
     ("benchmark", {"training": True}, "model_dirs|bert_config_file"),
     ("benchmark", {"densities": ".5", "model_dirs": None, "memory": None}, "bert_config_file"),
     ("attention_patterns", {"labels": "labels.tsv"}, "labels"),
