@@ -8,6 +8,7 @@ there and stay as they are.
 import json
 import math
 import os
+import re
 import typing
 
 import msgspec
@@ -26,6 +27,9 @@ Object = dict[str, typing.Any]
 
 # A vocabulary of 250,000 WordPieces takes 17 MB; JSON takes up to 40 times its size in memory.
 _MOST_BYTES = 64 * 2**20
+
+# An escape of UTF-16 for half of a character, which no file and no tensor of texts can hold alone.
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read(path, shape, kind, advice=""):
@@ -68,6 +72,8 @@ def parse(text, shape, subject, advice=""):
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
         data = json.loads(text, parse_constant=_refused, parse_float=_finite)
+        if _HALF_PAIR.search(text):  # Rarely: whole pairs look alike.
+            _check_characters(data)
     except RecursionError as error:
         raise ValueError(f"{subject} must be JSON, received one nested too deeply.") from error
     except ValueError as error:
@@ -118,6 +124,14 @@ def _refused(text):
 def _finite(text):
     value = float(text)
     return value if math.isfinite(value) else _refused(text)
+
+
+def _check_characters(data):
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(f"{half!r} is half of a surrogate pair, and no character") from error
 
 
 def _plain(error):

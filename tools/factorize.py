@@ -15,9 +15,20 @@ from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, SEED, SEQUENCE_LENGTH
 
 FLAGS = flags.FLAGS
 
+_WITH_DATA, _WITHOUT_DATA = "data", "a factorization without `--data_dir`"
+_FLAGS_OF = {
+    _WITHOUT_DATA: (),
+    _WITH_DATA: """
+        task_name text_columns label_column label_type quoting language calibration_batches
+        holdout_examples holdout_seed max_seq_length
+    """.split(),
+}
+
 
 def main(_):
     """Factorizes the checkpoint that FLAGS name."""
+    has_data = FLAGS.init or FLAGS.data_dir or FLAGS.tfds
+    program.check_mode(_WITH_DATA if has_data else _WITHOUT_DATA, _FLAGS_OF)
     with program.output_folder(FLAGS.output_dir, model_dir.INFO_FILE) as folder:
         if folder is not None:
             _factorize(folder)

@@ -1,17 +1,21 @@
 """Attention maps and their labels, as files and as inputs of the pattern classifier."""
 
 import os
-import zipfile
 
 import numpy as np
 
-from flop_tf import files
+from bert_tf.data import text_files
+from flop_tf import array_file
 
 #: All labels of the raw form that contain it are one class.
 VERTICAL = "vertical"
 
 # Names of the raw form are padded to it.
 _NAME_WIDTH = 4
+
+_ARRAY, _KIND = ".npy", "file of maps"
+# Of the maps of a compressed file.
+_MOST_BYTES = 2**31
 
 
 def read_labels(path):
@@ -31,11 +35,11 @@ def read_labels(path):
       ValueError: if the file is missing, is not text, is empty, has a line of another form or
         labels a map twice.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"The labels {str(path)!r} cannot be read: {error}.") from error
+    lines = [
+        (number, line)
+        for number, line in enumerate(text_files.iterate_lines(path, "file of labels"), 1)
+        if line.strip()
+    ]
     parse = _normed if str(path).endswith(".tsv") else _raw
     labels = {}
     for number, line in lines:
@@ -63,19 +67,15 @@ def read_maps(path):
     Raises:
       ValueError: if there is nothing to read or an array is no map.
     """
-    paths = [path]
     if os.path.isdir(path):
-        paths = [os.path.join(path, n) for n in sorted(os.listdir(path)) if n.endswith(".npy")]
-    arrays = {}
-    for each in paths:
-        files.check_regular(each, "file of maps")
-        try:
-            arrays |= _archive(each) if each == path else _array(each)
-        except (OSError, ValueError, EOFError, MemoryError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"The maps {str(each)!r} cannot be read: {error}.") from error
-    if not arrays:
+        names = sorted(name for name in os.listdir(path) if name.endswith(_ARRAY))
+        arrays = ((n.removesuffix(_ARRAY), _mapped(os.path.join(path, n))) for n in names)
+    else:
+        arrays = array_file.archive(path, _KIND, _MOST_BYTES)
+    maps = {name: _map(name, array) for name, array in arrays}
+    if not maps:
         raise ValueError(f"The maps {str(path)!r} must be .npy files, received none.")
-    return {name: _map(name, array) for name, array in arrays.items()}
+    return maps
 
 
 def labelled(maps, labels):
@@ -143,15 +143,8 @@ def _normed(path, number, line):
     return [tuple(parts)]
 
 
-def _array(path):
-    # Mapped, an array larger than its file is an error before it takes memory.
-    name = os.path.basename(path).removesuffix(".npy")
-    return {name: np.lib.format.open_memmap(path, mode="r")}
-
-
-def _archive(path):
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+def _mapped(path):
+    return array_file.mapped(path, _KIND)
 
 
 def _map(name, array):

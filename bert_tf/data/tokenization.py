@@ -276,6 +276,11 @@ def read_vocab(path):
             raise ValueError(
                 f"The vocabulary {path!r} must not have empty lines, see line {number}."
             )
+        if token != token.strip(" \t").removesuffix("\r") or "\n" in token:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have line breaks, or blanks at its ends, "
+                f"in an entry, which vocab.txt cannot hold, received {token!r}."
+            )
         if token in first:
             raise ValueError(
                 f"The vocabulary {path!r} must not have double entries, received {token!r} in the "

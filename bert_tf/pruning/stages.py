@@ -122,6 +122,11 @@ def factorize(
             f"Argument `finetuned` needs a task head that this project has, but {checkpoint!r} has "
             f"that of {source.missing_head}; leave it out to start from the encoder alone."
         )
+    if finetuned and not source.has_head:
+        raise ValueError(
+            f"Argument `finetuned` carries the task head over, but {checkpoint!r} has none; leave "
+            "it out to start from the encoder alone."
+        )
     if mask:
         source = masks.multiply(source, masks.load(mask, source.config).masks)
     tokenizer = model_dir.make_tokenizer(source, do_lower_case)

@@ -12,6 +12,10 @@ from bert_tf.tasks.squad import SquadTask
 from flop_tf import json_file
 
 
+# Characters of a stored task that an error shows.
+_SHOWN = 300
+
+
 class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
     """The arguments of `get` that `Task.to_dict` returns."""
 
@@ -148,7 +152,8 @@ def from_dict(data, **changes):
 
 def check_dict(data):
     """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
-    json_file.check(data, _TaskData, "The stored task must be one that this version knows")
+    beginning = "The task of the model must be one that this version knows, received"
+    json_file.check(data, _TaskData, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
 
 
 def canonical_name(name):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import typing
 
@@ -162,7 +161,6 @@ def read(path):
     with open(path, "rb") as file:  # Data sets may be larger than what `json_file.read` takes.
         data = json_file.parse(file.read(), json_file.Object, origin)
     json_file.check(data, _File, f"{origin} must have the form of SQuAD v1.1, {_FORM}")
-    _check_characters(origin, data)
     examples = SquadExamples([_article(article) for article in data["data"]])
     _check(origin, examples)
     return examples
@@ -185,16 +183,6 @@ def _question(data):
 
 def _id(question):
     return question["id"]
-
-
-def _check_characters(origin, data):
-    try:
-        json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{origin} must have whole characters in its texts, received half of a surrogate pair, "
-            f"{error.object[error.start]!r}; save its texts as UTF-8 without escapes."
-        ) from error
 
 
 def _check(origin, examples):

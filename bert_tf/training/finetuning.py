@@ -307,8 +307,13 @@ def _task(options):
 
 def _with_head(source, task, options):
     owner = f"the checkpoint {options.init_checkpoint!r}"
-    if options.do_train or not source.has_head:
+    if options.do_train:
         return task.start(source, owner)
+    if not (source.has_head or source.missing_head):
+        raise ValueError(
+            f"Argument `do_train=false` scores the model at hand, but {owner} has no task head; "
+            "take one that was trained on this task."
+        )
     return task.with_head(source, owner)
 
 

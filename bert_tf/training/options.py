@@ -35,6 +35,9 @@ _OF_TASKS = {
     ),
 }
 
+# Options of distillation.
+_OF_TEACHERS = ("distill_alpha", "distill_temperature")
+
 # Parts of a batch, each of which makes the others wait.
 PARTS = Range(at_least=1, at_most=4096)
 
@@ -303,6 +306,10 @@ class FinetuneOptions:
         self._check_widths()
         fits = self.gradient_accumulation_steps <= self.train_batch_size
         check(self, "gradient_accumulation_steps", fits, "at most `train_batch_size`")
+        for field in dataclasses.fields(self):
+            unused = field.name in _OF_TEACHERS and not self.teacher
+            fits = not unused or getattr(self, field.name) == field.default
+            check(self, field.name, fits, "left out without a `teacher`")
         if self.factorized and (self.gate or self.target_sparsity is not None):
             raise ValueError(
                 "Argument `factorized` trains factors without gates, received "

@@ -8,7 +8,7 @@ from absl import logging
 
 from bert_tf import model_dir
 from bert_tf.training import evaluation
-from flop_tf import files
+from flop_tf import array_file, files
 from flop_tf.backend import keras
 
 
@@ -33,7 +33,7 @@ def logits(folder, encoded, batch_size):
     if os.path.lexists(path):
         try:
             return _read(path, len(encoded), teacher.config.num_labels)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             logging.warning("The teacher's logits in %s are made anew: %s", path, error)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
     computed = evaluation.predict(teacher, encoded, batch_size)
@@ -47,9 +47,7 @@ def logits(folder, encoded, batch_size):
 
 def _read(path, num_examples, num_outputs):
     """Returns the logits of a file; raises ValueError where it is damaged or of other data."""
-    files.check_regular(path)
-    # Mapped, an array larger than its file is an error before it takes memory.
-    found = np.lib.format.open_memmap(path, mode="r")
+    found = array_file.mapped(path, "file of logits")
     expected = (num_examples, num_outputs)
     if found.dtype != np.float32 or found.shape[:2] != expected or not np.isfinite(found).all():
         raise ValueError(

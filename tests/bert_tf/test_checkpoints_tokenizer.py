@@ -12,7 +12,7 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 import bert_tf
 from bert_tf import model_dir
 from bert_tf.checkpoints import read_source
-from bert_tf.data.tokenization import Tokenizer
+from bert_tf.data.tokenization import Tokenizer, read_vocab
 
 SPECIAL = ["[UNK]", "[SEP]", "[PAD]", "[CLS]"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "caf", "##e", "##é", "中", "文", "中文", "good"]
@@ -206,6 +206,13 @@ def test_another_tokenizer_is_refused(with_json, place, value, sentence):
 
     with pytest.raises(ValueError, match=f"The tokenizer .*{sentence}"):
         read_source(with_json(change))
+
+
+@pytest.mark.parametrize("word", ["a\nb", " a", "a\t", "a\r"])
+def test_an_entry_that_a_line_cannot_hold(with_json, word):
+    folder = with_json(lambda data: data["model"]["vocab"].update({word: len(WORDS)}))
+    with pytest.raises(ValueError, match="line breaks, or blanks at its ends, in an entry"):
+        read_vocab(str(folder / "tokenizer.json"))
 
 
 def test_what_tokenizer_config_leaves_open(with_json, tmp_path):

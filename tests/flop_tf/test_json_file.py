@@ -42,6 +42,10 @@ def test_what_fits_comes_back_as_it_is(data, tmp_path):
     assert read(tmp_path, data) == data
 
 
+def test_a_whole_surrogate_pair_is_a_character(tmp_path):
+    assert read(tmp_path, b'{"size": 1, "a": "\\ud83d\\ude42"}') == {"size": 1, "a": "🙂"}
+
+
 def test_a_byte_order_mark_is_no_content(tmp_path):
     assert read(tmp_path, b'\xef\xbb\xbf{"size": 1}') == {"size": 1}
 
@@ -58,6 +62,10 @@ def test_a_byte_order_mark_is_no_content(tmp_path):
         ({"size": 1, "rows": [{"a": "b"}]}, r"received 'str' at '.rows\[0\]"),
         (b"", "must be JSON"),
         (b"{", "must be JSON"),
+        (
+            b'{"size": 1, "a": "\\ud83d"}',
+            r"'\\ud83d' is half of a surrogate pair, and no character",
+        ),
         (b'{"size": NaN}', "must be JSON: NaN is no number"),
         (b'{"size": 1, "rows": [{"a": 1e999}]}', "must be JSON: 1e999 is no number"),
         (b'{"size": ' + b"9" * 5000 + b"}", "must be JSON: Exceeds the limit"),

@@ -53,6 +53,11 @@ def test_a_table_of_ones_own(call, bert_dir, demo_dir, tmp_path):
         (["--max_seq_length=abc"], "Flag `--max_seq_length` must be an integer, received 'abc'."),
         (["--rank=9"], "Argument `rank` must be 'full' or in [0, 8] for a projection of shape"),
         (["--init=fisher"], "Argument `init=fisher` needs data: pass `data_dir` and `task_name`"),
+        (
+            ["--task_name=SST-2"],
+            "Flag `--task_name` is not for a factorization without `--data_dir`",
+        ),
+        (["--quoting=none", "--label_column=a"], "Flag `--label_column` is not for a"),
         (["--checkpoint=nowhere"], "The checkpoint 'nowhere' does not exist"),
     ],
 )

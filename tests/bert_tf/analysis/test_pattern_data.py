@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -55,11 +57,14 @@ def test_damaged_labels(write, name, text, message):
 
 
 def test_labels_that_cannot_be_read(tmp_path):
-    with pytest.raises(ValueError, match="cannot be read: .*No such file"):
+    with pytest.raises(ValueError, match="The file of labels .* does not exist"):
         pattern_data.read_labels(tmp_path / "no.txt")
-    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="cannot be read: .*utf-8"):
+    (tmp_path / "bytes.txt").write_bytes(b"a\xff")
+    with pytest.raises(ValueError, match="The file of labels .* must be UTF-8"):
         pattern_data.read_labels(tmp_path / "bytes.txt")
+    os.mkfifo(tmp_path / "fifo.txt")
+    with pytest.raises(ValueError, match="must be a regular file, received a FIFO"):
+        pattern_data.read_labels(tmp_path / "fifo.txt")
 
 
 def test_maps_of_a_folder_and_of_one_file(tmp_path):

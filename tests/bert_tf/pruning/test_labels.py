@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 
 from bert_tf import model_dir
@@ -139,6 +140,17 @@ def test_other_labels(theirs, sst_dir, data_dir, options, tmp_path, caplog, trai
                 data_dir=data_dir,
                 **COLUMNS,
             )
+
+
+def test_no_head_is_neither_scored_nor_carried_over(theirs, data_dir, options, tmp_path):
+    arrays = safetensors.numpy.load_file(pathlib.Path(theirs, "model.safetensors"))
+    bare = {name: array for name, array in arrays.items() if not name.startswith("classifier")}
+    safetensors.numpy.save_file(bare, pathlib.Path(theirs, "model.safetensors"))
+    settings = {"task_name": "tsv", "data_dir": data_dir, "init_checkpoint": theirs, **COLUMNS}
+    with pytest.raises(ValueError, match="`do_train=false` .* has no task head; take one that was"):
+        finetuning.finetune(options(**settings, do_train=False))
+    with pytest.raises(ValueError, match="Argument `finetuned` carries .* has none; leave it out"):
+        stages.factorize(theirs, str(tmp_path / "f"), finetuned=True)
 
 
 def test_a_model_of_another_task_is_not_scored(factorized, sst_dir):

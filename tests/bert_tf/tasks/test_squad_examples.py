@@ -147,7 +147,10 @@ QAS = (0, "paragraphs", 0, "qas")
             "expected 'int', received 'str' at '.*answer_start'",
         ),
         ({"a": 1}, "expected 'array', received 'object'"),
-        (change((*QAS, 0, "question"), "\ud83d"), r"half of a surrogate pair, '\\ud83d'; save"),
+        (
+            change((*QAS, 0, "question"), "\ud83d"),
+            r"must be JSON: '\\ud83d' is half of a surrogate pair",
+        ),
         ([], "has no questions"),
         (change((*QAS, 1, "id"), "a"), "must have each id once, received 'a' twice"),
         (change((*QAS, 1, "answers"), []), "an answer to each question, .* none for 'b'; .* 2.0"),

@@ -80,6 +80,14 @@ def test_range(name, values, expected):
             FinetuneOptions(**NEEDED, **{name: value})
 
 
+@pytest.mark.parametrize("option", [{"distill_alpha": 0.3}, {"distill_temperature": 3.0}])
+def test_options_of_distillation_need_a_teacher(option):
+    (name,) = option
+    with pytest.raises(ValueError, match=f"`{name}` must be left out without a `teacher`, recei"):
+        FinetuneOptions(**NEEDED, **option)
+    FinetuneOptions(**NEEDED, **option, teacher="x")
+
+
 @pytest.mark.parametrize("cls", [FinetuneOptions, DiffOptions, MaskOptions, FindOptions])
 def test_every_number_declares_its_range(cls):
     hints = typing.get_type_hints(cls)

@@ -63,7 +63,7 @@ def unwritable(path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["empty", "short", "int64", "wide", "nan", "object", "huge", "fifo"]
+    "damage", ["empty", "short", "int64", "wide", "nan", "object", "huge", "torn", "fifo"]
 )
 def test_a_damaged_file_is_made_anew(folder, encoded, caplog, damage):
     logits = teacher.logits(folder, encoded, 16)
@@ -86,6 +86,8 @@ def test_a_damaged_file_is_made_anew(folder, encoded, caplog, damage):
             if damage == "huge":
                 about = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)}
                 np.lib.format.write_array_header_1_0(file, about)
+            elif damage == "torn":
+                file.write(b"\x93NUMPY\x01\0\x0a\0{'shape':(")
     np.testing.assert_array_equal(teacher.logits(folder, encoded, 16), logits)
     assert "are made anew: " in caplog.text
     np.testing.assert_array_equal(np.load(path), logits)
