@@ -301,7 +301,8 @@ def _diff_settings(word):
 
 @_makes("table.json")
 def _table(fixtures):
-    measured = {"table": True, "batch_sizes": 2, "output_dir": "table"}
+    others = dict.fromkeys(("memory", "warmup_rounds"))
+    measured = {"table": True, "batch_sizes": 2, "output_dir": "table", **others}
     fixtures.run("benchmark", "benchmark", **measured)
     shutil.copyfile(fixtures.folder / "table/latency_table.json", fixtures.folder / "table.json")
 
