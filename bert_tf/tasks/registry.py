@@ -12,8 +12,8 @@ from bert_tf.tasks.squad import SquadTask
 from flop_tf import json_file
 
 
-class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
-    """The arguments of `get` that `Task.to_dict` returns."""
+class TaskData(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of `get` that `Task.to_dict` returns, as a shape for `flop_tf.json_file`."""
 
     name: str
     labels: list[str] | None = None
@@ -29,7 +29,7 @@ class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
     train_file: str = ""
     dev_file: str = ""
     tfds: str = ""
-    tasks: list["_TaskData"] | None = None
+    tasks: list["TaskData"] | None = None
 
 
 def get(
@@ -148,7 +148,7 @@ def from_dict(data, **changes):
 
 def check_dict(data):
     """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
-    json_file.check(data, _TaskData, "The stored task must be one that this version knows")
+    json_file.check(data, TaskData, "The stored task must be one that this version knows")
 
 
 def canonical_name(name):
