@@ -17,9 +17,7 @@ FLAGS = flags.FLAGS
 
 def main(_):
     """Compares the masks that FLAGS name, prints the table and writes it."""
-    named = [text.rpartition("=") for text in FLAGS.masks]
-    paths = [path for *_, path in named]
-    names = [name or os.path.splitext(os.path.basename(path))[0] for name, _, path in named]
+    names, paths = map(list, zip(*map(_named, FLAGS.masks), strict=True))
     if len(set(names)) < len(names):
         raise ValueError(
             f"Argument `masks` must give each file a name of its own, NAME=FILE, received {names}."
@@ -41,6 +39,14 @@ def define_flags():
     )
     flags.DEFINE_string("output_dir", "", "Folder for masks.md, masks.json and masks.png; none.")
     program.define_output_flags()
+
+
+def _named(text):
+    """Returns name and path of FILE or NAME=FILE; a path may have a "=" too."""
+    name, equals, path = text.partition("=")
+    if not equals or os.path.exists(text):
+        name, path = "", text
+    return name or os.path.splitext(os.path.basename(path))[0], path
 
 
 def run():

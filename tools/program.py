@@ -168,23 +168,38 @@ def output_folder(folder, done_file=None, owner=True, without=()):
       The folder to write to, or None if the same command is already done there.
 
     Raises:
-      ValueError: if it holds another run's files or an input.
+      ValueError: if it holds another run's files or an input, or, even with `--overwrite`, a run of
+        another program.
     """
     check_output(folder)
     if FLAGS.timestamp_dir:
         folder = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S"))
     check_inputs(folder)
+    if FLAGS.overwrite:
+        _check_program(folder)
     with run_folder.opened(folder, command(without), done_file, FLAGS.overwrite, owner) as to_do:
         if not to_do:
             logging.info("%s is already done; pass --overwrite to run it again.", folder)
         yield folder if to_do else None
 
 
+def _check_program(folder):
+    """Raises ValueError where a folder has a run with flags that this program does not define."""
+    lines = (run_folder.command_of(folder) or "").splitlines()
+    found = {line[2:].partition("=")[0] for line in lines if line.startswith("--")}
+    if other := sorted(found - _own_flags - {f"no{name}" for name in _own_flags}):
+        raise ValueError(
+            f"The output folder {folder!r} holds a run of another program, which has the flag "
+            f"`--{other[0]}`, and is not replaced; choose another folder."
+        )
+
+
 def _paths(value):
     """Yields what may be a path in the value of a flag: PATH, A,B or NAME=A,NAME=B."""
     words = value if isinstance(value, list) else [value, *value.split(",")] if value else []
     for word in words:
-        yield from filter(None, (word, word.rpartition("=")[2]))
+        parts = word.split("=")  # In names and in paths, too.
+        yield from filter(None, ("=".join(parts[index:]) for index in range(len(parts))))
 
 
 def command(without=()):
@@ -221,6 +236,11 @@ def _library(path):
 
 
 def _parse(words, argv):
+    for word in argv:
+        if word.encode(errors="replace").decode() != word:
+            raise ValueError(
+                f"The command line must be UTF-8 text, received {word!r}; rename what it names."
+            )
     name, *rest = FLAGS([argv[0], *flag_files.expanded(argv[1:])])
     if words and (len(rest) != 1 or rest[0] not in words):
         raise ValueError(

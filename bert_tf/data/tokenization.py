@@ -127,11 +127,17 @@ class Tokenizer:
             if tokenize_chinese_chars
             else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
         )
-        self._wordpiece = wordpiece(
-            vocab=[*self.vocab, *self._places.values()],
-            token_out_type=tf.int32,
-            max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
-        )
+        try:
+            self._wordpiece = wordpiece(
+                vocab=[*self.vocab, *self._places.values()],
+                token_out_type=tf.int32,
+                max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must be one that tensorflow-text can hold: "
+                f"{error}"
+            ) from error
 
     @property
     def rules(self):

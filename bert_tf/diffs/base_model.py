@@ -7,6 +7,7 @@ import msgspec
 
 from bert_tf import model_dir
 from bert_tf.model.weight_paths import HEAD, expected_shapes, head
+from bert_tf.tasks import registry
 from flop_tf import diff_file, json_file
 
 _ENCODER = "encoder."
@@ -21,7 +22,7 @@ class _Head(msgspec.Struct, forbid_unknown_fields=True):
 class _Info(typing.TypedDict, total=False):
     """What others read of a difference's info, where it is there."""
 
-    task: json_file.Object
+    task: registry.TaskData
     head: _Head
     data_dir: str
     max_seq_length: json_file.Size

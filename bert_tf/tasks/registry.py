@@ -16,8 +16,8 @@ from flop_tf import json_file
 _SHOWN = 300
 
 
-class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
-    """The arguments of `get` that `Task.to_dict` returns."""
+class TaskData(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of `get` that `Task.to_dict` returns, as a shape for `flop_tf.json_file`."""
 
     name: str
     labels: list[str] | None = None
@@ -33,7 +33,7 @@ class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
     train_file: str = ""
     dev_file: str = ""
     tfds: str = ""
-    tasks: list["_TaskData"] | None = None
+    tasks: list["TaskData"] | None = None
 
 
 def get(
@@ -153,7 +153,7 @@ def from_dict(data, **changes):
 def check_dict(data):
     """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
     beginning = "The task of the model must be one that this version knows, received"
-    json_file.check(data, _TaskData, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
+    json_file.check(data, TaskData, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
 
 
 def canonical_name(name):

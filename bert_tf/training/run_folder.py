@@ -55,7 +55,8 @@ def opened(folder, command, done_file=None, overwrite=False, owner=True):
         another process has it.
     """
     files.check_folder(folder)
-    folder = os.path.abspath(folder)
+    # Of a link, what it leads to is moved aside and locked; moving the link would not make room.
+    folder = os.path.realpath(folder)
     with locked(folder) if owner else contextlib.nullcontext():
         with _opened(folder, command, done_file, overwrite, owner) as to_do:
             yield to_do

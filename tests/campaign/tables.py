@@ -147,7 +147,7 @@ def _case(mode, path, what, way, changes=None, accepted=None):
         PROGRAMS[mode],
         f"{path} {what}",
         command(mode, **(changes or {})),
-        rf"{name}|columns|labels",
+        rf"{name}|columns|labels|questions",
         lambda folder: way(folder / path),
         accepted,
         (path.partition("/")[0],),

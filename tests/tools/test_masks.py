@@ -184,3 +184,11 @@ def test_masks_are_not_replaced_by_their_comparison(call, bert, tmp_path, throug
         error = call(compare_masks, masks, f"--output_dir={out}", "--overwrite")
         assert f"'{out}' is or holds the input `--masks={folder}/0.safetensors`" in error
     assert sorted(os.listdir(folder)) == before
+
+
+def test_paths_with_an_equals_sign(call, bert, tmp_path, capsys):
+    path = tmp_path / "lr=5e-5" / "mask.safetensors"
+    args = [f"--checkpoint={bert}", f"--output={path}", "--sparsity=.5"]
+    assert call(make_mask, *args) is None
+    assert call(compare_masks, f"--masks={path},other={path}") is None
+    assert "| mask / other " in capsys.readouterr().out

@@ -6,12 +6,14 @@ import shutil
 from flop_tools import (
     attention_patterns,
     benchmark,
+    compare_masks,
     evaluate,
     export,
     factorize,
     find_tickets,
     finetune,
     make_demo_task,
+    make_mask,
     remove_mask,
 )
 
@@ -90,3 +92,36 @@ def test_what_the_demo_task_does_not_replace(call, tmp_path, monkeypatch, overwr
     ):
         assert text in call(make_demo_task, f"--output_dir={out}", "--num_train=9", *overwrite)
     assert files_in(tmp_path) == ["file", "mine", "mine/thesis.txt"]
+
+
+@pytest.mark.parametrize("flags", ["--model_dir=BERT\n--percents=50\n", "--nonsense\n"])
+def test_a_run_of_another_program_is_not_replaced(call, tmp_path, flags):
+    out = tmp_path / "tickets"
+    out.mkdir()
+    (out / "run.flags").write_text(flags)
+    (out / "tickets.json").write_text("{}")
+    message = call(make_demo_task, f"--output_dir={out}", "--num_train=9", "--overwrite")
+    assert "holds a run of another program, which has the flag `--" in message
+    assert files_in(out) == ["run.flags", "tickets.json"]
+
+
+def test_an_input_in_a_folder_with_an_equals_sign(call, bert_dir, tmp_path):
+    out = tmp_path / "a=b"
+    args = [f"--checkpoint={bert_dir}", "--sparsity=.5"]
+    for name in ("one", "other"):
+        assert call(make_mask, *args, f"--output={out / name}") is None
+    (out / "run.flags").write_text("--overwrite\n")
+    args = [f"--masks=a={out / 'one'},b={out / 'other'}", f"--output_dir={out}", "--overwrite"]
+    assert "for inputs are never replaced" in call(compare_masks, *args)
+
+
+def test_a_link_to_a_run_is_followed(call, tmp_path):
+    out, link = tmp_path / "disk" / "task", tmp_path / "task"
+    args = [f"--output_dir={link}", "--num_train=20", "--num_dev=10", "--num_test=5"]
+    out.mkdir(parents=True)
+    link.symlink_to(out)
+    for more in ([], ["--seed=1", "--overwrite"], ["--seed=2", "--overwrite"]):
+        assert call(make_demo_task, *args, *more) is None
+        assert files_in(out) == ["dev.tsv", "run.flags", "test.tsv", "train.tsv"]
+    assert link.is_symlink() and sorted(os.listdir(tmp_path)) == ["disk", "task"]
+    assert os.listdir(out.parent) == ["task"]

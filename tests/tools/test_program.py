@@ -55,6 +55,11 @@ def test_success(call, capsys):
     assert capsys.readouterr().out == "done\n"
 
 
+def test_words_that_are_no_text(call):
+    text = "tool: error: The command line must be UTF-8 text, received '--opinion=b\\udcff'; rename"
+    assert call("--opinion=b\udcff").startswith(text)
+
+
 def test_what_to_do_is_handed_on(call, capsys, monkeypatch):
     monkeypatch.setitem(globals(), "main", lambda argv: print(argv[1:]))
     assert call("run", "--opinion=good", words=("walk", "run")) is None

@@ -76,7 +76,7 @@ class SavedModel:
             # The signature goes with its model, which must not be collected.
             model = tf.saved_model.load(folder)
         # Checkpoints that are cut off are Python's own errors.
-        except (IndexError, OSError, RuntimeError, tf.errors.OpError) as error:
+        except (IndexError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
             raise ValueError(f"The SavedModel {folder!r} cannot be loaded: {error}.") from error
 
         def answer(inputs):

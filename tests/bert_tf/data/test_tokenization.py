@@ -120,6 +120,7 @@ def test_padding_id_without_the_entry(tmp_path):
         (b"[UNK]\n[CLS]\na\n", r"must have the entry '\[SEP\]'"),
         (b"[UNK]\n" + b"x" * 257 + b"\n", "of more than 256 bytes, received 257 in line 2"),
         (b"[UNK]\n##" + b"x" * 257, "of more than 256 bytes, received 259 in line 2"),
+        (b"[UNK]\n[CLS]\n[SEP]\n", "must be one that tensorflow-text can hold: No valid vocab"),
         (b"[UNK]\n\xff\n", "must be UTF-8, received the byte 0xFF in line 2"),
     ],
 )

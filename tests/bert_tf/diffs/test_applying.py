@@ -56,6 +56,7 @@ def test_what_is_refused(make_diff, bert_dir, tmp_path):
             "object contains unknown field 'hidden_size' at '.head'",
         ),
         ({"task": "RTE"}, "expected 'object', received 'str' at '.task'"),
+        ({"task": {"name": "RTE", "x": 1}}, "object contains unknown field 'x' at '.task'"),
         ({"max_seq_length": 0}, "expected 'int' >= 1 at '.max_seq_length'"),
     ):
         diff_file.write(path, make_diff(**info))

@@ -64,11 +64,12 @@ def test_memory_of_an_export(exported):
     assert row["model"] == "toy/1" and 0 < row["step_bytes"] < row["peak_bytes"]
 
 
+@pytest.mark.parametrize("size", [0, 99])
 @pytest.mark.parametrize("name", formats.FORMATS)
-def test_a_damaged_export(name, exported, tmp_path):
+def test_a_damaged_export(name, size, exported, tmp_path):
     folder = shutil.copytree(exported, tmp_path / "1")
     path = folder / formats.FORMATS[name].file
-    path.write_bytes(path.read_bytes()[:99])
+    path.write_bytes(path.read_bytes()[:size])
     (subject,) = benchmark_subjects.find([folder if name == "saved_model" else path])
     with pytest.raises(ValueError, match=r"SavedModel .* cannot be loaded|cannot run the file"):
         subject.load()
