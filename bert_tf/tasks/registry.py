@@ -11,7 +11,6 @@ from bert_tf.tasks.mlm import MlmTask
 from bert_tf.tasks.squad import SquadTask
 from flop_tf import json_file
 
-
 # Characters of a stored task that an error shows.
 _SHOWN = 300
 

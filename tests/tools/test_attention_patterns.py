@@ -99,7 +99,7 @@ def test_maps_labels_and_patterns(look, data, bert_dir, tmp_path, capsys):
         (("--attention", "--mask=x", "--model_dir=a"), "Flag `--mask` is not for --attention; lea"),
         (("--attention", "--model_dir=a,a"), "Flag `--model_dir` must name each one once, rece"),
         (("--attention", "--model_dir=nowhere"), "The checkpoint 'nowhere' "),
-        (("--train_patterns", "--labels=no", "--maps=no"), "The maps 'no' cannot be read: "),
+        (("--train_patterns", "--labels=no", "--maps=no"), "The file of maps 'no' does not exist."),
     ],
 )
 def test_bad_input(look, tmp_path, args, sentence):
