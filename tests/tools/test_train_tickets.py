@@ -16,8 +16,9 @@ class Forked:
     """Stands for `subprocess.Popen`: forks the program where TensorFlow is loaded already."""
 
     def __init__(self, command, stdout, **_):
-        # `python -m module --flag ...`
-        self.program, self.log = Program(command[2], *command[3:]), stdout
+        # `python -P processes.py PARENT -m module --flag ...`
+        start = command.index("-m") + 1
+        self.program, self.log = Program(command[start], *command[start + 1 :]), stdout
 
     def wait(self):
         code, text = self.program.wait()
