@@ -14,7 +14,7 @@ from bert_tf import flag_files
 from bert_tf.ranges import ABOVE_0, SEED
 from bert_tf.sweeps import sweep_runner
 from bert_tf.training import run_folder
-from flop_tf import processes
+from flop_tf import files, processes
 
 FLAGS = flags.FLAGS
 
@@ -38,6 +38,8 @@ def check_training():
     """Raises ValueError where there is no BERT to start from."""
     if not any(os.path.exists(FLAGS.bert_dir + end) for end in ("", ".index")):
         raise ValueError(f"The folder or checkpoint `--bert_dir={FLAGS.bert_dir}` does not exist.")
+    if os.path.exists(FLAGS.bert_dir) and not os.path.isdir(FLAGS.bert_dir):
+        files.check_regular(FLAGS.bert_dir, "checkpoint")
 
 
 def words(name):

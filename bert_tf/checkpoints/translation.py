@@ -13,6 +13,9 @@ from bert_tf.model.weight_paths import HEAD, expected_shapes, head
 #: Longest list of names in an error.
 _MOST_NAMES = 24
 
+# Kinds of NumPy's types; bfloat16 is one that NumPy does not know.
+_FLOATS = "fV"
+
 
 @dataclasses.dataclass(frozen=True)
 class From:
@@ -74,7 +77,13 @@ def translate(variables, table, config, ignored=r"(?!)", optional=()):
 
 
 def _to_ours(variables, row):
-    return np.ascontiguousarray(row.transform(variables.read(row.name)), np.float32)
+    array = np.asarray(variables.read(row.name))
+    if array.dtype.kind not in _FLOATS:
+        raise ValueError(
+            f"{variables.origin} must have floating point numbers in {row.name!r}, received "
+            f"{array.dtype}; quantized weights are not read."
+        )
+    return np.ascontiguousarray(row.transform(array), np.float32)
 
 
 def _check_names(variables, wanted, ignored):

@@ -191,7 +191,7 @@ class BertConfig:
 
     def __post_init__(self):
         _check_numbers(self, _SIZES, 1, _LARGEST_SIZE)
-        _check_numbers(self, ("num_hidden_layers",), 0, _MOST_LAYERS)
+        _check_numbers(self, ("num_hidden_layers",), 1, _MOST_LAYERS)
         _check_numbers(self, _SHARES, 0, 1)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(

@@ -349,6 +349,14 @@ def test_misshaped_variables_are_listed(hugging_face_dir):
         read_source(hugging_face_dir)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.int8])
+def test_weights_that_are_no_floats_are_named(hugging_face_dir, dtype):
+    wrong = {"bert.pooler.dense.weight": np.ones((8, 8), dtype)}
+    edit_tensors(hugging_face_dir, lambda t: t.update(wrong))
+    with pytest.raises(ValueError, match=r"floating point numbers in 'pooler\.dense\.weight', rec"):
+        read_source(hugging_face_dir)
+
+
 def test_wrong_vocabulary_size_of_the_config(hugging_face_dir):
     write_config(hugging_face_dir, vocab_size=12)
     with pytest.raises(ValueError, match="word embedding of 11 rows .* has vocab_size 12"):

@@ -98,6 +98,7 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
     ("changes", "sentence"),
     [
         ({"bert_dir": "nowhere"}, "The folder or checkpoint `--bert_dir=nowhere` does not exist."),
+        ({"bert_dir": "/dev/null"}, "The checkpoint '/dev/null' must be a regular file, received"),
         ({"tasks": "RTE"}, "The folder '{glue}/RTE' of the task RTE does not exist."),
         ({"tasks": "SST-3"}, "The task 'SST-3' needs the flag file '"),
         ({"configs_dir": "."}, "The folder '.' holds no `finetune_TASK.flags` and `flop_TASK.fl"),
