@@ -60,8 +60,9 @@ def _read(path, num_examples, num_outputs):
 def _fingerprint(folder, encoded):
     # Half precision gives other logits.
     digest = hashlib.sha256(keras.mixed_precision.global_policy().name.encode())
-    with open(os.path.join(folder, "model.safetensors"), "rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
+    for name in ("bert_config.json", "model.safetensors"):
+        with open(os.path.join(folder, name), "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     for part in (encoded.ids.flat_values, encoded.ids.row_splits, encoded.segments.flat_values):
         digest.update(part.numpy().tobytes())
     return digest.hexdigest()[:16]

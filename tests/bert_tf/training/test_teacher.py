@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 
 import numpy as np
@@ -48,6 +49,17 @@ def test_other_data_or_precision_have_their_own(folder, encoded):
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert len(kept(folder)) == 3
+
+
+def test_another_config_has_its_own(folder, encoded):
+    first = teacher.logits(folder, encoded, 16)
+    path = os.path.join(folder, "bert_config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    os.remove(path)  # The link, not what it leads to.
+    files.write_json(path, {**config, "hidden_act": "relu"})
+    assert np.abs(teacher.logits(folder, encoded, 16) - first).max() > 1e-3
+    assert len(kept(folder)) == 2
 
 
 def test_a_folder_that_cannot_be_written_to(folder, encoded, monkeypatch, caplog):
