@@ -112,6 +112,10 @@ def replacing(path):
             os.fsync(file.fileno())
         os.chmod(aside, _MODE)  # Some libraries write for the owner alone.
         os.replace(aside, path)
+    except OSError as error:
+        if error.errno and error.filename is None:  # A full disk, as `write` reports it.
+            error.filename = os.fspath(path)
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(aside)
@@ -215,13 +219,21 @@ def interrupted(parent):
 
 def recover_folder(path):
     """Ends what killed processes have begun by `replacing_folder`; nobody else may write there."""
-    pattern = os.path.join(glob.escape(os.path.dirname(path)), f".{os.path.basename(path)}.")
-    for folder in glob.glob(f"{pattern}{_REPLACED}-*"):
+    for folder in _left_beside(path, _REPLACED):
         if not os.path.exists(path) and os.path.exists(os.path.join(folder, _OLD)):
             os.replace(os.path.join(folder, _OLD), path)
+        if set(os.listdir(folder)) <= {_OLD}:
+            shutil.rmtree(folder)
+    for folder in _left_beside(path, _PARTIAL):
         shutil.rmtree(folder)
-    for folder in filter(os.path.isdir, glob.glob(f"{pattern}{_PARTIAL}-*")):
-        shutil.rmtree(folder)
+
+
+def _left_beside(path, kind):
+    """Returns the folders next to a path that have a name of `_beside`; others are not ours."""
+    parent, name = os.path.split(path)
+    names = glob.escape(f".{name}.{kind}-") + "[a-z0-9_]" * 8
+    found = glob.glob(os.path.join(glob.escape(parent), names))
+    return [folder for folder in found if os.path.isdir(folder) and not os.path.islink(folder)]
 
 
 def _beside(path, kind):

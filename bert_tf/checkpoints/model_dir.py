@@ -18,6 +18,7 @@ INFO_FILE = "info.json"
 class _Task(TypedDict, total=False):
     name: Required[str]
     labels: list[str] | None
+    tasks: list["_Task"] | None
 
 
 class _Info(TypedDict, total=False):

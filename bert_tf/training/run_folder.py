@@ -256,10 +256,10 @@ def _held(folder, path):
                     f"The file {path!r} must be the lock of an output folder, received another "
                     "content; move it."
                 )
-            file.truncate(0)
-            file.write(f"{_OWNER}{os.getpid()} on {socket.gethostname()}")
-            file.flush()
             try:
+                file.truncate(0)
+                file.write(f"{_OWNER}{os.getpid()} on {socket.gethostname()}")
+                file.flush()
                 yield
             finally:
                 os.remove(path)

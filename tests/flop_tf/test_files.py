@@ -55,6 +55,14 @@ def test_a_failing_block_keeps_the_old_file(tmp_path, error):
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["file.txt"]
 
 
+def test_the_file_of_a_full_disk_is_named(tmp_path):
+    path = tmp_path / "file.txt"
+    with pytest.raises(OSError, match="No space left on device: '.*file.txt'$"):
+        with files.replacing(path):
+            raise OSError(28, "No space left on device")  # So `write` and `flush` raise it.
+    assert not os.listdir(tmp_path)
+
+
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "file.txt"):
         pass
@@ -109,6 +117,18 @@ def test_what_killed_processes_have_left_is_ended(tmp_path):
     assert os.listdir(path) == ["kept.txt"] and files.interrupted(tmp_path) == [
         str(tmp_path / "22")
     ]
+
+
+@pytest.mark.parametrize("kind", ["partial", "replaced"])
+def test_folders_of_others_with_a_like_name_stay(tmp_path, kind):
+    names = [f".out.{kind}-mine", f".out.{kind}-of-last-year", f".out.{kind}-ABCDEFGH"]
+    names += [f".out.{kind}-12345678"] if kind == "replaced" else []
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("")
+    files.recover_folder(str(tmp_path / "out"))
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+    assert all(os.listdir(tmp_path / name) == ["thesis.txt"] for name in names)
 
 
 def test_folders_that_are_not_replaced(tmp_path, monkeypatch):

@@ -393,3 +393,13 @@ def test_flags_of_a_run_that_are_no_text(folder, make, text):
         with pytest.raises(ValueError, match=f"The flag file of a run '.*run.flags' {text}"):
             run(folder, overwrite=overwrite)
     assert os.listdir(folder) == [run_folder.FLAGS_FILE]
+
+
+def test_a_lock_file_on_a_full_disk_is_removed(folder, tmp_path, monkeypatch):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_folder.socket, "gethostname", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(folder)
+    assert not os.listdir(tmp_path)
