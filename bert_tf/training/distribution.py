@@ -9,6 +9,7 @@ import functools
 import os
 import socket
 import time
+import typing
 
 import tensorflow as tf
 from official.common import distribute_utils
@@ -21,6 +22,13 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu", "paramet
 _OF_SEVERAL_PROCESSES = ("multi_worker_mirrored", "parameter_server")
 
 _SECONDS_BETWEEN_TRIES = 0.5
+
+
+class _Config(typing.TypedDict):
+    """What is read of TF_CONFIG."""
+
+    cluster: dict[str, list[str]]
+    task: json_file.Object
 
 
 def make_strategy(options):
@@ -144,7 +152,7 @@ def _task(options):
             )
         distribute_utils.configure_cluster(",".join(hosts), options.task_index)
     try:
-        config = json_file.parse(os.environ["TF_CONFIG"], json_file.Object, "TF_CONFIG")
+        config = json_file.parse(os.environ["TF_CONFIG"], _Config, "TF_CONFIG")
         task = config["task"]
         cluster, kind, index = config["cluster"], task["type"], int(task["index"])
         cluster[kind][index]  # Raises where it is not there, as the next line does.

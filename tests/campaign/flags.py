@@ -31,7 +31,7 @@ _REFUSED = (
     ("diff_prune", "dtype", ("float8",)),
     ("factorize", "rank", ("0", "-1", "", "٣", "1e3", "nan", "half")),
     ("factorize", "init", ("x",)),
-    ("find_tickets", "percents", ("", ",", "50,20", "50,50", "nan", "-1", "101", "٥٠")),
+    ("find_tickets", "percents", (",", "50,20", "50,50", "nan", "-1", "101", "٥٠")),
     ("find_tickets", "head_counts", ("x", "-1", "1e11", "nan")),
     ("find_tickets", "units", ("", "x", "heads,heads,x")),
     ("find_tickets", "split", ("x",)),
@@ -133,6 +133,7 @@ def cases():
             yield _case(program, {flag: value}, rf"\b{flag}\b|{_ALIASES.get(flag, flag)}")
     for mode, changes, names in _OTHER_MODE:
         yield _case(mode, changes, names)
+    yield _case("find_tickets", {"percents": ""}, "level", "importances are measured, as it says")
     yield from _command_lines()
 
 

@@ -104,6 +104,11 @@ def test_a_tpu_is_told_all_shapes_beforehand(options, bert_dir):
         ({"worker_hosts": "a:1", "task_index": 1}, None, "received 'a:1' and 1"),
         ({}, "{", "TF_CONFIG must be JSON with `cluster` and a `task` of it, received '{'"),
         ({}, '{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG must be JSON with `cluster` and a"),
+        (
+            {},
+            '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+            "TF_CONFIG must be JSON with `cluster` and a `task` of it",
+        ),
         ({}, "[" * 10**6, r"TF_CONFIG must be JSON .* received '\[{200}'\.$"),
         (
             {},
