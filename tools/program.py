@@ -75,9 +75,7 @@ def run(main, define_flags, words=()):
             raise
         # A thread that writes checkpoints may have met the same, and would say so at the exit.
         sys.unraisablehook = lambda _: None
-        # TensorFlow puts the names of its own functions around the reason.
-        text = re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\]", "", str(error))
-        sys.exit(f"{_name()}: error: {' '.join(text.split())}")
+        sys.exit(f"{_name()}: error: {_reason(str(error))}")
 
 
 def exit_on_sigterm(name):
@@ -218,6 +216,19 @@ def command(without=()):
 
 def _name():
     return pathlib.Path(sys.argv[0]).stem
+
+
+def _reason(text):
+    """Returns the reason in an error's text, in one line and without what libraries put around it.
+
+    Those are places in the code and arguments of layers by Keras, and names of operations by
+    TensorFlow.
+    """
+    text = re.sub(r".*Exception encountered when calling layer [^\n]*\n", "", text, flags=re.DOTALL)
+    text = text.partition("Call arguments received by layer")[0]
+    if "in user code:" in text:
+        text = re.sub(r".*\n\s*\w+(Error|Exception): ", "", text, flags=re.DOTALL)
+    return " ".join(re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\]", "", text).split())
 
 
 def _quiet_logging():

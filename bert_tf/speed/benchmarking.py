@@ -3,6 +3,8 @@
 Batches are random tokens without padding that lie in memory before.
 """
 
+import os
+
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -15,7 +17,10 @@ from bert_tf.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
 
 def check_shape(configs, batch_size, length):
-    """Raises ValueError if some model accepts no batches of such a shape, see `random_batch`."""
+    """Raises ValueError if some model accepts no batches of such a shape, see `random_batch`.
+
+    So does one whose weights alone do not fit into the memory, which takes long to find out.
+    """
     positions = min(config.max_position_embeddings for config in configs)
     if batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
@@ -23,6 +28,13 @@ def check_shape(configs, batch_size, length):
         raise ValueError(
             f"Argument `length` must be in [1, {positions}], the positions of the model, "
             f"received {length}."
+        )
+    parameters = max(map(model_info.num_parameters, configs))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 4 * parameters > memory:
+        raise ValueError(
+            f"The BERT config must be of a model that fits into {memory / 2**30:.1f} GB of memory, "
+            f"received one of {parameters:,} parameters."
         )
 
 

@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 from absl import flags, logging
 
+from flop_tf.backend import keras
+
 
 def main(_):
     opinion = flags.FLAGS.opinion
@@ -53,6 +55,22 @@ def call(monkeypatch):
 def test_success(call, capsys):
     assert call("--opinion=good") is None
     assert capsys.readouterr().out == "done\n"
+
+
+def test_what_keras_says_around_a_reason_is_left_out():
+    class Inner(keras.layers.Layer):
+        def call(self, inputs):
+            raise ValueError("The reason, in\n two lines.")
+
+    class Outer(keras.layers.Layer):
+        def call(self, inputs):
+            return Inner()(inputs)
+
+    outer = Outer()
+    for call in (outer, tf.function(outer), tf.function(Inner().call)):
+        with pytest.raises(ValueError) as error:
+            call(tf.ones([2]))
+        assert program._reason(str(error.value)) == "The reason, in two lines."
 
 
 def test_words_that_are_no_text(call):

@@ -68,6 +68,12 @@ def test_batches_out_of_range(batch_size, length, sentence):
         benchmarking.random_batch([CONFIG], batch_size, length)
 
 
+def test_a_model_that_does_not_fit_into_the_memory():
+    large = dataclasses.replace(CONFIG, hidden_size=10**6)
+    with pytest.raises(ValueError, match=r"fits into .* GB of memory, received one of \d,\d{3},"):
+        benchmarking.random_batch([CONFIG, large], 1, 4)
+
+
 def test_multiplications_per_token():
     # Four kernels of 8 x 8, two of 8 x 12, scores and sums over 4 tokens.
     block = 4 * 64 + 2 * 96 + 2 * 4 * 8
