@@ -5,6 +5,7 @@ B batch, T tokens, H hidden, N heads, F feed-forward, R rank.
 """
 
 import dataclasses
+import reprlib
 
 from flop_tf import gates, json_file
 from flop_tf.projection import ProjectionSpec
@@ -359,6 +360,10 @@ def _check_numbers(config, names, least, most):
     for name in names:
         value = getattr(config, name)
         if not value >= least:
-            raise ValueError(f"Argument `{name}` must be at least {least}, received {value}.")
+            raise ValueError(
+                f"Argument `{name}` must be at least {least}, received {reprlib.repr(value)}."
+            )
         if not value <= most:
-            raise ValueError(f"Argument `{name}` must be at most {most}, received {value}.")
+            raise ValueError(
+                f"Argument `{name}` must be at most {most}, received {reprlib.repr(value)}."
+            )

@@ -87,7 +87,7 @@ class FindOptions:
     )
     percents: str = option(
         "10,20,30,40,50,60,70,80",
-        "Of super: levels, percent of the heads.",
+        "Of super: levels, percent of the heads; without any, importances are measured alone.",
         allowed=Range(at_least=0, at_most=100),
         list_of=float,
     )

@@ -5,6 +5,7 @@ Reference: Super Tickets in Pre-Trained Language Models, arXiv 2105.12002.
 
 import dataclasses
 import os
+import shlex
 import typing
 
 import msgspec
@@ -97,10 +98,8 @@ def command(data, folder):
         f"{name}={os.path.join(os.path.abspath(folder), file)}"
         for name, file in data["masks"].items()
     )
-    return (
-        f"flop-finetune --tasks={','.join(data['tasks'])} --task_masks={masks} "
-        "--glue_dir=GLUE --init_checkpoint=BERT --output_dir=OUTPUT"
-    )
+    words = ["flop-finetune", f"--tasks={','.join(data['tasks'])}", f"--task_masks={masks}"]
+    return shlex.join([*words, "--glue_dir=GLUE", "--init_checkpoint=BERT", "--output_dir=OUTPUT"])
 
 
 def cut(folder, task_name, output_dir):

@@ -132,6 +132,7 @@ def with_projections(text):
         ),
         ('{"vocab_size": 9, "num_hidden_layers": 0}', "`num_hidden_layers` must be at least 1"),
         ('{"vocab_size": 9, "num_hidden_layers": 10000000}', "must be at most 1000, received"),
+        ('{"vocab_size": ' + "9" * 4000 + "}", "at most 16777216, received 9{18}...9{19}.$"),
         ('{"vocab_size": 1000000000000}', "`vocab_size` must be at most 16777216, received"),
         ('{"vocab_size": 9, "layer_norm_eps": -1}', "`layer_norm_eps` must be at least 0"),
         ('{"vocab_size": 9, "hidden_dropout_prob": 1e999}', "must be JSON: 1e999 is no number"),

@@ -160,7 +160,7 @@ def test_levels_are_named_once_and_remove_something():
         ),
         (["super", "lottery"], {"kinds": ["winning"]}, r"some of each method \(super: winning, l"),
         (["super"], {"percents": "1"}, "`percents` must have a level .* received '1', of 72 and 6"),
-        (["super"], {"percents": "101"}, "`percents` must ascend within"),
+        (["super"], {"percents": "101"}, r"`percents` must be in .0, 100., received 101"),
         (["super"], {"seeds": ()}, r"`seeds` must name at least one .* received \[\]"),
         (["super"], {"seeds": (1, 1)}, r"`seeds` must name .* each once, received \[1, 1\]"),
     ],

@@ -257,6 +257,7 @@ def test_the_command_says_which_masks(shared):
     assert data["removed"] == {"SST-2": {"heads": 1, "ffn": 0}, "tsv": {"heads": 1, "ffn": 1}}
     assert data["mean_removed"] == {"heads": 1, "ffn": 0}
     text = sharing.command(data, str(shared))
+    assert " '--task_masks=SST-2=/with blank/" in sharing.command(data, "/with blank")
     assert text.startswith("flop-finetune --tasks=SST-2,tsv --task_masks=SST-2=/")
     assert (
         "masks/tsv.safetensors --glue_dir=GLUE --init_checkpoint=BERT --output_dir=OUTPUT" in text
