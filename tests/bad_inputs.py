@@ -20,9 +20,9 @@ import re
 import sys
 import tempfile
 
-# Before anything imports TensorFlow; processes beside each other share the cores.
+# Before anything imports TensorFlow; processes next to each other share the cores. Not its threads
+# between operations: tests import this file, and with one of them a parameter server waits for ever.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import flop_tools  # noqa: E402, F401  It sets TensorFlow's log level.
 

@@ -330,7 +330,10 @@ def test_both_dev_sets_of_mnli(run, tmp_path, folder):
     ("changes", "sentence"),
     [
         ({"target_sparsity": 0.5}, "Gates need a factorized model, but all projections of .* are"),
-        ({"max_seq_length": 17}, "`max_seq_length` must be at most 16, the positions of the"),
+        (
+            {"max_seq_length": 17, "length_buckets": ""},
+            "`max_seq_length` must be at most 16, the positions of the",
+        ),
         ({"learning_rate": 0.0}, "`learning_rate=0` trains the gates alone, which needs a model"),
         ({"holdout_examples": 203}, "`holdout_examples` must be at least 0 and below the 203"),
         ({"task_name": "sst-3"}, "Unknown task 'sst-3', did you mean 'SST-2'?"),
