@@ -20,8 +20,8 @@ import re
 import sys
 import tempfile
 
-# Before anything imports TensorFlow; processes next to each other share the cores. Not its threads
-# between operations: tests import this file, and with one of them a parameter server waits for ever.
+# Before anything imports TensorFlow; processes next to each other share the cores. Its threads between
+# operations stay: tests import this file, and with one of them a parameter server waits for ever.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import flop_tools  # noqa: E402, F401  It sets TensorFlow's log level.
