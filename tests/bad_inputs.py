@@ -20,7 +20,7 @@ import re
 import sys
 import tempfile
 
-# Before anything imports TensorFlow; processes next to each other share the cores. Its threads between
+# Before anything imports TensorFlow; processes next to each other share the cores. Threads between
 # operations stay: tests import this file, and with one of them a parameter server waits for ever.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
