@@ -23,6 +23,8 @@ import tempfile
 # Before anything imports TensorFlow; processes next to each other share the cores. Threads between
 # operations stay: tests import this file, and with one of them a parameter server waits for ever.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# Else `tests/bert_tf` passes for the package, whose installed name is looked up last.
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import flop_tools  # noqa: E402, F401  It sets TensorFlow's log level.
 
