@@ -30,10 +30,7 @@ from campaign.commands import COMMANDS, command  # noqa: E402
 from campaign.fixtures import Fixtures  # noqa: E402
 from programs import Program  # noqa: E402
 
-_SHORT = {"max_seq_length": 16, "num_train_epochs": 0.4, "train_batch_size": 8}
-_NO_TASK = dict.fromkeys(("task_name", "data_dir"))
 _GATES = {"init_checkpoint": "factorized", "gate_order_examples": 8}
-_TICKETS = {"percents": None, "min_score": 0.0}
 
 #: Fixtures that programs make, and are part of the record.
 FIXTURES = (
@@ -61,7 +58,10 @@ RUNS = {
             "label_type": "number",
         },
     ),
-    "span": ("finetune", {"task_name": "squad", "data_dir": "squad", "doc_stride": 4}),
+    "span": (
+        "finetune",
+        {"task_name": "squad", "data_dir": "squad", "doc_stride": 4, "max_query_length": 8},
+    ),
     "whitened": ("factorize", {"task_name": "SST-2", "data_dir": "SST-2", "finetuned": True}),
     "text_mask": ("train_mask", {"sparsity": 0.5, "num_train_steps": 3}),
     "text_hidden": (
