@@ -9,11 +9,11 @@ from flop_tools import diff_prune, finetune
 import pytest
 from absl import flags
 
-from bert_tf.diffs.options import DiffOptions
-from bert_tf.model.config import BertConfig
-from bert_tf.model.weight_paths import expected_shapes
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.weight_paths import expected_shapes
+from bert_tf.methods.diffs.diff_options import DiffOptions
+from bert_tf.runs.options import FinetuneOptions
 from bert_tf.tasks import squad_examples
-from bert_tf.training.options import FinetuneOptions
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 

@@ -15,6 +15,40 @@ ALLOWED = {
     "bert_tf": {"flop_tf", "bert_tf"},
     "tools": {"flop_tf", "bert_tf", "flop_tools"},
 }
+#: The folders of a package in their order: each may import from those before it. First come the
+#: modules of the package itself; its `__init__` gathers what users import from all of them.
+ORDER = (
+    "flop_tf",
+    "flop_tf.files",
+    "flop_tf.linalg",
+    "flop_tf.gates",
+    "flop_tf.layers",
+    "flop_tf.budget",
+    "flop_tf.importance",
+    "flop_tf.training",
+    "flop_tf.surgery",
+    "flop_tf.searches",
+    "flop_tf.diffs",
+    "bert_tf",
+    "bert_tf.encoders",
+    "bert_tf.heads",
+    "bert_tf.tokenizers",
+    "bert_tf.presentation",
+    "bert_tf.surgery",
+    "bert_tf.data",
+    "bert_tf.checkpoints",
+    "bert_tf.tasks",
+    "bert_tf.runs",
+    "bert_tf.serving.formats",
+    "bert_tf.serving",
+    "bert_tf.methods.flop",
+    "bert_tf.methods.tickets",
+    "bert_tf.methods.text_masks",
+    "bert_tf.methods.diffs",
+    "bert_tf.studies.sweeps",
+    "bert_tf.studies.subnetworks",
+    "bert_tf.studies.speed",
+)
 OURS = {"flop_tf", "bert_tf", "flop_tools", "tools", "tests"}
 FILES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))
 
@@ -83,7 +117,7 @@ def test_one_file_imports_the_model_optimization_toolkit():
         for name in imports(parse(path))
         if name.startswith("tensorflow_model_optimization")
     ]
-    assert found == ["flop_tf/gradual.py"]
+    assert found == ["flop_tf/training/gradual.py"]
 
 
 @pytest.mark.parametrize(
@@ -97,23 +131,51 @@ def test_nobody_writes_the_keras_of_tensorflow(path):
     assert not [name for name in imports(tree) if name.startswith("tensorflow.keras")]
 
 
-def test_no_file_imports_itself_by_way_of_others():
-    modules = {
+def modules():
+    """Returns the modules of the libraries by name."""
+    names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in FILES
-        if path.relative_to(ROOT).parts[0] != "tools"
     }
-    graph = {}
-    for name, path in modules.items():
-        tree = parse(path)
-        named = {
-            whole if (whole := f"{node.module}.{each.name}") in modules else node.module
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-            for each in node.names
-        }
-        graph[name] = named & set(modules)
+    return {name: path for name, path in names.items() if not name.startswith("tools")}
+
+
+def imported(path, known):
+    """Returns the modules of a dict that a file imports, those by way of a folder too."""
+    return {
+        whole if (whole := f"{node.module}.{each.name}") in known else node.module
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+    } & set(known)
+
+
+def folder_of(name):
+    return name if name in ORDER else name.rpartition(".")[0]
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    known = modules()
+    graph = {name: imported(path, known) for name, path in known.items()}
     assert tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_every_folder_has_a_place_in_the_order():
+    folders = {folder_of(name) for name, path in modules().items() if path.name != "__init__.py"}
+    assert folders == set(ORDER)
+
+
+@pytest.mark.parametrize("folder", ORDER)
+def test_folders_import_from_earlier_ones_only(folder):
+    known = modules()
+    back = [
+        (name, other)
+        for name, path in known.items()
+        if folder_of(name) == folder and name not in ALLOWED
+        for other in imported(path, known)
+        if ORDER.index(folder_of(other)) > ORDER.index(folder)
+    ]
+    assert not back
 
 
 @pytest.mark.parametrize(

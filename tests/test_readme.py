@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import flop_tf
-from bert_tf import model_dir
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
 README = pathlib.Path(__file__).parents[1] / "README.md"

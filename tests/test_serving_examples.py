@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
 from bert_tf.serving import services
 from bert_tf.serving.formats.saved_model import SavedModel
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 grpc = pytest.importorskip("grpc")
 apis = pytest.importorskip("tensorflow_serving.apis", reason="The extra `export` is not installed.")

@@ -12,9 +12,9 @@ from flop_tools import flag_types, program
 
 from absl import flags
 
-from bert_tf.analysis import ticket_study
+from bert_tf.methods.tickets import finding
 from bert_tf.ranges import SEED
-from bert_tf.tickets import finding
+from bert_tf.studies.subnetworks import ticket_study
 
 FLAGS = flags.FLAGS
 

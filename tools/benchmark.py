@@ -20,11 +20,13 @@ from flop_tools import flag_types, program
 
 from absl import flags, logging
 
-from bert_tf import model_dir, plots, timing
-from bert_tf.model.config import BertConfig
+from bert_tf import timing
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.presentation import plots
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
 from bert_tf.serving import latency_table
-from bert_tf.speed import benchmark_process, benchmark_steps, benchmark_table, benchmarking
+from bert_tf.studies.speed import benchmark_process, benchmark_steps, benchmark_table, benchmarking
 from flop_tf import files
 
 FLAGS = flags.FLAGS

@@ -13,8 +13,8 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf import model_dir
-from bert_tf.diffs import applying, report
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.diffs import applying, diff_report
 
 FLAGS = flags.FLAGS
 
@@ -39,7 +39,7 @@ def main(argv):
         return
     if action == "report":
         with program.output_folder(FLAGS.output_dir) as folder:
-            print(report.write(report.gather(FLAGS.runs_dir), folder))
+            print(diff_report.write(diff_report.gather(FLAGS.runs_dir), folder))
         return
     with program.output_folder(FLAGS.output_dir, model_dir.INFO_FILE) as folder:
         if folder is None:

@@ -10,10 +10,10 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf.diffs import stages
-from bert_tf.diffs.options import DiffOptions
-from bert_tf.training import run_folder
-from bert_tf.training.run_scores import RESULTS_FILE
+from bert_tf.methods.diffs import diff_stages
+from bert_tf.methods.diffs.diff_options import DiffOptions
+from bert_tf.runs import run_folder
+from bert_tf.runs.run_scores import RESULTS_FILE
 
 FLAGS = flags.FLAGS
 
@@ -26,12 +26,12 @@ def main(argv):
             "Flag `--timestamp_dir` is not for stages, which find each other in one folder; leave "
             "it out."
         )
-    for stage in stages.stages_of(argv[1], options.method):
-        path = stages.folder_of(options.output_dir, stage, options)
-        without = stages.NOT_OF_STAGE[stage]
+    for stage in diff_stages.stages_of(argv[1], options.method):
+        path = diff_stages.folder_of(options.output_dir, stage, options)
+        without = diff_stages.NOT_OF_STAGE[stage]
         with program.output_folder(path, RESULTS_FILE, without=without) as folder:
             if folder is not None:
-                stages.run(stage, options, folder)
+                diff_stages.run(stage, options, folder)
             else:  # A kill may have come between its results and this.
                 run_folder.delete_checkpoints(path)
 
@@ -45,7 +45,7 @@ def define_flags():
 
 def run():
     """Entry point of `flop-diff-prune`."""
-    program.run(main, define_flags, (*stages.STAGES, "all"))
+    program.run(main, define_flags, (*diff_stages.STAGES, "all"))
 
 
 if __name__ == "__main__":

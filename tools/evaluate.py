@@ -10,7 +10,7 @@ from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
-from bert_tf.pruning import stages
+from bert_tf.methods.flop import stages
 from bert_tf.ranges import FROM_1, SEQUENCE_LENGTH
 
 FLAGS = flags.FLAGS

@@ -16,8 +16,9 @@ from flop_tools import data_flags, flag_types, program
 from absl import flags
 
 from bert_tf import ranges
+from bert_tf.methods.diffs import task_exporting
 from bert_tf.ranges import FROM_0, FROM_1, SEQUENCE_LENGTH
-from bert_tf.serving import exporting, formats, task_exporting
+from bert_tf.serving import exporting, formats
 
 FLAGS = flags.FLAGS
 

@@ -9,8 +9,9 @@ from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
-from bert_tf import model_dir, ranges
-from bert_tf.pruning import stages
+from bert_tf import ranges
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.flop import stages
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, SEED, SEQUENCE_LENGTH
 
 FLAGS = flags.FLAGS

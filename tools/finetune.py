@@ -12,8 +12,8 @@ from flop_tools import data_flags, program
 
 from absl import flags
 
-from bert_tf.training import distribution, finetuning, run_scores
-from bert_tf.training.options import FinetuneOptions
+from bert_tf.runs import distribution, finetuning, run_scores
+from bert_tf.runs.options import FinetuneOptions
 
 FLAGS = flags.FLAGS
 

@@ -10,10 +10,11 @@ from flop_tools import flag_types, program
 from absl import flags, logging
 
 from bert_tf.checkpoints import read_source
-from bert_tf.pruning import masks, one_shot_masks
 from bert_tf.ranges import SEED, SHARE_BELOW_1
-from bert_tf.training import run_folder
-from flop_tf import files, mask_file
+from bert_tf.runs import run_folder
+from bert_tf.surgery import masks, one_shot_masks
+from flop_tf import files
+from flop_tf.files import mask_file
 
 FLAGS = flags.FLAGS
 

@@ -12,8 +12,8 @@ from absl import flags
 
 from bert_tf import flag_files
 from bert_tf.ranges import ABOVE_0, SEED
-from bert_tf.sweeps import sweep_runner
-from bert_tf.training import run_folder
+from bert_tf.runs import run_folder
+from bert_tf.studies.sweeps import sweep_runner
 from flop_tf import files, processes
 
 FLAGS = flags.FLAGS
@@ -79,7 +79,7 @@ def carried_out(plan, name, shows_output=False):
     """Runs a plan in `--output_dir`; the `with` block reports on it, whatever has failed.
 
     Args:
-      plan: list of `bert_tf.sweeps.sweep.Run`.
+      plan: list of `bert_tf.studies.sweeps.sweep.Run`.
       name: of the running program.
       shows_output: whether the programs write to the console instead of `RUN.log`.
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf import flag_files
-from bert_tf.training import run_folder
+from bert_tf.runs import run_folder
 from flop_tf import files
 
 FLAGS = flags.FLAGS
@@ -154,7 +154,7 @@ def check_inputs(folder):
 
 @contextlib.contextmanager
 def output_folder(folder, done_file=None, owner=True, without=()):
-    """Opens the output folder of this command, by the rule of `bert_tf.training.run_folder`.
+    """Opens the output folder of this command, by the rule of `bert_tf.runs.run_folder`.
 
     Args:
       folder: the folder that was asked for.

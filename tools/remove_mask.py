@@ -7,8 +7,8 @@ from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
-from bert_tf import model_dir
-from bert_tf.pruning import stages
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.flop import stages
 from bert_tf.ranges import SHARE_BELOW_1
 
 FLAGS = flags.FLAGS

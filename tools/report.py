@@ -7,7 +7,7 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf.sweeps import report, report_page
+from bert_tf.studies.sweeps import report, report_page
 
 FLAGS = flags.FLAGS
 

@@ -10,8 +10,8 @@ from flop_tools import program
 
 from absl import flags, logging
 
-from bert_tf import model_dir
-from bert_tf.tickets import sharing
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.tickets import sharing
 
 FLAGS = flags.FLAGS
 

@@ -17,7 +17,7 @@ from flop_tools import flag_types, plan_flags, program
 from absl import flags
 
 from bert_tf.ranges import ABOVE_0, SHARE_BELOW_1
-from bert_tf.sweeps import report, report_page, sweep
+from bert_tf.studies.sweeps import report, report_page, sweep
 from bert_tf.tasks import tfds_data
 
 FLAGS = flags.FLAGS

@@ -11,8 +11,8 @@ from flop_tools import program
 
 from absl import flags
 
-from bert_tf.text_masks import search
-from bert_tf.text_masks.options import MaskOptions
+from bert_tf.methods.text_masks import search
+from bert_tf.methods.text_masks.mask_options import MaskOptions
 
 FLAGS = flags.FLAGS
 

@@ -17,11 +17,11 @@ from flop_tools import data_flags, flag_types, plan_flags, program
 
 from absl import flags
 
-from bert_tf.analysis import trained_report
 from bert_tf.checkpoints import read_source
+from bert_tf.methods.tickets import find_options
 from bert_tf.ranges import Range
-from bert_tf.sweeps import sweep
-from bert_tf.tickets import find_options, training_plan
+from bert_tf.studies.subnetworks import trained_report
+from bert_tf.studies.sweeps import sweep, ticket_plan
 
 FLAGS = flags.FLAGS
 
@@ -69,7 +69,7 @@ def _plan():
     dense, flop = sweep.read_flags(FLAGS.configs_dir, FLAGS.task_name)
     name = sweep.value(dense, "task_name") or FLAGS.task_name
     task = sweep.SweepTask(name, (f"--task_name={name}", *_data(name)), dense, flop)
-    return training_plan.plan(task, settings, _searches(settings), FLAGS.seeds, FLAGS.pruned)
+    return ticket_plan.plan(task, settings, _searches(settings), FLAGS.seeds, FLAGS.pruned)
 
 
 def _searches(settings):
@@ -96,7 +96,7 @@ def _searches(settings):
     if "super" in FLAGS.method:
         files = [sweep.value(settings.finetune, n) for n in ("bert_config_file", "vocab_file")]
         config = read_source(settings.bert_dir, *files).config
-    return training_plan.searches(options, FLAGS.kinds, given, config)
+    return ticket_plan.searches(options, FLAGS.kinds, given, config)
 
 
 def _data(name):

@@ -8,8 +8,8 @@ import dataclasses
 import reprlib
 
 from bert_tf.checkpoints import labels
-from bert_tf.model.config import BertConfig
-from flop_tf import json_file
+from bert_tf.encoders.config import BertConfig
+from flop_tf.files import json_file
 
 # Ours alone: no foreign format can hold what they say.
 _OURS = {"layers", "gates"}

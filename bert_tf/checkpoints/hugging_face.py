@@ -7,8 +7,8 @@ import numpy as np
 
 from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.model.weight_paths import HEAD, POOLER
-from flop_tf import json_file
+from bert_tf.encoders.weight_paths import HEAD, POOLER
+from flop_tf.files import json_file
 
 FORMAT = "hugging_face"
 CONFIG_FILE = "config.json"

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from flop_tf import json_file
+from flop_tf.files import json_file
 
 
 class _Labels(TypedDict, total=False):

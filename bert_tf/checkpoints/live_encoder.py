@@ -6,7 +6,7 @@ from scipy import special
 from bert_tf.checkpoints import tf_models
 from bert_tf.checkpoints.translation import per_block, translate
 from bert_tf.checkpoints.variables import Variables
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
 from flop_tf.backend import keras
 
 #: Encoders of tf-models that are a BERT; the last is the name of before 2020.

@@ -1,87 +1,198 @@
-"""Our own model directories, at any stage: dense, factorized, gated or compact."""
+"""A model directory: everything that one stage of a model needs to be used again.
 
-from typing import Required, TypedDict
+| file | holds |
+|---|---|
+| `bert_config.json` | `BertConfig`, uneven ranks, heads and widths included |
+| `model.safetensors` | float32 weights by object path |
+| `vocab.txt`, `tokenizer_config.json` | the tokenizer |
+| `info.json`, `info.txt` | counts, task, labels, scores; the second with the original's keys |
+| `run.flags` | every flag of the run that made it |
+"""
 
-from bert_tf.checkpoints import folder
-from bert_tf.checkpoints.translation import From, translate
-from bert_tf.model.config import BertConfig
-from bert_tf.model.weight_paths import expected_shapes
-from flop_tf import json_file
+import dataclasses
+import hashlib
+import os
 
-FORMAT = "model_dir"
-CONFIG_FILE = "bert_config.json"
+import safetensors.numpy
+from absl import logging
 
-#: Written last: a directory with it is complete.
-INFO_FILE = "info.json"
+from bert_tf.checkpoints import read_source
+from bert_tf.checkpoints.folder import find
+from bert_tf.checkpoints.own_format import INFO_FILE, labels, read_info, read_rules
+from bert_tf.encoders import model_info, weight_paths
+from bert_tf.encoders.weight_paths import HEAD, POOLER, expected_shapes
+from bert_tf.heads import heads
+from bert_tf.tokenizers.tokenization import Tokenizer, read_vocab
+from flop_tf import files, surgery
 
-
-class _Task(TypedDict, total=False):
-    name: Required[str]
-    labels: list[str] | None
-    tasks: list["_Task"] | None
-
-
-class _Info(TypedDict, total=False):
-    """What other programs read of `info.json`, where it is there."""
-
-    stage: str
-    task: _Task
-    labels: list[str] | None
-    data_dir: str
-    max_seq_length: json_file.Size
-    vocabulary: str
-    scores: dict[str, dict[str, float]]
+__all__ = ["INFO_FILE", "labels"]
 
 
-class Rules(TypedDict, total=False):
-    """`tokenizer_config.json`: the arguments of the tokenizer next to the vocabulary."""
-
-    do_lower_case: bool
-    strip_accents: bool | None
-    tokenize_chinese_chars: bool
-    special_tokens: list[str]
-    added_tokens: list[str]
-
-
-def read(variables, config_file):
-    """Returns `(config, weights)` of a directory.
+def save(folder, model, tokenizer, *, factorized=None, **info):
+    """Writes a model directory, file by file, each replaced at once.
 
     Args:
-      variables: `Variables` of its safetensors, whose names are our paths.
-      config_file: its `bert_config.json`.
-    """
-    config = BertConfig.from_json_file(config_file)
-    return translate(variables, {path: From(path) for path in expected_shapes(config)}, config)
-
-
-def read_info(place):
-    """Returns `info.json` of a model directory, a dict, or None where there is none.
+      folder: the directory; made where it is missing.
+      model: a BERT of `bert_tf.heads.heads`.
+      tokenizer: its `Tokenizer`.
+      factorized: the `BertConfig` before the removal of masks, if there was one.
+      **info: what else `info.json` says: task, labels, scores, ...; and the stage, where it
+        is not the one that `model_info.stage` reads off the config.
 
     Raises:
-      ValueError: if it is damaged.
+      OSError: if a file cannot be written; no file is left half written.
     """
-    path = folder.find(place, INFO_FILE)
-    return None if path is None else json_file.read(path, _Info, "file")
+    os.makedirs(folder, exist_ok=True)
+    zeros = model.kernel_sparsity().zero_parameters()
+    counts = model_info.counts(model.config, factorized, zeros)
+    with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
+        _save_weights(surgery.named_weights(model), aside)
+    files.write_text(os.path.join(folder, "vocab.txt"), tokenizer.vocab_text())
+    files.write_json(os.path.join(folder, "tokenizer_config.json"), tokenizer.rules)
+    files.write_json(os.path.join(folder, "bert_config.json"), model.config.to_dict())
+    files.write_text(os.path.join(folder, "info.txt"), model_info.as_text(counts))
+    files.write_json(
+        os.path.join(folder, INFO_FILE),
+        {
+            "stage": model_info.stage(model.config),
+            "vocabulary": _digest(tokenizer),
+            **info,
+            **counts,
+            "projections": model_info.per_projection(model.config),
+        },
+    )
 
 
-def read_rules(place):
-    """Returns `tokenizer_config.json` of a model directory, a dict, or None where there is none.
+def load(folder, config_file=None):
+    """Returns the BERT of a model directory, at any stage and with any task head.
+
+    Args:
+      folder: the model directory.
+      config_file: its config; None takes `bert_config.json` in the folder.
 
     Raises:
-      ValueError: if it is damaged.
+      ValueError: if the folder is no model directory or is damaged.
     """
-    path = folder.find(place, "tokenizer_config.json")
-    if path is None:
-        return None
-    rules = json_file.read(path, Rules, "file")
-    if unknown := sorted(set(rules) - set(Rules.__annotations__)):
+    return build(read_source(folder, config_file))
+
+
+def build(source, kind=None, **changes):
+    """Returns a BERT of `bert_tf.heads.heads` with the weights of a `Source`.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+      kind: class of the model, where it is not the one of its head.
+      **changes: other values of `BertConfig`. A task head of another kind or size, and
+        a head, a pooler or gates that the source lacks, start anew.
+    """
+    config = dataclasses.replace(source.config, **changes)
+    model = heads.make(config) if kind is None else kind(config)
+    shapes = expected_shapes(config)
+    kept = {
+        path: array
+        for path, array in source.weights.items()
+        if path not in HEAD or array.shape == shapes.get(path)
+    }
+    gates = filter(weight_paths.of_gate, shapes)
+    surgery.assign_weights(model, kept, new=[*HEAD, *POOLER, *gates])
+    return model
+
+
+def make_tokenizer(source, do_lower_case=None):
+    """Returns the `Tokenizer` of a `Source`.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+      do_lower_case: whether it is uncased; None takes what the source says, else the name of
+        the vocabulary's folder and its words decide.
+
+    Raises:
+      ValueError: if there is no vocabulary.
+    """
+    if source.vocab_file is None:
+        raise ValueError("No vocabulary lies beside the checkpoint; name one by --vocab_file.")
+    if do_lower_case is None:
+        do_lower_case = source.do_lower_case
+    if do_lower_case is None:
+        do_lower_case = _is_uncased(source.vocab_file)
+    return Tokenizer(source.vocab_file, do_lower_case, **source.tokenizer_rules)
+
+
+def load_tokenizer(folder):
+    """Returns the `Tokenizer` of a model directory.
+
+    Raises:
+      ValueError: if the folder has no vocabulary or another one than that of the model, or a file
+        is damaged.
+    """
+    rules = _present(folder, "tokenizer_config.json", read_rules(folder))
+    vocab_file = find(folder, "vocab.txt", "vocabulary") or os.path.join(folder, "vocab.txt")
+    tokenizer = Tokenizer(vocab_file, **rules)
+    if load_info(folder).get("vocabulary", _digest(tokenizer)) != _digest(tokenizer):
         raise ValueError(
-            f"The file {path!r} must have the keys of a tokenizer, received {unknown}."
+            f"The vocabulary {tokenizer.vocab_file!r} must have the words that the model was saved "
+            "with, received other ones; take the one that it was trained with."
         )
-    return rules
+    return tokenizer
 
 
-def labels(info):
-    """Returns the names of a model's classes that its `info.json` says, or None."""
-    names = info.get("task", {}).get("labels") or info.get("labels")
-    return names and tuple(names)
+def load_info(folder):
+    """Returns `info.json` of a model directory as a dict.
+
+    Raises:
+      ValueError: if the folder has none or it is damaged.
+    """
+    return _present(folder, INFO_FILE, read_info(folder))
+
+
+def stage_after(checkpoint, config):
+    """Returns the stage of a model that was trained from a checkpoint: a compact one stays so.
+
+    Args:
+      checkpoint: what the training began with, of any format.
+      config: the `BertConfig` of the trained model.
+    """
+    stage = model_info.stage(config)
+    ours = os.path.isfile(os.path.join(checkpoint, INFO_FILE))
+    if stage != "gated" and ours and load_info(checkpoint).get("stage") == "compact":
+        return "compact"
+    return stage
+
+
+def _present(folder, name, content):
+    if content is None:
+        raise ValueError(
+            f"The folder {str(folder)!r} is no model directory: expected {name!r} in it."
+        )
+    return content
+
+
+def _is_uncased(vocab_file):
+    """Returns whether a vocabulary is uncased, by the name of its folder, else by its words."""
+    folder = os.path.basename(os.path.dirname(os.path.abspath(vocab_file))).lower()
+    words = (word for word in read_vocab(vocab_file) if not word.startswith("["))
+    capital = next((word for word in words if word != word.lower()), None)
+    if "cased" in folder:
+        uncased, reason = "uncased" in folder, f"the name of its folder, {folder!r}"
+    else:
+        uncased = capital is None
+        reason = "having no capital letter" if uncased else f"the entry {capital!r}"
+    logging.info(
+        "The vocabulary %s is taken for %s by %s; --do_lower_case says it otherwise.",
+        vocab_file,
+        "uncased" if uncased else "cased",
+        reason,
+    )
+    return uncased
+
+
+def _digest(tokenizer):
+    """Returns what tells vocabularies apart."""
+    return hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest()
+
+
+def _save_weights(weights, path):
+    try:
+        safetensors.numpy.save_file(weights, path)
+    except safetensors.SafetensorError as error:
+        raise OSError(f"The weights cannot be written to {path!r}: {error}.") from error

@@ -7,7 +7,7 @@ from absl import logging
 
 from bert_tf.checkpoints.folder import find, plain_name
 from bert_tf.checkpoints.variables import SAFETENSORS_FILE, SAFETENSORS_INDEX
-from flop_tf import json_file
+from flop_tf.files import json_file
 
 _MODULES_FILE = "modules.json"
 

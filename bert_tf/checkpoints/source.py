@@ -12,7 +12,7 @@ from bert_tf.checkpoints import (
     hugging_face,
     labels,
     live_encoder,
-    model_dir,
+    own_format,
     tf_models,
     tokenizer_files,
 )
@@ -24,8 +24,8 @@ from bert_tf.checkpoints.variables import (
     open_checkpoint,
     open_safetensors,
 )
-from bert_tf.model.config import BertConfig
-from bert_tf.model.weight_paths import head
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.weight_paths import head
 
 # Word embeddings are rounded up to a multiple of it; more rows that no token has are worth a word.
 _VOCABULARY_MULTIPLE = 128
@@ -89,7 +89,7 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     if pretraining_head and reader in (google_tf1, hugging_face):
         tables = (reader.TABLE | reader.MLM_TABLE,)
     config, weights = reader.read(variables, config_file, *tables)
-    if reader is model_dir:
+    if reader is own_format:
         source = _own(folder, config, weights, vocab_file)
     else:
         source = _foreign(folder, config, weights, vocab_file, reader, config_file)
@@ -102,15 +102,15 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
 
 
 def _own(folder, config, weights, vocab_file):
-    rules = dict(model_dir.read_rules(folder) or {})
+    rules = dict(own_format.read_rules(folder) or {})
     return Source(
         config,
         weights,
         vocab_file or find(folder, tokenizer_files.VOCAB_FILE, "vocabulary"),
         rules.pop("do_lower_case", None),
-        model_dir.FORMAT,
+        own_format.FORMAT,
         rules,
-        model_dir.labels(model_dir.read_info(folder) or {}),
+        own_format.labels(own_format.read_info(folder) or {}),
     )
 
 
@@ -153,7 +153,7 @@ def _open(path):
     if any(os.path.lexists(os.path.join(folder, name)) for name in targets):
         variables = open_safetensors(folder)
         ours = "encoder.embeddings.word_embeddings" in variables.shapes
-        return variables, model_dir if ours else hugging_face, folder
+        return variables, own_format if ours else hugging_face, folder
     prefix = _checkpoint_prefix(path)
     variables = open_checkpoint(prefix)
     object_based = tf_models.OBJECT_GRAPH in variables.shapes

@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, per_block, translate
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
 
 FORMAT = "tf_models"
 CONFIG_FILE = "bert_config.json"

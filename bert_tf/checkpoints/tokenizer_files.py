@@ -12,9 +12,9 @@ import re
 from typing import TypedDict
 
 from bert_tf.checkpoints import config_keys, folder
-from bert_tf.data import tokenizer_json
-from bert_tf.data.text_files import read_lines
-from flop_tf import json_file
+from bert_tf.tokenizers import tokenizer_json
+from flop_tf.files import json_file
+from flop_tf.files.text_files import read_lines
 
 VOCAB_FILE = "vocab.txt"
 CONFIG_FILE = "tokenizer_config.json"
@@ -78,7 +78,7 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
 
     Returns:
       `(path of the vocabulary or None, rules)`, the rules arguments of
-      `bert_tf.data.tokenization.Tokenizer`; nothing is in them that no file says.
+      `bert_tf.tokenizers.tokenization.Tokenizer`; nothing is in them that no file says.
 
     Raises:
       ValueError: if a file is damaged, files contradict each other, or one asks for a tokenizer

@@ -7,8 +7,8 @@ import re
 import numpy as np
 from absl import logging
 
-from bert_tf.model.config import HEADS
-from bert_tf.model.weight_paths import HEAD, expected_shapes, head
+from bert_tf.encoders.config import HEADS
+from bert_tf.encoders.weight_paths import HEAD, expected_shapes, head
 
 #: Longest list of names in an error.
 _MOST_NAMES = 24

@@ -11,7 +11,8 @@ import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 
 from bert_tf.checkpoints.folder import plain_name
-from flop_tf import files, json_file
+from flop_tf import files
+from flop_tf.files import json_file
 
 #: The one file of a folder with safetensors, or the list of its shards.
 SAFETENSORS_FILE = "model.safetensors"

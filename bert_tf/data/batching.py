@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.data import batch_plan
-from bert_tf.model.encoder import TASK
+from bert_tf.encoders.encoder import TASK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class EncodedExamples:
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
-        has it as the feature `bert_tf.model.encoder.TASK`. None: there is one task.
+        has it as the feature `bert_tf.encoders.encoder.TASK`. None: there is one task.
       extra: dict of arrays `[N, ...]`, further features of each example by name.
     """
 
@@ -66,7 +66,7 @@ def encode(examples, tokenizer, max_seq_length):
 
     Args:
       examples: the texts and labels.
-      tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+      tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
       max_seq_length: the most tokens of an example; longer ones are cut.
 
     Returns:

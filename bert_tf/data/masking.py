@@ -9,7 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from bert_tf.model.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS
 
 #: Share of the words that are masked.
 MASKED = 0.15
@@ -34,7 +34,7 @@ class Masking:
 
     @classmethod
     def of(cls, tokenizer):
-        """Returns the rule for a `bert_tf.data.tokenization.Tokenizer`.
+        """Returns the rule for a `bert_tf.tokenizers.tokenization.Tokenizer`.
 
         Raises:
           ValueError: if its vocabulary has no `[MASK]`.

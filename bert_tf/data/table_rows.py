@@ -4,7 +4,7 @@ import csv
 
 from absl import logging
 
-from bert_tf.data.text_files import iterate_lines
+from flop_tf.files.text_files import iterate_lines
 
 #: How a file quotes its fields: as spreadsheets and pandas do where a field needs it, or never.
 QUOTINGS = ("minimal", "none")

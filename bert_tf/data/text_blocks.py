@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from bert_tf.data import masking
 from bert_tf.data.batching import EncodedExamples
-from bert_tf.data.text_files import read_lines
-from bert_tf.data.tokenization import TEXTS_PER_CALL
-from bert_tf.model.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.tokenizers.tokenization import TEXTS_PER_CALL
+from flop_tf.files.text_files import read_lines
 
 #: What WikiText writes for rare words.
 UNKNOWN = "<unk>"
@@ -77,7 +77,7 @@ def encode(text, tokenizer, length):
 
     Args:
       text: `TextLines`. A word `<unk>` becomes `[UNK]`.
-      tokenizer: `bert_tf.data.tokenization.Tokenizer`, whose vocabulary has `[MASK]`.
+      tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`, whose vocabulary has `[MASK]`.
       length: T, tokens of a block, `[CLS]` and `[SEP]` among them.
 
     Returns:

@@ -5,8 +5,8 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf.data import batching
-from bert_tf.model.encoder import INPUT_NAMES
-from bert_tf.model.span_labeler import MASKED
+from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.heads.span_labeler import MASKED
 from bert_tf.tasks import model_task
 
 #: Texts that are sent as they are.
@@ -31,7 +31,7 @@ class Comparison:
       source: the answers of the source model, `{name: array}` for each request.
 
     Args:
-      model: the source, a BERT of `bert_tf.model.heads`.
+      model: the source, a BERT of `bert_tf.heads.heads`.
       service: its `bert_tf.serving.services.Service`.
       data_dir: folder of the task; random tokens and words are taken where there is none.
       num_examples: of the dev set; 0 is all.

@@ -6,7 +6,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf import timing
-from bert_tf.model import heads
+from bert_tf.heads import heads
 from bert_tf.serving import planned_model
 from bert_tf.tasks import model_task
 

@@ -12,11 +12,12 @@ import math
 
 import numpy as np
 
-from bert_tf.model import heads
-from bert_tf.model.config import ATTENTION_INPUTS
+from bert_tf.encoders.config import ATTENTION_INPUTS
+from bert_tf.heads import heads
 from bert_tf.serving import latency_table
-from flop_tf import budget, factorization, surgery
-from flop_tf.projection import ProjectionSpec
+from flop_tf import surgery
+from flop_tf.layers.projection import ProjectionSpec
+from flop_tf.linalg import costs, factorization
 
 #: What is slower by less than this may be taken all the same: measurements are no better.
 TIE = 0.03
@@ -107,7 +108,7 @@ def apply(model, plan):
     """Returns the model of a plan, with the weights of its source, its factors balanced.
 
     Args:
-      model: a BERT of `bert_tf.model.heads` without gates.
+      model: a BERT of `bert_tf.heads.heads` without gates.
       plan: a `BertConfig` of `choose`, or of the same architecture with other forms.
 
     Returns:
@@ -144,7 +145,7 @@ def _forms(name, spec, inputs, outputs, table):
     forms = [Form(seconds, inputs * outputs, (ProjectionSpec(),))]
     for rank in sorted({spec.rank, _rounded(spec.rank)}) if spec.rank else ():
         seconds = share * table.seconds(factors, inputs, outputs, [rank])
-        parameters = budget.factorized_parameters(inputs, outputs, rank)
+        parameters = costs.factorized_parameters(inputs, outputs, rank)
         forms.append(Form(seconds, parameters, (ProjectionSpec(rank),)))
     return forms
 
@@ -160,7 +161,7 @@ def _fused(specs, inputs, outputs, table):
     if None not in ranks:
         for some in {tuple(ranks), tuple(map(_rounded, ranks))}:
             seconds = table.seconds(latency_table.FUSED_FACTORS, inputs, outputs, some)
-            parameters = budget.factorized_parameters(inputs, outputs, sum(some))
+            parameters = costs.factorized_parameters(inputs, outputs, sum(some))
             forms.append(Form(seconds, parameters, tuple(map(ProjectionSpec, some))))
     return forms
 

@@ -15,11 +15,11 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf import model_dir, timing
-from bert_tf.checkpoints import read_source
-from bert_tf.model import model_info
-from bert_tf.model.classifier import BertModel
-from bert_tf.pruning import task_masks
+from bert_tf import timing
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.encoders import model_info
+from bert_tf.heads.classifier import BertModel
+from bert_tf.runs import run_folder
 from bert_tf.serving import (
     comparison,
     dense_comparison,
@@ -31,8 +31,8 @@ from bert_tf.serving import (
     versions,
 )
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, write_warmup
+from bert_tf.surgery import task_masks
 from bert_tf.tasks import model_task
-from bert_tf.training import run_folder
 from flop_tf import files
 
 TABLE_FILE = os.path.join("assets.extra", "latency_table.json")

@@ -15,13 +15,14 @@ import tensorflow as tf
 import tqdm
 
 from bert_tf import timing
-from bert_tf.model.attention import Attention
-from bert_tf.model.config import ATTENTION_INPUTS
-from bert_tf.model.layer_norm import LayerNorm
-from flop_tf import files, json_file
+from bert_tf.encoders.attention import Attention
+from bert_tf.encoders.config import ATTENTION_INPUTS
+from bert_tf.encoders.layer_norm import LayerNorm
+from flop_tf import files
 from flop_tf.backend import keras
-from flop_tf.factorized import FactorizedDense
-from flop_tf.fused import FusedProjections
+from flop_tf.files import json_file
+from flop_tf.layers.factorized_dense import FactorizedDense
+from flop_tf.layers.fused_dense import FusedProjections
 
 #: Ranks that are a multiple of it are faster: a vector of the processor holds that many numbers.
 ALIGNMENT = 16

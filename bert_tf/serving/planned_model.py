@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 
 from bert_tf import timing
-from bert_tf.model.config import BertConfig
-from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.serving import constant_folding, execution_plan
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import model_task
-from flop_tf import budget
+from flop_tf.linalg import costs
 
 _ROUNDS = 10
 
@@ -43,7 +43,7 @@ def make(model, service, table, shape):
     factors merged back to kernels, and as it is.
 
     Args:
-      model: a BERT of `bert_tf.model.heads` without gates.
+      model: a BERT of `bert_tf.heads.heads` without gates.
       service: its `bert_tf.serving.services.Service`.
       table: a `LatencyTable` for `shape`.
       shape: `(batch size, length)` that decides.
@@ -95,5 +95,5 @@ def _seconds(served, config, shape):
 
 def _num_parameters(config):
     return sum(
-        budget.kernel_parameters(*shape, spec.rank) for _, _, spec, shape in config.projections()
+        costs.kernel_parameters(*shape, spec.rank) for _, _, spec, shape in config.projections()
     )

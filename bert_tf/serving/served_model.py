@@ -5,8 +5,8 @@ B batch, T tokens.
 
 import tensorflow as tf
 
-from bert_tf.model import layer_norm
-from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.encoders import layer_norm
+from bert_tf.encoders.encoder import INPUT_NAMES
 
 
 class ServedModel(tf.Module):

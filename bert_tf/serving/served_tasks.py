@@ -10,7 +10,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.serving.served_model import checked_ids
 from flop_tf import surgery
 
@@ -23,7 +23,7 @@ class ServedTasks(tf.Module):
     `Service.text_names` of a task and returns what `ServedModel.text` does.
 
     Args:
-      shared: a `bert_tf.diffs.task_models.SharedBase`.
+      shared: a `bert_tf.methods.diffs.task_models.SharedBase`.
       services: dict of a `bert_tf.serving.services.Service` by the name of the task, in the order
         of the base's.
     """

@@ -8,9 +8,9 @@ import abc
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.data.tokenization import first_tokens
-from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.tasks import squad_windows
+from bert_tf.tokenizers.tokenization import first_tokens
 
 
 class Service(abc.ABC):
@@ -18,7 +18,7 @@ class Service(abc.ABC):
 
     Args:
       task: a `bert_tf.tasks.task.Task`.
-      tokenizer: a `bert_tf.data.tokenization.Tokenizer`.
+      tokenizer: a `bert_tf.tokenizers.tokenization.Tokenizer`.
       max_seq_length: the most tokens of an input, as in training; longer texts are cut.
     """
 

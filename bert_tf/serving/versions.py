@@ -5,7 +5,7 @@ import os
 
 from absl import logging
 
-from bert_tf.training import run_folder
+from bert_tf.runs import run_folder
 from flop_tf import files
 
 #: In a version, what it was made of and how far it is from that.

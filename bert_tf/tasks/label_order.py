@@ -7,7 +7,7 @@ import dataclasses
 
 from absl import logging
 
-from bert_tf.model.weight_paths import head
+from bert_tf.encoders.weight_paths import head
 
 
 def outputs_of(names, task, owner):

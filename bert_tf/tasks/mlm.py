@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_tf.data import masking, text_blocks
 from bert_tf.data.text_blocks import TextFile
-from bert_tf.model.losses import MaskedTokenLoss
+from bert_tf.heads.losses import MaskedTokenLoss
 from bert_tf.tasks.task import Task
 
 
@@ -64,7 +64,7 @@ class MlmTask(Task):
         All are means over the masked words of the split.
 
         Args:
-          logits: `[N, P, 2]`, of `bert_tf.model.masked_lm.scores`.
+          logits: `[N, P, 2]`, of `bert_tf.heads.masked_lm.scores`.
           encoded: what `encode` returned.
         """
         likelihood, first = np.moveaxis(logits[encoded.labels >= 0].astype(np.float64), -1, 0)

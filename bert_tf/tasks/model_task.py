@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.tasks import registry
 
 

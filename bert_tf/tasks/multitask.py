@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.data import batching
-from bert_tf.model import losses
+from bert_tf.heads import losses
 from bert_tf.tasks.task import Task, TextTask
 
 #: What it is called in model directories.

@@ -9,14 +9,14 @@ import msgspec
 from bert_tf.tasks import glue, multitask, own_files, tfds_data
 from bert_tf.tasks.mlm import MlmTask
 from bert_tf.tasks.squad import SquadTask
-from flop_tf import json_file
+from flop_tf.files import json_file
 
 # Characters of a stored task that an error shows.
 _SHOWN = 300
 
 
 class TaskData(msgspec.Struct, forbid_unknown_fields=True):
-    """The arguments of `get` that `Task.to_dict` returns, as a shape for `flop_tf.json_file`."""
+    """The arguments of `get` that `Task.to_dict` returns, a shape for `flop_tf.files.json_file`."""
 
     name: str
     labels: list[str] | None = None

@@ -5,7 +5,7 @@ import os
 
 from official.nlp.tools import squad_evaluate_v1_1
 
-from bert_tf.model import losses
+from bert_tf.heads import losses
 from bert_tf.tasks import metrics, squad_windows
 from bert_tf.tasks.squad_examples import SquadFile
 from bert_tf.tasks.task import Task

@@ -7,7 +7,8 @@ import typing
 
 import numpy as np
 
-from flop_tf import files, json_file
+from flop_tf import files
+from flop_tf.files import json_file
 
 _FORM = "data > paragraphs > context, qas > id, question, answers > text, answer_start"
 

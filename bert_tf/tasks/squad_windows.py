@@ -62,7 +62,7 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
 
     Args:
       examples: `SquadExamples`.
-      tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+      tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
       max_seq_length: the most tokens of a window.
       doc_stride: tokens between the starts of two windows, at least 1; where a window
         holds fewer tokens of the paragraph, they follow each other without a gap.

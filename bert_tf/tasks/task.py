@@ -8,7 +8,7 @@ from absl import logging
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
-from bert_tf.model import losses
+from bert_tf.heads import losses
 from bert_tf.tasks import class_counts, label_order, metrics, predictions
 
 CLASSIFICATION_METRICS = (
@@ -208,7 +208,7 @@ class Task(abc.ABC):
 
         Args:
           examples: what `read` returned.
-          tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+          tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
           max_seq_length: the most tokens of an example.
           training: whether they are only trained on, not scored.
         """
@@ -217,7 +217,7 @@ class Task(abc.ABC):
         """Returns what happens to each batch of training, or None for nothing.
 
         Args:
-          tokenizer: `bert_tf.data.tokenization.Tokenizer`.
+          tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
 
         Returns:
           A function of features and two ints, the seed of the batch, that returns features and

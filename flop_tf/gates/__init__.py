@@ -6,8 +6,8 @@ A new gate is a subclass of `Gate` in a file of its own, registered with
 
 import typing
 
-from flop_tf import json_file
 from flop_tf.backend import keras
+from flop_tf.files import json_file
 from flop_tf.gates.base import Gate
 from flop_tf.gates.fixed import FixedMask
 from flop_tf.gates.hard_concrete import HardConcrete

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from flop_tf import magnitude
 from flop_tf.backend import keras
 from flop_tf.gates.fixed import FixedMask
+from flop_tf.linalg import magnitude
 
 
 @keras.saving.register_keras_serializable("flop_tf")
 class Magnitude(FixedMask):
     """`y = x * values`, where `values` is 1 for the largest `|w|` and 0 for the others.
 
-    Nothing trains the mask; `flop_tf.gradual.GradualPruning` closes more of it as training goes
-    on. A closed weight gets no gradient and keeps its value under the mask, so that it may come
-    back as long as the mask changes, where others fall below it.
+    Nothing trains the mask; `flop_tf.training.gradual.GradualPruning` closes more of it as
+    training goes on. A closed weight gets no gradient and keeps its value under the mask, so that
+    it may come back as long as the mask changes, where others fall below it.
 
     Args:
       axis: see `Gate`; None is one value per weight.

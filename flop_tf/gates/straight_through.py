@@ -3,7 +3,7 @@
 A score S says how much a weight is wanted. The mask M of a step is binary, and its gradient is
 handed to the score as it is, `dL/dS = dL/dM = dL/dW_eff * W`, for kept and dropped weights alike.
 Three ways to make M from S are here: a threshold, the sign, and a Bernoulli draw. At inference
-all of them are `M = 1[S > t]`, with the threshold t that `flop_tf.mask_training` sets.
+all of them are `M = 1[S > t]`, with the threshold t that `flop_tf.training.mask_training` sets.
 
 Reference:
   Learning to Win Lottery Tickets in BERT Transfer via Task-agnostic Mask Training, NAACL 2022.

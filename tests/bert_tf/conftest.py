@@ -9,20 +9,19 @@ import safetensors.numpy
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from bert_tf import model_dir
-from bert_tf.checkpoints import hugging_face, read_source, translation
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.diffs import base_model
-from bert_tf.diffs.training import save
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
-from bert_tf.model.weight_paths import expected_shapes
+from bert_tf.checkpoints import hugging_face, model_dir, read_source, translation
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.weight_paths import expected_shapes
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.methods.diffs import base_model
+from bert_tf.methods.diffs.diff_runs import save
+from bert_tf.runs.options import FinetuneOptions
 from bert_tf.serving import latency_table
 from bert_tf.tasks import registry
-from bert_tf.training.options import FinetuneOptions
-from flop_tf import tensor_file
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
-from flop_tf.diff_file import Diff
+from flop_tf.files import tensor_file
+from flop_tf.files.diff_file import Diff
 
 WORDS = {
     "1": ["good", "great", "lovely", "warm"],

@@ -7,16 +7,15 @@ import sys
 
 import pytest
 
-from bert_tf import model_dir
-from bert_tf.checkpoints import read_source
-from bert_tf.diffs import applying, task_models
-from bert_tf.model.config import BertConfig
-from bert_tf.pruning import stages
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.encoders.config import BertConfig
+from bert_tf.methods.diffs import applying, task_models
+from bert_tf.methods.flop import stages
+from bert_tf.runs import finetuning
 from bert_tf.serving import exporting
-from bert_tf.speed import benchmark_subjects
-from bert_tf.training import finetuning
-from flop_tf import diff_file
+from bert_tf.studies.speed import benchmark_subjects
 from flop_tf.backend import keras
+from flop_tf.files import diff_file
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ import tensorflow as tf
 from campaign.commands import command
 from programs import Program
 
-from bert_tf import model_dir
-from bert_tf.checkpoints import google_tf1, hugging_face, read_source
+from bert_tf.checkpoints import google_tf1, hugging_face, model_dir, read_source
 from bert_tf.checkpoints.translation import per_block
 from bert_tf.data import demo_task
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
 _SHORT = {"max_seq_length": 16, "num_train_epochs": 0.4, "train_batch_size": 8}

@@ -12,7 +12,7 @@ from campaign import damage
 from campaign.case import Case
 from campaign.commands import PROGRAMS, command
 
-from flop_tf.tensor_file import TensorFile
+from flop_tf.files.tensor_file import TensorFile
 
 _BILLION = 10**9
 # Ways that are tried of each file.

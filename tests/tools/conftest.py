@@ -7,11 +7,11 @@ from flop_tools import program
 import pytest
 from absl import flags
 
-from bert_tf import model_dir
+from bert_tf.checkpoints import model_dir
 from bert_tf.data import demo_task
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
 

@@ -5,9 +5,9 @@ from flop_tools import analyze_tickets, finetune
 
 import pytest
 
-from bert_tf.analysis import ticket_files
-from bert_tf.tickets import finding
-from bert_tf.tickets.find_options import FindOptions
+from bert_tf.methods.tickets import finding
+from bert_tf.methods.tickets.find_options import FindOptions
+from bert_tf.studies.subnetworks import ticket_files
 
 
 @pytest.fixture(scope="module")

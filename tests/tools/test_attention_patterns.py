@@ -7,9 +7,9 @@ from flop_tools import attention_patterns
 import numpy as np
 import pytest
 
-from bert_tf import model_dir
-from bert_tf.analysis import pattern_classifier, pattern_data
-from bert_tf.pruning import masks
+from bert_tf.checkpoints import model_dir
+from bert_tf.studies.subnetworks import pattern_classifier, pattern_data
+from bert_tf.surgery import masks
 
 MAPS = ("--attention", "--num_texts=5")
 

@@ -5,12 +5,12 @@ from flop_tools import benchmark
 import pytest
 from programs import Program
 
-from bert_tf import model_dir
-from bert_tf.data import tokenization
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
 from bert_tf.serving.latency_table import LatencyTable
-from bert_tf.speed import benchmark_steps
+from bert_tf.studies.speed import benchmark_steps
+from bert_tf.tokenizers import tokenization
 
 CONFIG = BertConfig(
     vocab_size=6, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4

@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 import bert_tf
-from bert_tf.diffs.options import DiffOptions
+from bert_tf.methods.diffs.diff_options import DiffOptions
 
 STAGES = ["finetune-0.1", "learn", "project-0.1"]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import bert_tf
-from bert_tf import model_dir
-from bert_tf.model.classifier import BertClassifier
+from bert_tf.checkpoints import model_dir
+from bert_tf.heads.classifier import BertClassifier
 from bert_tf.serving import versions
-from bert_tf.sweeps import sweep
-from flop_tf.projection import ProjectionSpec
+from bert_tf.studies.sweeps import sweep
+from flop_tf.layers.projection import ProjectionSpec
 
 pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 

@@ -11,7 +11,7 @@ from absl import flags
 from programs import Program
 
 import bert_tf
-from bert_tf.training.options import FinetuneOptions
+from bert_tf.runs.options import FinetuneOptions
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import bert_tf
-from bert_tf import model_dir
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
-from flop_tf import mask_file
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
+from flop_tf.files import mask_file
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]
 

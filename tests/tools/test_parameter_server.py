@@ -6,7 +6,7 @@ import socket
 from programs import Program
 
 import bert_tf
-from bert_tf.pruning import stages
+from bert_tf.methods.flop import stages
 
 
 def test_the_chief_trains_through_the_others(bert_dir, demo_dir, tmp_path):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import bert_tf
-from bert_tf import model_dir
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.pruning import compression
-from flop_tf.projection import ProjectionSpec
+from bert_tf.checkpoints import model_dir
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.surgery import compression
+from flop_tf.layers.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0}}
 

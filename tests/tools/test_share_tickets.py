@@ -8,7 +8,7 @@ import pytest
 
 import bert_tf
 from bert_tf.checkpoints import read_source
-from bert_tf.pruning import masks
+from bert_tf.surgery import masks
 
 
 @pytest.fixture

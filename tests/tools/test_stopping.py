@@ -9,7 +9,7 @@ import pytest
 from programs import Program
 from safetensors.numpy import load_file
 
-from bert_tf.pruning import stages
+from bert_tf.methods.flop import stages
 
 
 @pytest.fixture(scope="module")

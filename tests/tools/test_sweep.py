@@ -8,7 +8,7 @@ from flop_tools import sweep
 
 import pytest
 
-from bert_tf.sweeps import report, sweep_runner
+from bert_tf.studies.sweeps import report, sweep_runner
 
 SMALL = "--max_seq_length=15 --length_buckets=15 --gate_order_examples=8"
 

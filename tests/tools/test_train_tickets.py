@@ -9,7 +9,7 @@ from flop_tools import train_tickets
 import pytest
 from programs import Program
 
-from flop_tf import mask_file
+from flop_tf.files import mask_file
 
 
 class Forked:

@@ -8,7 +8,7 @@ import pytest
 from programs import Program
 from safetensors.numpy import load_file
 
-from bert_tf.pruning import stages
+from bert_tf.methods.flop import stages
 
 
 def free_ports(number):

@@ -9,8 +9,8 @@ import tensorflow as tf
 from bert_tf.data import batch_plan, batching
 from bert_tf.data.batching import EncodedExamples
 from bert_tf.data.examples import Examples
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.encoder import TASK
+from bert_tf.encoders.encoder import TASK
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 PAD = 9
 

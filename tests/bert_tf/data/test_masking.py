@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from bert_tf.data import masking, text_blocks
 from bert_tf.data.text_blocks import TextFile, TextLines
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [f"w{chr(97 + i)}" for i in range(20)]

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model import heads
-from bert_tf.model.config import BertConfig
-from bert_tf.model.span_labeler import MASKED
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads import heads
+from bert_tf.heads.span_labeler import MASKED
 from bert_tf.serving import services
 from bert_tf.serving.comparison import Comparison
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
 from bert_tf.tasks.squad import SquadTask
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 CONFIG = {
     "vocab_size": 22,

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
 from bert_tf.serving import constant_folding
 from bert_tf.tasks import model_task
-from flop_tf.projection import ProjectionSpec
+from flop_tf.layers.projection import ProjectionSpec
 
 CONFIG = BertConfig(
     vocab_size=31,

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.heads.classifier import BertClassifier
 from bert_tf.serving import execution_plan
 from bert_tf.serving.latency_table import (
     DENSE,
@@ -20,7 +20,7 @@ from bert_tf.serving.latency_table import (
     LatencyTable,
 )
 from bert_tf.tasks import model_task
-from flop_tf.projection import ProjectionSpec
+from flop_tf.layers.projection import ProjectionSpec
 
 CONFIG = BertConfig(
     vocab_size=31,

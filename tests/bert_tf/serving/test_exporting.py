@@ -15,11 +15,12 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its operations are in the graph.
 
 import bert_tf
-from bert_tf import model_dir, timing
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model import heads
-from bert_tf.model.config import BertConfig
-from bert_tf.pruning import stages
+from bert_tf import timing
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads import heads
+from bert_tf.methods.flop import stages
+from bert_tf.runs import run_folder
 from bert_tf.serving import (
     constant_folding,
     dense_comparison,
@@ -35,8 +36,8 @@ from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, SavedModel
 from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.tasks import registry, squad
-from bert_tf.training import run_folder
-from flop_tf.projection import ProjectionSpec
+from bert_tf.tokenizers.tokenization import Tokenizer
+from flop_tf.layers.projection import ProjectionSpec
 
 pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
 pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")

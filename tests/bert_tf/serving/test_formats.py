@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.model.encoder import INPUT_NAMES, activation
+from bert_tf.encoders.encoder import INPUT_NAMES, activation
 from bert_tf.serving import formats
 from bert_tf.serving.formats.saved_model import SavedModel
 from bert_tf.serving.served_model import ServedModel

@@ -4,7 +4,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from bert_tf.model.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import BertConfig, LayerConfig
 from bert_tf.serving import latency_table
 from bert_tf.serving.latency_table import (
     DENSE,
@@ -19,7 +19,7 @@ from bert_tf.serving.latency_table import (
     TRANSPOSED_ATTENTION,
     LatencyTable,
 )
-from flop_tf.projection import ProjectionSpec
+from flop_tf.layers.projection import ProjectionSpec
 
 OTHERS = (FUSED_NORM, PLAIN_NORM, EINSUM_ATTENTION, TRANSPOSED_ATTENTION)
 POINTS = {16.0: 1.0, 32.0: 3.0, 64.0: 5.0, 13.0: 2.0, 29.0: 4.0}

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model import heads
-from bert_tf.model.config import BertConfig
-from bert_tf.model.encoder import INPUT_NAMES
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.heads import heads
 from bert_tf.serving import formats, services
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
 from bert_tf.tasks.squad import SquadTask
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from bert_tf import timing
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
 from bert_tf.serving import execution_plan, planned_model, services
 from bert_tf.tasks import model_task, registry
-from flop_tf.projection import ProjectionSpec
+from bert_tf.tokenizers.tokenization import Tokenizer
+from flop_tf.layers.projection import ProjectionSpec
 
 MERGED = BertConfig(
     vocab_size=22,

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.data.examples import Examples
-from bert_tf.data.tokenization import Tokenizer
 from bert_tf.serving import services
 from bert_tf.tasks import registry, squad_windows
 from bert_tf.tasks.squad import SquadTask
 from bert_tf.tasks.squad_examples import SquadExamples, read
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 PAIRS = {
     "name": "tsv",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import Source, read_source
-from bert_tf.model.weight_paths import HEAD
+from bert_tf.encoders.weight_paths import HEAD
 from bert_tf.tasks import registry
 from bert_tf.tasks.label_order import outputs_of
 

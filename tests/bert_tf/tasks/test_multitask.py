@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.model.config import BertConfig
-from bert_tf.model.losses import SlicedLoss
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.losses import SlicedLoss
 from bert_tf.serving import services
 from bert_tf.tasks import glue, model_task, multitask, registry
 from bert_tf.tasks.squad import SquadTask
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
 COLUMNS = {"text_columns": "first,second", "label_column": "score", "label_type": "number"}

@@ -12,19 +12,19 @@ import tensorflow as tf
 from event_files import tags
 
 import bert_tf
-from bert_tf import model_dir
-from bert_tf.data.tokenization import Tokenizer
-from bert_tf.diffs import applying
-from bert_tf.diffs import stages as diff_stages
-from bert_tf.diffs.options import DiffOptions
-from bert_tf.model.classifier import BertClassifier
-from bert_tf.model.config import BertConfig
-from bert_tf.model.span_labeler import BertSpanLabeler
-from bert_tf.pruning import stages
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.heads.span_labeler import BertSpanLabeler
+from bert_tf.methods.diffs import applying
+from bert_tf.methods.diffs import diff_stages as diff_stages
+from bert_tf.methods.diffs.diff_options import DiffOptions
+from bert_tf.methods.flop import stages
+from bert_tf.runs import finetuning, run_scores
+from bert_tf.runs.options import FinetuneOptions
 from bert_tf.tasks import registry
 from bert_tf.tasks.squad_examples import SquadExamples
-from bert_tf.training import finetuning, run_scores
-from bert_tf.training.options import FinetuneOptions
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 from flop_tf.backend import keras
 

@@ -7,9 +7,9 @@ from official.nlp.data import squad_lib
 from official.nlp.tools import tokenization
 
 from bert_tf.data.batching import EncodedExamples
-from bert_tf.data.tokenization import Tokenizer
 from bert_tf.tasks import squad_examples, squad_windows
 from bert_tf.tasks.squad_examples import SquadExamples
+from bert_tf.tokenizers.tokenization import Tokenizer
 
 WORDS = "a b c d e f g who what cafe Café el ##s 1895 1943 ( ) , . - –".split()
 VOCAB = ["[UNK]", "[CLS]", "[SEP]", *WORDS, "[PAD]"]

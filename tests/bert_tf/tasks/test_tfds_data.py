@@ -12,10 +12,10 @@ from tensorflow_datasets.text import glue as tfds_glue
 
 import bert_tf
 from bert_tf.data import batching
-from bert_tf.pruning import stages
+from bert_tf.methods.flop import stages
+from bert_tf.runs import finetuning
 from bert_tf.tasks import registry, tfds_data
 from bert_tf.tasks.squad_examples import SquadExamples
-from bert_tf.training import finetuning
 
 PAIR = "index|sentence1|sentence2"
 QUESTION = "index|question|sentence"

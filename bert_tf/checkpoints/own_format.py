@@ -1,0 +1,87 @@
+"""Our own model directories, at any stage: dense, factorized, gated or compact."""
+
+from typing import Required, TypedDict
+
+from bert_tf.checkpoints import folder
+from bert_tf.checkpoints.translation import From, translate
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.weight_paths import expected_shapes
+from flop_tf.files import json_file
+
+FORMAT = "model_dir"
+CONFIG_FILE = "bert_config.json"
+
+#: Written last: a directory with it is complete.
+INFO_FILE = "info.json"
+
+
+class _Task(TypedDict, total=False):
+    name: Required[str]
+    labels: list[str] | None
+    tasks: list["_Task"] | None
+
+
+class _Info(TypedDict, total=False):
+    """What other programs read of `info.json`, where it is there."""
+
+    stage: str
+    task: _Task
+    labels: list[str] | None
+    data_dir: str
+    max_seq_length: json_file.Size
+    vocabulary: str
+    scores: dict[str, dict[str, float]]
+
+
+class Rules(TypedDict, total=False):
+    """`tokenizer_config.json`: the arguments of the tokenizer next to the vocabulary."""
+
+    do_lower_case: bool
+    strip_accents: bool | None
+    tokenize_chinese_chars: bool
+    special_tokens: list[str]
+    added_tokens: list[str]
+
+
+def read(variables, config_file):
+    """Returns `(config, weights)` of a directory.
+
+    Args:
+      variables: `Variables` of its safetensors, whose names are our paths.
+      config_file: its `bert_config.json`.
+    """
+    config = BertConfig.from_json_file(config_file)
+    return translate(variables, {path: From(path) for path in expected_shapes(config)}, config)
+
+
+def read_info(place):
+    """Returns `info.json` of a model directory, a dict, or None where there is none.
+
+    Raises:
+      ValueError: if it is damaged.
+    """
+    path = folder.find(place, INFO_FILE)
+    return None if path is None else json_file.read(path, _Info, "file")
+
+
+def read_rules(place):
+    """Returns `tokenizer_config.json` of a model directory, a dict, or None where there is none.
+
+    Raises:
+      ValueError: if it is damaged.
+    """
+    path = folder.find(place, "tokenizer_config.json")
+    if path is None:
+        return None
+    rules = json_file.read(path, Rules, "file")
+    if unknown := sorted(set(rules) - set(Rules.__annotations__)):
+        raise ValueError(
+            f"The file {path!r} must have the keys of a tokenizer, received {unknown}."
+        )
+    return rules
+
+
+def labels(info):
+    """Returns the names of a model's classes that its `info.json` says, or None."""
+    names = info.get("task", {}).get("labels") or info.get("labels")
+    return names and tuple(names)

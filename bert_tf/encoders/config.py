@@ -1,0 +1,370 @@
+"""The architecture of a BERT, uneven layers included, as plain data in one JSON file.
+
+Google's keys come first; `layers` (ours) appears once a layer differs from them.
+B batch, T tokens, H hidden, N heads, F feed-forward, R rank.
+"""
+
+import dataclasses
+import reprlib
+
+from flop_tf import gates
+from flop_tf.files import json_file
+from flop_tf.layers.projection import ProjectionSpec
+
+#: The projections of a block, in the order of the computation.
+PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+
+#: Those of a block's input.
+ATTENTION_INPUTS = PROJECTIONS[:3]
+
+#: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
+UNITS = ("heads", "neurons", "ffn")
+
+#: What outside of the blocks can have a gate on each of its weights.
+GATED = ("word_embeddings", "pooler")
+
+#: The task heads and the number of outputs of each, None where `num_labels` says it. That of
+#: masked language modelling predicts one word at each place that it is asked for.
+HEADS = {"classifier": None, "span": 2, "mlm": 1}
+
+#: Heads that read the word embedding too, without the gate on it.
+TIED_HEADS = ("mlm",)
+
+#: Activation names of Google, Hugging Face and tf-models, and ours for each.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_python": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+
+# Far beyond every model, so that what a damaged or a forged config asks for is never begun.
+_MOST_LAYERS = 1000
+_LARGEST_SIZE = 2**24
+
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "num_labels",
+)
+_SHARES = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "layer_norm_eps",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerConfig:
+    """One encoder block: its heads, feed-forward width and six projections.
+
+    Args:
+      num_heads: N, 0 or more; 0 leaves only the bias of the attention output.
+      intermediate_size: F, 0 or more; 0 leaves only the bias of the FFN output.
+      projections: a `ProjectionSpec` for each name in `PROJECTIONS`; a name
+        left out is dense.
+      fused_attention: whether query, key and value share their first product, as in
+        exported models; see `bert_tf.serving.execution_plan`.
+      has_ffn: whether there is a feed-forward at all; without it not even its bias is left.
+      gates: a serialized gate for some of `UNITS`, see `flop_tf.gates.serialize`.
+    """
+
+    num_heads: int
+    intermediate_size: int
+    projections: dict[str, ProjectionSpec] = dataclasses.field(default_factory=dict)
+    fused_attention: bool = False
+    has_ffn: bool = True
+    gates: dict[str, dict] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        _check_numbers(self, ("num_heads", "intermediate_size"), 0, _LARGEST_SIZE)
+        unknown = sorted(set(self.projections) - set(PROJECTIONS))
+        if unknown:
+            raise ValueError(
+                f"Argument `projections` expects names of {PROJECTIONS}, received {unknown}."
+            )
+        if unknown := sorted(set(self.gates) - set(UNITS)):
+            raise ValueError(f"Argument `gates` expects names of {UNITS}, received {unknown}.")
+        if not self.has_ffn and self.intermediate_size:
+            raise ValueError(
+                "Argument `intermediate_size` must be 0 without an FFN, received "
+                f"{self.intermediate_size}."
+            )
+        if self.projections:
+            # What holds anyway is left out, so that equal blocks compare equal.
+            bare = LayerConfig(self.num_heads, self.intermediate_size, has_ffn=self.has_ffn)
+            specs = {name: self.projection(name) for name in self.projections}
+            kept = {name: s for name, s in specs.items() if s != bare.projection(name)}
+            object.__setattr__(self, "projections", kept)
+
+    def projection(self, name):
+        """Returns the `ProjectionSpec` called `name`; rank 0 where it has no inputs."""
+        if not (self.intermediate_size if name == "ffn_out" else self.num_heads) and name in (
+            "attention_output",
+            "ffn_out",
+        ):
+            return ProjectionSpec(rank=0)
+        return self.projections.get(name, ProjectionSpec())
+
+    def names(self):
+        """Returns the projections that exist: none leads to heads or neurons that are gone."""
+        absent = () if self.num_heads else ATTENTION_INPUTS
+        absent += () if self.intermediate_size else ("ffn_in",)
+        absent += () if self.has_ffn else ("ffn_out",)
+        return tuple(name for name in PROJECTIONS if name not in absent)
+
+    def num_units(self, kind):
+        """Returns how many units of a kind of `UNITS` the block has."""
+        return {
+            "heads": self.num_heads,
+            "neurons": self.intermediate_size,
+            "ffn": int(self.has_ffn),
+        }[kind]
+
+    def shape(self, name, hidden_size, head_size):
+        """Returns the dense shape `(I, O)` of the projection called `name`."""
+        context = self.num_heads * head_size
+        return {
+            "query": (hidden_size, context),
+            "key": (hidden_size, context),
+            "value": (hidden_size, context),
+            "attention_output": (context, hidden_size),
+            "ffn_in": (hidden_size, self.intermediate_size),
+            "ffn_out": (self.intermediate_size, hidden_size),
+        }[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """A BERT encoder and its task head.
+
+    Args:
+      vocab_size: rows of the word embedding.
+      hidden_size: H.
+      num_hidden_layers: number of blocks.
+      num_attention_heads: N of an unpruned block; `H / N` is the head size of every block.
+      intermediate_size: F of an unpruned block.
+      hidden_act: "gelu" (erf, the default of Google and Hugging Face), "gelu_tanh" or "relu".
+      hidden_dropout_prob: dropout after embeddings, attention output and FFN output.
+      attention_probs_dropout_prob: dropout on attention probabilities.
+      max_position_embeddings: rows of the position embedding, the longest input.
+      type_vocab_size: rows of the segment embedding.
+      initializer_range: standard deviation of new weights.
+      layer_norm_eps: epsilon of every LayerNorm.
+      num_labels: outputs of the task head; 1 of a classifier is a regression.
+      head: "classifier" of the pooled output, "span": start and end over the tokens, or "mlm":
+        the words at masked places.
+      layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
+      gates: a serialized gate for some of `GATED`, over each weight of the word embedding or of
+        the pooler's kernel.
+      fused_layer_norm: whether inference computes LayerNorm in one operation, see
+        `bert_tf.encoders.layer_norm`; exported models for few tokens do not.
+      einsum_attention: whether attention is by einsums, see `bert_tf.encoders.attention`; exported
+        models for few tokens do so.
+
+    Raises:
+      ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
+    """
+
+    vocab_size: int
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    num_labels: int = 2
+    head: str = "classifier"
+    layers: tuple[LayerConfig, ...] = ()
+    gates: dict[str, dict] = dataclasses.field(default_factory=dict)
+    fused_layer_norm: bool = True
+    einsum_attention: bool = False
+
+    def __post_init__(self):
+        _check_numbers(self, _SIZES, 1, _LARGEST_SIZE)
+        _check_numbers(self, ("num_hidden_layers",), 1, _MOST_LAYERS)
+        _check_numbers(self, _SHARES, 0, 1)
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "
+                f"{self.hidden_size} and {self.num_attention_heads}."
+            )
+        if self.head not in HEADS:
+            raise ValueError(
+                f"Argument `head` must be one of {sorted(HEADS)}, received {self.head!r}."
+            )
+        if HEADS[self.head] not in (None, self.num_labels):
+            raise ValueError(
+                f"Argument `num_labels` must be {HEADS[self.head]} with the head {self.head!r}, "
+                f"received {self.num_labels}."
+            )
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(
+                f"Argument `hidden_act` must be one of {sorted(ACTIVATIONS)}, "
+                f"received {self.hidden_act!r}."
+            )
+        if unknown := sorted(set(self.gates) - set(GATED)):
+            raise ValueError(f"Argument `gates` expects names of {GATED}, received {unknown}.")
+        object.__setattr__(self, "hidden_act", ACTIVATIONS[self.hidden_act])
+        if not self.layers:
+            unpruned = LayerConfig(self.num_attention_heads, self.intermediate_size)
+            object.__setattr__(self, "layers", (unpruned,) * self.num_hidden_layers)
+        if len(self.layers) != self.num_hidden_layers:
+            raise ValueError(
+                f"Argument `layers` must have {self.num_hidden_layers} entries, one for each of "
+                f"`num_hidden_layers`, received {len(self.layers)}."
+            )
+
+    @property
+    def head_size(self):
+        """Width of one attention head, the same in every block."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def dense(self):
+        """The same architecture before any pruning."""
+        return dataclasses.replace(self, layers=(), gates={})
+
+    @property
+    def has_gates(self):
+        """Whether there is a gate anywhere."""
+        return next(self.all_gates(), None) is not None
+
+    @property
+    def num_masks(self):
+        """Of how many masks, one for each task, the units have their own; 0 where they have not."""
+        gates = [gate for layer in self.layers for gate in layer.gates.values()]
+        return max((gate["config"].get("num_masks", 0) for gate in gates), default=0)
+
+    def all_gates(self):
+        """Yields every serialized gate, those of projections, of units and of `GATED`."""
+        yield from (spec.gate for *_, spec, _ in self.projections() if spec.gate is not None)
+        yield from (gate for layer in self.layers for gate in layer.gates.values())
+        yield from self.gates.values()
+
+    def projections(self):
+        """Yields `(block index, name, ProjectionSpec, (I, O))` for every projection there is."""
+        for index, layer in enumerate(self.layers):
+            for name in layer.names():
+                shape = layer.shape(name, self.hidden_size, self.head_size)
+                yield index, name, layer.projection(name), shape
+
+    def units(self, *kinds):
+        """Yields `(block index, kind, number)` of the units of the kinds; all kinds without any."""
+        for index, layer in enumerate(self.layers):
+            for kind in kinds or UNITS:
+                if layer.num_units(kind):
+                    yield index, kind, layer.num_units(kind)
+
+    def with_projections(self, specs):
+        """Returns a config whose projections are `specs`, a dict by `(block index, name)`."""
+        layers = tuple(
+            dataclasses.replace(
+                layer,
+                projections={
+                    name: specs.get((index, name), layer.projection(name)) for name in layer.names()
+                },
+            )
+            for index, layer in enumerate(self.layers)
+        )
+        return dataclasses.replace(self, layers=layers)
+
+    def to_dict(self):
+        """Returns plain data that `from_dict` reads back; defaults are left out of `layers`."""
+        data = dataclasses.asdict(self)
+        if not self.gates:
+            del data["gates"]
+        if self.layers == self.dense.layers:
+            del data["layers"]
+            return data
+        data["layers"] = [
+            {
+                "num_heads": layer.num_heads,
+                "intermediate_size": layer.intermediate_size,
+                "projections": {
+                    name: {k: v for k, v in dataclasses.asdict(spec).items() if v is not None}
+                    for name, spec in layer.projections.items()
+                    if spec != ProjectionSpec()
+                },
+                **({"fused_attention": True} if layer.fused_attention else {}),
+                **({} if layer.has_ffn else {"has_ffn": False}),
+                **({"gates": layer.gates} if layer.gates else {}),
+            }
+            for layer in self.layers
+        ]
+        return data
+
+    @classmethod
+    def from_dict(cls, data):
+        """Builds a config from Google's, Hugging Face's or our own keys.
+
+        Keys that say nothing about this architecture (`pooler_fc_size`,
+        `architectures`, ...) are ignored.
+
+        Raises:
+          ValueError: if `vocab_size` is missing or a value does not fit.
+        """
+        if "vocab_size" not in data:
+            raise ValueError(
+                f"A BERT config needs the key 'vocab_size', received the keys {sorted(data)}."
+            )
+        values = {key: data[key] for key in _names(cls) & set(data)}
+        config = json_file.convert(values, cls, "A BERT config must have values that fit")
+        for layer in values.get("layers", ()):
+            _check_keys(layer, LayerConfig)
+            for spec in layer.get("projections", {}).values():
+                _check_keys(spec, ProjectionSpec)
+        for gate in config.all_gates():
+            gates.deserialize(gate)  # Raises now rather than where a model is built.
+        return config
+
+    @classmethod
+    def from_json_file(cls, path):
+        """Reads `path`, a JSON file.
+
+        Raises:
+          ValueError: if the file is missing, is not JSON or does not describe a BERT.
+        """
+        data = json_file.read(path, json_file.Object, "BERT config")
+        try:
+            return cls.from_dict(data)
+        except ValueError as error:
+            raise ValueError(f"The BERT config {path!r} cannot be used: {error}") from error
+
+
+def _names(cls):
+    return {field.name for field in dataclasses.fields(cls)}
+
+
+def _check_keys(data, cls):
+    """Raises ValueError where plain data say what no field of a class would hear."""
+    if unknown := sorted(set(data) - _names(cls)):
+        raise ValueError(
+            f"The entries of `layers` must have no keys but {sorted(_names(cls))}, received "
+            f"{unknown}."
+        )
+
+
+def _check_numbers(config, names, least, most):
+    """Raises ValueError where a number of a config is out of range."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise ValueError(
+                f"Argument `{name}` must be at least {least}, received {reprlib.repr(value)}."
+            )
+        if not value <= most:
+            raise ValueError(
+                f"Argument `{name}` must be at most {most}, received {reprlib.repr(value)}."
+            )

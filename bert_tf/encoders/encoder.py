@@ -1,0 +1,305 @@
+"""The BERT encoder, every block as its config says.
+
+B batch, T tokens, H hidden, N heads, D head size, F feed-forward. Between attentions the tokens of
+a batch lie in one matrix `[B T, H]`, so that TensorFlow fuses matmul, bias, GELU and residual.
+Reference: BERT, arXiv 1810.04805.
+"""
+
+import contextlib
+import math
+
+import tensorflow as tf
+
+from bert_tf.encoders.attention import Attention
+from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.dropout import StepDropout
+from bert_tf.encoders.layer_norm import LayerNorm
+from flop_tf import gates
+from flop_tf.backend import keras
+from flop_tf.gates.switched import mask_scope
+from flop_tf.layers.fused_dense import FusedProjections
+from flop_tf.layers.gated_dense import GatedDense
+from flop_tf.layers.projection import ProjectionSpec
+
+#: The model's inputs, named as in tf-models; int32 `[B, T]` each.
+INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+
+#: Feature beside them in batches of one of several tasks: its index, int32 `[B]`, all the same.
+TASK = "task"
+
+# Seeds of dropout: block i takes them from 100 (i + 1) on. Those of gates are in their config.
+_EMBEDDING_SEED = 1
+_BLOCK_SEEDS = 100
+
+
+def initializer(config):
+    """Returns a new initializer of kernels and embeddings; each weight needs its own."""
+    return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
+
+
+def activation(name):
+    """Returns the function of a `hidden_act`: erf or tanh GELU, or ReLU."""
+    if name == "relu":
+        return tf.nn.relu
+    return _gelu_tanh if name == "gelu_tanh" else _gelu_erf
+
+
+def _gelu_tanh(inputs):
+    return tf.nn.gelu(inputs, approximate=True)
+
+
+def _gelu_erf(inputs):
+    # As the fusion with a matmul expects it; `tf.nn.gelu` is written with erfc.
+    return 0.5 * inputs * (1.0 + tf.math.erf(inputs * math.sqrt(0.5)))
+
+
+def _mask_of(inputs):
+    """Returns the scope of the masks of the batch's task, where it says one."""
+    return mask_scope(inputs[TASK][0]) if TASK in inputs else contextlib.nullcontext()
+
+
+def _layer_norm(config):
+    return LayerNorm(config.fused_layer_norm, epsilon=config.layer_norm_eps)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class BertEmbeddings(keras.layers.Layer):
+    """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B T, H]`.
+
+    A gate scales the weights of the word embedding, those of the rows that are looked up.
+
+    Args:
+      config: a `BertConfig`.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        for name, rows in (
+            ("word_embeddings", config.vocab_size),
+            ("position_embeddings", config.max_position_embeddings),
+            ("token_type_embeddings", config.type_vocab_size),
+        ):
+            shape = [rows, config.hidden_size]
+            weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
+            setattr(self, name, weight)
+        self.gate = gates.get(config.gates.get("word_embeddings"))
+        if self.gate is not None:
+            self.gate.build(self.word_embeddings.shape)
+        self.layer_norm = _layer_norm(config)
+        self.dropout = StepDropout(config.hidden_dropout_prob, seed=_EMBEDDING_SEED)
+
+    def call(self, word_ids, type_ids, training=None):
+        """Returns the embedded tokens `[B T, H]`."""
+        if self.gate is None:
+            outputs = tf.gather(self.word_embeddings, word_ids)
+        else:
+            outputs = self.gate.rows(self.word_embeddings, word_ids, training=training)
+            outputs = tf.cast(outputs, self.compute_dtype)
+        outputs += tf.convert_to_tensor(self.position_embeddings)[: tf.shape(word_ids)[1]]
+        outputs = tf.reshape(outputs, [-1, self.config.hidden_size])
+        # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
+        # Not by `tf.one_hot`: formats differ in what that makes of types that do not exist.
+        types = tf.reshape(type_ids, [-1, 1]) == tf.range(self.config.type_vocab_size)
+        types = tf.where(types, tf.ones([], outputs.dtype), tf.zeros([], outputs.dtype))
+        outputs += tf.matmul(types, tf.convert_to_tensor(self.token_type_embeddings))
+        return self.dropout(self.layer_norm(outputs, training=training), training=training)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class TransformerBlock(keras.layers.Layer):
+    """Self-attention and feed-forward, each with residual and LayerNorm after it.
+
+    `a = LayerNorm(x + O softmax(q k^T / sqrt(D)) v)`, `y = LayerNorm(a + W2 gelu(W1 a))`.
+    Without heads, or without neurons, only the bias of the output projection is left; without
+    an FFN `y = LayerNorm(a)`. Gates scale the contexts of the heads, the activated neurons
+    and the output of the FFN.
+
+    Args:
+      config: a `BertConfig`.
+      index: which of its `layers` this is.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, config, index, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.layer = config.layers[index]
+        if self.layer.fused_attention:
+            specs = [self.layer.projection(name) for name in ATTENTION_INPUTS]
+            units = [self.layer.num_heads * config.head_size] * len(specs)
+            self.attention_inputs = FusedProjections(units, [spec.rank for spec in specs])
+        for name in self.layer.names():
+            if self.layer.fused_attention and name in ATTENTION_INPUTS:
+                continue
+            units = self.layer.shape(name, config.hidden_size, config.head_size)[1]
+            spec = self.layer.projection(name)
+            setattr(self, name, spec.make(units, name=name, kernel_initializer=initializer(config)))
+        for kind, gate in self.layer.gates.items():
+            setattr(self, f"{kind}_gate", gates.deserialize(gate))
+        self.activation = activation(config.hidden_act)
+        seed = _BLOCK_SEEDS * (index + 1)
+        if self.layer.num_heads:
+            self.attention = Attention(
+                self.layer.num_heads,
+                is_scaled=self.layer.fused_attention,  # Its weights hold the scale.
+                by_einsum=config.einsum_attention,
+                dropout=config.attention_probs_dropout_prob,
+                seed=seed,
+            )
+        self.attention_output_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 1)
+        self.ffn_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 2)
+        self.attention_norm = _layer_norm(config)
+        self.ffn_norm = _layer_norm(config)
+
+    def call(self, hidden, attention_bias, training=None):
+        """Returns `(outputs [B T, H], inputs)`.
+
+        Args:
+          hidden: `[B T, H]`.
+          attention_bias: `[B, 1, 1, T]`, added to the attention scores: 0 or very low.
+          training: whether to drop out and draw gates.
+
+        Returns:
+          The outputs, and what each projection received by its name, `[B T, I]`:
+          calibration and importance need it.
+        """
+        inputs = {}
+        context = hidden
+        if self.layer.num_heads:
+            inputs.update(query=hidden, key=hidden, value=hidden)
+            context = self._attend(hidden, attention_bias, training)
+        inputs["attention_output"] = context
+        attended = self.attention_output(context, training=training)
+        attended = self.attention_output_dropout(attended, training=training)
+        attended = self.attention_norm(hidden + attended, training=training)
+        if not self.layer.has_ffn:
+            return self.ffn_norm(attended, training=training), inputs
+
+        batch = tf.shape(attention_bias)[0]
+        neurons = attended
+        if self.layer.intermediate_size:
+            inputs["ffn_in"] = attended
+            neurons = self.activation(self.ffn_in(attended, training=training))
+            neurons = self._gate("neurons", neurons, batch, training)
+        inputs["ffn_out"] = neurons
+        outputs = self.ffn_out(neurons, training=training)
+        outputs = self.ffn_dropout(outputs, training=training)
+        outputs = self._gate("ffn", outputs, batch, training)
+        return self.ffn_norm(attended + outputs, training=training), inputs
+
+    def _gate(self, kind, inputs, batch, training):
+        """Returns `inputs [B T, U W]` with the units of a kind, U, scaled by their gate."""
+        if kind not in self.layer.gates:
+            return inputs
+        units = self.layer.num_units(kind)
+        shape = [batch, -1, units, inputs.shape[1] // units]
+        scaled = getattr(self, f"{kind}_gate")(tf.reshape(inputs, shape), training=training)
+        return tf.reshape(scaled, [-1, inputs.shape[1]])
+
+    def _attend(self, hidden, attention_bias, training):
+        """Returns the context `[B T, N D]` of all heads."""
+        if self.layer.fused_attention:
+            projected = self.attention_inputs(hidden)
+        else:
+            projected = [getattr(self, n)(hidden, training=training) for n in ATTENTION_INPUTS]
+        context = self.attention(*projected, attention_bias, training=training)
+        return self._gate("heads", context, tf.shape(attention_bias)[0], training)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class BertEncoder(keras.layers.Layer):
+    """Embeddings, blocks and pooler; inputs and outputs are named as in tf-models.
+
+    Args:
+      config: a `BertConfig`.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.embeddings = BertEmbeddings(config)
+        self.blocks = [
+            TransformerBlock(config, index, name=f"block_{index}")
+            for index in range(config.num_hidden_layers)
+        ]
+        self.pooler = ProjectionSpec(gate=config.gates.get("pooler")).make(
+            config.hidden_size, activation="tanh", kernel_initializer=initializer(config)
+        )
+
+    # Nothing in here branches on tensors by `if`: AutoGraph would only make tracing slower.
+    @tf.autograph.experimental.do_not_convert
+    def call(self, inputs, training=None):
+        """Encodes a batch.
+
+        Args:
+          inputs: dict of int tensors `[B, T]`: `input_word_ids`, `input_mask` (1 for
+            a token, 0 for padding) and `input_type_ids`; with `TASK` its mask is taken where
+            gates have several.
+          training: whether to drop out and draw gates.
+
+        Returns:
+          dict with `sequence_output [B, T, H]`, `pooled_output [B, H]`,
+          `encoder_outputs` (a `[B, T, H]` for each block) and `projection_inputs`
+          (for each block a dict of what its projections received, `[B T, I]`).
+        """
+        hidden = self.embeddings(
+            inputs["input_word_ids"], inputs["input_type_ids"], training=training
+        )
+        shape = tf.shape(inputs["input_mask"])
+        padding = 1 - tf.cast(inputs["input_mask"], hidden.dtype)
+        # Two axes by two calls: LiteRT has no slice that makes both.
+        padding = tf.expand_dims(tf.expand_dims(padding, 1), 1)
+        attention_bias = padding * (hidden.dtype.min / 2)
+        encoder_outputs, projection_inputs = [], []
+        with _mask_of(inputs):
+            for block in self.blocks:
+                hidden, received = block(hidden, attention_bias, training=training)
+                encoder_outputs.append(
+                    tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
+                )
+                projection_inputs.append(received)
+        sequence = tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
+        return {
+            "sequence_output": sequence,
+            "pooled_output": self.pooler(sequence[:, 0], training=training),
+            "encoder_outputs": encoder_outputs,
+            "projection_inputs": projection_inputs,
+        }
+
+    def projections(self):
+        """Yields `(path, layer)` of every projection, in the order of `config.projections()`."""
+        for index, name, *_ in self.config.projections():
+            yield f"blocks.{index}.{name}", getattr(self.blocks[index], name)
+
+    def weight_gates(self):
+        """Yields `(path, gate, variable)` of the gates over single weights, and what they scale.
+
+        The paths are those of the weights, without `encoder`: `blocks.0.query.kernel`, ...
+        """
+        for path, layer in self.projections():
+            if isinstance(layer, GatedDense):
+                yield f"{path}.kernel", layer.gate, layer.kernel
+        if "pooler" in self.config.gates:
+            yield "pooler.kernel", self.pooler.gate, self.pooler.kernel
+        if self.embeddings.gate is not None:
+            table = self.embeddings.word_embeddings
+            yield "embeddings.word_embeddings", self.embeddings.gate, table
+
+    def unit_gates(self):
+        """Yields `(path, gate)` of the gates on heads, neurons and FFNs: `blocks.0.heads`, ..."""
+        for index, block in enumerate(self.blocks):
+            for kind in block.layer.gates:
+                yield f"blocks.{index}.{kind}", getattr(block, f"{kind}_gate")
+
+    def get_config(self):
+        """Returns the constructor's arguments, the `BertConfig` as plain data."""
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds an encoder from `get_config`."""
+        config = dict(config)
+        return cls(BertConfig.from_dict(config.pop("config")), **config)

@@ -1,0 +1,87 @@
+"""How large a model is: counts that follow from its config alone.
+
+I inputs, O outputs, R rank. The names are those of the original's `info.txt`; the counts are true.
+What is stored counts as stored, zeros too: `dense_nonzero_params`, ours, leaves them out.
+"""
+
+import math
+
+from bert_tf.encoders.weight_paths import expected_shapes
+from flop_tf.linalg import costs
+
+
+def num_parameters(config):
+    """Returns the number of weights of a model, task head and gates included."""
+    return sum(math.prod(shape) for shape in expected_shapes(config).values())
+
+
+def num_kernel_parameters(config):
+    """Returns the parameters of the projections' kernels and factors."""
+    return sum(
+        costs.kernel_parameters(inputs, outputs, spec.rank)
+        for _, _, spec, (inputs, outputs) in config.projections()
+    )
+
+
+def stage(config):
+    """Returns "gated", "factorized", "compact" or "dense", as far as a config tells.
+
+    Factorized means that all projections of a kind have one rank, compact that
+    ranks are uneven, or heads, neurons or FFNs are gone.
+    """
+    if config == config.dense:
+        return "dense"
+    if config.has_gates:
+        return "gated"
+    if list(config.units()) != list(config.dense.units()):
+        return "compact"
+    ranks = {(name, spec.rank) for _, name, spec, _ in config.projections()}
+    return "factorized" if len(ranks) == len({name for name, _ in ranks}) else "compact"
+
+
+def counts(config, factorized=None, zeros=0):
+    """Returns the original's `info.txt` as a dict, and beside it how many parameters are not 0.
+
+    Args:
+      config: the model that is stored.
+      factorized: the model before removal; None means that nothing was removed.
+      zeros: weights of dense kernels that are stored though they are 0 or masked.
+    """
+    original = num_kernel_parameters(config.dense)
+    kernels = num_kernel_parameters(config)
+    total = num_parameters(config.dense)
+    stored = num_parameters(config)
+    return {
+        "dense_origin_params": original,
+        "dense_total_params": num_kernel_parameters(factorized or config),
+        "dense_pruned_params": kernels,
+        "dense_sparsity": 1 - kernels / original,
+        "non_kernel_params": total - original,
+        "total_params": total,
+        "pruned_total_params": stored,
+        "actual_compact_rate": stored / total,
+        "dense_nonzero_params": kernels - zeros,
+    }
+
+
+def as_text(info):
+    """Returns `info.txt`: a line `key = value` for each count, in the original's format."""
+    lines = (
+        f"{key} = {value:.6f}" if isinstance(value, float) else f"{key} = {value}"
+        for key, value in info.items()
+    )
+    return "\n".join(lines) + "\n"
+
+
+def per_projection(config):
+    """Returns a list with what is stored of each projection, for `info.json`."""
+    return [
+        {
+            "projection": f"blocks.{index}.{name}",
+            "shape": [inputs, outputs],
+            "rank": spec.rank,
+            "stored_parameters": costs.kernel_parameters(inputs, outputs, spec.rank),
+            "dense_parameters": costs.dense_parameters(inputs, outputs),
+        }
+        for index, name, spec, (inputs, outputs) in config.projections()
+    ]

@@ -1,0 +1,93 @@
+"""The weights of a BERT by object path: which there are, and their shapes.
+
+H hidden, I and O inputs and outputs of a projection, R rank.
+"""
+
+from bert_tf.encoders.config import HEADS, UNITS
+from flop_tf import gates
+
+#: The word embedding, which every token and the head of masked language modelling read.
+WORD_EMBEDDINGS = "encoder.embeddings.word_embeddings"
+
+
+def head(name):
+    """Returns the paths of a task head, a name of `config.HEADS`; the last has each output once."""
+    if name == "mlm":
+        transform = ("dense.kernel", "dense.bias", "layer_norm.gamma", "layer_norm.beta")
+        return tuple(f"mlm.{part}" for part in (*transform, "output_bias"))
+    return f"{name}.kernel", f"{name}.bias"
+
+
+#: The weights of every task head, which a pretrained checkpoint does not have.
+HEAD = tuple(path for name in HEADS for path in head(name))
+
+#: What only the classifier reads, so that checkpoints of another head may lack it.
+POOLER = ("encoder.pooler.kernel", "encoder.pooler.bias")
+
+#: What each of `config.GATED` scales, and where its gate is.
+GATED_WEIGHTS = {"word_embeddings": WORD_EMBEDDINGS, "pooler": POOLER[0]}
+GATES = {"word_embeddings": "encoder.embeddings.gate", "pooler": "encoder.pooler.gate"}
+
+
+def expected_shapes(config):
+    """Returns the shape of every weight of a BERT with its task head by its path.
+
+    Nothing is built: the shapes follow from the config alone. A projection of rank 0 has only
+    its bias.
+
+    Args:
+      config: a `BertConfig`.
+    """
+    hidden = config.hidden_size
+    shapes = {
+        WORD_EMBEDDINGS: (config.vocab_size, hidden),
+        "encoder.embeddings.position_embeddings": (config.max_position_embeddings, hidden),
+        "encoder.embeddings.token_type_embeddings": (config.type_vocab_size, hidden),
+        **_norm("encoder.embeddings.layer_norm", hidden),
+    }
+    for index, name, spec, shape in config.projections():
+        shapes.update(_projection(f"encoder.blocks.{index}.{name}", spec, *shape))
+    for index, layer in enumerate(config.layers):
+        for kind, gate in layer.gates.items():
+            shapes |= _gate(f"encoder.blocks.{index}.{kind}_gate", gate, (layer.num_units(kind),))
+        shapes.update(_norm(f"encoder.blocks.{index}.attention_norm", hidden))
+        shapes.update(_norm(f"encoder.blocks.{index}.ffn_norm", hidden))
+    shapes |= dict(zip(POOLER, ((hidden, hidden), (hidden,)), strict=True))
+    for name, gate in config.gates.items():
+        shapes |= _gate(GATES[name], gate, shapes[GATED_WEIGHTS[name]])
+    return {**shapes, **_head(config)}
+
+
+def _head(config):
+    hidden, outputs = config.hidden_size, config.num_labels
+    shapes = ((hidden, outputs), (outputs,))
+    if config.head == "mlm":
+        shapes = ((hidden, hidden), (hidden,), (hidden,), (hidden,), (config.vocab_size,))
+    return dict(zip(head(config.head), shapes, strict=True))
+
+
+def _gate(path, gate, shape):
+    return {f"{path}.{name}": each for name, each in gates.variable_shapes(gate, shape).items()}
+
+
+def _norm(path, size):
+    return {f"{path}.gamma": (size,), f"{path}.beta": (size,)}
+
+
+def _projection(path, spec, inputs, outputs):
+    shapes = {f"{path}.bias": (outputs,)}
+    if spec.rank is None:
+        shapes[f"{path}.kernel"] = gated = (inputs, outputs)
+    elif spec.rank:
+        shapes[f"{path}.factor_in"] = (inputs, spec.rank)
+        shapes[f"{path}.factor_out"] = (spec.rank, outputs)
+        gated = (spec.rank,)
+    if spec.gate is not None and spec.rank != 0:
+        shapes |= _gate(f"{path}.gate", spec.gate, gated)
+    return shapes
+
+
+def of_gate(path):
+    """Returns whether a path leads to a variable of a gate."""
+    owner = path.rpartition(".")[0]
+    return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))

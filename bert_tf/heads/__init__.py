@@ -1,0 +1,1 @@
+"""Task heads: classifier, span and masked language model, and their losses."""

@@ -1,0 +1,1 @@
+"""The compression methods, a folder each: stages, options and reports."""

@@ -1,0 +1,1 @@
+"""FLOP: factorize, evaluate and remove masks."""

@@ -1,0 +1,57 @@
+"""A head of masked language modelling for a BERT that has none, trained on the frozen encoder."""
+
+import os
+
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.methods.text_masks.search_data import MLM_HEAD
+from bert_tf.methods.text_masks.training_loop import TrainingLoop
+from bert_tf.runs import evaluation
+from flop_tf import BertAdam
+from flop_tf.backend import keras
+
+#: Model directory of the dense BERT with the head, in the folder of the search.
+DENSE_FOLDER = "dense"
+
+
+def train(options, data):
+    """Trains the head, unless that is done already, and writes the BERT with it.
+
+    The rate decays from `head_learning_rate` to 0 over `head_steps`; gradients are clipped to
+    norm 1.
+
+    Args:
+      options: `MaskOptions`.
+      data: `SearchData`.
+
+    Returns:
+      The BERT with its head, a `bert_tf.checkpoints.Source`.
+    """
+    folder = os.path.join(options.output_dir, DENSE_FOLDER)
+    if not os.path.isfile(os.path.join(folder, model_dir.INFO_FILE)):
+        model = _compiled(options, data)
+        data.text.total_steps = steps = options.head_steps
+        loop = TrainingLoop(model, folder, steps, max(1, steps // 4), options.keep_checkpoints)
+        loop.run(data.text.train_batches)
+        splits, size = data.text.splits, options.eval_batch_size
+        model_dir.save(
+            folder,
+            model,
+            data.tokenizer,
+            task=data.task.to_dict(),
+            data_dir=os.path.abspath(options.data_dir),
+            max_seq_length=options.max_seq_length,
+            step=steps,
+            scores=evaluation.score(model, data.task, splits, size),
+        )
+    return read_source(folder)
+
+
+def _compiled(options, data):
+    model = model_dir.build(data.source, **MLM_HEAD)
+    model.encoder.trainable = False
+    decay = keras.optimizers.schedules.PolynomialDecay
+    rate = decay(options.head_learning_rate, max(1, options.head_steps), 0.0)
+    optimizer = BertAdam(rate, global_clipnorm=1.0)
+    optimizer.build(model.weight_variables())
+    model.compile(optimizer, loss=data.task.loss(), seed=options.seed)
+    return model

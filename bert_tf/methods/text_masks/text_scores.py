@@ -1,0 +1,37 @@
+"""How well a model does on the text to evaluate on: its masked words, its distance to a teacher."""
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.data import batching, masking
+from bert_tf.runs import evaluation
+
+
+def score(model, data, batch_size, num_blocks=0):
+    """Returns the scores of a model, a dict.
+
+    `eval_loss` and what follows from it are there if the BERT has a head, `distance` if the
+    model has a teacher: the mean over blocks, of the words behind the masks.
+
+    Args:
+      model: a BERT with the head of masked language modelling.
+      data: `SearchData`.
+      batch_size: blocks a batch.
+      num_blocks: scores at most so many; 0 is all.
+    """
+    (encoded,) = data.text.splits.values()
+    if num_blocks:
+        encoded = encoded.take(np.arange(min(num_blocks, len(encoded))))
+    found = {}
+    if data.has_head:
+        found |= data.task.score(evaluation.predict(model, encoded, batch_size), encoded)
+    if getattr(model, "teacher", ()):
+        found["distance"] = _mean_distance(model, encoded, batch_size)
+    return found
+
+
+def _mean_distance(model, encoded, batch_size):
+    dataset = batching.evaluation_dataset(encoded, batch_size)
+    distance = tf.function(lambda features: model.distance(masking.restored(features)))
+    sums = [(float(distance(f)), len(index)) for f, _, index in dataset]
+    return sum(value * rows for value, rows in sums) / sum(rows for _, rows in sums)

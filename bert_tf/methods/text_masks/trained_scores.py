@@ -1,0 +1,155 @@
+"""The search by scores that are trained while all weights but the head stay as they are.
+
+What scores start from and how thresholds follow is in `flop_tf.training.mask_training`, how scores
+make the mask of a step in `flop_tf.gates.straight_through`.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.text_masks.mask_learner import MaskLearner
+from bert_tf.methods.text_masks.search_data import MLM_HEAD
+from bert_tf.surgery import masks, units
+from flop_tf import BertAdam
+from flop_tf.backend import keras
+from flop_tf.training import mask_training
+
+
+class TrainedScores:
+    """A BERT with a score for each weight, or for each unit.
+
+    Attributes:
+      model: the `MaskLearner`.
+      callback: sets the thresholds anew, between two steps.
+
+    Args:
+      options: `MaskOptions`.
+      data: `SearchData`.
+    """
+
+    def __init__(self, options, data):
+        self.options = options
+        gated = _with_gates(options, data.source)
+        self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
+        groups = _groups(options, self.model.encoder, data.importance)
+        self._freeze_weights(groups)
+        self._scored = mask_training.ScoredMasks(groups)
+        rng = np.random.default_rng(options.seed)
+        self._scored.start(options.first_scores, self._sparsity(0), rng)
+        self._first = self._scored.masks()
+        self.callback = mask_training.Rethresholding(
+            self._scored, self._sparsity, options.update_every
+        )
+
+    def compile(self, loss):
+        """Compiles the model: Adam for the scores, our usual one for the head.
+
+        Both rates decay to 0, and both gradients are clipped to norm 1, each on its own.
+
+        Args:
+          loss: of masked words.
+        """
+        options, model = self.options, self.model
+        decay = keras.optimizers.schedules.PolynomialDecay
+        scores = BertAdam(
+            decay(options.score_rate, options.num_train_steps, 0.0),
+            epsilon=1e-8,
+            bias_correction=True,
+            weight_decay=options.score_weight_decay or None,
+            global_clipnorm=1.0,
+        )
+        scores.build(model.gate_variables())
+        rate = decay(options.learning_rate, options.num_train_steps, 0.0)
+        weights = BertAdam(rate, global_clipnorm=1.0)
+        weights.build(model.weight_variables())
+        model.compile(
+            weights,
+            loss=loss,
+            train_weights=options.mlm,
+            gate_optimizer=scores,
+            gradient_accumulation_steps=options.gradient_accumulation_steps,
+            seed=options.seed,
+        )
+
+    def begin(self):
+        """Notes the masks from which training starts or goes on."""
+        self._last = self._scored.masks()
+
+    def thresholded(self, step):
+        """Returns a context that gives the masks of a step by path and has the model under them.
+
+        Thresholds are put back behind it: when training sets its own must not depend on who looks.
+        """
+        return self._scored.rethresholded(self._sparsity(step))
+
+    def changes(self, now):
+        """Returns the share of entries that differ from the first masks and the last ones.
+
+        Args:
+          now: the masks of a step; they are the last ones of the next call.
+        """
+        size = sum(map(np.size, now.values()))
+        then = {"mask_distance": self._first, "mask_change": self._last}
+        self._last = now
+        return {
+            name: sum(np.count_nonzero(now[path] != masks[path]) for path in now) / size
+            for name, masks in then.items()
+        }
+
+    def found(self, step):
+        """Returns the masks that were found until a step, of exactly its sparsity."""
+        return self._scored.project(self._sparsity(step))
+
+    def _freeze_weights(self, groups):
+        encoder = self.model.encoder
+        encoder.trainable = False
+        for gate, _ in (pair for group in groups for pair in group.values()):
+            gate.trainable = True
+        # Nothing on text reads the pooler, so that its mask stays the first one.
+        encoder.pooler.trainable = False
+
+    def _sparsity(self, step):
+        """Returns the sparsity to have after a number of steps."""
+        options = self.options
+        if options.start_sparsity is None:
+            return options.sparsity
+        progress = step / options.num_train_steps
+        return mask_training.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
+
+
+def _with_gates(options, source):
+    if options.unit_kinds:
+        config = units.with_gates(source.config, options.unit_kinds, options.binarizer)
+        return dataclasses.replace(source, config=config)
+    return masks.with_gates(source, options.binarizer, options.blocks)
+
+
+def _groups(options, encoder, importance):
+    """Returns the groups of `ScoredMasks`: one a matrix, or one a kind of units.
+
+    What is large is kept at first. Of a unit that is its importance, or without any the norm of
+    the weights behind it.
+    """
+    if not options.unit_kinds:
+        return [
+            {path: (gate, lambda variable=variable: variable.numpy())}
+            for path, gate, variable in encoder.weight_gates()
+        ]
+    groups = {kind: {} for kind in options.unit_kinds}
+    for path, gate in encoder.unit_gates():
+        _, index, kind = path.split(".")
+        if options.blocks is None or int(index) in options.blocks:
+            sizes = importance.get(path)
+            if sizes is None:
+                sizes = _size_of_units(encoder.blocks[int(index)], kind)
+            groups[kind][path] = gate, lambda sizes=sizes: sizes
+    return list(groups.values())
+
+
+def _size_of_units(block, kind):
+    """Returns the norm of the weights behind each head or neuron of a block."""
+    projection = {"heads": block.attention_output, "neurons": block.ffn_out}[kind]
+    kernel = projection.kernel.numpy()
+    return np.linalg.norm(kernel.reshape(block.layer.num_units(kind), -1), axis=1)

@@ -1,1 +1,0 @@
-"""BERT: its architecture as a config, the encoder and the task heads."""

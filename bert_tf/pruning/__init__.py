@@ -1,1 +1,0 @@
-"""The steps of the FLOP chain and the surgeries on a BERT."""

@@ -1,0 +1,138 @@
+"""The three optimizers of a run: their rates over its steps, and the Lagrangian between them."""
+
+from official.modeling.optimization import lr_schedule
+
+from flop_tf import BertAdam, BertAdamax, Lagrangian
+from flop_tf.training import schedules
+from flop_tf.backend import keras
+
+# How far a gate's log_alpha and a multiplier could move until the gates are fixed, at their
+# default rates and always in one direction. A log_alpha of 3 has 5.4 to go until its gate closes;
+# with more travel the penalty also drags down the gates that matter. See docs/decisions.md.
+_ALPHA_TRAVEL = 8.0
+_LAMBDA_TRAVEL = 200.0
+# Share of the gates' training in which the target rises.
+_RAMP = 0.8
+
+
+def weight_optimizer(options, total_steps):
+    """Returns the optimizer of the weights: linear warmup, linear decay to 0, clipped to norm 1.
+
+    Args:
+      options: `FinetuneOptions`.
+      total_steps: of the run.
+    """
+    kind, schedule = OPTIMIZERS[options.optimizer]
+    rate = schedule(options, total_steps)
+    return kind(rate, weight_decay=options.weight_decay, global_clipnorm=1.0)
+
+
+def decaying_from_the_start(options, total_steps):
+    """Returns the schedule of tf-models, whose rate decays from the first step on.
+
+    After a warmup over w of the run it is at its highest, `learning_rate (1 - w)`.
+    """
+    rate = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, total_steps, 0.0)
+    warmup_steps = round(options.warmup_proportion * total_steps)
+    if not warmup_steps:
+        return rate
+    return lr_schedule.LinearWarmup(rate, warmup_steps, 0.0)
+
+
+def decaying_from_the_top(options, total_steps):
+    """Returns the schedule of MT-DNN, which rises to `learning_rate` and decays from there."""
+    warmup_steps = options.warmup_proportion * total_steps
+    return schedules.LinearWarmupDecay(options.learning_rate, total_steps, warmup_steps)
+
+
+#: Optimizers of the weights by name, each with the schedule of the code that it comes from.
+OPTIMIZERS = {
+    "adamw": (BertAdam, decaying_from_the_start),
+    "adamax": (BertAdamax, decaying_from_the_top),
+}
+
+
+def compile_model(options, model, loss, total_steps, **gates):
+    """Compiles a model for a run, its optimizers built, so that a checkpoint can be restored.
+
+    Args:
+      options: `FinetuneOptions`.
+      model: a BERT of `bert_tf.heads.heads`.
+      loss: of the task, a Keras loss.
+      total_steps: of the run.
+      **gates: what `gate_training` returns, if gates are trained.
+    """
+    optimizer = weight_optimizer(options, total_steps)
+    model.compile(
+        _scaling(options, optimizer),
+        loss=loss,
+        train_weights=options.learning_rate > 0,
+        regularization_scale=options.regularization_scale,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        distill_alpha=options.distill_alpha if options.teacher else 0.0,
+        distill_temperature=options.distill_temperature,
+        seed=options.seed,
+        jit_compile=options.jit_compile,
+        **gates,
+    )
+    weights = model.weight_variables()
+    optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
+    if options.tasks:
+        # What a task masks, and the outputs of the others, must not drift in its batches.
+        embeddings = {id(v) for v in model.encoder.embeddings.trainable_variables}
+        optimizer.hold_still([v for v in weights if id(v) not in embeddings])
+    optimizer.build(weights)
+
+
+def gate_training(options, model, sparsity, fix_step):
+    """Returns what `GatedModel.compile` needs to train gates, a dict of its arguments.
+
+    Args:
+      options: `FinetuneOptions` with a target sparsity.
+      model: a gated BERT.
+      sparsity: its `KernelSparsity`.
+      fix_step: step at which the gates are fixed at the latest.
+    """
+    ramp = options.target_sparsity_warmup
+    lagrangian = Lagrangian(
+        options.target_sparsity,
+        start_sparsity=float(sparsity.expected_sparsity()),
+        warmup_steps=round(_RAMP * fix_step) if ramp is None else ramp,
+    )
+
+    def optimizer(rate, travel, variables):
+        schedule = _gate_schedule(options, rate, travel, fix_step, model.config.hidden_size)
+        built = BertAdam(schedule, epsilon=1e-8)
+        built.build(variables)
+        return built
+
+    return {
+        # It too leaves out a step whose gradients overflow.
+        "gate_optimizer": _scaling(
+            options,
+            optimizer(options.alpha_learning_rate, _ALPHA_TRAVEL, model.gate_variables()),
+        ),
+        "multiplier_optimizer": optimizer(
+            options.lambda_learning_rate, _LAMBDA_TRAVEL, lagrangian.multipliers
+        ),
+        "lagrangian": lagrangian,
+        "sparsity": sparsity,
+    }
+
+
+def _scaling(options, optimizer):
+    """Returns the optimizer; for float16 one that scales the loss, or small gradients vanish."""
+    if options.mixed_precision != "float16":
+        return optimizer
+    return keras.mixed_precision.LossScaleOptimizer(optimizer)
+
+
+def _gate_schedule(options, rate, travel, steps, hidden_size):
+    """Returns the schedule of gates or multipliers; without a rate, one that travels so far."""
+    if options.gate_schedule == "noam":
+        if rate is None:
+            # The rates of n steps add up to about `2 rate sqrt(n / hidden_size)`.
+            rate = travel * (hidden_size / steps) ** 0.5 / 2
+        return schedules.Noam(rate, hidden_size, max(1, options.learning_rate_warmup))
+    rate = travel / steps if rate is None else rate
+    return schedules.ConstantWithWarmup(rate, options.learning_rate_warmup)

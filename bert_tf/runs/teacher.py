@@ -1,0 +1,69 @@
+"""A teacher's logits, computed once for a training set and kept beside the teacher."""
+
+import hashlib
+import os
+
+import numpy as np
+from absl import logging
+
+from bert_tf.checkpoints import model_dir
+from bert_tf.runs import evaluation
+from flop_tf.files import array_file
+from flop_tf import files
+from flop_tf.backend import keras
+
+
+def logits(folder, encoded, batch_size):
+    """Returns the teacher's logits `[N, ...]` for every example.
+
+    They depend on the teacher and the data only, so they are kept in the
+    teacher's folder, where it can be written to, under a hash of both, and found there by the
+    next run.
+
+    Args:
+      folder: the teacher's model directory.
+      encoded: the `EncodedExamples` to teach.
+      batch_size: examples a batch.
+
+    Raises:
+      ValueError: if the folder is no model directory.
+    """
+    model_dir.load_info(folder)
+    path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
+    teacher = model_dir.load(folder)
+    if os.path.lexists(path):
+        try:
+            return _read(path, len(encoded), teacher.config.num_labels)
+        except ValueError as error:
+            logging.warning("The teacher's logits in %s are made anew: %s", path, error)
+    logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
+    computed = evaluation.predict(teacher, encoded, batch_size)
+    try:
+        with files.replacing(path) as aside, open(aside, "wb") as file:
+            np.save(file, computed)
+    except OSError as error:
+        logging.warning("The teacher's logits are computed again next time: %s.", error)
+    return computed
+
+
+def _read(path, num_examples, num_outputs):
+    """Returns the logits of a file; raises ValueError where it is damaged or of other data."""
+    found = array_file.mapped(path, "file of logits")
+    expected = (num_examples, num_outputs)
+    if found.dtype != np.float32 or found.shape[:2] != expected or not np.isfinite(found).all():
+        raise ValueError(
+            f"expected finite float32 numbers of the shape {expected}, received {found.dtype} "
+            f"{found.shape}"
+        )
+    return np.array(found)
+
+
+def _fingerprint(folder, encoded):
+    # Half precision gives other logits.
+    digest = hashlib.sha256(keras.mixed_precision.global_policy().name.encode())
+    for name in ("bert_config.json", "model.safetensors"):
+        with open(os.path.join(folder, name), "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for part in (encoded.ids.flat_values, encoded.ids.row_splits, encoded.segments.flat_values):
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()[:16]

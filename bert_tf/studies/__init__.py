@@ -1,0 +1,1 @@
+"""Sweeps, reports, analyses and benchmarks of finished runs."""

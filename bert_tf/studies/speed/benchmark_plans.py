@@ -1,0 +1,80 @@
+"""Inference of random models as exports compute it, against tf-models' own encoder."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from bert_tf.encoders import model_info
+from bert_tf.encoders.config import BertConfig
+from bert_tf.heads import heads
+from bert_tf.serving import execution_plan
+from bert_tf.studies.speed import benchmark_steps, benchmark_subjects
+from flop_tf import ProjectionSpec
+from flop_tf.linalg import costs
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A way to compute a BERT.
+
+    Args:
+      name: by which it is known in tables.
+      config: the `BertConfig` that is computed.
+      stage: of the model, whatever form its plan gives it.
+      forward: function of features `{name: array [B, T]}`.
+    """
+
+    name: str
+    config: BertConfig
+    stage: str
+    forward: Callable
+
+
+def build(config, densities, table):
+    """Returns candidates: tf-models' encoder, and models as they are, by the plan, and merged.
+
+    Args:
+      config: a dense `BertConfig`.
+      densities: kernel parameters of the factors over those of the kernels, floats above 0.
+      table: a `LatencyTable`.
+
+    Raises:
+      ValueError: if a density is not above 0.
+    """
+    configs = {density: _factorized(config, density) for density in densities}
+    encoder = benchmark_steps.tf_models_encoder(config)
+    candidates = [
+        Candidate(
+            "tf_models",
+            config,
+            "dense",
+            benchmark_subjects.compiled(
+                lambda features, training: encoder(features)["pooled_output"]
+            ),
+        )
+    ]
+    models = {"dense": heads.make(config)}
+    for density, factorized in configs.items():
+        models[f"density {density:g}"] = heads.make(factorized)
+    for name, model in models.items():
+        stage = model_info.stage(model.config)
+        candidates.append(Candidate(name, model.config, stage, benchmark_subjects.compiled(model)))
+        configs = {"plan": model.config}
+        if name != "dense":
+            configs["merged"] = execution_plan.merged(model.config)
+        for way, config in configs.items():
+            plan, _ = execution_plan.choose(config, table)
+            forward = benchmark_subjects.compiled(execution_plan.apply(model, plan))
+            candidates.append(Candidate(f"{name}, {way}", plan, stage, forward))
+    return candidates
+
+
+def _factorized(config, density):
+    if not 0 < density < math.inf:
+        raise ValueError(f"Argument `densities` must be above 0, received {density}.")
+    return config.with_projections(
+        {
+            (index, name): ProjectionSpec(max(1, round(density * costs.break_even_rank(*shape))))
+            for index, name, _, shape in config.projections()
+        }
+    )

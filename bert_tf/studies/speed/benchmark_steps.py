@@ -1,0 +1,184 @@
+"""Training steps to measure: tf-models' encoder, and ours dense, factorized, gated, as a diff."""
+
+import tensorflow as tf
+from official.nlp import optimization as tf_models_optimization
+from official.nlp.modeling import networks
+
+from bert_tf.encoders.encoder import INPUT_NAMES, activation, initializer
+from bert_tf.encoders.weight_paths import HEAD
+from bert_tf.heads import losses
+from bert_tf.heads.classifier import BertClassifier
+from bert_tf.methods.diffs import diff_runs as diff_training
+from bert_tf.methods.diffs.diff_options import DiffOptions
+from bert_tf.runs import optimization
+from bert_tf.runs.options import FinetuneOptions
+from bert_tf.studies.speed import benchmark_process
+from bert_tf.surgery import compression
+from flop_tf import ProjectionSpec, surgery
+from flop_tf.backend import keras
+from flop_tf.diffs.diff_pruning import LearnedDiff
+
+_RATE = 5e-5
+_DECAY = 0.01
+_STEPS = 2000  # Of a run that the measured step could belong to.
+
+
+def build(variant, config, jit_compile=False):
+    """Returns a function `(features, labels) -> logs` that makes one update.
+
+    All variants have the sizes, activation and dropout of the config, clip the
+    gradients to norm 1 and decay weights; shapes of batches are left open, as
+    batches by length leave them.
+
+    Args:
+      variant: a name of `VARIANTS`.
+      config: a dense `BertConfig`.
+      jit_compile: whether XLA compiles the step.
+
+    Raises:
+      ValueError: if the variant is unknown.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(
+            f"Argument `variant` must be one of {sorted(VARIANTS)}, received {variant!r}."
+        )
+    ids = tf.TensorSpec([None, None], tf.int32)
+    signature = [dict.fromkeys(INPUT_NAMES, ids), tf.TensorSpec([None], tf.int32)]
+    step = VARIANTS[variant](config)
+    return tf.function(step, input_signature=signature, autograph=False, jit_compile=jit_compile)
+
+
+def tf_models_encoder(config):
+    """Returns tf-models' `BertEncoderV2` of the sizes, activation and dropout of a config."""
+    encoder = networks.BertEncoderV2(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        max_sequence_length=config.max_position_embeddings,
+        type_vocab_size=config.type_vocab_size,
+        inner_dim=config.intermediate_size,
+        inner_activation=activation(config.hidden_act),
+        output_dropout=config.hidden_dropout_prob,
+        attention_dropout=config.attention_probs_dropout_prob,
+        initializer=initializer(config),
+    )
+    encoder(encoder.inputs)
+    return encoder
+
+
+def peak_memory(variant, config, batch, precision="none", jit_compile=False, threads=0):
+    """Returns the memory of a training step in a process of its own, see `benchmark_process`.
+
+    Args:
+      variant: see `build`.
+      config: see `build`.
+      batch: `(features, labels)`, arrays.
+      precision: see `benchmark_process.configure`.
+      jit_compile: see `build`.
+      threads: see `benchmark_process.configure`.
+    """
+    return benchmark_process.peak_memory(
+        _prepare, variant, config, batch, jit_compile, precision=precision, threads=threads
+    )
+
+
+def full_rank(config, gated):
+    """Returns the config with every projection factorized at min(I, O), with gates or without."""
+    specs = {
+        (index, name): ProjectionSpec(min(shape)) for index, name, _, shape in config.projections()
+    }
+    factorized = config.with_projections(specs)
+    return compression.with_gates(factorized, "hard_concrete") if gated else factorized
+
+
+def _tf_models(config):
+    """A bare tf-models encoder with a dense head and tf-models' optimizer."""
+    encoder = tf_models_encoder(config)
+    dropout = keras.layers.Dropout(config.hidden_dropout_prob)
+    head = keras.layers.Dense(config.num_labels, dtype="float32")
+    head.build([None, config.hidden_size])
+    weights = encoder.trainable_variables + head.trainable_variables
+    optimizer = tf_models_optimization.AdamWeightDecay(
+        _RATE,
+        epsilon=1e-6,
+        weight_decay_rate=_DECAY,
+        exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"],
+    )
+    optimizer._create_all_weights(weights)
+
+    def step(features, labels):
+        with tf.GradientTape() as tape:
+            pooled = encoder(features, training=True)["pooled_output"]
+            logits = head(dropout(pooled, training=True))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, weights)
+        # This optimizer clips to norm 1 by itself.
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return {"loss": loss}
+
+    return step
+
+
+def _factorized(config):
+    return _ours(full_rank(config, gated=False))
+
+
+def _gated(config):
+    return _ours(full_rank(config, gated=True))
+
+
+def _ours(config):
+    """Our model, compiled as for a run of its defaults."""
+    model = BertClassifier(config)
+    sparsity = model.kernel_sparsity()
+    nowhere = dict.fromkeys(("task_name", "data_dir", "init_checkpoint", "output_dir"), "-")
+    options = FinetuneOptions(
+        **nowhere, learning_rate=_RATE, target_sparsity=0.6 if sparsity.gates else None
+    )
+    training = (
+        optimization.gate_training(options, model, sparsity, _STEPS // 2) if sparsity.gates else {}
+    )
+    optimization.compile_model(options, model, losses.task_loss(False), _STEPS, **training)
+    return _step(model)
+
+
+def _diff(config):
+    """Our model, frozen, and the difference that `flop-diff-prune` learns by its defaults."""
+    model = BertClassifier(config)
+    variables = surgery.named_variables(model)
+    diff = LearnedDiff(
+        [variable for path, variable in variables.items() if path not in HEAD],
+        [variable for path, variable in variables.items() if path in HEAD],
+    )
+    model.compile(
+        diff_training.adam(_RATE, diff.trained),
+        loss=losses.task_loss(False),
+        diff=diff,
+        gate_optimizer=diff_training.adam(DiffOptions.alpha_learning_rate, diff.gates),
+    )
+    return _step(model)
+
+
+def _step(model):
+    def step(features, labels):
+        return model.train_step((features, labels))
+
+    return step
+
+
+#: Functions `config -> step`, by the names that flags use.
+VARIANTS = {
+    "tf_models": _tf_models,
+    "dense": _ours,
+    "factorized": _factorized,
+    "gated": _gated,
+    "diff": _diff,
+}
+
+
+def _prepare(variant, config, batch, jit_compile):
+    step = build(variant, config, jit_compile)
+    batch = tf.nest.map_structure(tf.constant, batch)
+    return lambda: float(step(*batch)["loss"])

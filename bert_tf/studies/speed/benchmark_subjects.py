@@ -1,0 +1,189 @@
+"""What can be measured: model directories and exported files.
+
+A path is a model directory, `OUTPUT/VERSION` of `bert_tf.serving.exporting` (its SavedModel), or a
+LiteRT or ONNX file in there.
+"""
+
+import dataclasses
+import os
+import typing
+
+import tensorflow as tf
+
+from bert_tf.checkpoints import model_dir
+from bert_tf.checkpoints.own_format import CONFIG_FILE
+from bert_tf.checkpoints.variables import SAFETENSORS_FILE
+from bert_tf.encoders import model_info
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.serving import formats, versions
+from bert_tf.studies.speed import benchmark_process
+from bert_tf.surgery import task_masks
+from bert_tf.tasks import registry
+from flop_tf import files
+from flop_tf.files import json_file
+
+
+class _Format(typing.TypedDict, total=False):
+    scores: dict[str, float]
+
+
+class _Report(typing.TypedDict, total=False):
+    """What is read of an export's report."""
+
+    formats: typing.Required[dict[str, _Format]]
+    config: typing.Required[json_file.Object]
+    compared_on: typing.Required[str]
+    num_examples: typing.Required[json_file.Count]
+    task: json_file.Object
+    stage: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model whose speed is measured.
+
+    Args:
+      name: by which it is known in tables.
+      path: see the module.
+      config: its `BertConfig`; of an export, the one that is computed.
+      file_bytes: size of its weights and graph.
+      about: `stage`, `task` and `scores`, as far as they are known.
+    """
+
+    name: str
+    path: str
+    config: BertConfig
+    file_bytes: int
+    about: dict
+
+    def load(self, jit_compile=False):
+        """Returns a function that computes the outputs for features `{name: array [B, T]}`.
+
+        Args:
+          jit_compile: whether XLA compiles it; files are run as they are.
+        """
+        if name := formats.of_file(self.path):
+            return formats.FORMATS[name].load(_folder(self.path))
+        return compiled(model_dir.load(self.path), jit_compile)
+
+    def describe(self):
+        """Returns what a report says of it, plain data."""
+        return {
+            "model": self.name,
+            "folder": self.path,
+            "stage": model_info.stage(self.config),
+            **counts(self.config),
+            "file_bytes": self.file_bytes,
+            **self.about,
+        }
+
+
+def find(paths):
+    """Returns a `Subject` for each path.
+
+    Raises:
+      ValueError: if a path is named twice or holds nothing that can be measured.
+    """
+    paths = [os.fspath(path) for path in paths]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"Argument `paths` names a path twice, received {paths}.")
+    names = [_short(path) for path in paths]
+    if len(set(names)) < len(names):
+        names = paths
+    return [_find(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def peak_memory(path, features, precision="none", jit_compile=False, threads=0):
+    """Returns the memory of inference in a process of its own, see `benchmark_process`.
+
+    Args:
+      path: see the module.
+      features: `{name: array [B, T]}`.
+      precision: see `benchmark_process.configure`.
+      jit_compile: see `Subject.load`.
+      threads: see `benchmark_process.configure`.
+    """
+    return benchmark_process.peak_memory(
+        _prepare, path, features, jit_compile, precision=precision, threads=threads
+    )
+
+
+def compiled(model, jit_compile=False):
+    """Returns a function from features `{name: array [B, T]}` to the outputs of a model, an array.
+
+    Args:
+      model: function of features and `training`.
+      jit_compile: whether XLA compiles it.
+    """
+    ids = tf.TensorSpec([None, None], tf.int32)
+
+    @tf.function(input_signature=[dict.fromkeys(INPUT_NAMES, ids)], jit_compile=jit_compile)
+    def forward(features):
+        return model(features, training=False)
+
+    return lambda features: forward(features).numpy()
+
+
+def counts(config):
+    """Returns the numbers of parameters of a config, plain data."""
+    return {
+        "parameters": model_info.num_parameters(config),
+        "kernel_parameters": model_info.num_kernel_parameters(config),
+    }
+
+
+def _find(name, path):
+    if not os.path.exists(path):
+        raise ValueError(f"The path {path!r} does not exist.")
+    known = formats.of_file(path)
+    if known is None:
+        info = model_dir.load_info(path)
+        config = BertConfig.from_json_file(os.path.join(path, CONFIG_FILE))
+        task_masks.check_one_mask(path, config)
+        size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
+        return Subject(name, path, config, size, _about(info, info.get("scores", {})))
+    files.check_regular(os.path.join(_folder(path), formats.FORMATS[known].file), "export")
+    report_file = os.path.join(_folder(path), versions.REPORT_FILE)
+    if not os.path.isfile(report_file):
+        raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
+    report = json_file.read(report_file, _Report, "report of an export", "export the model again")
+    try:
+        scores = report["formats"][known]["scores"]
+        split = f"{report['compared_on']}, {report['num_examples']} examples"
+        about = _about(report, {split: scores} if scores else {})
+        config = BertConfig.from_dict(report["config"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"The file {report_file!r} is no report of {known}: {error}.") from error
+    size = sum(map(os.path.getsize, formats.FORMATS[known].files(_folder(path))))
+    return Subject(name, path, config, size, about)
+
+
+def _about(info, scores):
+    """Returns `Subject.about`; raises ValueError where the scores are not of the task."""
+    if scores:
+        task = registry.from_dict({"name": "", **info.get("task", {})})
+        if not all(task.primary_metric in values for values in scores.values()):
+            raise ValueError(
+                f"The scores of the model must have {task.primary_metric!r}, as its task "
+                f"{task.name!r} has, received {scores}."
+            )
+    stage = {"stage": info["stage"]} if "stage" in info else {}
+    return {**stage, "task": info.get("task"), "scores": scores}
+
+
+def _folder(path):
+    return os.path.dirname(path) if os.path.isfile(path) else path
+
+
+def _short(path):
+    """Returns the last part of a path, or as many as tell exports of several models apart."""
+    parts = os.path.normpath(path).split(os.sep)
+    known = formats.of_file(path)
+    return os.path.join(*parts[-1 if known is None else -3 if os.path.isfile(path) else -2 :])
+
+
+def _prepare(path, features, jit_compile):
+    (subject,) = find([path])
+    forward = subject.load(jit_compile)
+    return lambda: forward(features)

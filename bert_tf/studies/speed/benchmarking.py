@@ -1,0 +1,263 @@
+"""What is measured: inference of models, and training steps.
+
+Batches are random tokens without padding that lie in memory before.
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bert_tf import timing
+from bert_tf.encoders import model_info
+from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.heads import heads
+from bert_tf.serving import formats, latency_table
+from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
+
+
+def check_shape(configs, batch_size, length):
+    """Raises ValueError if some model accepts no batches of such a shape, see `random_batch`.
+
+    So does one whose weights alone do not fit into the memory, which takes long to find out.
+    """
+    positions = min(config.max_position_embeddings for config in configs)
+    if batch_size < 1:
+        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+    if not 1 <= length <= positions:
+        raise ValueError(
+            f"Argument `length` must be in [1, {positions}], the positions of the model, "
+            f"received {length}."
+        )
+    parameters = max(map(model_info.num_parameters, configs))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 4 * parameters > memory:
+        raise ValueError(
+            f"The BERT config must be of a model that fits into {memory / 2**30:.1f} GB of memory, "
+            f"received one of {parameters:,} parameters."
+        )
+
+
+def random_batch(configs, batch_size, length, seed=0):
+    """Returns `(features, labels)`, int32 arrays of random tokens without padding.
+
+    Args:
+      configs: of all models that shall accept it.
+      batch_size: examples, at least 1.
+      length: tokens, in [1, positions of the models].
+      seed: of the numbers.
+
+    Raises:
+      ValueError: if the size or the length is out of range.
+    """
+    check_shape(configs, batch_size, length)
+    rng = np.random.default_rng(seed)
+    shape = [batch_size, length]
+    words = rng.integers(min(c.vocab_size for c in configs), size=shape, dtype=np.int32)
+    arrays = (words, np.ones(shape, np.int32), np.zeros(shape, np.int32))
+    num_labels = min(config.num_labels for config in configs)
+    labels = rng.integers(num_labels, size=batch_size, dtype=np.int32)
+    return dict(zip(INPUT_NAMES, arrays, strict=True)), labels
+
+
+def multiplications_per_token(config, length):
+    """Returns the multiplications of a forward pass for one of `length` tokens.
+
+    Projections, attention scores and sums, and what the task head reads.
+    """
+    attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
+    head = heads.MODELS[config.head].head_multiplications(config, length)
+    return round(model_info.num_kernel_parameters(config) + attention + head / length)
+
+
+def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
+    """Compares model directories and exported files.
+
+    Args:
+      paths: of `benchmark_subjects`; ratios are to the first.
+      batch_sizes: ints.
+      lengths: tokens of an input, ints.
+      rounds: see `timing.interleaved`.
+      warmup_rounds: see `timing.interleaved`.
+      jit_compile: whether XLA compiles the models of model directories.
+
+    Returns:
+      `{"models": [...], "timings": [...]}`, plain data.
+
+    Raises:
+      ValueError: if a path holds no model or a number is out of range.
+    """
+    subjects = benchmark_subjects.find(paths)
+    batches = _batches([subject.config for subject in subjects], batch_sizes, lengths)
+    for subject in subjects:
+        if formats.of_file(subject.path) == "saved_model":
+            logging.warning(
+                "The SavedModel %s is a program and is run now; measure only what comes from "
+                "people that you trust.",
+                subject.path,
+            )
+    forwards = [subject.load(jit_compile) for subject in subjects]
+    names = [subject.name for subject in subjects]
+    timings = []
+    for batch_size, length, (features, _) in batches:
+        calls = [lambda forward=forward, x=features: forward(x) for forward in forwards]
+        seconds = timing.interleaved(calls, rounds, warmup_rounds)
+        rows = timing.summary(seconds, names, names[:1], batch_size)
+        for subject, row in zip(subjects, rows, strict=True):
+            timings.append(_inference_row(row, subject.config, batch_size, length))
+    return {"models": [subject.describe() for subject in subjects], "timings": timings}
+
+
+def inference_memory(paths, batch_size, length, **settings):
+    """Compares the memory of models, see `memory`.
+
+    Args:
+      paths: see `inference`; ratios are to the first.
+      batch_size: examples.
+      length: tokens of an input.
+      **settings: of `benchmark_subjects.peak_memory`.
+    """
+    subjects = benchmark_subjects.find(paths)
+    features, _ = random_batch([subject.config for subject in subjects], batch_size, length)
+    measured = {
+        subject.name: benchmark_subjects.peak_memory(subject.path, features, **settings)
+        for subject in subjects
+    }
+    return _memory_rows(measured, [subjects[0].name], batch_size, length)
+
+
+def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
+    """Compares random models, as they are and by their plans for each shape, with tf-models'.
+
+    Args:
+      config: a dense `BertConfig`.
+      densities: see `benchmark_plans.build`; ratios are to tf-models' encoder.
+      batch_sizes: ints.
+      lengths: tokens of an input, ints.
+      rounds: see `timing.interleaved`.
+      warmup_rounds: see `timing.interleaved`.
+
+    Returns:
+      `{"models": [...], "timings": [...]}`, plain data.
+
+    Raises:
+      ValueError: if a number is out of range.
+    """
+    models, timings = [], []
+    for batch_size, length, (features, _) in _batches([config], batch_sizes, lengths):
+        table = latency_table.measure(config, (batch_size, length))
+        candidates = benchmark_plans.build(config, densities, table)
+        calls = [lambda one=one, x=features: one.forward(x) for one in candidates]
+        seconds = timing.interleaved(calls, rounds, warmup_rounds)
+        names = [one.name for one in candidates]
+        for one, row in zip(
+            candidates, timing.summary(seconds, names, names[:1], batch_size), strict=True
+        ):
+            timings.append(_inference_row(row, one.config, batch_size, length))
+        models = [
+            {"model": one.name, "stage": one.stage, **benchmark_subjects.counts(one.config)}
+            for one in candidates
+        ]
+    return {"models": models, "timings": timings}
+
+
+def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
+    """Compares training steps on random batches.
+
+    Args:
+      config: a dense `BertConfig` of a classifier.
+      variants: names of `benchmark_steps.VARIANTS`; ratios are to the first and to "dense".
+      batch_sizes: ints.
+      lengths: tokens of an input, ints.
+      rounds: see `timing.interleaved`.
+      warmup_rounds: see `timing.interleaved`.
+      jit_compile: whether XLA compiles the steps.
+
+    Returns:
+      `{"models": [...], "timings": [...]}`, plain data.
+
+    Raises:
+      ValueError: if a variant is unknown or a number is out of range.
+    """
+    batches = _batches([config], batch_sizes, lengths)
+    steps = [benchmark_steps.build(variant, config, jit_compile) for variant in variants]
+    timings = []
+    for batch_size, length, batch in batches:
+        batch = tf.nest.map_structure(tf.constant, batch)
+        calls = [lambda step=step, batch=batch: float(step(*batch)["loss"]) for step in steps]
+        seconds = timing.interleaved(calls, rounds, warmup_rounds)
+        for row in timing.summary(seconds, variants, _baselines(variants), batch_size):
+            timings.append({"batch_size": batch_size, "length": length, **row})
+    configs = {
+        "factorized": benchmark_steps.full_rank(config, gated=False),
+        "gated": benchmark_steps.full_rank(config, gated=True),
+    }
+    configs = {name: configs.get(name, config) for name in variants}
+    models = [
+        {"model": name, "stage": model_info.stage(one), **benchmark_subjects.counts(one)}
+        for name, one in configs.items()
+    ]
+    return {"models": models, "timings": timings}
+
+
+def memory(config, variants, batch_size, length, **settings):
+    """Compares the memory of training steps, each in a process of its own; needs Linux.
+
+    Args:
+      config: a dense `BertConfig`.
+      variants: see `training`; ratios are of `step_bytes`.
+      batch_size: examples.
+      length: tokens of an input.
+      **settings: of `benchmark_steps.peak_memory`.
+
+    Returns:
+      A list with a dict for each variant: `peak_bytes` of the process and
+      `step_bytes`, what came on top of the libraries.
+    """
+    batch = random_batch([config], batch_size, length)
+    measured = {
+        name: benchmark_steps.peak_memory(name, config, batch, **settings) for name in variants
+    }
+    return _memory_rows(measured, _baselines(variants), batch_size, length)
+
+
+def _inference_row(row, config, batch_size, length):
+    counted = multiplications_per_token(config, length)
+    return {
+        "batch_size": batch_size,
+        "length": length,
+        **row,
+        "multiplications_per_token": counted,
+        # A multiplication goes with an addition.
+        "flops": 2 * counted * batch_size * length,
+    }
+
+
+def _memory_rows(measured, baselines, batch_size, length):
+    """Returns a dict for each name in `measured`, with ratios of what the step takes."""
+    steps = {name: row["peak_bytes"] - row["base_bytes"] for name, row in measured.items()}
+    return [
+        {
+            "model": name,
+            "batch_size": batch_size,
+            "length": length,
+            "peak_bytes": row["peak_bytes"],
+            "step_bytes": steps[name],
+            "ratios": {base: steps[name] / steps[base] for base in baselines},
+        }
+        for name, row in measured.items()
+    ]
+
+
+def _batches(configs, batch_sizes, lengths):
+    """Returns `(batch size, length, batch)` for every pair; all are made before any is used."""
+    return [
+        (size, length, random_batch(configs, size, length))
+        for size in batch_sizes
+        for length in lengths
+    ]
+
+
+def _baselines(variants):
+    return [name for name in variants if name in (variants[0], "dense")]

@@ -1,0 +1,320 @@
+"""The plan of a sweep: the FLOP chain over tasks, learning rates, seeds and target sparsities.
+
+A plan is a list of runs, plain data: which program, with which flags, in which folder, after which
+others. What runs have in common is one run: a dense model for each task, learning rate and seed,
+one factorized model from it, and from that one pruned model for each sparsity.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import os
+
+from bert_tf import flag_files
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.tickets import ticket_file
+from bert_tf.runs import run_scores
+from bert_tf.serving import versions
+
+#: What each program writes last.
+DONE_FILES = {
+    "finetune": run_scores.RESULTS_FILE,
+    "factorize": model_dir.INFO_FILE,
+    "find_tickets": ticket_file.TICKETS_FILE,
+    "remove_mask": model_dir.INFO_FILE,
+    "evaluate": "scores.json",
+    "benchmark": "benchmark.json",
+    "export": os.path.join("1", versions.REPORT_FILE),
+}
+
+_TITLES = {
+    "dense": "fine-tune the dense model",
+    "factorized": "factorize",
+    "gated": "train gates and weights",
+    "compact": "remove what the gates closed",
+    "final": "fine-tune the compact model",
+    "predictions": "evaluate the result",
+    "benchmark": "dense and pruned",
+    "export": "export for TensorFlow Serving",
+    "importance": "measure the importance of units",
+    "tickets": "find tickets",
+    "retrained": "train a ticket from the pretrained weights",
+    "pruned": "score a ticket without training",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepTask:
+    """A task of a sweep.
+
+    Args:
+      name: as the programs write it, such as "SST-2".
+      data: flags that say where its examples are.
+      dense: flags of dense fine-tuning, of `configs/finetune_TASK.flags`.
+      flop: flags of pruning, of `configs/flop_TASK.flags`.
+    """
+
+    name: str
+    data: tuple
+    dense: tuple
+    flop: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all runs of a plan share.
+
+    Args:
+      folder: the sweep's folder.
+      bert_dir: the pretrained BERT.
+      epochs: of dense and gated training, as text; None leaves those of the task.
+      finetune: more flags of every training.
+      benchmark: flags of the comparison of dense and pruned models; None leaves it out.
+      export: more flags of the export that `single` ends with; None leaves it out.
+    """
+
+    folder: str
+    bert_dir: str
+    epochs: str | None = None
+    finetune: tuple = ()
+    benchmark: tuple | None = ()
+    export: tuple | None = ()
+
+    def path(self, name):
+        """Returns the folder of a run."""
+        return os.path.join(self.folder, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One call of a program.
+
+    Args:
+      task: name of the task.
+      name: the run's folder inside the sweep's, such as "RTE/lr5e-5-seed0/gated-0.6".
+      stage: key of `_TITLES`, such as "gated".
+      program: file in `tools`, such as "finetune".
+      flags: tuple of `--name=value`.
+      needs: names of the runs whose folders it reads.
+      repeats: whether it runs again though nothing has changed.
+    """
+
+    task: str
+    name: str
+    stage: str
+    program: str
+    flags: tuple
+    needs: tuple = ()
+    repeats: bool = False
+
+    @property
+    def title(self):
+        """What it does, in words."""
+        return _TITLES[self.stage]
+
+    @property
+    def done_file(self):
+        """What it writes last, inside the sweep's folder."""
+        return os.path.join(self.name, DONE_FILES[self.program])
+
+
+def read_flags(configs_dir, task):
+    """Returns the flags of `finetune_TASK.flags` and of `flop_TASK.flags`, two tuples.
+
+    Args:
+      configs_dir: folder of the flag files.
+      task: name of a task in any spelling, or the middle of a file name.
+
+    Raises:
+      ValueError: if there are no such files.
+    """
+    plain = task.lower().replace("-", "").replace("_", "")
+    files = os.listdir(configs_dir) if os.path.isdir(configs_dir) else []
+    tasks = [name.removeprefix("flop_") for name in files if name.startswith("flop_")]
+    known = [name.removesuffix(".flags") for name in tasks if f"finetune_{name}" in files]
+    if not known:
+        raise ValueError(
+            f"The folder {str(configs_dir)!r} holds no `finetune_TASK.flags` and "
+            "`flop_TASK.flags`; pass the folder `configs` of a clone as `--configs_dir`."
+        )
+    found = []
+    for kind in ("finetune", "flop"):
+        path = os.path.join(configs_dir, f"{kind}_{plain}.flags")
+        if not os.path.isfile(path):
+            nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
+                f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
+            )
+        found.append(tuple(flag_files.expanded([f"--flagfile={path}"])))
+    return found
+
+
+def value(given, name):
+    """Returns the last value of a flag among `--name=value`s, or None."""
+    prefix = f"--{name}="
+    return next((f.removeprefix(prefix) for f in reversed(given) if f.startswith(prefix)), None)
+
+
+def passed_on(given, names):
+    """Returns those of some flags that stand among `--name=value`s, a tuple of the same form."""
+    found = {name: value(given, name) for name in names}
+    return tuple(f"--{name}={one}" for name, one in found.items() if one is not None)
+
+
+def short_number(number):
+    """Returns a number, or the text of one, as it stands in the name of a folder: 5e-5, 0.6."""
+    return f"{float(number):.15g}".replace("e-0", "e-")
+
+
+def single(task, settings, sparsity=None):
+    """Plans one pruned model, with a folder for each stage.
+
+    Args:
+      task: a `SweepTask`.
+      settings: `Settings`.
+      sparsity: to reach; None is that of the task.
+
+    Returns:
+      List of `Run`.
+    """
+    chain = _Chain(task, settings)
+    shared = chain.shared()
+    pruned = chain.pruned(sparsity)
+    final = pruned[-1].name
+    model = (*task.data, f"--model_dir={settings.path(final)}")
+    predictions = chain.run("predictions", "evaluate", model, (final,))
+    compared = _benchmark(task, settings, "benchmark", ["dense", final])
+    repeated = [dataclasses.replace(run, repeats=True) for run in compared]
+    runs = [*shared, *pruned, predictions, *repeated]
+    if settings.export is not None:
+        # An export of another model takes the place of the last one.
+        given = (*model, *settings.export, "--overwrite")
+        runs.append(chain.run("export", "export", given, (final,)))
+    return runs
+
+
+def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
+    """Plans every combination, in the folders `TASK/lrRATE-seedSEED/STAGE-SPARSITY`.
+
+    Args:
+      tasks: list of `SweepTask`.
+      settings: `Settings`.
+      learning_rates: of dense and gated training, as text; empty is that of each task.
+      sparsities: to reach, as text; empty is that of each task.
+      seeds: ints.
+
+    Returns:
+      List of `Run`, in an order in which each one comes after those that it needs.
+
+    Raises:
+      ValueError: if two runs would share a folder.
+    """
+    runs = []
+    for task in tasks:
+        compared = []
+        for rate, seed in itertools.product(learning_rates or [None], seeds):
+            shown = rate or value(task.dense, "learning_rate")
+            place = f"{task.name}/lr{short_number(shown)}-seed{seed}/"
+            chain = _Chain(task, settings, place, rate, seed)
+            runs += chain.shared()
+            compared = compared or [f"{place}dense"]  # All dense models are equally fast.
+            for sparsity in sparsities or [value(task.flop, "target_sparsity")]:
+                pruned = chain.pruned(sparsity, f"-{short_number(sparsity)}")
+                compared.append(pruned[-1].name)
+                runs += pruned
+        runs += _benchmark(task, settings, f"{task.name}/benchmark", compared)
+    names = [run.name for run in runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            "Each task, learning rate, sparsity and seed must be named once, received "
+            f"{twice[0]!r} twice."
+        )
+    return runs
+
+
+class _Chain:
+    """The runs of one task, learning rate and seed.
+
+    Args:
+      task: a `SweepTask`.
+      settings: `Settings`.
+      place: what the names of the runs begin with.
+      rate: learning rate of dense and gated training; None is that of the task.
+      seed: int.
+    """
+
+    def __init__(self, task, settings, place="", rate=None, seed=0):
+        self.task, self.settings, self.place = task, settings, place
+        self.common = (*settings.finetune, *task.data, f"--seed={seed}")
+        self.training = (
+            *self.common,
+            *([f"--learning_rate={rate}"] if rate else []),
+            *([f"--num_train_epochs={settings.epochs}"] if settings.epochs else []),
+        )
+        self.dense = f"{place}dense"
+        self.factorized = f"{place}factorized"
+
+    def shared(self):
+        """Returns the runs that all sparsities start from."""
+        path = self.settings.path
+        # Calibration must leave out what a training holds out.
+        given = (*self.task.dense, *self.settings.finetune)
+        held = passed_on(given, ("holdout_examples", "holdout_seed"))
+        seed = self.common[-1]
+        dense = (*self.task.dense, *self.training, f"--init_checkpoint={self.settings.bert_dir}")
+        factors = (*held, *self.task.data, seed, "--finetuned", f"--checkpoint={path(self.dense)}")
+        return [
+            self.run("dense", "finetune", dense),
+            self.run("factorized", "factorize", factors, (self.dense,)),
+        ]
+
+    def pruned(self, sparsity, suffix=""):
+        """Returns the runs that end in one compact model."""
+        path = self.settings.path
+        gated, compact = f"{self.place}gated{suffix}", f"{self.place}compact{suffix}"
+        teacher = f"--teacher={path(self.dense)}"
+        target = [f"--target_sparsity={sparsity}"] if sparsity else []
+        start = f"--init_checkpoint={path(self.factorized)}"
+        # The weights have recovered under the fixed gates already: the last step is short and slow,
+        # with the original's rate. At 1e-5 it lost up to 2 points of RTE and STS-B.
+        last = ("--learning_rate=1e-6", "--num_train_epochs=1")
+        final = (
+            *self.task.dense,
+            *self.common,
+            *last,
+            teacher,
+            f"--init_checkpoint={path(compact)}",
+        )
+        return [
+            self.run(
+                "gated",
+                "finetune",
+                (*self.task.flop, *self.training, *target, teacher, start),
+                (self.dense, self.factorized),
+                suffix,
+            ),
+            self.run("compact", "remove_mask", (f"--checkpoint={path(gated)}",), (gated,), suffix),
+            self.run("final", "finetune", final, (self.dense, compact), suffix),
+        ]
+
+    def run(self, stage, program, given, needs=(), suffix=""):
+        """Returns the run of a stage."""
+        name = f"{self.place}{stage}{suffix}"
+        output = "output_folder_dir" if program == "remove_mask" else "output_dir"
+        given = (*given, f"--{output}={self.settings.path(name)}")
+        return Run(self.task.name, name, stage, program, given, needs)
+
+
+def _benchmark(task, settings, name, compared):
+    if settings.benchmark is None:
+        return []
+    folders = ",".join(settings.path(run) for run in compared)
+    # A measurement of other models takes the place of the last one.
+    given = (
+        f"--model_dirs={folders}",
+        *settings.benchmark,
+        f"--output_dir={settings.path(name)}",
+        "--overwrite",
+    )
+    return [Run(task.name, name, "benchmark", "benchmark", given, tuple(compared))]

@@ -1,0 +1,36 @@
+"""Masks of a BERT without any training: baselines of those that are trained on text."""
+
+import numpy as np
+
+from bert_tf.surgery import masks
+from flop_tf.linalg.magnitude import good_masks, random_masks
+from flop_tf.training import mask_training
+
+
+def one_shot(source, kind, sparsity, seed=0):
+    """Returns the mask of a baseline, each matrix with `round(n s)` zeros.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source` of a dense BERT.
+      kind: "magnitude" keeps the largest weights, "random" any.
+      sparsity: s in [0, 1).
+      seed: of random masks.
+
+    Returns:
+      Boolean arrays by path, see `bert_tf.surgery.masks.prunable`.
+
+    Raises:
+      ValueError: if the kind is unknown, the sparsity out of range or the BERT is not dense.
+    """
+    if kind not in ("magnitude", "random"):
+        raise ValueError(f"Argument `kind` must be magnitude or random, received {kind!r}.")
+    mask_training.check_sparsity(sparsity)
+    masks.check_dense(source, "The checkpoint to mask")
+    rng, found = np.random.default_rng(seed), {}
+    for path, weights in masks.prunable(source).items():
+        num_kept = weights.size - mask_training.num_pruned(weights.size, sparsity)
+        one = {path: weights}
+        found |= (
+            good_masks(one, num_kept) if kind == "magnitude" else random_masks(one, num_kept, rng)
+        )
+    return found

@@ -1,0 +1,190 @@
+"""Heads, FFN neurons and whole FFNs of a BERT: gates on them, and models without some of them.
+
+A mask of units is a dict of arrays by path: `blocks.0.heads [N]`, `blocks.0.neurons [F]` and
+`blocks.0.ffn [1]`; a unit that is 0 or False goes. D head size.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bert_tf.encoders import weight_paths
+from bert_tf.encoders.config import ATTENTION_INPUTS, UNITS
+from flop_tf import gates
+
+
+def with_gates(config, kinds, name, **arguments):
+    """Returns a config with a gate on all units of some kinds.
+
+    Args:
+      config: a `BertConfig`.
+      kinds: of `UNITS`.
+      name: of the gate, see `flop_tf.gates.GATES`.
+      **arguments: of the gate.
+
+    Raises:
+      ValueError: if a kind or the gate is unknown.
+    """
+    gate = gates.serialize(gates.get(name, axis=2, **arguments))
+    layers = []
+    for index, layer in enumerate(config.layers):
+        own = dict(layer.gates)
+        for kind in kinds:
+            if kind not in UNITS or layer.num_units(kind):
+                named = {**gate["config"], "name": f"block_{index}_{kind}_gate"}
+                own[kind] = {**gate, "config": named}
+        layers.append(dataclasses.replace(layer, gates=own))
+    return dataclasses.replace(config, layers=tuple(layers))
+
+
+def full_mask(config, *kinds):
+    """Returns the mask that keeps all units of the kinds, `{path: bool array}`; see `UNITS`."""
+    return {
+        f"blocks.{index}.{kind}": np.ones(number, bool)
+        for index, kind, number in config.units(*kinds)
+    }
+
+
+def check_mask(config, mask):
+    """Raises ValueError if a mask is not one of the units of a config."""
+    expected = {path: units.shape for path, units in full_mask(config).items()}
+    for path, units in mask.items():
+        if expected.get(path) != np.shape(units):
+            wanted = f"{expected[path][0]} units" if path in expected else "no such units"
+            raise ValueError(
+                f"The mask must fit the model, which has {wanted} at {path!r}, received a mask of "
+                f"shape {np.shape(units)}; take one that was made for this model."
+            )
+
+
+def by_kind(importance):
+    """Returns arrays by path as arrays by kind: `[L, U]` of heads and neurons, `[L]` of FFNs."""
+    found = {}
+    for kind in UNITS:
+        rows = [array for path, array in importance.items() if path.endswith(f".{kind}")]
+        if rows:
+            found[kind] = np.concatenate(rows) if kind == "ffn" else np.stack(rows)
+    return found
+
+
+def by_path(mask, kinds=UNITS):
+    """Returns a mask by kind, as of `by_kind`, as one by path."""
+    return {
+        f"blocks.{index}.{kind}": np.atleast_1d(row)
+        for kind, rows in mask.items()
+        if kind in kinds
+        for index, row in enumerate(rows)
+    }
+
+
+def config_under(config, mask):
+    """Returns the `BertConfig` of what a mask of units leaves; see `remove`."""
+    return remove(config, {}, mask)[0]
+
+
+def remove(config, weights, values):
+    """Returns a model without the units whose value is 0, those left scaled by their values.
+
+    What a block without heads adds is the bias of its attention output. A block without
+    neurons keeps the bias of its FFN, one without an FFN nothing of it.
+
+    Args:
+      config: a `BertConfig`.
+      weights: its arrays by our weight paths.
+      values: a mask of units, in [0, 1]; units that it does not name stay as they are.
+
+    Returns:
+      `(BertConfig, weights)`; the gates of the units that `values` names are gone.
+
+    Raises:
+      ValueError: if the mask does not fit.
+    """
+    check_mask(config, values)
+    weights = dict(weights)
+    layers = []
+    for index, layer in enumerate(config.layers):
+        block = _Block(weights, f"encoder.blocks.{index}", layer)
+        for kind in UNITS:
+            if (units := values.get(f"blocks.{index}.{kind}")) is not None:
+                getattr(block, f"keep_{kind}")(np.asarray(units, np.float32), config.head_size)
+        layers.append(block.layer)
+    return dataclasses.replace(config, layers=tuple(layers)), weights
+
+
+class _Block:
+    """The weights of one block, in the dict of all, and its `LayerConfig`."""
+
+    def __init__(self, weights, path, layer):
+        self.weights, self.path, self.layer = weights, path, layer
+
+    def keep_heads(self, values, head_size):
+        """Keeps the columns of heads in query, key and value, and their rows behind them."""
+        kept = np.flatnonzero(values > 0)
+        columns = (kept[:, np.newaxis] * head_size + np.arange(head_size)).ravel()
+        self._replace("heads", num_heads=len(kept))
+        for name in ATTENTION_INPUTS:
+            self._keep_outputs(name, columns)
+        self._keep_inputs("attention_output", columns, np.repeat(values[kept], head_size))
+
+    def keep_neurons(self, values, _):
+        """Keeps the columns of neurons in the first matrix, and their rows in the second."""
+        kept = np.flatnonzero(values > 0)
+        self._replace("neurons", intermediate_size=len(kept))
+        self._keep_outputs("ffn_in", kept)
+        self._keep_inputs("ffn_out", kept, values[kept])
+
+    def keep_ffn(self, values, _):
+        """Scales the outputs of the FFN, or takes it away."""
+        (value,) = values
+        self._replace("ffn")
+        if value > 0:
+            for path in self._parts("ffn_out", "kernel", "factor_out", "bias"):
+                if not weight_paths.of_gate(path):
+                    self.weights[path] = self.weights[path] * value
+            return
+        self._replace("neurons", intermediate_size=0, has_ffn=False)
+        for name in ("ffn_in", "ffn_out"):
+            self._drop(name)
+
+    def _replace(self, kind, **changes):
+        left = {name: gate for name, gate in self.layer.gates.items() if name != kind}
+        self.layer = dataclasses.replace(self.layer, gates=left, **changes)
+        if kind == "neurons" and not self.layer.intermediate_size:
+            self._forget("neurons_gate")
+        self._forget(f"{kind}_gate")
+
+    def _keep_outputs(self, name, kept):
+        if not len(kept):
+            self._drop(name)
+            return
+        for path in self._parts(name, "kernel", "factor_out", "bias"):
+            self.weights[path] = self.weights[path][..., kept]
+
+    def _keep_inputs(self, name, kept, scale):
+        if not len(kept):
+            path = f"{self.path}.{name}.bias"
+            bias = {path: self.weights[path]} if path in self.weights else {}
+            self._drop(name)
+            self.weights |= bias
+            return
+        for path in self._parts(name, "kernel", "factor_in"):
+            self.weights[path] = self.weights[path][kept]
+            if not weight_paths.of_gate(path):
+                self.weights[path] = self.weights[path] * scale[:, np.newaxis]
+
+    def _parts(self, name, *parts):
+        """Returns the paths of weights of a projection, and of the gate over its kernel."""
+        owner = f"{self.path}.{name}"
+        gate = [path for path in self.weights if path.startswith(f"{owner}.gate.")]
+        over_kernel = [path for path in gate if self.weights[path].ndim == 2]
+        return [path for part in parts if (path := f"{owner}.{part}") in self.weights] + over_kernel
+
+    def _drop(self, name):
+        self._forget(name)
+        left = {other: spec for other, spec in self.layer.projections.items() if other != name}
+        self.layer = dataclasses.replace(self.layer, projections=left)
+
+    def _forget(self, name):
+        prefix = f"{self.path}.{name}."
+        for path in [path for path in self.weights if path.startswith(prefix)]:
+            del self.weights[path]

@@ -1,0 +1,1 @@
+"""Texts to ids: WordPiece, and the files that describe a tokenizer."""

@@ -1,0 +1,316 @@
+"""BERT's WordPiece tokenization, for all texts at once, inside TensorFlow.
+
+The tokens equal those of Google's `FullTokenizer` with at most 100 characters
+a word, the limit of Hugging Face (Google's code has 200, tf-models' copy 400),
+for cased and uncased vocabularies. tensorflow-text alone does not give them:
+its lower-casing folds "½", "™", "ß" and "…" into other letters and its limit
+counts bytes. So this file cleans and lower-cases by Google's rules and leaves
+splitting and WordPiece to `FastBertTokenizer`.
+The one difference left: characters younger than the Unicode tables of Python or Hugging Face, which
+their code takes for letters and TensorFlow knows as marks or punctuation.
+
+Tokens that are looked up whole, such as "[SEP]" in a text for Hugging Face, become characters of
+Unicode's private-use area, which no other rule touches, and stand in the vocabulary under those.
+"""
+
+import dataclasses
+import functools
+import os
+import re
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from bert_tf.tokenizers import tokenizer_json
+from flop_tf.files.text_files import read_lines
+
+#: Words of more characters become `[UNK]`.
+MAX_CHARS_PER_WORD = 100
+
+#: Texts that are tokenized in one call, so that the memory does not grow with the file.
+TEXTS_PER_CALL = 16384
+
+#: Bytes of the longest WordPiece, without "##", that tensorflow-text holds.
+MAX_BYTES_PER_TOKEN = 256
+
+#: What continues a word starts with it.
+_SUFFIX = "##"
+
+_REMOVED = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\p{Cf}\x{FFFD}]"
+_CJK = (
+    r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
+    r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
+)
+_PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"
+_SPACE = r"[\s\p{Z}]+"
+
+# The private-use area of the first plane, and a character for what a text has of any of them.
+_PLACES = range(0xE000, 0xF900)
+_PRIVATE_USE, _REMOVED_LATER = r"\p{Co}", "\0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """Tokens of N texts or pairs.
+
+    Args:
+      ids: int32 `RaggedTensor [N, (T)]`, `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
+      segments: int32 `RaggedTensor [N, (T)]`, 1 from the first token of b on.
+    """
+
+    ids: tf.RaggedTensor
+    segments: tf.RaggedTensor
+
+
+class Tokenizer:
+    """Splits texts into WordPieces of a vocabulary.
+
+    Args:
+      vocab_file: path of a text file with one WordPiece a line.
+      do_lower_case: whether the vocabulary is uncased. Defaults to True.
+      strip_accents: whether accents are removed; None is as `do_lower_case`.
+      tokenize_chinese_chars: whether each CJK character is a word of its own. Defaults to True.
+      special_tokens: tokens that a text may contain, looked up as they stand there. With any,
+        texts are read as Hugging Face's library does where it differs from Google's code:
+        private-use characters are removed and each capital sigma becomes σ.
+      added_tokens: the same, looked up after lower-casing, as other added tokens are.
+      extra_words: entries of the vocabulary after those of the file.
+
+    Raises:
+      ValueError: if the file is missing, empty, not UTF-8, has a line that is empty, double or
+        too long, or lacks `[UNK]`, `[CLS]` or `[SEP]`.
+    """
+
+    def __init__(
+        self,
+        vocab_file,
+        do_lower_case=True,
+        *,
+        strip_accents=None,
+        tokenize_chinese_chars=True,
+        special_tokens=(),
+        added_tokens=(),
+        extra_words=(),
+    ):
+        self.vocab_file = vocab_file
+        self.do_lower_case = do_lower_case
+        self.strip_accents = strip_accents
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        self.special_tokens, self.added_tokens = tuple(special_tokens), tuple(added_tokens)
+        whole = dict.fromkeys((*self.special_tokens, *self.added_tokens))
+        self.vocab = [*read_vocab(vocab_file), *extra_words]
+        if lacking := [token for token in whole if token not in self.vocab]:
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must have an entry for each added token, "
+                f"received none for {', '.join(lacking)}."
+            )
+        self.cls_id = self.vocab.index("[CLS]")
+        self.sep_id = self.vocab.index("[SEP]")
+        # Padding is masked, so a vocabulary without `[PAD]` can use any id.
+        self.pad_id = self.vocab.index("[PAD]") if "[PAD]" in self.vocab else 0
+        if len(whole) > len(_PLACES):
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must have at most {len(_PLACES)} added "
+                f"tokens, received {len(whole)}."
+            )
+        self._places = dict(zip(whole, map(chr, _PLACES), strict=False))
+        # Of every word of `_split`: the vocabulary, and after it the places.
+        self._ids = [*range(len(self.vocab)), *map(self.vocab.index, whole)]
+        self._normalized_added = [
+            text.decode()
+            for text in self._normalize(tf.constant(self.added_tokens, tf.string)).numpy()
+        ]
+        word_of_its_own = f"[{_PUNCTUATION}{_CJK if tokenize_chinese_chars else ''}]"
+        self._word_delimiters = (f"{_SPACE}|{word_of_its_own}", word_of_its_own)
+        wordpiece = (
+            tf_text.FastBertTokenizer
+            if tokenize_chinese_chars
+            else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
+        )
+        try:
+            self._wordpiece = wordpiece(
+                vocab=[*self.vocab, *self._places.values()],
+                token_out_type=tf.int32,
+                max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"The vocabulary {str(vocab_file)!r} must be one that tensorflow-text can hold: "
+                f"{error}"
+            ) from error
+
+    @property
+    def rules(self):
+        """The arguments next to the vocabulary, as `tokenizer_config.json` holds them."""
+        return {
+            "do_lower_case": self.do_lower_case,
+            "strip_accents": self.strip_accents,
+            "tokenize_chinese_chars": self.tokenize_chinese_chars,
+            "special_tokens": list(self.special_tokens),
+            "added_tokens": list(self.added_tokens),
+        }
+
+    def vocab_text(self):
+        """Returns the vocabulary as the text of a file, a WordPiece a line."""
+        return "".join(f"{token}\n" for token in self.vocab)
+
+    def tokenize(self, texts):
+        """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""
+        texts = tf.convert_to_tensor(texts, tf.string)
+        if self._places:
+            texts = tf.strings.regex_replace(texts, _PRIVATE_USE, _REMOVED_LATER)
+            texts = self._put_places(texts, self.special_tokens, self.special_tokens)
+        texts = self._put_places(self._normalize(texts), self._normalized_added, self.added_tokens)
+        texts = self._drop_long_words(texts)
+        if not self.tokenize_chinese_chars:
+            # tensorflow-text's own splitting takes each CJK character for a word.
+            texts = tf_text.regex_split(texts, *self._word_delimiters)
+        ids = self._wordpiece.tokenize(texts)
+        if not self.tokenize_chinese_chars:
+            ids = ids.merge_dims(1, 2)
+        return ids.with_flat_values(tf.gather(self._ids, ids.flat_values)) if self._places else ids
+
+    def encode(self, texts_a, texts_b=None, max_seq_length=128):
+        """Tokenizes N texts or pairs and adds the special tokens.
+
+        A single text is cut at its end; of a pair the longer text is cut first.
+
+        Args:
+          texts_a: list of N strings.
+          texts_b: list of N strings, or None for single texts.
+          max_seq_length: the most tokens kept, special ones included; at least
+            3, or 5 for pairs. Defaults to 128.
+
+        Returns:
+          `Encoded` with N rows.
+
+        Raises:
+          ValueError: if `max_seq_length` is too small or the lists differ in length.
+        """
+        segments = [texts_a] if texts_b is None else [texts_a, texts_b]
+        if len(segments[-1]) != len(texts_a):
+            raise ValueError(
+                "Arguments `texts_a` and `texts_b` must have the same length, received "
+                f"{len(texts_a)} and {len(segments[-1])}."
+            )
+        parts = []
+        for start in range(0, max(len(texts_a), 1), TEXTS_PER_CALL):
+            tokens = [self.tokenize(texts[start : start + TEXTS_PER_CALL]) for texts in segments]
+            parts.append(self.pack(tokens, max_seq_length))
+        return Encoded(
+            tf.concat([part.ids for part in parts], axis=0),
+            tf.concat([part.segments for part in parts], axis=0),
+        )
+
+    def pack(self, tokens, max_seq_length):
+        """Cuts the tokens of N texts or pairs and adds the special ones; works in graphs too.
+
+        Args:
+          tokens: list of one or two int32 `RaggedTensor [N, (T)]` of `tokenize`.
+          max_seq_length: as in `encode`.
+
+        Returns:
+          `Encoded` with N rows.
+
+        Raises:
+          ValueError: if `max_seq_length` is too small.
+        """
+        least = 2 * len(tokens) + 1
+        if max_seq_length < least:
+            raise ValueError(
+                f"Argument `max_seq_length` must be at least {least} to hold a token of each text "
+                f"beside the special ones, received {max_seq_length}."
+            )
+        cut = _cut(tokens, max_seq_length - len(tokens) - 1)
+        return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
+
+    def _normalize(self, texts):
+        """Removes control characters of texts `[N]`, and lower-cases as the vocabulary is."""
+        texts = tf.strings.regex_replace(texts, _REMOVED, "")
+        if self.do_lower_case:
+            if self.special_tokens:
+                # TensorFlow and Python know the letter's form at the end of a word.
+                texts = tf.strings.regex_replace(texts, "Σ", "σ")
+            texts = tf.strings.lower(texts, encoding="utf-8")
+        if self.do_lower_case if self.strip_accents is None else self.strip_accents:
+            texts = tf_text.normalize_utf8(texts, "NFD")
+            texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
+        return texts
+
+    def _put_places(self, texts, written, tokens):
+        """Puts the places of tokens, as words of their own, where texts `[N]` have them written."""
+        longest_first = sorted(zip(written, tokens, strict=True), key=lambda pair: -len(pair[0]))
+        for text, token in longest_first:
+            texts = tf.strings.regex_replace(texts, re.escape(text), f" {self._places[token]} ")
+        return texts
+
+    def _drop_long_words(self, texts):
+        """Puts U+FFFD, which is in no vocabulary, for words over the limit in texts `[N]`."""
+        # Splitting costs more than WordPiece: only texts with a long run without spaces are split.
+        run = rf"(?s).*\S{{{MAX_CHARS_PER_WORD + 1}}}.*"
+        suspects = tf.where(tf.strings.regex_full_match(texts, run))
+        words = tf_text.regex_split(tf.gather(texts, suspects[:, 0]), *self._word_delimiters)
+        is_long = tf.strings.length(words.flat_values, unit="UTF8_CHAR") > MAX_CHARS_PER_WORD
+        words = words.with_flat_values(tf.where(is_long, "\ufffd", words.flat_values))
+        joined = tf.strings.reduce_join(words, axis=-1, separator=" ")
+        return tf.tensor_scatter_nd_update(texts, suspects, joined)
+
+
+def first_tokens(tokens, counts):
+    """Returns the first `counts` (int64 `[N]`) tokens of each row of `tokens [N, (T)]`, or all."""
+    lengths = tokens.row_lengths()
+    keep = tf.ragged.range(lengths).flat_values < tf.repeat(counts, lengths)
+    return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(keep))
+
+
+def read_vocab(path):
+    """Reads a vocabulary: a list of WordPieces by id.
+
+    Args:
+      path: a text file with one a line, or Hugging Face's `tokenizer.json`.
+
+    Raises:
+      ValueError: as `Tokenizer` does.
+    """
+    if os.path.basename(path) == tokenizer_json.FILE:
+        tokens = tokenizer_json.read(path).vocab
+    else:
+        tokens = [line.strip(" \t") for line in read_lines(path, "vocabulary")]
+    first = {}
+    for number, token in enumerate(tokens, start=1):
+        if not token:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have empty lines, see line {number}."
+            )
+        if token != token.strip(" \t").removesuffix("\r") or "\n" in token:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have line breaks, or blanks at its ends, "
+                f"in an entry, which vocab.txt cannot hold, received {token!r}."
+            )
+        if token in first:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have double entries, received {token!r} in the "
+                f"lines {first[token]} and {number}."
+            )
+        if len(token.removeprefix(_SUFFIX).encode()) > MAX_BYTES_PER_TOKEN:
+            raise ValueError(
+                f"The vocabulary {path!r} must not have entries of more than {MAX_BYTES_PER_TOKEN} "
+                f"bytes, received {len(token.encode())} in line {number}."
+            )
+        first[token] = number
+    for token in ("[UNK]", "[CLS]", "[SEP]"):
+        if token not in first:
+            raise ValueError(f"The vocabulary {path!r} must have the entry {token!r}.")
+    return tokens
+
+
+def _cut(tokens, room):
+    """Cuts one text at its end, and of a pair the longer text first, to `room` tokens together.
+
+    tensorflow-text has an operation for this which servers with an older copy of it lack.
+    """
+    if len(tokens) == 1:
+        return [tokens[0][:, :room]]
+    lengths_a, lengths_b = (part.row_lengths() for part in tokens)
+    kept_a = tf.minimum(lengths_a, tf.maximum(room - lengths_b, (room + 1) // 2))
+    return [first_tokens(tokens[0], kept_a), first_tokens(tokens[1], room - kept_a)]

@@ -1,1 +1,0 @@
-"""Fine-tuning: runs with checkpoints, scores and devices."""

@@ -1,0 +1,1 @@
+"""Tasks as sparse differences to a frozen model."""

@@ -1,0 +1,1 @@
+"""Importance of ranks, heads and FFNs from gradients."""

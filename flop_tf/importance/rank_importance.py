@@ -1,0 +1,98 @@
+"""Which ranks matter to the task, and gates that start in that order.
+
+Gates that all start equal must find out by noisy draws which of them the task
+needs, and a short run has no time for that. One look at the gradients tells most of it.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from flop_tf.linalg import costs
+
+# Change of log_alpha for a factor e of importance: steep enough that at the target most gates are
+# clearly open or closed and few lie between.
+_SLOPE = 5.0
+# Largest distance of a log_alpha from that of the ranks at the boundary.
+_REACH = 12.0
+
+
+def rank_importance(model, projections, dataset, loss):
+    """Returns how much the loss depends on every rank.
+
+    `I_j = mean over batches of (z_j dL/dz_j)^2`, the Fisher information of a
+    gate z_j; `z_j dL/dz_j = sum_o Q_jo dL/dQ_jo`, so no gate has to be there.
+    Small batches tell more, because gradients cancel out over a batch.
+
+    Args:
+      model: a Keras model; it runs in inference mode.
+      projections: built `FactorizedDense` layers of it.
+      dataset: batches `(x, y)`; what follows y is ignored.
+      loss: function of `(y, y_pred)` that returns a scalar.
+
+    Returns:
+      A float64 array `[R]` for each projection.
+
+    Raises:
+      ValueError: if there are no projections or the dataset has no batch.
+    """
+    if not projections:
+        raise ValueError(
+            "Argument `projections` must have at least one FactorizedDense layer, received none."
+        )
+    factors = [layer.factor_out for layer in projections]
+    total = [tf.Variable(tf.zeros(factor.shape[:1], tf.float64)) for factor in factors]
+
+    # A `tf.data.Dataset` says beforehand what its batches may look like: one trace for all.
+    spec = getattr(dataset, "element_spec", None)
+
+    @tf.function(input_signature=spec and spec[:2], reduce_retracing=True)
+    def add(x, y):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(factors)
+            value = loss(y, model(x, training=False))
+        gradients = tape.gradient(value, factors)
+        for entry, factor, gradient in zip(total, factors, gradients, strict=True):
+            by_gate = tf.reduce_sum(factor * gradient, axis=1)
+            entry.assign_add(tf.cast(tf.square(by_gate), tf.float64))
+
+    batches = 0
+    for x, y, *_ in dataset:
+        add(x, y)
+        batches += 1
+    if not batches:
+        raise ValueError("Argument `dataset` must have at least one batch, received none.")
+    return [entry.numpy() / batches for entry in total]
+
+
+def order_gates(sparsity, importance, target_sparsity, start):
+    """Sets every log_alpha by the importance of its rank for what the rank costs.
+
+    `log_alpha_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
+    c_j = I + O, the parameters of the rank, and v the worth at which removal
+    stores the model at the target. So the ranks at the boundary start at
+    `start`, those that the target has no room for below it, the others above.
+
+    Args:
+      sparsity: the `KernelSparsity` of a model with hard-concrete gates.
+      importance: what `rank_importance` returns for its gated projections.
+      target_sparsity: the stored sparsity asked for.
+      start: log_alpha of a rank at the boundary.
+
+    Raises:
+      ValueError: if there are no gates, or the target is out of reach with all of them closed.
+    """
+    if not sparsity.gates:
+        raise ValueError(
+            "Argument `sparsity` must have gates to be ordered, received one without gates."
+        )
+    worth = [
+        np.log(values + np.finfo(np.float64).tiny) - np.log(costs.unit_parameters(inputs, outputs))
+        for values, (_, inputs, outputs) in zip(importance, sparsity.gated(), strict=True)
+    ]
+    middle = np.median(np.concatenate(worth))
+    for gate, values in zip(sparsity.gates, worth, strict=True):
+        gate.log_alpha.assign(np.clip(_SLOPE * (values - middle), -50.0, 50.0))
+    sparsity.calibrate(target_sparsity)
+    for gate in sparsity.gates:
+        from_boundary = gate.log_alpha - gate.closes_at
+        gate.log_alpha.assign(start + tf.clip_by_value(from_boundary, -_REACH, _REACH))

@@ -1,0 +1,1 @@
+"""Factorized, gated and fused dense layers, and the spec that makes them."""

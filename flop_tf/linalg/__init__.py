@@ -1,0 +1,1 @@
+"""Formulas on arrays, a function each: SVD, merging, balancing, costs of ranks, rankings."""

@@ -1,0 +1,1 @@
+"""Searches for subnetworks: super tickets, the lottery, agreement of masks."""

@@ -1,0 +1,1 @@
+"""The training step of gated models, optimizers, schedules and callbacks."""

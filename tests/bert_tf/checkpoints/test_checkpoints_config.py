@@ -1,0 +1,167 @@
+"""What the config of a foreign BERT says of its mathematics, its head and its labels."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.encoders.weight_paths import HEAD, POOLER
+from bert_tf.methods.flop import stages
+
+NAMES = {"id2label": {"0": "positive", "1": "negative"}}
+
+
+@pytest.fixture
+def log(caplog):
+    caplog.set_level("INFO", logger="absl")
+    return caplog
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("position_embedding_type", "relative_key"),
+        ("pruned_heads", {"0": [1]}),
+        ("is_decoder", True),
+        ("add_cross_attention", True),
+        ("embedding_size", 16),
+        ("emb_size", 16),
+        ("layer_norm_type", "pre"),
+        ("quantization_config", {"bits": 8}),
+        ("auto_map", {"AutoModel": "modeling.Other"}),
+        ("tie_word_embeddings", False),
+        ("hidden_act", "quick_gelu"),
+        ("hidden_act", "gelu_fast"),
+    ],
+)
+def test_a_key_that_asks_for_another_model_is_refused(hugging_face_folder, key, value):
+    with pytest.raises(ValueError, match=f"{key}.* must be|must have {key} .* received") as error:
+        read_source(hugging_face_folder(**{key: value}))
+    assert str(error.value).endswith(f"received {value!r}.")
+
+
+def test_an_unknown_key_is_refused(hugging_face_folder):
+    with pytest.raises(ValueError, match="the key 'rotary' with the value True, which is not kno"):
+        read_source(hugging_face_folder(rotary=True))
+
+
+def test_keys_that_change_nothing(hugging_face_folder):
+    harmless = {
+        "position_embedding_type": "absolute",
+        "pruned_heads": {},
+        "is_decoder": False,
+        "embedding_size": 32,
+        "transformers_version": "5.24.0",
+        "torch_dtype": "float32",
+        "classifier_dropout": None,
+        "_name_or_path": "bert-base-uncased",
+        "hidden_act": "gelu_python",
+    }
+    source = read_source(hugging_face_folder(**harmless))
+    assert source.config == read_source(hugging_face_folder()).config
+
+
+@pytest.mark.parametrize("layers", [10**7, 999, -1])
+def test_more_layers_than_there_are_weights(hugging_face_folder, layers):
+    with pytest.raises(ValueError, match="`num_hidden_layers` must be|lacks .* and .* more; check"):
+        read_source(hugging_face_folder(num_hidden_layers=layers))
+
+
+def test_relative_positions(shared):
+    with pytest.raises(ValueError, match="must have position_embedding_type 'absolute', .*relativ"):
+        read_source(shared / "data" / "families" / "bert_relative_positions")
+
+
+# Heads
+
+
+@pytest.mark.parametrize(
+    ("about", "name"),
+    [
+        ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
+        ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice"),
+        ({"architectures": ["BertModel"]}, "BertModel"),
+        ({"problem_type": "multi_label_classification"}, "problem_type 'multi_label_cl"),
+        ({"problem_type": "regression"}, "problem_type 'regression' and 2 outputs"),
+    ],
+)
+def test_a_head_that_is_lacking_is_left_out(hugging_face_folder, tmp_path, log, about, name):
+    folder = hugging_face_folder(**about)
+    source = read_source(folder)
+    assert not set(source.weights) & set(HEAD) and name in source.missing_head
+    assert name in log.text and "which is left out" in log.text
+    out = str(tmp_path / "out")
+    with pytest.raises(ValueError, match=f"Argument `finetuned` needs a task head .* {name}"):
+        stages.factorize(str(folder), out, finetuned=True)
+    stages.factorize(str(folder), out)
+    assert model_dir.load(out).config.head == "classifier"
+
+
+def test_other_weights_of_a_head_that_is_lacking(hugging_face_folder):
+    folder = hugging_face_folder(architectures=["BertForTokenClassification"])
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    tensors["crf.transitions"] = np.zeros([2, 2], np.float32)
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    assert read_source(folder).missing_head == "BertForTokenClassification"
+
+
+def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
+    folder = hugging_face_folder(without=(*POOLER, *HEAD), architectures=["BertModel"])
+    source = read_source(folder)
+    assert not set(POOLER) & set(source.weights) and not source.missing_head
+    assert "lacks encoder.pooler.kernel and encoder.pooler.bias; they start anew" in log.text
+    model_dir.build(source)
+    without_config = hugging_face_folder(without=POOLER, architectures=None)
+    assert read_source(without_config).missing_head == "a classifier that reads no pooler"
+
+
+@pytest.mark.parametrize("name", ["head_tokens_with_pooler", "head_multi_label"])
+def test_heads_as_they_were_found(shared, tmp_path, name):
+    with pytest.raises(ValueError, match="BertForTokenClassification|multi_label_classification"):
+        stages.factorize(str(shared / "faults" / name), str(tmp_path), finetuned=True)
+
+
+# Names of labels
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        (NAMES, ("positive", "negative")),
+        ({"label2id": {"b": 1, "a": 0}}, ("a", "b")),
+        ({**NAMES, "label2id": {"negative": 0, "positive": 1}}, ("positive", "negative")),
+        ({"id2label": {"0": 0, "1": 1}}, ("0", "1")),
+        ({}, None),
+    ],
+)
+def test_labels(hugging_face_folder, about, expected):
+    assert read_source(hugging_face_folder(**about)).labels == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (
+            {"0": "a", "2": "b"},
+            "must name the labels of the outputs 0 to 1, received names of 0, 2",
+        ),
+        ({"0": "a", "1": "a"}, "a name of its own for each of the 2 outputs .* received .'a', 'a'"),
+        (["a", "b"], "must have names of labels that fit: expected 'object | null'"),
+    ],
+)
+def test_labels_that_fit_no_head(hugging_face_folder, names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_source(hugging_face_folder(id2label=names))
+
+
+def test_fewer_labels_than_outputs(hugging_face_folder):
+    folder = hugging_face_folder()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": {"0": "a"}}))
+    with pytest.raises(ValueError, match="a name of its own for each of the 2 outputs"):
+        read_source(folder)

@@ -1,0 +1,155 @@
+import json
+import shutil
+import sys
+
+import pytest
+
+from bert_tf.checkpoints import model_dir
+from bert_tf.encoders.config import BertConfig
+from bert_tf.serving import exporting, formats
+from bert_tf.studies.speed import benchmark_subjects, benchmark_table, benchmarking
+from bert_tf.surgery import units
+
+pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
+pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+
+
+@pytest.fixture(scope="module")
+def exported(bert_dir, sst_dir, table_file, tmp_path_factory):
+    """A dense BERT in all formats."""
+    out = tmp_path_factory.mktemp("served") / "toy"
+    exporting.export(
+        bert_dir,
+        str(out),
+        task_name="SST-2",
+        data_dir=sst_dir,
+        format_names=list(formats.FORMATS),
+        table_file=table_file,
+    )
+    return out / "1"
+
+
+def test_models_and_exports_in_one_run(bert_dir, exported, caplog):
+    files = [exported / form.file for name, form in formats.FORMATS.items() if "_" not in name]
+    files += [exported / f"model_{precision}.tflite" for precision in ("float32", "int8")]
+    paths = [bert_dir, exported, *files]
+    report = json.loads(json.dumps(benchmarking.inference(paths, [1, 3], [5], rounds=2)))
+    (sentence,) = [line for line in caplog.messages if "is a program and is run now" in line]
+    assert sentence.startswith(f"The SavedModel {exported} ")
+    names = [model["model"] for model in report["models"]]
+    assert names[1:] == ["toy/1"] + [f"toy/1/{path.name}" for path in files]
+    source, *exports = report["models"]
+    for model in exports:
+        assert model["parameters"] == source["parameters"]
+        assert model["stage"] == source["stage"] and model["task"]["name"] == "SST-2"
+        assert list(model["scores"]) == ["dev, 67 examples"] and model["file_bytes"] > 0
+    sizes = {model["model"]: model["file_bytes"] for model in exports}
+    assert sizes["toy/1/model_int8.tflite"] < sizes["toy/1/model_float32.tflite"]
+    assert len(report["timings"]) == 2 * len(paths)
+    first = report["timings"][0]
+    assert first["flops"] == 2 * 5 * first["multiplications_per_token"]
+    assert "GFLOPs" in benchmark_table.markdown(report)
+
+
+def test_what_runs_is_the_model(bert_dir, exported):
+    source, export = benchmark_subjects.find([bert_dir, exported])
+    features, _ = benchmarking.random_batch([source.config], 2, 7)
+    logits = model_dir.load(bert_dir)(features, training=False).numpy()
+    assert source.load()(features) == pytest.approx(logits, abs=1e-5)
+    assert export.load()(features)["logits"] == pytest.approx(logits, abs=1e-5)
+
+
+def test_memory_of_an_export(exported):
+    (row,) = benchmarking.inference_memory([exported], 2, 7, threads=1)
+    assert row["model"] == "toy/1" and 0 < row["step_bytes"] < row["peak_bytes"]
+
+
+@pytest.mark.parametrize("size", [0, 99])
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_a_damaged_export(name, size, exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "1")
+    path = folder / formats.FORMATS[name].file
+    path.write_bytes(path.read_bytes()[:size])
+    (subject,) = benchmark_subjects.find([folder if name == "saved_model" else path])
+    with pytest.raises(ValueError, match=r"SavedModel .* cannot be loaded|cannot run the file"):
+        subject.load()
+
+
+def test_weights_that_are_missing(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "1")
+    for path in (folder / "variables").glob("*.data*"):
+        path.write_bytes(b"")
+    (subject,) = benchmark_subjects.find([folder])
+    with pytest.raises(ValueError, match="The SavedModel '.*1' cannot be loaded: "):
+        subject.load()
+
+
+@pytest.mark.parametrize("name, package", [("onnx", "onnxruntime"), ("litert_int8", "ai_edge_lit")])
+def test_a_package_that_is_missing(name, package, exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    (subject,) = benchmark_subjects.find([exported / formats.FORMATS[name].file])
+    with pytest.raises(
+        ValueError, match=f"needs the package '{package}.*', which is not installed"
+    ):
+        subject.load()
+
+
+@pytest.mark.parametrize(
+    ("info", "sentence"),
+    [
+        ({"scores": {"dev": {"f1": 0.5}}}, "Unknown task ''"),
+        ({"scores": {"dev": {"f1": 0.5}}, "task": {"name": "SST-2"}}, "must have 'eval_accuracy'"),
+    ],
+)
+def test_scores_that_are_not_of_the_task(info, sentence, bert_dir, tmp_path):
+    folder = shutil.copytree(bert_dir, tmp_path / "model")
+    (folder / "info.json").write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=sentence):
+        benchmark_subjects.find([folder])
+
+
+def test_no_subject(exported, tmp_path):
+    with pytest.raises(ValueError, match="is no model directory"):
+        benchmark_subjects.find([tmp_path])
+    (tmp_path / "model.onnx").write_text("")
+    with pytest.raises(ValueError, match="The export '.*model.onnx' must have '.*export.json'"):
+        benchmark_subjects.find([tmp_path / "model.onnx"])
+    with pytest.raises(ValueError, match="The path 'nowhere' does not exist"):
+        benchmark_subjects.find(["nowhere"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        "{}",
+        '{"formats": {"onnx": {"scores": {}}}}',
+        '{"formats": {"onnx": {"scores": [1]}}, "compared_on": "dev", "num_examples": 1, '
+        '"task": {"name": "SST-2"}}',
+        '{"formats": {"onnx": {"scores": {"f1": 1}}}, "compared_on": "dev", "num_examples": 1, '
+        '"task": 5}',
+        '{"formats": {"litert": {}}, "compared_on": "dev", "num_examples": 1, "config": {}}',
+        '{"formats": {"onnx": {"scores": {}}}, "compared_on": "dev", "num_examples": 1, '
+        '"config": {"vocab_size": 1e12}}',
+    ],
+)
+def test_a_damaged_report(text, tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra/export.json").write_text(text)
+    (tmp_path / "model.onnx").write_text("")
+    with pytest.raises(
+        ValueError, match="^The (file|report of an export) '.*export.json' (is|must)"
+    ):
+        benchmark_subjects.find([tmp_path / "model.onnx"])
+
+
+def test_masks_of_several_tasks(bert_dir, tmp_path):
+    """Which mask is taken depends on the task, so there is no one model to measure."""
+    folder = shutil.copytree(bert_dir, tmp_path / "model")
+    config = BertConfig.from_json_file(folder / "bert_config.json")
+    config = units.with_gates(config, ["heads"], "switched", num_masks=3)
+    (folder / "bert_config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match="model' has a mask for each of 3 tasks; cut it to one"):
+        benchmark_subjects.find([folder])

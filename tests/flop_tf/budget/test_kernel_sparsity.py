@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from flop_tf.backend import keras
+from flop_tf.budget.kernel_sparsity import KernelSparsity
+from flop_tf.layers.factorized_dense import FactorizedDense
+
+EDGE = -2.397895  # log_alpha where the gate closes and P(z > 0) = .5.
+
+
+def projection(shape, rank=None, log_alpha=None):
+    """Returns a built projection `[I, O]`."""
+    inputs, outputs = shape
+    if rank is None:
+        layer = keras.layers.Dense(outputs)
+    else:
+        layer = FactorizedDense(outputs, rank, gate=None if log_alpha is None else "hard_concrete")
+    layer.build([None, inputs])
+    if log_alpha is not None and rank:
+        layer.gate.log_alpha.assign(np.broadcast_to(np.float32(log_alpha), [rank]))
+    return layer
+
+
+def test_hand_made_numbers():
+    sparsity = KernelSparsity(
+        [
+            projection((4, 6), 4, [9.0, EDGE - 1e-5, -3.0, 9.0]),  # 24 dense, 10 a unit
+            projection((4, 6), 4),  # ungated, above break-even: 40 in factors, 24 stored
+            projection((4, 6), 1),  # ungated: 10
+            projection((4, 6), 0),  # nothing but a bias
+            projection((4, 6)),  # dense: 24
+        ]
+    )
+    active = 2 / (1 + np.exp(-9 + np.log(1 / 11))) + 0.5 + 0.353862
+    expected = 10 * active + 40 + 10 + 24
+    assert sparsity.original_parameters == 5 * 24
+    assert sparsity.factorized_parameters == 40 + 40 + 10 + 24
+    assert float(sparsity.expected_parameters()) == pytest.approx(expected, abs=1e-3)
+    assert float(sparsity.expected_sparsity()) == pytest.approx(1 - expected / 120, abs=1e-5)
+    assert float(sparsity.stored_parameters()) == 20 + 24 + 10 + 24
+    assert float(sparsity.stored_sparsity()) == pytest.approx(1 - 78 / 120)
+    assert sparsity.survivors() == [2, 4, 1, 0, None]
+    assert len(sparsity.gates) == 1
+
+
+def test_at_full_rank_the_sparsity_is_negative():
+    sparsity = KernelSparsity([projection((6, 6), 6, 30.0)])
+    assert float(sparsity.expected_sparsity()) == pytest.approx(1 - 72 / 36)
+    assert float(sparsity.stored_sparsity()) == 0
+
+
+@pytest.mark.parametrize("kept, stored", [(0, 0), (1, 12), (3, 36), (4, 36), (6, 36)])
+def test_what_is_stored_is_capped_at_the_kernel(kept, stored):
+    sparsity = KernelSparsity([projection((6, 6), 6, [5.0] * kept + [-5.0] * (6 - kept))])
+    assert float(sparsity.stored_parameters()) == stored
+
+
+def test_the_cap_is_for_each_projection():
+    open_, closed = projection((6, 6), 6, 5.0), projection((6, 6), 6, -5.0)
+    assert float(KernelSparsity([open_, closed]).stored_parameters()) == 36
+
+
+@pytest.mark.parametrize("gate", [None, 5.0])
+def test_rank_zero(gate):
+    sparsity = KernelSparsity([projection((6, 6), 0, gate)])
+    assert float(sparsity.expected_parameters()) == float(sparsity.stored_parameters()) == 0
+    assert sparsity.survivors() == [0] and sparsity.gates == []
+
+
+def test_without_gates_numbers_are_fixed():
+    sparsity = KernelSparsity([projection((4, 6)), projection((4, 6), 1)])
+    assert float(sparsity.expected_sparsity()) == pytest.approx(1 - 34 / 48)
+    assert float(sparsity.stored_sparsity()) == pytest.approx(1 - 34 / 48)
+
+
+def test_the_base_may_be_a_larger_model():
+    sparsity = KernelSparsity([projection((4, 6), 2, 30.0)], original_parameters=100)
+    assert float(sparsity.expected_sparsity()) == pytest.approx(0.8)
+    assert float(sparsity.stored_sparsity()) == pytest.approx(0.8)
+
+
+def test_expected_sparsity_has_gradients_to_every_gate():
+    sparsity = KernelSparsity([projection((4, 6), 4, 1.0), projection((6, 4), 4, -1.0)])
+    variables = [gate.log_alpha for gate in sparsity.gates]
+    with tf.GradientTape() as tape:
+        expected = sparsity.expected_sparsity()
+    assert all((g.numpy() < 0).all() for g in tape.gradient(expected, variables))
+
+
+def uneven():
+    rng = np.random.default_rng(0)
+    return KernelSparsity(
+        [
+            projection((8, 8), 8, rng.normal(3, 2, 8)),
+            projection((8, 24), 8, rng.normal(0, 3, 8)),
+            projection((24, 8), 8, rng.normal(-3, 1, 8)),
+            projection((8, 8), 3),
+        ]
+    )
+
+
+def log_alphas(sparsity):
+    return [gate.log_alpha.numpy() for gate in sparsity.gates]
+
+
+@pytest.mark.parametrize("target", [0.1, 0.3, 0.5, 0.6, 0.8, 0.9])
+def test_calibration_meets_the_target_within_one_unit(target):
+    sparsity = uneven()
+    before = log_alphas(sparsity)
+    shift = sparsity.calibrate(target)
+    stored = float(sparsity.stored_sparsity())
+    assert target - 1e-6 <= stored < target + 32 / sparsity.original_parameters
+    for old, new in zip(before, log_alphas(sparsity), strict=True):
+        np.testing.assert_allclose(new, old + shift, atol=1e-5)
+
+
+def test_calibration_goes_both_ways_and_finds_its_own_result_again():
+    sparsity = uneven()
+    assert sparsity.calibrate(0.8) < 0
+    closed = float(sparsity.stored_sparsity())
+    assert sparsity.calibrate(0.4) > 0
+    sparsity.calibrate(0.8)
+    assert float(sparsity.stored_sparsity()) == closed
+    assert sparsity.calibrate(0.8) == pytest.approx(0, abs=1e-4)
+
+
+def test_calibration_by_hand():
+    # Units cost 12 of 36: sparsity 1/3 needs two, so the third is closed by just so much.
+    sparsity = KernelSparsity([projection((6, 6), 6, [4.0, 3.0, 2.0, 1.0, 0.0, -1.0])])
+    assert sparsity.calibrate(1 / 3 - 1e-6) == pytest.approx(EDGE - 2, abs=1e-4)
+    assert sparsity.survivors() == [2]
+    # Above break-even three and six units are stored alike.
+    assert float(sparsity.stored_sparsity()) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("start", [0.0, 80.0, -300.0])
+def test_calibration_wherever_the_gates_are(start):
+    log_alpha = np.random.default_rng(0).normal(start, 3, 200)
+    sparsity = KernelSparsity([projection((300, 500), 200, log_alpha), projection((9, 9), 4, 0.0)])
+    unit = 800 / sparsity.original_parameters
+    for target in np.linspace(0.01, 0.99, 50):
+        sparsity.calibrate(target)
+        assert target - 1e-6 <= float(sparsity.stored_sparsity()) < target + 1.01 * unit
+    assert sparsity.calibrate(0.0) > -np.inf and sparsity.survivors() == [200, 4]
+
+
+def test_calibration_without_gates():
+    sparsity = KernelSparsity([projection((4, 6), 1)])
+    assert sparsity.calibrate(0.5) == 0
+    with pytest.raises(ValueError, match="at most .* 0.583333, received 0.9"):
+        sparsity.calibrate(0.9)
+
+
+def test_calibration_follows_the_threshold():
+    sparsity = uneven()
+    for gate in sparsity.gates:
+        gate.threshold = 0.4
+    sparsity.calibrate(0.6)
+    assert 0.6 <= float(sparsity.stored_sparsity()) < 0.6 + 32 / sparsity.original_parameters
+
+
+def test_equal_gates_close_together():
+    sparsity = KernelSparsity([projection((6, 6), 6, 1.0)])
+    sparsity.calibrate(0.5)
+    assert float(sparsity.stored_sparsity()) == 1
+
+
+def test_a_target_out_of_reach_is_refused_and_nothing_changes():
+    sparsity = uneven()
+    before = log_alphas(sparsity)
+    # The ungated projection keeps 48 of 512 parameters.
+    with pytest.raises(ValueError, match="`target_sparsity` must be at most .* 0.906250, received"):
+        sparsity.calibrate(0.95)
+    for old, new in zip(before, log_alphas(sparsity), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_calibrated_puts_everything_back():
+    sparsity = uneven()
+    before, stored = log_alphas(sparsity), float(sparsity.stored_sparsity())
+    with sparsity.calibrated(0.8) as shift:
+        assert shift < 0
+        assert float(sparsity.stored_sparsity()) >= 0.8
+    assert float(sparsity.stored_sparsity()) == stored
+    with pytest.raises(KeyError), sparsity.calibrated(0.8):
+        raise KeyError
+    for old, new in zip(before, log_alphas(sparsity), strict=True):
+        np.testing.assert_array_equal(new, old)
