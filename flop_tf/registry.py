@@ -1,0 +1,86 @@
+"""Names for classes of one kind, open to everyone: a decorator beside the class is all it takes."""
+
+import difflib
+import importlib
+import pkgutil
+
+
+class Registry:
+    """Objects of one kind by name, in the order in which they were registered.
+
+    ```python
+    HEADS = Registry("head", "bert_tf.heads")
+
+    @HEADS.register("classifier")
+    class Classifier: ...
+
+    HEADS["classifier"]
+    ```
+
+    Args:
+      kind: what is registered, for errors: "head".
+      package: folder all of whose modules are imported before the first look, so that a new file
+        is found without being named anywhere; None where nothing needs to be imported.
+    """
+
+    def __init__(self, kind, package=None):
+        self.kind = kind
+        self._package = package
+        self._found = {}
+
+    def register(self, name):
+        """Returns a decorator that registers a class, function or value under a name.
+
+        Raises:
+          ValueError: if the name belongs to another object already.
+        """
+
+        def decorator(item):
+            other = self._found.setdefault(name, item)
+            if other is not item and _place(other) != _place(item):
+                raise ValueError(
+                    f"The {self.kind} {name!r} is registered already, as {other!r}; choose another "
+                    "name."
+                )
+            self._found[name] = item
+            return item
+
+        return decorator
+
+    def __getitem__(self, name):
+        """Returns what is registered under a name.
+
+        Raises:
+          ValueError: if nothing is; it names the nearest.
+        """
+        known = self._all()
+        if name in known:
+            return known[name]
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+        hint = f", did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"Unknown {self.kind} {name!r}{hint} Expected one of {list(known)}.")
+
+    def __contains__(self, name):
+        return name in self._all()
+
+    def __iter__(self):
+        return iter(self._all())
+
+    def items(self):
+        """Returns the names with what is registered under them."""
+        return self._all().items()
+
+    def name_of(self, item):
+        """Returns the name under which an object is registered, or None."""
+        return next((name for name, other in self._all().items() if other is item), None)
+
+    def _all(self):
+        if self._package is not None:
+            package, self._package = self._package, None
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                importlib.import_module(f"{package}.{module.name}")
+        return self._found
+
+
+def _place(item):
+    return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
