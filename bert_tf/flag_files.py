@@ -10,7 +10,9 @@ _FLAGS = ("--flagfile", "-flagfile")
 def expanded(words, above=()):
     """Returns the words of a command line, with the flags of its flag files in their place.
 
-    absl's own reading waits for a FIFO, and goes on without a file that names itself.
+    absl's own reading waits for a FIFO, and goes on without a file that names itself. A relative
+    path inside of a flag file is first looked for next to that file, so that files which include
+    each other work from every working directory.
 
     Args:
       words: list, without the program's name.
@@ -33,6 +35,9 @@ def _flags_of(path, above):
     path = os.path.expanduser(path.strip())
     if not path:
         raise ValueError("Flag `--flagfile` must name a file, received nothing.")
+    if above:
+        beside = os.path.join(os.path.dirname(above[-1]), path)
+        path = beside if os.path.exists(beside) else path
     if os.path.realpath(path) in above:
         raise ValueError(f"The flag file {path!r} names itself by `--flagfile`; leave that out.")
     lines = map(str.strip, files.read_text(path, "flag file").splitlines())

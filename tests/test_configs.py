@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import json
+import os
 import pathlib
 import re
 
@@ -9,23 +10,46 @@ from flop_tools import diff_prune, finetune
 import pytest
 from absl import flags
 
+from bert_tf import flag_files
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.weight_paths import expected_shapes
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.runs.options import FinetuneOptions
+from bert_tf.studies.sweeps import sweep
 from bert_tf.tasks import squad_examples
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+METHODS = ("flop", "diff", "original")
 
 
 def ids(paths):
     return {"argvalues": paths, "ids": [path.stem for path in paths]}
 
 
-MODELS = ids(sorted(CONFIGS.glob("*.json")))
-FLAG_FILES = ids(sorted(CONFIGS.glob("*.flags")))
+def is_old_name(path):
+    """Whether a file only includes the task's and the method's."""
+    return "kept for one release" in path.read_text(encoding="utf-8")
+
+
+MODELS = ids(sorted(CONFIGS.glob("models/*.json")))
+ALL_FILES = sorted(CONFIGS.glob("**/*.flags"))
+FLAG_FILES = ids([path for path in ALL_FILES if not is_old_name(path)])
+PAIRS = sorted(CONFIGS.glob("*.flags"))
+OLD_NAMES = ids([path for path in PAIRS if is_old_name(path)])
 DIFF_FILES = ids(sorted(CONFIGS.glob("diff_*.flags")))
-FINETUNE_FILES = ids(sorted(set(FLAG_FILES["argvalues"]) - set(DIFF_FILES["argvalues"])))
+FINETUNE_FILES = ids(sorted(set(PAIRS) - set(DIFF_FILES["argvalues"])))
+#: Values of pairs, next to those of the task and the method.
+OWN = {
+    "flop_cola": {"num_train_epochs": "4"},
+    "flop_demo": {"num_train_epochs": "2", "gate_order_examples": "200"},
+    "flop_mrpc": {"num_train_epochs": "10"},
+    "flop_rte": {"num_train_epochs": "6"},
+    "flop_stsb": {"num_train_epochs": "6"},
+    "flop_wnli": {"num_train_epochs": "20"},
+    "diff_rte": {"learning_rate": "1e-4", "sparsity_penalty": "6e-7", "num_train_epochs": "4"},
+    "diff_sst2": {"num_train_epochs": "1", "finetune_epochs": "1"},
+    "diff_wnli": {"alpha_learning_rate": ".2"},
+}
 
 
 def own_flags(program):
@@ -53,7 +77,8 @@ def options_of(path, kind, own):
     """The options `kind` that a flag file makes."""
     paths = dict.fromkeys(("data_dir", "init_checkpoint", "output_dir"), "folder")
     values = copy.deepcopy(own)
-    values(["program", f"--flagfile={path}", *(f"--{name}={v}" for name, v in paths.items())])
+    found = flag_files.expanded([f"--flagfile={path}"])
+    values(["program", *found, *(f"--{name}={v}" for name, v in paths.items())])
     return kind(**{field.name: values[field.name].value for field in dataclasses.fields(kind)})
 
 
@@ -91,7 +116,7 @@ def test_model_is_listed_with_its_parameters(path):
     ],
 )
 def test_published_sizes(name, kernels, parameters):
-    shapes = expected_shapes(BertConfig.from_json_file(str(CONFIGS / f"{name}.json")))
+    shapes = expected_shapes(BertConfig.from_json_file(str(CONFIGS / f"models/{name}.json")))
     assert count(shapes) == parameters
     assert count(shapes, lambda path: ".blocks." in path and "kernel" in path) == kernels
 
@@ -103,7 +128,51 @@ def test_head_states_command_run_time_and_score(path):
     assert head == lines[: len(head)]
     for word in ("# Command:   flop-", "# Run time:  ", "# Expected:  "):
         assert sum(line.startswith(word) for line in head) == 1
-    assert any(f"--flagfile=configs/{path.name} " in line for line in head)
+    name = path.relative_to(CONFIGS).as_posix()
+    assert any(f"--flagfile=configs/{name} " in f"{line} " for line in head)
+
+
+def test_tasks_and_methods_are_composed():
+    """A pair's file says what differs from its task and its method, and nothing else."""
+    for path in PAIRS:
+        method, _, task = path.stem.partition("_")
+        parts = [] if method == "finetune" else [f"--flagfile=methods/{method}.flags"]
+        own = OWN.get(path.stem, {})
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        changes = [f"--{name}={value}" for name, value in own.items()]
+        assert lines == [f"--flagfile=tasks/{task}.flags", *parts, *changes]
+        composed = flag_files.expanded(
+            [part.replace("=", f"={CONFIGS}/") for part in lines if "flagfile" in part]
+        )
+        assert flag_files.expanded([f"--flagfile={path}"]) == [*composed, *changes]
+    assert set(OWN) == {path.stem for path in PAIRS if not is_old_name(path)}
+
+
+@pytest.mark.parametrize("path", **OLD_NAMES)
+def test_the_heads_of_old_names_say_what_to_write(path):
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert all(line.partition("=")[2] in head for line in lines)
+
+
+def test_flag_files_work_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = ["--num_train_epochs=1", "--num_train_epochs=6"]
+    relative = os.path.relpath(CONFIGS / "flop_rte.flags")
+    assert flag_files.expanded([f"--flagfile={relative}"])[-2:] == wanted
+    (tmp_path / "mine.flags").write_text(f"--flagfile={relative}\n--seed=1\n")
+    assert flag_files.expanded(["--flagfile=mine.flags"])[-2:] == [wanted[-1], "--seed=1"]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/from_here.flags").write_text("--flagfile=mine.flags\n")
+    assert flag_files.expanded(["--flagfile=folder/from_here.flags"])[-1] == "--seed=1"
+
+
+def test_sweeps_read_tasks_with_and_without_a_file_of_the_pair():
+    for task in (path.stem for path in CONFIGS.glob("tasks/*.flags")):
+        dense, flop = sweep.read_flags(CONFIGS, task)
+        assert list(dense) == flag_files.expanded([f"--flagfile={CONFIGS}/tasks/{task}.flags"])
+        assert flop[: len(dense)] == dense and sweep.value(flop, "target_sparsity") == ".6"
+        own = OWN.get(f"flop_{task}", {"num_train_epochs": "1"})
+        assert {name: sweep.value(flop, name) for name in own} == own
 
 
 @pytest.mark.parametrize("path", **FINETUNE_FILES)
@@ -123,7 +192,8 @@ def test_flags_make_options_of_differences(path, diff_flags):
 
 def test_original_values(finetune_flags):
     values = copy.deepcopy(finetune_flags)
-    values(["finetune", f"--flagfile={CONFIGS / 'original_sst2.flags'}"])
+    files = [f"--flagfile={CONFIGS / name}.flags" for name in ("tasks/sst2", "methods/original")]
+    values(["finetune", *files])
     original = {
         "task_name": "SST-2",
         "train_batch_size": 32,

@@ -28,7 +28,16 @@ flop() {
   .venv/bin/python "tools/$1.py" "${@:2}"
 }
 
-# changes TASK METHOD: what differs from configs/diff_TASK.flags, which is for gates of elements alone. See docs/decisions.md.
+# config NAME: the flag files of a task. Those with values of their own have a file, which names the two others.
+config() {
+  if [ -f "configs/diff_$1.flags" ]; then
+    echo "--flagfile=configs/diff_$1.flags"
+  else
+    echo "--flagfile=configs/tasks/$1.flags --flagfile=configs/methods/diff.flags"
+  fi
+}
+
+# changes TASK METHOD: what differs from these, which are for gates of elements alone. See docs/decisions.md.
 changes() {
   case $1$2 in
     WNLI--structured) echo --sparsity_penalty=5e-8 --alpha_learning_rate=.1 ;;
@@ -40,11 +49,12 @@ changes() {
 
 # prune TASK SEED DENSITY: by all methods. What non_adaptive learns is full fine-tuning.
 prune() {
-  local task=$1 seed=$2 density=$3 file own method
-  file=${task,,}
+  local task=$1 seed=$2 density=$3 name files own method
+  name=${task,,}
+  read -ra files <<<"$(config "${name//-/}")"
   for method in --structured --nostructured --method=non_adaptive; do
     read -ra own <<<"$(changes "$task" "$method")"
-    flop diff_prune all "--flagfile=configs/diff_${file//-/}.flags" "$method" ${own[@]+"${own[@]}"} \
+    flop diff_prune all "${files[@]}" "$method" ${own[@]+"${own[@]}"} \
       "--data_dir=$glue/$task" "--init_checkpoint=$bert" "--seed=$seed" "--target_density=$density" --mixed_precision=bfloat16 \
       "--output_dir=$out/$task/seed-$seed/${method##*[-=]}" ${extra[@]+"${extra[@]}"}
   done

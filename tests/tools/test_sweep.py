@@ -101,7 +101,7 @@ def test_a_failed_run(call, arguments, tmp_path, capsys):
         ({"bert_dir": "/dev/null"}, "The checkpoint '/dev/null' must be a regular file, received"),
         ({"tasks": "RTE"}, "The folder '{glue}/RTE' of the task RTE does not exist."),
         ({"tasks": "SST-3"}, "The task 'SST-3' needs the flag file '"),
-        ({"configs_dir": "."}, "The folder '.' holds no `finetune_TASK.flags` and `flop_TASK.fl"),
+        ({"configs_dir": "."}, "The folder '.' holds no `tasks/TASK.flags` and `methods/flop.fl"),
         (
             {"finetune_flags": "--holdout_examples 9"},
             "Flag `--finetune_flags` must be of words `--name=value`, received '--holdout_exam",
@@ -174,7 +174,7 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
         *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark", "export")
     ]
     assert f"--data_dir={demo_dir}" in runner.runs[0].flags
-    assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/finetune_demo.flags says.
+    assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/tasks/demo.flags says.
     page = tmp_path / "out" / "report.html"
     assert page.is_file() and capsys.readouterr().out == f"\nReport: {page}\n"
 

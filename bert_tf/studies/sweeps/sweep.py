@@ -42,6 +42,12 @@ _TITLES = {
     "pruned": "score a ticket without training",
 }
 
+#: The flag files of a method, in a folder of configs, by the task.
+_COMPOSED = {
+    "finetune": ("tasks/{}.flags",),
+    "flop": ("tasks/{}.flags", "methods/flop.flags"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class SweepTask:
@@ -50,8 +56,8 @@ class SweepTask:
     Args:
       name: as the programs write it, such as "SST-2".
       data: flags that say where its examples are.
-      dense: flags of dense fine-tuning, of `configs/finetune_TASK.flags`.
-      flop: flags of pruning, of `configs/flop_TASK.flags`.
+      dense: flags of dense fine-tuning, see `read_flags`.
+      flop: flags of pruning.
     """
 
     name: str
@@ -119,34 +125,39 @@ class Run:
 
 
 def read_flags(configs_dir, task):
-    """Returns the flags of `finetune_TASK.flags` and of `flop_TASK.flags`, two tuples.
+    """Returns the flags of dense fine-tuning and of pruning for a task, two tuples.
+
+    They are those of `tasks/TASK.flags` and, for pruning, of `methods/flop.flags` after it. A pair
+    with values of its own has a file, `finetune_TASK.flags` or `flop_TASK.flags`, which counts
+    instead.
 
     Args:
       configs_dir: folder of the flag files.
-      task: name of a task in any spelling, or the middle of a file name.
+      task: name of a task in any spelling, or the stem of its file.
 
     Raises:
       ValueError: if there are no such files.
     """
     plain = task.lower().replace("-", "").replace("_", "")
-    files = os.listdir(configs_dir) if os.path.isdir(configs_dir) else []
-    tasks = [name.removeprefix("flop_") for name in files if name.startswith("flop_")]
-    known = [name.removesuffix(".flags") for name in tasks if f"finetune_{name}" in files]
+    known = _known_tasks(configs_dir)
     if not known:
         raise ValueError(
-            f"The folder {str(configs_dir)!r} holds no `finetune_TASK.flags` and "
-            "`flop_TASK.flags`; pass the folder `configs` of a clone as `--configs_dir`."
+            f"The folder {str(configs_dir)!r} holds no `tasks/TASK.flags` and "
+            "`methods/flop.flags`; pass the folder `configs` of a clone as `--configs_dir`."
+        )
+    if plain not in known:
+        path = os.path.join(configs_dir, "tasks", f"{plain}.flags")
+        nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
+            f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
         )
     found = []
-    for kind in ("finetune", "flop"):
-        path = os.path.join(configs_dir, f"{kind}_{plain}.flags")
-        if not os.path.isfile(path):
-            nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
-                f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
-            )
-        found.append(tuple(flag_files.expanded([f"--flagfile={path}"])))
+    for method, files in _COMPOSED.items():
+        pair = os.path.join(configs_dir, f"{method}_{plain}.flags")
+        parts = [os.path.join(configs_dir, file.format(plain)) for file in files]
+        paths = [pair] if os.path.isfile(pair) else parts
+        found.append(tuple(flag_files.expanded([f"--flagfile={path}" for path in paths])))
     return found
 
 
@@ -318,3 +329,14 @@ def _benchmark(task, settings, name, compared):
         "--overwrite",
     )
     return [Run(task.name, name, "benchmark", "benchmark", given, tuple(compared))]
+
+
+def _known_tasks(configs_dir):
+    """Returns the names of the tasks that a folder has all flag files for, a set."""
+    files = set(os.listdir(configs_dir)) if os.path.isdir(configs_dir) else set()
+    pruned = {name.removeprefix("flop_") for name in files if name.startswith("flop_")}
+    pairs = {name for name in pruned if f"finetune_{name}" in files}
+    tasks = os.path.join(configs_dir, "tasks")
+    if os.path.isfile(os.path.join(configs_dir, _COMPOSED["flop"][1])) and os.path.isdir(tasks):
+        pairs.update(os.listdir(tasks))
+    return {name.removesuffix(".flags") for name in pairs if name.endswith(".flags")}

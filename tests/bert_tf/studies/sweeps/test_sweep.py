@@ -150,23 +150,45 @@ def test_two_runs_in_one_folder():
         sweep.grid([RTE], SETTINGS, [], [".5", "0.50"])
 
 
+def write(folder, **files):
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.flags"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 def test_flag_files(tmp_path):
-    (tmp_path / "finetune_sst2.flags").write_text("# A comment.\n--task_name=SST-2\n--seed=1\n")
-    (tmp_path / "flop_sst2.flags").write_text("--target_sparsity=.6\n--nodo_eval\n")
+    sst2 = "# A comment.\n--task_name=SST-2\n--seed=1\n"
+    write(tmp_path, tasks__sst2=sst2, methods__flop="--target_sparsity=.6\n--nodo_eval\n")
     dense, flop = sweep.read_flags(tmp_path, "SST-2")
     assert dense == ("--task_name=SST-2", "--seed=1")
-    assert flop == ("--target_sparsity=.6", "--nodo_eval")
-    assert sweep.value((*dense, "--seed=2"), "seed") == "2" and sweep.value(flop, "seed") is None
-    (tmp_path / "finetune_wnli.flags").write_text("")
+    assert flop == (*dense, "--target_sparsity=.6", "--nodo_eval")
+    assert sweep.value((*dense, "--seed=2"), "seed") == "2" and sweep.value(dense, "size") is None
+    write(tmp_path, finetune_wnli="")
     sentence = "The task '{}' needs the flag file '.*{}.flags', which does not exist; did you mean"
-    for name, missing in {"SST-3": "finetune_sst3", "WNLI": "flop_wnli"}.items():
+    for name, missing in {"SST-3": "tasks/sst3", "WNLI": "tasks/wnli"}.items():
         with pytest.raises(ValueError, match=f"{sentence.format(name, missing)} 'sst2'"):
             sweep.read_flags(tmp_path, name)
 
 
+def test_flag_files_of_a_pair(tmp_path):
+    write(tmp_path, finetune_sst2="--task_name=SST-2\n", flop_sst2="--target_sparsity=.6\n")
+    assert sweep.read_flags(tmp_path, "SST-2") == [
+        ("--task_name=SST-2",),
+        ("--target_sparsity=.6",),
+    ]
+    write(tmp_path, tasks__rte="--seed=1\n", methods__flop="--seed=2\n")
+    assert sweep.read_flags(tmp_path, "RTE") == [("--seed=1",), ("--seed=1", "--seed=2")]
+    own = "--flagfile=tasks/rte.flags\n--flagfile=methods/flop.flags\n--seed=3\n"
+    write(tmp_path, flop_rte=own)
+    seeds = ("--seed=1", "--seed=2", "--seed=3")
+    assert sweep.read_flags(tmp_path, "RTE") == [("--seed=1",), seeds]
+
+
 def test_a_folder_without_flag_files(tmp_path):
-    sentence = "'.*' holds no `finetune_TASK.flags` and `flop_TASK.flags`; pass .* `--configs_dir`"
-    for folder in (tmp_path, tmp_path / "nowhere"):
+    sentence = "'.*' holds no `tasks/TASK.flags` and `methods/flop.flags`; pass .* `--configs_dir`"
+    write(tmp_path / "tasks", tasks__rte="")  # Without a method.
+    for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "tasks"):
         with pytest.raises(ValueError, match=sentence):
             sweep.read_flags(folder, "RTE")
 
