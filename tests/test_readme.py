@@ -1,28 +1,114 @@
-"""The Python of the README works as it is shown."""
+"""What the README and the pages of docs/ show works: commands, links and Python."""
 
+import copy
+import functools
+import importlib
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
+from absl import flags
 
 import flop_tf
+from bert_tf import flag_files
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
 from bert_tf.heads.classifier import BertClassifier
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "configs/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PYTHON = ROOT / "docs/guides/python.md"
+#: Flags of absl, of scripts and of other projects' programs.
+SCRIPTS = {"flagfile", "help", "verbosity", "logdir", "model", "rest", "jobs", "report"}
 
 
-@pytest.fixture(scope="module")
-def snippets():
-    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def ids(paths):
+    return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
-def test_any_keras_model(snippets):
-    (code,) = [text for text in snippets if "flop_tf.factorize" in text]
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page):
+    """Returns the commands `flop-*` of a page, lists of words."""
+    lines = [
+        line for block in blocks(page, "bash") for line in block.replace("\\\n", " ").split("\n")
+    ]
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words for words in found if words and words[0].startswith("flop-")]
+
+
+@functools.cache
+def flags_of(program):
+    """Returns the flags of one program, without those of any other program or library."""
+    module = importlib.import_module(
+        f"flop_tools.{program.removeprefix('flop-').replace('-', '_')}"
+    )
+    others = set(flags.FLAGS)
+    module.define_flags()
+    own = flags.FlagValues()
+    for name in set(flags.FLAGS) - others:
+        own[name] = flags.FLAGS[name]
+    flags.FLAGS.remove_flag_values(own)
+    return own
+
+
+def headings(page):
+    found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+def test_the_readme_is_short():
+    assert len(README.read_bytes()) <= 7000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in headings(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_files_and_folders_exist(page):
+    pattern = r"`((?:flop_tf|bert_tf|tools|tests|examples|configs|docs)/[\w/.]*)`"
+    for path in re.findall(pattern, page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_commands_are_accepted(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for words in commands(page):
+        given = [word for word in words if word not in ("...", "[...]")]
+        values = copy.deepcopy(flags_of(words[0]))
+        if given != words:  # Shortened: what is required may be left out.
+            for name in values:
+                values[name].default = values[name].value or "left out"
+        rest = values(flag_files.expanded(given))
+        assert len(rest) <= 2 and "--" not in "".join(rest), rest
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_flags_exist(page):
+    programs = re.findall(r'^    "(\w+)",$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    known = {name for program in programs for name in flags_of(program)}
+    known |= {f"no{name}" for name in known} | SCRIPTS
+    named = set(re.findall(r"(?<![\w-])--([a-z]\w+)", page.read_text(encoding="utf-8")))
+    assert len(programs) > 15 and named <= known
+
+
+def test_any_keras_model():
+    (code,) = [text for text in blocks(PYTHON, "python") if "flop_tf.factorize" in text]
     rng = np.random.default_rng(0)
     x = rng.normal(size=(320, 16)).astype("float32")
     y = x @ rng.normal(size=(16, 3)).astype("float32")
@@ -40,8 +126,9 @@ def test_any_keras_model(snippets):
     np.testing.assert_allclose(small.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
 
 
-def test_a_bert(snippets, tmp_path, monkeypatch):
-    (code,) = [text for text in snippets if "bert_tf.load(" in text]
+@pytest.mark.parametrize("page", [README, PYTHON], ids=ids([README, PYTHON]))
+def test_a_bert(page, tmp_path, monkeypatch):
+    (code,) = [text for text in blocks(page, "python") if "bert_tf.load(" in text]
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", encoding="utf-8")
     model = BertClassifier(BertConfig(5, 8, 1, 2, 12, max_position_embeddings=8))
     tokenizer = Tokenizer(str(tmp_path / "vocab.txt"))
