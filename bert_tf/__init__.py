@@ -2,13 +2,11 @@
 
 from bert_tf.checkpoints.model_dir import load, load_info, load_tokenizer
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
-from bert_tf.heads.span_labeler import BertSpanLabeler
+from bert_tf.models.bert import BertModel
 
 __all__ = [
-    "BertClassifier",
     "BertConfig",
-    "BertSpanLabeler",
+    "BertModel",
     "load",
     "load_info",
     "load_tokenizer",

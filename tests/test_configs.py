@@ -12,8 +12,8 @@ from absl import flags
 
 from bert_tf import flag_files
 from bert_tf.encoders.config import BertConfig
-from bert_tf.encoders.weight_paths import expected_shapes
 from bert_tf.methods.diffs.diff_options import DiffOptions
+from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.studies.sweeps import sweep
 from bert_tf.tasks import squad_examples

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import services
 from bert_tf.serving.formats.saved_model import SavedModel
 from bert_tf.serving.served_model import ServedModel
@@ -49,7 +49,7 @@ def model():
         max_position_embeddings=16,
         initializer_range=0.3,
     )
-    return BertClassifier(config)
+    return BertModel(config)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 
 from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.encoders.weight_paths import POOLER
+from bert_tf.models.weight_paths import POOLER
 
 FORMAT = "google_tf1"
 CONFIG_FILE = "bert_config.json"

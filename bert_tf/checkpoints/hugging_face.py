@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_tf.checkpoints import config_keys
 from bert_tf.checkpoints.translation import From, translate
-from bert_tf.encoders.weight_paths import HEAD, POOLER
+from bert_tf.models.weight_paths import POOLER, in_encoder
 from flop_tf.files import json_file
 
 FORMAT = "hugging_face"
@@ -103,7 +103,7 @@ def read(variables, config_file, table=TABLE):
     renamed = variables.renamed({_plain_name(name): name for name in variables.shapes})
     if not missing_head(variables, config_file):
         return translate(renamed, table, config, IGNORED, optional=POOLER)
-    table = {path: row for path, row in table.items() if path not in HEAD}
+    table = {path: row for path, row in table.items() if in_encoder(path)}
     return translate(renamed, table, config, _OF_A_HEAD, optional=POOLER)
 
 

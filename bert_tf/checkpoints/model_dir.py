@@ -19,9 +19,9 @@ from absl import logging
 from bert_tf.checkpoints import read_source
 from bert_tf.checkpoints.folder import find
 from bert_tf.checkpoints.own_format import INFO_FILE, labels, read_info, read_rules
-from bert_tf.encoders import model_info, weight_paths
-from bert_tf.encoders.weight_paths import HEAD, POOLER, expected_shapes
-from bert_tf.heads import heads
+from bert_tf.models import model_info, weight_paths
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import POOLER, expected_shapes, in_encoder
 from bert_tf.tokenizers.tokenization import Tokenizer, read_vocab
 from flop_tf import files, surgery
 
@@ -33,7 +33,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
 
     Args:
       folder: the directory; made where it is missing.
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       tokenizer: its `Tokenizer`.
       factorized: the `BertConfig` before the removal of masks, if there was one.
       **info: what else `info.json` says: task, labels, scores, ...; and the stage, where it
@@ -76,25 +76,25 @@ def load(folder, config_file=None):
     return build(read_source(folder, config_file))
 
 
-def build(source, kind=None, **changes):
-    """Returns a BERT of `bert_tf.heads.heads` with the weights of a `Source`.
+def build(source, kind=BertModel, **changes):
+    """Returns a `BertModel` with the weights of a `Source`.
 
     Args:
       source: a `bert_tf.checkpoints.Source`.
-      kind: class of the model, where it is not the one of its head.
+      kind: class of the model. Defaults to `BertModel`.
       **changes: other values of `BertConfig`. A task head of another kind or size, and
         a head, a pooler or gates that the source lacks, start anew.
     """
     config = dataclasses.replace(source.config, **changes)
-    model = heads.make(config) if kind is None else kind(config)
+    model = kind(config)
     shapes = expected_shapes(config)
     kept = {
         path: array
         for path, array in source.weights.items()
-        if path not in HEAD or array.shape == shapes.get(path)
+        if in_encoder(path) or array.shape == shapes.get(path)
     }
-    gates = filter(weight_paths.of_gate, shapes)
-    surgery.assign_weights(model, kept, new=[*HEAD, *POOLER, *gates])
+    gates = filter(weight_paths.is_gate_variable, shapes)
+    surgery.assign_weights(model, kept, new=[*model.head.weights, *POOLER, *gates])
     return model
 
 

@@ -5,7 +5,8 @@ from typing import Required, TypedDict
 from bert_tf.checkpoints import folder
 from bert_tf.checkpoints.translation import From, translate
 from bert_tf.encoders.config import BertConfig
-from bert_tf.encoders.weight_paths import expected_shapes
+from bert_tf.heads.head import head_of
+from bert_tf.models.weight_paths import expected_shapes
 from flop_tf.files import json_file
 
 FORMAT = "model_dir"
@@ -50,8 +51,22 @@ def read(variables, config_file):
       variables: `Variables` of its safetensors, whose names are our paths.
       config_file: its `bert_config.json`.
     """
-    config = BertConfig.from_json_file(config_file)
+    config = read_config(config_file)
     return translate(variables, {path: From(path) for path in expected_shapes(config)}, config)
+
+
+def read_config(path):
+    """Returns the `BertConfig` in a file, which has a task head of ours.
+
+    Raises:
+      ValueError: if the file is missing or damaged, or a value does not fit.
+    """
+    config = BertConfig.from_json_file(path)
+    try:
+        head_of(config)
+    except ValueError as error:
+        raise ValueError(f"The BERT config {path!r} cannot be used: {error}") from error
+    return config
 
 
 def read_info(place):

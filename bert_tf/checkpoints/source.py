@@ -25,7 +25,7 @@ from bert_tf.checkpoints.variables import (
     open_safetensors,
 )
 from bert_tf.encoders.config import BertConfig
-from bert_tf.encoders.weight_paths import head
+from bert_tf.heads.head import head_of
 
 # Word embeddings are rounded up to a multiple of it; more rows that no token has are worth a word.
 _VOCABULARY_MULTIPLE = 128
@@ -58,7 +58,7 @@ class Source:
     @property
     def has_head(self):
         """Whether the weights of the task head are there."""
-        return set(head(self.config.head)) <= set(self.weights)
+        return head_of(self.config).weights.keys() <= self.weights.keys()
 
 
 def read_source(path, config_file=None, vocab_file=None, pretraining_head=False):

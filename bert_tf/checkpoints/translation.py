@@ -7,8 +7,8 @@ import re
 import numpy as np
 from absl import logging
 
-from bert_tf.encoders.config import HEADS
-from bert_tf.encoders.weight_paths import HEAD, expected_shapes, head
+from bert_tf.heads.head import HEADS
+from bert_tf.models.weight_paths import expected_shapes, in_encoder
 
 #: Longest list of names in an error.
 _MOST_NAMES = 24
@@ -59,21 +59,28 @@ def translate(variables, table, config, ignored=r"(?!)", optional=()):
       ValueError: naming variables that are missing, unused, of another shape or not finite.
     """
     table = per_block(table, config.num_hidden_layers)
-    found = {path for path in HEAD if path in table and table[path].name in variables.shapes}
-    name = next((name for name in HEADS if found & set(head(name))), None)
-    absent = set(HEAD) - set(head(name) if name else ())
-    if not any(table[path].name in variables.shapes for path in optional):
+    present = {path for path, row in table.items() if row.name in variables.shapes}
+    head = _head(present, config)
+    absent = {path for path in table if not in_encoder(path)} - set(head.weights if head else ())
+    if not present.intersection(optional):
         absent |= set(optional)
-        if optional and name != "span":
+        if optional and (head is None or head.reads_pooler):
             logging.info("%s lacks %s; they start anew.", variables.origin, " and ".join(optional))
     table = {path: row for path, row in table.items() if path not in absent}
     _check_names(variables, {row.name for row in table.values()}, re.compile(ignored))
     weights = {path: _to_ours(variables, row) for path, row in table.items()}
-    if name:
-        outputs = HEADS[name] or weights[head(name)[-1]].size
-        config = dataclasses.replace(config, head=name, num_labels=outputs)
+    if head:
+        outputs = head.num_outputs or weights[head.output_paths[-1]].shape[-1]
+        config = dataclasses.replace(config, head=head.name, num_labels=outputs)
     _check_weights(variables.origin, table, weights, config)
     return config, weights
+
+
+def _head(present, config):
+    """Returns the `Head` some of whose weights are present, that of pretraining last, or None."""
+    names = sorted(HEADS, key=lambda name: (HEADS[name].is_tied, name))
+    heads = (HEADS[name](config) for name in names)
+    return next((head for head in heads if present & head.weights.keys()), None)
 
 
 def _to_ours(variables, row):

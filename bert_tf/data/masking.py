@@ -9,7 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
 
 #: Share of the words that are masked.
 MASKED = 0.15

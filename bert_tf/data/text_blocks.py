@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from bert_tf.data import masking
 from bert_tf.data.batching import EncodedExamples
-from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
 from bert_tf.tokenizers.tokenization import TEXTS_PER_CALL
 from flop_tf.files.text_files import read_lines
 

@@ -23,13 +23,6 @@ UNITS = ("heads", "neurons", "ffn")
 #: What outside of the blocks can have a gate on each of its weights.
 GATED = ("word_embeddings", "pooler")
 
-#: The task heads and the number of outputs of each, None where `num_labels` says it. That of
-#: masked language modelling predicts one word at each place that it is asked for.
-HEADS = {"classifier": None, "span": 2, "mlm": 1}
-
-#: Heads that read the word embedding too, without the gate on it.
-TIED_HEADS = ("mlm",)
-
 #: Activation names of Google, Hugging Face and tf-models, and ours for each.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -157,9 +150,9 @@ class BertConfig:
       type_vocab_size: rows of the segment embedding.
       initializer_range: standard deviation of new weights.
       layer_norm_eps: epsilon of every LayerNorm.
-      num_labels: outputs of the task head; 1 of a classifier is a regression.
-      head: "classifier" of the pooled output, "span": start and end over the tokens, or "mlm":
-        the words at masked places.
+      num_labels: outputs of the task head; a classifier with one output is a regression.
+      head: name of the task head, one of `bert_tf.heads.head.HEADS`, which says what else of the
+        config it needs.
       layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
       gates: a serialized gate for some of `GATED`, over each weight of the word embedding or of
         the pooler's kernel.
@@ -199,15 +192,6 @@ class BertConfig:
             raise ValueError(
                 "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "
                 f"{self.hidden_size} and {self.num_attention_heads}."
-            )
-        if self.head not in HEADS:
-            raise ValueError(
-                f"Argument `head` must be one of {sorted(HEADS)}, received {self.head!r}."
-            )
-        if HEADS[self.head] not in (None, self.num_labels):
-            raise ValueError(
-                f"Argument `num_labels` must be {HEADS[self.head]} with the head {self.head!r}, "
-                f"received {self.num_labels}."
             )
         if self.hidden_act not in ACTIVATIONS:
             raise ValueError(

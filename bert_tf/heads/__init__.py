@@ -1,1 +1,1 @@
-"""Task heads: classifier, span and masked language model, and their losses."""
+"""The task heads, one file each, and their losses; a new file here is found by its decorator."""

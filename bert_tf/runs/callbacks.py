@@ -267,7 +267,7 @@ def write_survivors(writer, step, model):
     Args:
       writer: of `tf.summary`.
       step: of the points.
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
     """
     survivors = model.kernel_sparsity().survivors()
     grid = np.full((model.config.num_hidden_layers, len(PROJECTIONS)), np.nan)

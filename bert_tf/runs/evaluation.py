@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.data import batching
-from bert_tf.heads.classifier import EXAMPLE_INDEX
+from bert_tf.models.bert import EXAMPLE_INDEX
 from bert_tf.runs import distribution
 
 
@@ -14,7 +14,7 @@ def predict(model, encoded, batch_size, widths=None):
     The replicas of the model's strategy share the work; each process gets all logits.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       encoded: an `EncodedExamples`.
       batch_size: examples a batch; batches hold texts of similar length.
       widths: as in `bert_tf.data.batch_plan.epoch_plan`.
@@ -49,7 +49,7 @@ def score(model, task, splits, batch_size, widths=None):
     """Scores a model on labelled splits.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       task: the `Task`.
       splits: `EncodedExamples` by name of the split.
       batch_size: examples a batch.

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.checkpoints import read_source
-from bert_tf.encoders.config import TIED_HEADS
 from bert_tf.surgery import compression, masks, task_masks
 from bert_tf.tasks import registry
 from bert_tf.runs import callbacks, distribution, optimization
@@ -67,7 +66,7 @@ class Run:
             options = dataclasses.replace(options, data_dir=options.glue_dir)
         self.task = _task(options)
         check_of_tasks(options, getattr(self.task, "names", (self.task.name,)))
-        tied = self.task.head["head"] in TIED_HEADS
+        tied = self.task.head_class.is_tied
         source = read_source(
             options.init_checkpoint,
             options.bert_config_file or None,
@@ -319,7 +318,7 @@ def _with_head(source, task, options):
 
 def _config_changes(options, source, task):
     config = source.config
-    if options.teacher and task.head["head"] in TIED_HEADS:
+    if options.teacher and task.head_class.is_tied:
         raise ValueError(
             f"Argument `teacher` needs a task with a logit for each class, received the task "
             f"{task.name!r}; train_mask.py distils hidden states on text."

@@ -57,7 +57,7 @@ def compile_model(options, model, loss, total_steps, **gates):
 
     Args:
       options: `FinetuneOptions`.
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       loss: of the task, a Keras loss.
       total_steps: of the run.
       **gates: what `gate_training` returns, if gates are trained.

@@ -39,7 +39,7 @@ class RunScores:
         """Scores the model and keeps it if it is the best; returns the deciding score.
 
         Args:
-          model: a BERT of `bert_tf.heads.heads`.
+          model: a `BertModel`.
           step: that was made last.
           loss: of that step.
           writer: of `tf.summary`.

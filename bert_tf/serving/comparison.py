@@ -6,14 +6,16 @@ from absl import logging
 
 from bert_tf.data import batching
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads.span_labeler import MASKED
+from bert_tf.heads.span import MASKED
 from bert_tf.tasks import model_task
 
 #: Texts that are sent as they are.
 NUM_TEXTS = 64
 
 _BATCH_SIZE = 32
-# How far probabilities may be from those of the logits beside them.
+# Logits that are held of each model: those of a vocabulary at every token would fill the memory.
+_MOST_LOGITS = 2**26
+# How far probabilities may be from those of the logits next to them.
 _ROUNDING = 1e-5
 _LOWEST = np.finfo(np.float16).min
 _DIFFERENCES = ("largest_difference", "percentile_99", "median_difference")
@@ -31,7 +33,7 @@ class Comparison:
       source: the answers of the source model, `{name: array}` for each request.
 
     Args:
-      model: the source, a BERT of `bert_tf.heads.heads`.
+      model: the source, a `BertModel`.
       service: its `bert_tf.serving.services.Service`.
       data_dir: folder of the task; random tokens and words are taken where there is none.
       num_examples: of the dev set; 0 is all.
@@ -41,8 +43,10 @@ class Comparison:
     """
 
     def __init__(self, model, service, data_dir="", num_examples=1024):
-        self._joinable, self._service = model.joinable, service
+        self._head, self._service = model.head, service
         self.metric = service.task.primary_metric
+        (one,) = model_task.random_features(model.config, service.max_seq_length, 1, 1)
+        self._most = max(1, _MOST_LOGITS // int(tf.size(model(one, training=False))))
         if data_dir:
             ids = self._real(data_dir, num_examples)
         else:
@@ -117,13 +121,17 @@ class Comparison:
         """Returns the task's scores of the answers to the requests of ids, or {} without labels."""
         if self._encoded is None or self._encoded.labels is None:
             return {}
-        parts = [
-            self._joinable(tf.constant(self._service.logits(given))).numpy()
-            for given in outputs[: len(self._order)]
-        ]
+        parts = []
+        for features, given in zip(self._scored, outputs, strict=False):
+            logits = self._head.restrict(tf.constant(self._service.logits(given)), features)
+            parts.append(self._head.predictions(logits, features).numpy())
         order = np.concatenate(self._order)
         logits = np.concatenate(parts)[np.argsort(order)]
         return self._service.task.score(logits, self._encoded)
+
+    @property
+    def _num_texts(self):
+        return min(NUM_TEXTS, self._most)
 
     def _flips(self, source, given):
         """Returns the share of the task's examples with another label, or None."""
@@ -137,23 +145,32 @@ class Comparison:
         task, service = self._service.task, self._service
         examples = task.read(data_dir, task.dev_splits[0])
         examples = examples.take(range(min(num_examples or len(examples), len(examples))))
-        self.texts = service.texts(examples.take(range(min(NUM_TEXTS, len(examples)))))
-        self._encoded = task.encode(examples, service.tokenizer, service.max_seq_length)
+        self.texts = service.texts(examples.take(range(min(self._num_texts, len(examples)))))
+        encoded = task.encode(examples, service.tokenizer, service.max_seq_length)
+        self._encoded = encoded.take(range(self._most)) if len(encoded) > self._most else encoded
         batches = list(batching.evaluation_dataset(self._encoded, _BATCH_SIZE))
+        self._scored = [features for features, *_ in batches]
         self._order = [index.numpy() for *_, index in batches]
         self.description, self.num_examples = task.dev_splits[0], len(self._encoded)
-        return [_arrays(features) for features, *_ in batches]
+        return [_inputs(features) for features in self._scored]
 
     def _random(self, config):
         vocab, generator = self._service.tokenizer.vocab, np.random.default_rng(0)
         self.texts = {
-            name: [" ".join(generator.choice(vocab, size)) for size in range(NUM_TEXTS)]
+            name: [" ".join(generator.choice(vocab, size)) for size in range(self._num_texts)]
             for name in self._service.text_names
         }
-        self._encoded, self._order = None, []
-        batches = model_task.random_features(config, self._service.max_seq_length)
+        self._encoded, self._scored, self._order = None, [], []
+        batches = model_task.random_features(
+            config, self._service.max_seq_length, *_random_sizes(self._most)
+        )
         self.description, self.num_examples = "random tokens", sum(map(_rows, batches))
-        return [_arrays(features) for features in batches]
+        return [_inputs(features) for features in batches]
+
+
+def _random_sizes(most):
+    """Returns the number of random batches and their size: 8 of 8, where so many are held."""
+    return max(1, min(8, most // 8)), min(8, most)
 
 
 def _differences(source, given):
@@ -183,6 +200,10 @@ def _same(expected, given):
 
 def _arrays(tensors):
     return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _inputs(features):
+    return {name: features[name].numpy() for name in INPUT_NAMES}
 
 
 def _tensors(arrays):

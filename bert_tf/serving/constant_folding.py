@@ -10,7 +10,7 @@ Pruning leaves such ones where a projection has rank 0, which is nothing but its
 import numpy as np
 
 from bert_tf.encoders.encoder import activation
-from bert_tf.heads import heads
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import units
 from flop_tf import surgery
 
@@ -19,7 +19,7 @@ def fold(model):
     """Returns a BERT that computes what `model` does, without what is the same for every token.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads` without gates; returned itself where nothing folds.
+      model: a `BertModel` without gates; returned itself where nothing folds.
     """
     weights, folded = surgery.named_weights(model), {}
     for index, layer in enumerate(model.config.layers):
@@ -35,7 +35,7 @@ def fold(model):
     if not folded:
         return model
     config, weights = units.remove(model.config, weights, folded)
-    smaller = heads.make(config)
+    smaller = BertModel(config)
     surgery.assign_weights(smaller, weights)
     return smaller
 

@@ -6,7 +6,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf import timing
-from bert_tf.heads import heads
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import planned_model
 from bert_tf.tasks import model_task
 
@@ -31,7 +31,7 @@ class DenseModel:
 
     def __init__(self, model, service, table, folder, shape, allow_slower=False):
         self._folder, self._shape, self._allow_slower = str(folder), shape, allow_slower
-        dense = heads.make(model.config.dense)
+        dense = BertModel(model.config.dense)
         self._served = planned_model.make(dense, service, table, shape).served
         (batch,) = model_task.random_features(model.config, shape[1], 1, shape[0])
         self._features = {name: tensor.numpy() for name, tensor in batch.items()}

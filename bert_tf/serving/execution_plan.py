@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from bert_tf.encoders.config import ATTENTION_INPUTS
-from bert_tf.heads import heads
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import latency_table
 from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
@@ -108,7 +108,7 @@ def apply(model, plan):
     """Returns the model of a plan, with the weights of its source, its factors balanced.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads` without gates.
+      model: a `BertModel` without gates.
       plan: a `BertConfig` of `choose`, or of the same architecture with other forms.
 
     Returns:
@@ -122,7 +122,7 @@ def apply(model, plan):
     for index, layer in enumerate(plan.layers):
         if layer.fused_attention:
             _fuse(weights, f"encoder.blocks.{index}", 1 / math.sqrt(plan.head_size))
-    planned = heads.make(plan)
+    planned = BertModel(plan)
     surgery.assign_weights(planned, weights)
     return planned
 

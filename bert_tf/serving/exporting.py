@@ -17,8 +17,8 @@ from absl import logging
 
 from bert_tf import timing
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders import model_info
-from bert_tf.heads.classifier import BertModel
+from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import run_folder
 from bert_tf.serving import (
     comparison,

@@ -43,7 +43,7 @@ def make(model, service, table, shape):
     factors merged back to kernels, and as it is.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads` without gates.
+      model: a `BertModel` without gates.
       service: its `bert_tf.serving.services.Service`.
       table: a `LatencyTable` for `shape`.
       shape: `(batch size, length)` that decides.

@@ -6,10 +6,9 @@ import difflib
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.encoders import weight_paths
-from bert_tf.encoders.config import TIED_HEADS
-from bert_tf.encoders.weight_paths import HEAD, POOLER
-from bert_tf.heads import heads
+from bert_tf.models import weight_paths
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import POOLER, in_encoder
 from bert_tf.surgery import units
 from flop_tf import ProjectionSpec, gates, surgery
 from flop_tf.linalg import factorization
@@ -33,7 +32,7 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
       keep_head: whether the task head is carried over, where there is one.
 
     Returns:
-      `(BERT of bert_tf.heads.heads, {weight path: CARRIED, FACTORIZED or NEW})`.
+      `(BertModel, {weight path: CARRIED, FACTORIZED or NEW})`.
 
     Raises:
       ValueError: if a rank does not fit.
@@ -44,10 +43,7 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
         if spec == ProjectionSpec()
     }
     config = source.config.with_projections(specs)
-    weights = dict(source.weights)
-    if not keep_head:
-        for path in HEAD:
-            weights.pop(path, None)
+    weights = {p: array for p, array in source.weights.items() if keep_head or in_encoder(p)}
     origin = dict.fromkeys(weights, CARRIED)
     for (index, name), spec in specs.items():
         if spec.rank is None:
@@ -59,8 +55,8 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
         for factor, array in factors.items():
             weights[f"encoder.{path}.{factor}"] = array
             origin[f"encoder.{path}.{factor}"] = FACTORIZED
-    model = heads.make(config)
-    surgery.assign_weights(model, weights, new=[*HEAD, *POOLER])
+    model = BertModel(config)
+    surgery.assign_weights(model, weights, new=[*model.head.weights, *POOLER])
     return model, {path: origin.get(path, NEW) for path in model.get_weight_paths()}
 
 
@@ -103,7 +99,7 @@ def remove_masks(model, threshold=0.0):
     Masks over the weights of kernels become zeros of dense kernels, see `kernel_masks`.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       threshold: in [0, 1); inference gates up to it are dropped too. The gates
         of `model` take it over, so that the two models stay equal.
 
@@ -117,7 +113,7 @@ def remove_masks(model, threshold=0.0):
     for gate in model.gates:
         if hasattr(gate, "threshold"):
             gate.threshold = max(gate.threshold, threshold)
-    _check_tied(model.config)
+    _check_tied(model)
     specs, weights = {}, surgery.named_weights(model)
     for (index, name, *_), (path, layer) in zip(
         model.config.projections(), model.encoder.projections(), strict=True
@@ -134,7 +130,7 @@ def remove_masks(model, threshold=0.0):
     values = {path: gate.mask(training=False).numpy() for path, gate in model.encoder.unit_gates()}
     config = dataclasses.replace(model.config.with_projections(specs), gates={})
     config, weights = units.remove(config, weights, values)
-    compact = heads.make(config)
+    compact = BertModel(config)
     surgery.assign_weights(compact, weights)
     return compact
 
@@ -145,7 +141,7 @@ def kernel_masks(model):
     The paths are those of `bert_tf.surgery.masks`, such as `blocks.0.query.kernel`.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
     """
     return {path: gate.keep().numpy() for path, gate, _ in model.encoder.weight_gates()}
 
@@ -159,12 +155,12 @@ def largest_difference(first, second, dataset):
     return float(np.max(differences))  # Python's `max` would lose a NaN.
 
 
-def _check_tied(config):
-    if "word_embeddings" in config.gates and config.head in TIED_HEADS:
+def _check_tied(model):
+    if "word_embeddings" in model.config.gates and model.head.is_tied:
         raise ValueError(
             "The mask over the word embedding cannot be removed from a model with the head "
-            f"{config.head!r}, which reads the embedding without it; fine-tune the model on a task "
-            "first, or keep the mask in its file."
+            f"{model.config.head!r}, which reads the embedding without it; fine-tune the model on "
+            "a task first, or keep the mask in its file."
         )
 
 

@@ -11,8 +11,8 @@ import json
 
 import numpy as np
 
-from bert_tf.encoders import model_info, weight_paths
-from bert_tf.encoders.weight_paths import expected_shapes
+from bert_tf.models import model_info, weight_paths
+from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.surgery import units
 from flop_tf import ProjectionSpec, gates
 from flop_tf.files import mask_file, tensor_file
@@ -77,7 +77,7 @@ def apply(source, mask, tied=False):
       source: a `bert_tf.checkpoints.Source`; where weights are masked its projections are dense.
       mask: dict of boolean arrays by path.
       tied: whether the model gets a head that reads the word embedding, see
-        `bert_tf.encoders.config.TIED_HEADS`. Its weights then stay as they are behind their gate.
+        `bert_tf.heads.head.Head`. The embedding then stays as it is under its gate.
 
     Returns:
       A `Source`.

@@ -8,8 +8,8 @@ import dataclasses
 
 import numpy as np
 
-from bert_tf.encoders import weight_paths
 from bert_tf.encoders.config import ATTENTION_INPUTS, UNITS
+from bert_tf.models import weight_paths
 from flop_tf import gates
 
 
@@ -139,7 +139,7 @@ class _Block:
         self._replace("ffn")
         if value > 0:
             for path in self._parts("ffn_out", "kernel", "factor_out", "bias"):
-                if not weight_paths.of_gate(path):
+                if not weight_paths.is_gate_variable(path):
                     self.weights[path] = self.weights[path] * value
             return
         self._replace("neurons", intermediate_size=0, has_ffn=False)
@@ -169,7 +169,7 @@ class _Block:
             return
         for path in self._parts(name, "kernel", "factor_in"):
             self.weights[path] = self.weights[path][kept]
-            if not weight_paths.of_gate(path):
+            if not weight_paths.is_gate_variable(path):
                 self.weights[path] = self.weights[path] * scale[:, np.newaxis]
 
     def _parts(self, name, *parts):

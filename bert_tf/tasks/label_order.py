@@ -7,7 +7,8 @@ import dataclasses
 
 from absl import logging
 
-from bert_tf.encoders.weight_paths import head
+from bert_tf.heads.head import head_of
+from bert_tf.models.weight_paths import in_encoder
 
 
 def outputs_of(names, task, owner):
@@ -57,14 +58,15 @@ def in_order(source, outputs, labels):
       outputs: the present outputs in their new order, a list or a slice.
       labels: their names in that order.
     """
-    weights = {path: source.weights[path][..., outputs] for path in head("classifier")}
+    weights = {
+        path: source.weights[path][..., outputs] for path in head_of(source.config).output_paths
+    }
     return dataclasses.replace(source, weights={**source.weights, **weights}, labels=tuple(labels))
 
 
 def without_head(source):
     """Returns a `Source` without its task head, which then starts anew."""
-    paths = head(source.config.head)
-    kept = {path: array for path, array in source.weights.items() if path not in paths}
+    kept = {path: array for path, array in source.weights.items() if in_encoder(path)}
     return dataclasses.replace(source, weights=kept, labels=None)
 
 

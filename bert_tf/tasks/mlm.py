@@ -7,7 +7,6 @@ import numpy as np
 
 from bert_tf.data import masking, text_blocks
 from bert_tf.data.text_blocks import TextFile
-from bert_tf.heads.losses import MaskedTokenLoss
 from bert_tf.tasks.task import Task
 
 
@@ -46,6 +45,10 @@ class MlmTask(Task):
         """Reads the `bert_tf.data.text_blocks.TextLines` of a split."""
         return self.source(data_dir, split).read(data_dir)
 
+    def texts(self, examples):
+        """Returns the lines of `TextLines`."""
+        return {"text": list(examples.lines)}
+
     def encode(self, examples, tokenizer, max_seq_length, training=False):
         """Returns the blocks of a text, see `bert_tf.data.text_blocks.encode`."""
         return text_blocks.encode(examples, tokenizer, max_seq_length)
@@ -54,17 +57,13 @@ class MlmTask(Task):
         """Returns a function that masks the words of a batch anew."""
         return masking.Masking.of(tokenizer).mask_anew
 
-    def loss(self):
-        """Returns the mean cross-entropy of the masked words."""
-        return MaskedTokenLoss()
-
     def score(self, logits, encoded):
         """Returns `eval_loss`, its negative, its exponential and the share of words ranked first.
 
         All are means over the masked words of the split.
 
         Args:
-          logits: `[N, P, 2]`, of `bert_tf.heads.masked_lm.scores`.
+          logits: `[N, P, 2]`, of `bert_tf.heads.mlm.scores`.
           encoded: what `encode` returned.
         """
         likelihood, first = np.moveaxis(logits[encoded.labels >= 0].astype(np.float64), -1, 0)

@@ -152,6 +152,10 @@ class MultiTask(Task):
         parts = examples.parts.items()
         return MultiExamples({k: self.tasks[k].first(part, num_examples) for k, part in parts})
 
+    def texts(self, examples):
+        """Raises ValueError: requests are of one of the tasks."""
+        raise ValueError("Several tasks have no texts in common, take one of them.")
+
     def encode(self, examples, tokenizer, max_seq_length, training=False):
         """Returns the `EncodedExamples` of `MultiExamples`, in groups by task."""
         encoded = {

@@ -5,10 +5,10 @@ import os
 
 from official.nlp.tools import squad_evaluate_v1_1
 
-from bert_tf.heads import losses
 from bert_tf.tasks import metrics, squad_windows
 from bert_tf.tasks.squad_examples import SquadFile
 from bert_tf.tasks.task import Task
+from bert_tf.tokenizers.tokenization import first_tokens
 from flop_tf import files
 
 
@@ -41,6 +41,7 @@ class SquadTask(Task):
     n_best_size: int = 20
     max_answer_length: int = 30
 
+    text_names = ("question", "context")
     default_seq_length = 384
     metrics = ("exact_match", "f1")
     head = {"head": "span", "num_labels": 2}
@@ -66,6 +67,25 @@ class SquadTask(Task):
         """Splits off whole articles with `num_examples` questions or a few more."""
         return examples.split_by_article(num_examples, seed)
 
+    def texts(self, examples):
+        """Returns questions and paragraphs of `SquadExamples`."""
+        pairs = [(question["question"], context) for context, question in examples.questions()]
+        return dict(zip(self.text_names, map(list, zip(*pairs, strict=True)), strict=True))
+
+    def encode_texts(self, texts, tokenizer, max_seq_length):
+        """Returns the first window of `squad_windows.encode` for each question.
+
+        A client that wants all windows cuts them itself and sends their ids.
+        """
+        questions, contexts = (tokenizer.tokenize(texts[name]) for name in self.text_names)
+        questions = questions[:, : self.max_query_length]
+        tokens = [questions, first_tokens(contexts, max_seq_length - 3 - questions.row_lengths())]
+        return tokenizer.pack(tokens, max_seq_length)
+
+    def check_length(self, max_seq_length):
+        """Raises ValueError where windows of so many tokens do not hold a question."""
+        squad_windows.check_length(max_seq_length, self.max_query_length)
+
     def encode(self, examples, tokenizer, max_seq_length, training=False):
         """Returns the windows over the paragraphs, see `bert_tf.tasks.squad_windows.encode`."""
         return squad_windows.encode(
@@ -76,10 +96,6 @@ class SquadTask(Task):
             max_query_length=self.max_query_length,
             training=training,
         )
-
-    def loss(self):
-        """Returns the mean cross-entropy of starts and ends."""
-        return losses.task_loss(is_regression=False)
 
     def score(self, logits, encoded):
         """Returns `eval_loss`, `exact_match` and `f1` by the official definition, in [0, 1].

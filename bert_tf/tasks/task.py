@@ -8,7 +8,7 @@ from absl import logging
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
-from bert_tf.heads import losses
+from bert_tf.heads.head import HEADS
 from bert_tf.tasks import class_counts, label_order, metrics, predictions
 
 CLASSIFICATION_METRICS = (
@@ -28,7 +28,7 @@ _LISTED = 20
 
 @dataclasses.dataclass(frozen=True)
 class Task(abc.ABC):
-    """What is learned. Training, the stages of the chain and evaluation ask it, never its name.
+    """What is learned. Callers never branch on the task's name.
 
     N examples; the shape of logits and labels is the task's own.
 
@@ -45,7 +45,11 @@ class Task(abc.ABC):
     primary_metric: str
     arguments: tuple = ()
 
-    #: Longest input in WordPieces where none is asked for.
+    #: Names of the classes in the order of the logits; None of a task without.
+    labels = None
+    #: Names of the texts that a request to a server holds.
+    text_names = ("text",)
+    #: Longest input in WordPieces where no length is given.
     default_seq_length = 128
     #: How many tasks share the model, each perhaps with a mask of its own; 0 of a single one.
     num_tasks = 0
@@ -186,6 +190,11 @@ class Task(abc.ABC):
         """Fields of the `BertConfig` that make the task head, a dict."""
 
     @property
+    def head_class(self):
+        """The class of the task head, a `bert_tf.heads.head.Head`."""
+        return HEADS[self.head["head"]]
+
+    @property
     @abc.abstractmethod
     def metrics(self):
         """Names of the scores beside `eval_loss`."""
@@ -213,6 +222,28 @@ class Task(abc.ABC):
           training: whether they are only trained on, not scored.
         """
 
+    @abc.abstractmethod
+    def texts(self, examples):
+        """Returns a list of strings by each of `text_names`, of what `read` returned."""
+
+    def encode_texts(self, texts, tokenizer, max_seq_length):
+        """Returns what a server makes of requests, as `encode` does; it works inside a graph.
+
+        Args:
+          texts: string tensors `[B]` by each of `text_names`.
+          tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
+          max_seq_length: the most tokens of a request; longer ones are cut.
+
+        Returns:
+          A `bert_tf.tokenizers.tokenization.Encoded`.
+        """
+        tokens = [tokenizer.tokenize(texts[name]) for name in self.text_names]
+        return tokenizer.pack(tokens, max_seq_length)
+
+    def check_length(self, max_seq_length):
+        """Raises ValueError where requests of so many tokens are too short for the task."""
+        return None
+
     def batch_change(self, tokenizer):
         """Returns what happens to each batch of training, or None for nothing.
 
@@ -225,9 +256,9 @@ class Task(abc.ABC):
         """
         return None
 
-    @abc.abstractmethod
     def loss(self):
-        """Returns the Keras loss of `(labels, logits)`."""
+        """Returns the Keras loss of `(labels, logits)`, that of the head."""
+        return self.head_class.loss(self.head["num_labels"])
 
     @abc.abstractmethod
     def score(self, logits, encoded):
@@ -350,13 +381,18 @@ class TextTask(Task):
                 class_counts.report(f"{data_dir}/{table.file}", self.labels, labels)
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
 
+    @property
+    def text_names(self):
+        """`text`, or `text_a` and `text_b`."""
+        return ("text",) if self.num_texts == 1 else ("text_a", "text_b")
+
+    def texts(self, examples):
+        """Returns the texts of `Examples` by name."""
+        return dict(zip(self.text_names, (examples.texts_a, examples.texts_b), strict=False))
+
     def encode(self, examples, tokenizer, max_seq_length, training=False):
         """Returns the `EncodedExamples` of `Examples`; longer ones are cut."""
         return batching.encode(examples, tokenizer, max_seq_length)
-
-    def loss(self):
-        """Returns cross-entropy, or mean squared error for a regression."""
-        return losses.task_loss(self.is_regression)
 
     def score(self, logits, encoded):
         """Returns `eval_loss` and the metrics of logits `[N, num_outputs]`, a dict of floats."""

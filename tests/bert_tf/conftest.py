@@ -11,10 +11,10 @@ from tensorflow.python.eager import context
 
 from bert_tf.checkpoints import hugging_face, model_dir, read_source, translation
 from bert_tf.encoders.config import BertConfig
-from bert_tf.encoders.weight_paths import expected_shapes
-from bert_tf.heads.classifier import BertClassifier
 from bert_tf.methods.diffs import base_model
 from bert_tf.methods.diffs.diff_runs import save
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.serving import latency_table
 from bert_tf.tasks import registry
@@ -56,7 +56,7 @@ def bert_dir(tmp_path_factory, vocab_file):
     """A model directory of a BERT that has learned nothing yet."""
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("bert")
-    model_dir.save(folder, BertClassifier(TINY), Tokenizer(vocab_file))
+    model_dir.save(folder, BertModel(TINY), Tokenizer(vocab_file))
     return str(folder)
 
 

@@ -16,7 +16,7 @@ from bert_tf.checkpoints import google_tf1, hugging_face, model_dir, read_source
 from bert_tf.checkpoints.translation import per_block
 from bert_tf.data import demo_task
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
@@ -156,7 +156,7 @@ def _bert(fixtures):
     )
     keras.utils.set_random_seed(0)
     tokenizer = Tokenizer(str(vocab_file))
-    model_dir.save(fixtures.folder / "bert", BertClassifier(config), tokenizer)
+    model_dir.save(fixtures.folder / "bert", BertModel(config), tokenizer)
 
 
 @_makes("hf")

@@ -10,7 +10,7 @@ from absl import flags
 from bert_tf.checkpoints import model_dir
 from bert_tf.data import demo_task
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
@@ -66,5 +66,5 @@ def bert_dir(tmp_path_factory, demo_dir):
     )
     keras.utils.set_random_seed(0)
     tokenizer = Tokenizer(str(folder / "words.txt"))
-    model_dir.save(folder / "model", BertClassifier(config), tokenizer)
+    model_dir.save(folder / "model", BertModel(config), tokenizer)
     return str(folder / "model")

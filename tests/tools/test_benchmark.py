@@ -7,7 +7,7 @@ from programs import Program
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.studies.speed import benchmark_steps
 from bert_tf.tokenizers import tokenization
@@ -20,7 +20,7 @@ CONFIG = BertConfig(
 def test_inference(call, tmp_path, capsys):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\n")
     tokenizer = tokenization.Tokenizer(str(tmp_path / "vocab.txt"), True)
-    model_dir.save(tmp_path / "dense", BertClassifier(CONFIG), tokenizer)
+    model_dir.save(tmp_path / "dense", BertModel(CONFIG), tokenizer)
     end = call(
         benchmark,
         f"--model_dirs={tmp_path / 'dense'}",

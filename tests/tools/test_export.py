@@ -8,7 +8,7 @@ import pytest
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import versions
 from bert_tf.studies.sweeps import sweep
 from flop_tf.layers.projection import ProjectionSpec
@@ -56,7 +56,7 @@ def test_bad_input_leaves_no_folder(call, bert_dir, tmp_path):
     model = bert_tf.load(bert_dir)
     gate = ProjectionSpec(4, {"name": "hard_concrete", "config": {"axis": 0}})
     specs = {(i, name): gate for i, name, *_ in model.config.projections()}
-    gated = BertClassifier(model.config.with_projections(specs))
+    gated = BertModel(model.config.with_projections(specs))
     model_dir.save(tmp_path / "gated", gated, bert_tf.load_tokenizer(bert_dir))
     for folder, sentence in (
         (tmp_path / "gated", f"The model in '{tmp_path}/gated' has gates, which are not exported;"),

@@ -12,7 +12,7 @@ import pytest
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 from flop_tf.files import mask_file
@@ -37,7 +37,7 @@ def bert(folder):
         intermediate_size=12,
         max_position_embeddings=16,
     )
-    model_dir.save(folder / "bert", BertClassifier(config), Tokenizer(str(folder / "vocab.txt")))
+    model_dir.save(folder / "bert", BertModel(config), Tokenizer(str(folder / "vocab.txt")))
     return str(folder / "bert")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import compression
 from flop_tf.layers.projection import ProjectionSpec
 
@@ -18,7 +18,7 @@ def gated_dir(bert_dir, tmp_path):
     specs = {
         (i, name): ProjectionSpec(min(shape), GATE) for i, name, _, shape in config.projections()
     }
-    model = BertClassifier(config.with_projections(specs))
+    model = BertModel(config.with_projections(specs))
     for gate in model.gates:
         gate.log_alpha.assign(np.linspace(-5, 1, 8))
     model_dir.save(tmp_path / "gated", model, bert_tf.load_tokenizer(bert_dir))
@@ -45,7 +45,7 @@ def test_remove_mask(call, gated_dir, demo_dir, tmp_path, threshold, rank, caplo
 
 def test_a_magnitude_mask_leaves_zeros_that_are_stored(call, bert_dir, tmp_path, caplog):
     tokenizer = bert_tf.load_tokenizer(bert_dir)
-    model = BertClassifier(compression.with_gates(bert_tf.load(bert_dir).config, "magnitude"))
+    model = BertModel(compression.with_gates(bert_tf.load(bert_dir).config, "magnitude"))
     model.kernel_sparsity().calibrate(0.75)
     model_dir.save(tmp_path / "gated", model, tokenizer)
     out = tmp_path / "out"

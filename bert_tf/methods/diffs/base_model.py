@@ -6,7 +6,8 @@ import typing
 import msgspec
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.weight_paths import HEAD, expected_shapes, head
+from bert_tf.heads.head import head_of
+from bert_tf.models.weight_paths import expected_shapes, in_encoder
 from bert_tf.tasks import registry
 from flop_tf.files import diff_file, json_file
 
@@ -44,7 +45,7 @@ def base_weights(source):
             "The base of a difference must have no gates, received a gated model; remove them "
             "first by flop-remove-mask."
         )
-    return {path: array for path, array in source.weights.items() if path not in HEAD}
+    return {path: array for path, array in source.weights.items() if in_encoder(path)}
 
 
 def applied(source, diff, path):
@@ -90,7 +91,7 @@ def check_head(diff, path, config):
     json_file.check(diff.info, _Info, f"The info in {str(path)!r} must be that of a difference")
     config = dataclasses.replace(config, **diff.info["head"])
     shapes = expected_shapes(config)
-    for name in sorted({*head(config.head), *diff.dense}):
+    for name in sorted({*head_of(config).weights, *diff.dense}):
         found = diff.dense[name].shape if name in diff.dense else "none"
         if found != shapes.get(name):
             raise ValueError(

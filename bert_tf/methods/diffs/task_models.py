@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import Source, model_dir, read_source
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.encoders.weight_paths import head
-from bert_tf.heads.classifier import BertModel
+from bert_tf.heads.head import HEADS
 from bert_tf.methods.diffs import applying, base_model
+from bert_tf.models.bert import BertModel
 from bert_tf.tasks import registry
 from flop_tf import surgery
 from flop_tf.diffs.diff_switching import SwitchedDiffs
@@ -64,7 +64,7 @@ def load(base, paths):
         diffs[name] = diff
     if not diffs:
         raise ValueError("Argument `paths` must name differences, received none.")
-    kernel, bias = head(_kind(diffs))
+    head = _head(diffs, source.config)
     sizes = [diff.info["head"]["num_labels"] for diff in diffs.values()]
     ends = np.cumsum(sizes)
     outputs = {
@@ -73,9 +73,9 @@ def load(base, paths):
     }
     joined = {
         path: np.concatenate([diff.dense[path] for diff in diffs.values()], axis=-1)
-        for path in (kernel, bias)
+        for path in head.output_paths
     }
-    config = dataclasses.replace(source.config, head=_kind(diffs), num_labels=int(ends[-1]))
+    config = dataclasses.replace(source.config, head=head.name, num_labels=int(ends[-1]))
     together = dataclasses.replace(source, config=config, weights={**weights, **joined})
     return SharedBase(model_dir.build(together), source, diffs, outputs)
 
@@ -117,8 +117,8 @@ class TaskModels:
         return self._logits(features)[:, self._outputs[task]]
 
 
-def _kind(diffs):
-    """Returns the kind of head that all tasks have."""
+def _head(diffs, config):
+    """Returns the `Head` of the kind that all tasks have, whose weights each have the outputs."""
     kinds = {diff.info["head"]["head"]: name for name, diff in diffs.items()}
     if len(kinds) > 1:
         raise ValueError(
@@ -126,10 +126,16 @@ def _kind(diffs):
             f"{' and '.join(f'{kind} of {name}' for kind, name in kinds.items())}."
         )
     (kind,) = kinds
+    head = HEADS[kind](config)
+    if shared := sorted(set(head.weights) - set(head.output_paths)):
+        raise ValueError(
+            f"Tasks on one base must have heads whose weights belong to one output each, but those "
+            f"of {kind!r} share {', '.join(shared)}."
+        )
     for name, diff in diffs.items():
-        if others := diff.dense.keys() - set(head(kind)):
+        if others := diff.dense.keys() - set(head.weights):
             raise ValueError(
                 f"The base of several tasks must have a pooler of its own, but that of {name!r} is "
                 f"stored with its task: {', '.join(sorted(others))}."
             )
-    return kind
+    return head

@@ -13,7 +13,7 @@ def second_moments(model, dataset):
     The mean is over the tokens of all batches, padding excluded; dropout is off.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       dataset: `tf.data.Dataset` of batches `(features, labels, index)`.
 
     Returns:
@@ -50,7 +50,7 @@ def squared_gradients(model, dataset, loss):
     """Returns the mean over batches of the squared gradient of the loss, for every dense kernel.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`.
+      model: a `BertModel`.
       dataset: `tf.data.Dataset` of batches `(features, labels, index)`.
       loss: a Keras loss of `(labels, logits)`.
 

@@ -7,9 +7,9 @@ from absl import logging
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.data import batching
-from bert_tf.encoders import model_info
-from bert_tf.encoders.config import TIED_HEADS
+from bert_tf.heads.head import head_of
 from bert_tf.methods.flop import projection_statistics
+from bert_tf.models import model_info
 from bert_tf.runs import evaluation
 from bert_tf.runs.run_data import SMALL_BATCH
 from bert_tf.surgery import compression, masks, task_masks
@@ -332,7 +332,7 @@ def evaluate(
     tokenizer = model_dir.load_tokenizer(folder)
     source = read_source(folder)
     if mask:
-        tied = source.config.head in TIED_HEADS
+        tied = head_of(source.config).is_tied
         source = masks.apply(source, masks.load(mask, source.config).masks, tied)
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")

@@ -5,8 +5,8 @@ import dataclasses
 import tensorflow as tf
 
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads.masked_lm import BertMaskedLM
 from bert_tf.methods.text_masks import hidden_losses
+from bert_tf.models.bert import BertModel
 from flop_tf.backend import keras
 
 #: Feature of a batch of training: the weight of each text, float32 `[B]`, 0 where it only fills up.
@@ -84,8 +84,8 @@ class Objective:
 
 
 @keras.saving.register_keras_serializable("bert_tf")
-class MaskLearner(BertMaskedLM):
-    """A `BertMaskedLM` whose loss is what an `Objective` says, see `learn`.
+class MaskLearner(BertModel):
+    """A `BertModel` whose loss is what an `Objective` says, see `learn`.
 
     Args:
       config: a `BertConfig` with the head "mlm".
@@ -102,7 +102,7 @@ class MaskLearner(BertMaskedLM):
 
         Args:
           objective: an `Objective`.
-          teacher: a BERT of `bert_tf.heads.heads`, where there is something to learn from it. It
+          teacher: a `BertModel`, where there is something to learn from it. It
             is no part of this model.
 
         Raises:

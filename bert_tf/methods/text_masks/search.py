@@ -15,7 +15,6 @@ from absl import logging
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.data import masking
-from bert_tf.encoders.weight_paths import head
 from bert_tf.methods.text_masks import dense_head, text_scores
 from bert_tf.methods.text_masks.magnitude_rounds import MagnitudeRounds
 from bert_tf.methods.text_masks.mask_learner import MaskLearner, with_text_weights
@@ -159,7 +158,7 @@ class _Search:
             "masked": self._score(pruned),
         }
         if data.has_head and options.mlm and options.method == "mask":
-            for path in head("mlm"):
+            for path in pruned.head.weights:
                 own, theirs = (surgery.named_variables(m)[path] for m in (pruned, self.model))
                 own.assign(theirs)
             results["masked_with_its_own_head"] = self._score(pruned)

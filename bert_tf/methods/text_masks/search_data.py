@@ -1,7 +1,6 @@
 """What a search for a mask reads: a dense BERT, its texts, and a teacher."""
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.weight_paths import head
 from bert_tf.methods.tickets import importance_file
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.surgery import masks
@@ -52,7 +51,7 @@ class SearchData:
     @property
     def has_head(self):
         """Whether the BERT has a head of masked language modelling."""
-        return set(head("mlm")) <= set(self.source.weights)
+        return self.source.config.head == MLM_HEAD["head"] and self.source.has_head
 
     def _check_teacher(self, objective):
         # Now: what does not fit must not come to light after the head was trained.

@@ -11,10 +11,9 @@ import functools
 import os
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders import model_info
-from bert_tf.encoders.config import TIED_HEADS
 from bert_tf.methods.tickets import one_shot, searches, ticket_file
 from bert_tf.methods.tickets.measured_bert import MeasuredBert
+from bert_tf.models import model_info
 from bert_tf.runs import run_data
 from bert_tf.surgery import masks
 from bert_tf.tasks import model_task
@@ -76,7 +75,7 @@ class Finder:
                 f"{info.get('stage', model_info.stage(self.source.config))}."
             )
         self.task, data_dir = model_task.find_task(info, options.task_name, options.data_dir, tfds)
-        if self.task.head["head"] in TIED_HEADS:
+        if self.task.head_class.is_tied:
             raise ValueError(
                 f"Tickets are found on a task with labels, received the task {self.task.name!r}; "
                 "train_mask.py finds masks on text."

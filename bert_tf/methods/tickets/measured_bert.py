@@ -48,7 +48,7 @@ class MeasuredBert:
             gate.values.assign(np.ones(gate.values.shape) if kept is None else kept)
         dataset = batching.evaluation_dataset(encoded, self._batch_size)
         importance, outputs = self._importance.measure(dataset, accumulate)
-        logits = np.concatenate([self._model.joinable(batch) for batch in outputs])
+        logits = np.concatenate([self._model.head.pad_to_max_length(batch) for batch in outputs])
         order = np.concatenate([index for *_, index in dataset.as_numpy_iterator()])
         restored = np.empty_like(logits)
         restored[order] = logits

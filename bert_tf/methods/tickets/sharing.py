@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders import weight_paths
 from bert_tf.encoders.encoder import TASK
+from bert_tf.heads.head import head_of
 from bert_tf.methods.flop import stages
 from bert_tf.methods.tickets import ticket_file
 from bert_tf.methods.tickets.ticket_file import SUPER_FILE, TICKETS_FILE
@@ -133,7 +133,7 @@ def cut(folder, task_name, output_dir):
     source = read_source(folder)
     values = task_masks.of_task(source, index)
     config, weights = units.remove(source.config, source.weights, values)
-    for path in weight_paths.head(config.head):
+    for path in head_of(config).output_paths:
         weights[path] = weights[path][..., outputs]
     config = dataclasses.replace(config, num_labels=own.num_outputs)
     model = model_dir.build(dataclasses.replace(source, config=config, weights=weights))

@@ -3,7 +3,7 @@
 import os
 import typing
 
-from bert_tf.encoders import model_info
+from bert_tf.models import model_info
 from bert_tf.surgery import masks
 from flop_tf import files
 from flop_tf.files import json_file

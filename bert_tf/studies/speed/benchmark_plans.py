@@ -4,9 +4,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads import heads
+from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
 from bert_tf.studies.speed import benchmark_steps, benchmark_subjects
 from flop_tf import ProjectionSpec
@@ -53,9 +53,9 @@ def build(config, densities, table):
             ),
         )
     ]
-    models = {"dense": heads.make(config)}
+    models = {"dense": BertModel(config)}
     for density, factorized in configs.items():
-        models[f"density {density:g}"] = heads.make(factorized)
+        models[f"density {density:g}"] = BertModel(factorized)
     for name, model in models.items():
         stage = model_info.stage(model.config)
         candidates.append(Candidate(name, model.config, stage, benchmark_subjects.compiled(model)))

@@ -5,11 +5,11 @@ from official.nlp import optimization as tf_models_optimization
 from official.nlp.modeling import networks
 
 from bert_tf.encoders.encoder import INPUT_NAMES, activation, initializer
-from bert_tf.encoders.weight_paths import HEAD
 from bert_tf.heads import losses
-from bert_tf.heads.classifier import BertClassifier
 from bert_tf.methods.diffs import diff_runs as diff_training
 from bert_tf.methods.diffs.diff_options import DiffOptions
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import in_encoder
 from bert_tf.runs import optimization
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.studies.speed import benchmark_process
@@ -131,7 +131,7 @@ def _gated(config):
 
 def _ours(config):
     """Our model, compiled as for a run of its defaults."""
-    model = BertClassifier(config)
+    model = BertModel(config)
     sparsity = model.kernel_sparsity()
     nowhere = dict.fromkeys(("task_name", "data_dir", "init_checkpoint", "output_dir"), "-")
     options = FinetuneOptions(
@@ -146,11 +146,11 @@ def _ours(config):
 
 def _diff(config):
     """Our model, frozen, and the difference that `flop-diff-prune` learns by its defaults."""
-    model = BertClassifier(config)
+    model = BertModel(config)
     variables = surgery.named_variables(model)
     diff = LearnedDiff(
-        [variable for path, variable in variables.items() if path not in HEAD],
-        [variable for path, variable in variables.items() if path in HEAD],
+        [variable for path, variable in variables.items() if in_encoder(path)],
+        [variable for path, variable in variables.items() if not in_encoder(path)],
     )
     model.compile(
         diff_training.adam(_RATE, diff.trained),

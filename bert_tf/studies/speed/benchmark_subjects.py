@@ -11,11 +11,12 @@ import typing
 import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.checkpoints.own_format import CONFIG_FILE
+from bert_tf.checkpoints.own_format import CONFIG_FILE, read_config
 from bert_tf.checkpoints.variables import SAFETENSORS_FILE
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.heads.head import head_of
+from bert_tf.models import model_info
 from bert_tf.serving import formats, versions
 from bert_tf.studies.speed import benchmark_process
 from bert_tf.surgery import task_masks
@@ -139,7 +140,7 @@ def _find(name, path):
     known = formats.of_file(path)
     if known is None:
         info = model_dir.load_info(path)
-        config = BertConfig.from_json_file(os.path.join(path, CONFIG_FILE))
+        config = read_config(os.path.join(path, CONFIG_FILE))
         task_masks.check_one_mask(path, config)
         size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
         return Subject(name, path, config, size, _about(info, info.get("scores", {})))
@@ -153,6 +154,7 @@ def _find(name, path):
         split = f"{report['compared_on']}, {report['num_examples']} examples"
         about = _about(report, {split: scores} if scores else {})
         config = BertConfig.from_dict(report["config"])
+        head_of(config)
     except (KeyError, ValueError) as error:
         raise ValueError(f"The file {report_file!r} is no report of {known}: {error}.") from error
     size = sum(map(os.path.getsize, formats.FORMATS[known].files(_folder(path))))

@@ -10,9 +10,9 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf import timing
-from bert_tf.encoders import model_info
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads import heads
+from bert_tf.heads.head import head_of
+from bert_tf.models import model_info
 from bert_tf.serving import formats, latency_table
 from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
@@ -67,7 +67,7 @@ def multiplications_per_token(config, length):
     Projections, attention scores and sums, and what the task head reads.
     """
     attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
-    head = heads.MODELS[config.head].head_multiplications(config, length)
+    head = head_of(config).multiplications(length)
     return round(model_info.num_kernel_parameters(config) + attention + head / length)
 
 

@@ -30,7 +30,7 @@ def attention_maps(model):
     """Returns a compiled function that computes the maps of every head.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`, at any stage; dropout is off.
+      model: a `BertModel`, at any stage; dropout is off.
 
     Returns:
       A function of the features of a batch (a dict with int32 `[B, T]` of `INPUT_NAMES`) that
@@ -79,7 +79,7 @@ def attention_entropy(model, dataset):
     """Returns how widely each head looks: the mean over tokens of `-sum_k p_k ln p_k`, in nats.
 
     Args:
-      model: a BERT of `bert_tf.heads.heads`, at any stage.
+      model: a `BertModel`, at any stage.
       dataset: `tf.data.Dataset` of batches `(features, ...)`.
 
     Returns:

@@ -22,7 +22,7 @@ def classify_heads(classifier, model, encoded, kind, *, num_texts=100, seed=0):
 
     Args:
       classifier: a `bert_tf.studies.subnetworks.pattern_classifier.PatternClassifier`.
-      model: a BERT of `bert_tf.heads.heads`, at any stage.
+      model: a `BertModel`, at any stage.
       encoded: `bert_tf.data.batching.EncodedExamples`.
       kind: a field of `bert_tf.studies.subnetworks.attention_maps.AttentionMaps`: "probabilities"
         or "norms", as the classifier was trained on.

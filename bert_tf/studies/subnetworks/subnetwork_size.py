@@ -6,8 +6,8 @@ or take an embedding share of 21 % off a ratio; here the base of every share is 
 
 import math
 
-from bert_tf.encoders import model_info
-from bert_tf.encoders.weight_paths import expected_shapes
+from bert_tf.models import model_info
+from bert_tf.models.weight_paths import expected_shapes
 
 _BLOCKS = "encoder.blocks."
 

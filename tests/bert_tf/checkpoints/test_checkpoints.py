@@ -12,7 +12,7 @@ from bert_tf.checkpoints import google_tf1, read_source
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables, open_checkpoint
 from bert_tf.encoders.config import BertConfig, LayerConfig
-from bert_tf.encoders.weight_paths import HEAD, expected_shapes
+from bert_tf.models.weight_paths import expected_shapes, in_encoder
 from flop_tf.layers.projection import ProjectionSpec
 
 CONFIG = BertConfig(
@@ -39,7 +39,7 @@ def assert_same(weights, expected):
 
 
 def encoder_of(weights):
-    return {path: array for path, array in weights.items() if path not in HEAD}
+    return {path: array for path, array in weights.items() if in_encoder(path)}
 
 
 # The names that transformers writes for BertForSequenceClassification, spelled out.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.checkpoints.variables import open_checkpoint
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 
 
@@ -188,5 +188,5 @@ def test_rows_without_a_token_stay(vocab_file, tmp_path):
         num_attention_heads=2,
         intermediate_size=8,
     )
-    model_dir.save(tmp_path / "m", BertClassifier(config), Tokenizer(vocab_file))
+    model_dir.save(tmp_path / "m", BertModel(config), Tokenizer(vocab_file))
     assert model_dir.load(tmp_path / "m").config.vocab_size == 400

@@ -6,7 +6,7 @@ import tensorflow as tf
 from official.nlp.modeling import models, networks
 
 from bert_tf.checkpoints import read_live_encoder, read_source
-from bert_tf.encoders.weight_paths import HEAD, expected_shapes
+from bert_tf.models.weight_paths import expected_shapes, in_encoder
 from flop_tf.backend import keras
 
 SIZES = {
@@ -59,7 +59,7 @@ def test_live_encoder(cls):
     assert source.config.hidden_dropout_prob == 0.3
     assert source.config.attention_probs_dropout_prob == 0.2
     assert source.config.layer_norm_eps == 1e-12
-    shapes = {p: s for p, s in expected_shapes(source.config).items() if p not in HEAD}
+    shapes = {p: s for p, s in expected_shapes(source.config).items() if in_encoder(p)}
     assert {path: array.shape for path, array in source.weights.items()} == shapes
     block = encoder.transformer_layers[1]
     kernel = block._attention_layer._query_dense.kernel.numpy()

@@ -13,7 +13,7 @@ import safetensors.numpy
 import bert_tf
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import BertConfig, LayerConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
@@ -41,7 +41,7 @@ def saved(vocab_file, tmp_path):
     """Saves a model of a stage, and returns it and its folder."""
 
     def save(stage="dense", **info):
-        model = BertClassifier(BASE.with_projections(STAGES[stage]))
+        model = BertModel(BASE.with_projections(STAGES[stage]))
         model_dir.save(tmp_path / "model", model, Tokenizer(vocab_file, False), **info)
         return model, str(tmp_path / "model")
 
@@ -106,7 +106,7 @@ def test_new_gates_start_anew(saved):
 
 def test_no_heads(vocab_file, tmp_path):
     config = BertConfig(**{**vars(BASE), "layers": (LayerConfig(0, 0), LayerConfig(1, 5))})
-    model_dir.save(tmp_path / "m", BertClassifier(config), Tokenizer(vocab_file))
+    model_dir.save(tmp_path / "m", BertModel(config), Tokenizer(vocab_file))
     assert bert_tf.load(tmp_path / "m").config == config
 
 

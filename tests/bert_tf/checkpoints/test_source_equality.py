@@ -7,8 +7,7 @@ from official.nlp.modeling import networks
 from scipy import special
 
 from bert_tf.checkpoints import read_live_encoder, read_source
-from bert_tf.encoders.weight_paths import HEAD
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from flop_tf import surgery
 from flop_tf.backend import keras
 
@@ -41,8 +40,8 @@ def make_batch(batch_size, length, vocab_size, types=2, seed=0):
 
 
 def imported(source):
-    model = BertClassifier(source.config)
-    surgery.assign_weights(model, source.weights, new=HEAD)
+    model = BertModel(source.config)
+    surgery.assign_weights(model, source.weights, new=model.head.weights)
     return model.encoder
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from bert_tf.data import masking, text_blocks
 from bert_tf.data.text_blocks import TextFile, TextLines
-from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
 from bert_tf.tokenizers.tokenization import Tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from bert_tf.encoders.config import PROJECTIONS, BertConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES, activation
 from bert_tf.heads import losses
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from flop_tf import randomness, surgery
 from flop_tf.backend import keras
 from flop_tf.layers.projection import ProjectionSpec
@@ -46,7 +46,7 @@ LAYERS = {
 def model_of(layers, **changes):
     """Returns a model whose every weight is random, biases too."""
     keras.utils.set_random_seed(0)
-    model = BertClassifier(dataclasses.replace(BASE, layers=LAYERS[layers], **changes))
+    model = BertModel(dataclasses.replace(BASE, layers=LAYERS[layers], **changes))
     generator = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign_add(generator.normal(size=variable.shape, scale=0.3))
@@ -101,7 +101,7 @@ def test_a_layer_without_heads_or_neurons_keeps_its_biases():
 def test_rank_0_is_a_kernel_of_zeros():
     gone = model_of("rank 0")
     weights = surgery.named_weights(gone)
-    dense = BertClassifier(BASE)
+    dense = BertModel(BASE)
     for path, variable in surgery.named_variables(dense).items():
         variable.assign(weights.get(path, np.zeros(variable.shape)))
     config = gone.config

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.encoders.config import BertConfig, LayerConfig
 from bert_tf.runs import callbacks
 from bert_tf.runs.run_checkpoints import RunCheckpoints
@@ -87,7 +87,7 @@ def test_survivors(tmp_path):
         max_position_embeddings=7,
         layers=layers,
     )
-    model = BertClassifier(config)
+    model = BertModel(config)
     model.encoder.blocks[0].query.gate.log_alpha.assign([5, -3, 1, 2, -9, 0, 0, -2.5])
     writer = tf.summary.create_file_writer(str(tmp_path))
     callbacks.write_survivors(writer, 7, model)

@@ -34,7 +34,7 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(
     teacher = str(tmp_path / "teacher")
     keras.utils.set_random_seed(1)
     config, tokenizer = bert_tf.load(bert_dir).config, bert_tf.load_tokenizer(bert_dir)
-    model_dir.save(teacher, bert_tf.BertClassifier(config), tokenizer)
+    model_dir.save(teacher, bert_tf.BertModel(config), tokenizer)
 
     def train(name, strategy, **changes):
         settings = {

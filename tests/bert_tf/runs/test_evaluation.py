@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.data import batching
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.encoders.config import BertConfig
 from bert_tf.tasks import registry
 from bert_tf.runs import evaluation
@@ -31,7 +31,7 @@ def encoded():
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_logits_come_in_the_order_of_the_data(encoded, batch_size):
-    model = BertClassifier(CONFIG)
+    model = BertModel(CONFIG)
     logits = evaluation.predict(model, encoded, batch_size)
     for row, ids in zip(logits, encoded.ids, strict=True):
         ids = ids[tf.newaxis]
@@ -43,7 +43,7 @@ def test_logits_come_in_the_order_of_the_data(encoded, batch_size):
 def test_scores_of_several_splits(encoded):
     task = registry.get("sst-2")
     splits = {"a": encoded, "b": encoded.take(range(3))}
-    scores = evaluation.score(BertClassifier(CONFIG), task, splits, 2)
+    scores = evaluation.score(BertModel(CONFIG), task, splits, 2)
     assert list(scores) == ["a", "b"]
     assert set(scores["a"]) == {"eval_loss", *task.metrics}
     # As many digits as float32 has: later ones may differ after a resume.

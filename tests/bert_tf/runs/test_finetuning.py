@@ -12,7 +12,7 @@ from event_files import tags
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.tokenizers.tokenization import Tokenizer
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.methods.flop import stages
 from bert_tf.runs import callbacks, finetuning, options, run_scores
 from flop_tf import surgery
@@ -366,7 +366,7 @@ def test_factorized_trains_no_gates(options, gated):
 def test_a_target_out_of_reach(options, bert_dir, vocab_file, tmp_path):
     # The projections that have no gate cannot shrink.
     config = bert_tf.load(bert_dir).config.with_projections({(0, "query"): ProjectionSpec(16)})
-    model_dir.save(tmp_path / "half", BertClassifier(config), Tokenizer(vocab_file))
+    model_dir.save(tmp_path / "half", BertModel(config), Tokenizer(vocab_file))
     with pytest.raises(ValueError, match="must be at most the sparsity with all gates closed"):
         finetuning.finetune(options(init_checkpoint=str(tmp_path / "half"), target_sparsity=0.5))
     assert not (tmp_path / "out").exists()
@@ -387,7 +387,7 @@ def test_a_teacher_of_another_kind(
     other.write_text(pathlib.Path(vocab_file).read_text() + vocab)
     config = dataclasses.replace(bert_tf.load(bert_dir).config, **changes)
     folder = tmp_path / "teacher"
-    model_dir.save(folder, BertClassifier(config), Tokenizer(str(other), lower_case))
+    model_dir.save(folder, BertModel(config), Tokenizer(str(other), lower_case))
     with pytest.raises(ValueError, match=sentence):
         finetuning.finetune(options(teacher=str(folder)))
 

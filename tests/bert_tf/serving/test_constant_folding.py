@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import constant_folding
 from bert_tf.tasks import model_task
 from flop_tf.layers.projection import ProjectionSpec
@@ -22,7 +22,7 @@ CONFIG = BertConfig(
 def model_of(ranks):
     """A model whose second block has projections of some ranks, and whose biases are not 0."""
     specs = {(1, name): ProjectionSpec(rank) for name, rank in ranks.items()}
-    model, generator = BertClassifier(CONFIG.with_projections(specs)), np.random.default_rng(0)
+    model, generator = BertModel(CONFIG.with_projections(specs)), np.random.default_rng(0)
     for variable in model.variables:
         if variable.shape.rank == 1:
             variable.assign_add(generator.normal(size=variable.shape))

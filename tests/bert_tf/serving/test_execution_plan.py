@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
 from bert_tf.serving.latency_table import (
     DENSE,
@@ -36,7 +36,7 @@ RANKS = {"query": 5, "key": 15, "value": 30, "attention_output": 3, "ffn_in": 17
 
 def model_of(ranks):
     specs = {(i, name): ProjectionSpec(rank) for i in (0, 1) for name, rank in ranks.items()}
-    return BertClassifier(CONFIG.with_projections(specs))
+    return BertModel(CONFIG.with_projections(specs))
 
 
 def table(cost, other=lambda way: 0.0):
@@ -167,7 +167,7 @@ def test_without_heads():
         f"blocks.{i}.{name}" for i in (0, 1) for name in ("attention_output", "ffn_in", "ffn_out")
     ]
     assert not plan.layers[0].fused_attention
-    model = BertClassifier(config)
+    model = BertModel(config)
     for norm in (True, False):
         planned = execution_plan.apply(model, dataclasses.replace(plan, fused_layer_norm=norm))
         (features,) = model_task.random_features(CONFIG, 9, num_batches=1)

@@ -18,8 +18,8 @@ import bert_tf
 from bert_tf import timing
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads import heads
 from bert_tf.methods.flop import stages
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import run_folder
 from bert_tf.serving import (
     constant_folding,
@@ -70,7 +70,7 @@ def save(vocab_file, bert_dir, tmp_path_factory):
             if name in ranks
         }
         folder = str(tmp_path_factory.mktemp("source") / "model")
-        model = heads.make(config.with_projections(specs))
+        model = BertModel(config.with_projections(specs))
         model_dir.save(folder, model, Tokenizer(vocab_file), task=task, max_seq_length=11, **info)
         return folder
 

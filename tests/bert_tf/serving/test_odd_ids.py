@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads import heads
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import formats, services
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
@@ -77,7 +77,7 @@ def answers(request, vocab_file, tmp_path_factory):
         head=request.param,
     )
     served = ServedModel(
-        heads.make(config), services.get(task, Tokenizer(vocab_file), 11), POSITIONS
+        BertModel(config), services.get(task, Tokenizer(vocab_file), 11), POSITIONS
     )
     found = {}
     # In float16 the graph is that of float32; a text without any token is another number there.

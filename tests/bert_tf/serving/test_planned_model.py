@@ -5,7 +5,7 @@ import pytest
 
 from bert_tf import timing
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan, planned_model, services
 from bert_tf.tasks import model_task, registry
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -40,7 +40,7 @@ def make(vocab_file, monkeypatch):
 
         monkeypatch.setattr(timing, "interleaved", interleaved)
         monkeypatch.setattr(execution_plan, "choose", choose)
-        model = BertClassifier(FACTORS)
+        model = BertModel(FACTORS)
         service = services.get(registry.get("SST-2"), Tokenizer(vocab_file), 16)
         return model, planned_model.make(model, service, None, (2, 9))
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.serving import services
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
@@ -30,7 +30,7 @@ def test_texts_need_no_operations_that_old_servers_lack(vocab_file, rules, own):
         num_labels=3,
     )
     service = services.get(registry.get("MNLI"), Tokenizer(vocab_file, **rules), 16)
-    served = ServedModel(BertClassifier(config), service, 16)
+    served = ServedModel(BertModel(config), service, 16)
     signatures = served.signatures()
     assert list(signatures) == ["serving_default", "text"]
     graph = signatures["text"].graph.as_graph_def()

@@ -7,7 +7,7 @@ import tensorflow as tf
 from bert_tf.checkpoints import Source
 from bert_tf.encoders.config import PROJECTIONS, BertConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import compression
 from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
@@ -26,7 +26,7 @@ CONFIG = BertConfig(
 
 
 def source_of(config=CONFIG):
-    model = BertClassifier(config)
+    model = BertModel(config)
     return model, Source(config, surgery.named_weights(model), None, None, "live")
 
 
@@ -48,7 +48,7 @@ def gated():
         for i, name, _, shape in CONFIG.projections()
         if (i, name) != (1, "key")
     }
-    model = BertClassifier(CONFIG.with_projections(specs))
+    model = BertModel(CONFIG.with_projections(specs))
     generator = np.random.default_rng(1)
     for path, layer in model.encoder.projections():
         layer.bias.assign(generator.normal(size=layer.units))
@@ -159,8 +159,8 @@ def test_nothing_to_remove():
 
 
 def test_a_nan_is_a_difference():
-    first = BertClassifier(CONFIG)
-    second = BertClassifier(CONFIG)
+    first = BertModel(CONFIG)
+    second = BertModel(CONFIG)
     batches = [(batch(),), ({**batch(), "input_word_ids": tf.fill([4, 7], 3)},)]
     batches[0][0]["input_word_ids"] = tf.zeros([4, 7], tf.int32)
     assert 0 < compression.largest_difference(first, second, batches) < np.inf
@@ -175,6 +175,6 @@ def test_random_draws_of_a_model_have_seeds_of_their_own():
     config = config.with_projections(
         {(i, name): ProjectionSpec(2) for i, name, *_ in config.projections()}
     )
-    model = BertClassifier(compression.with_gates(config, "hard_concrete"))
+    model = BertModel(compression.with_gates(config, "hard_concrete"))
     seeds = [layer.seed for layer in model._flatten_layers() if hasattr(layer, "seed")]
     assert len(seeds) == 24 * 6 + 24 * 3 + 2 == len(set(seeds))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from bert_tf.checkpoints import Source, model_dir
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import compression, masks, units
 from flop_tf import BertAdam, surgery
 from flop_tf.backend import keras
@@ -25,7 +25,7 @@ CONFIG = BertConfig(
 
 @pytest.fixture
 def source():
-    return Source(CONFIG, surgery.named_weights(BertClassifier(CONFIG)), None, None, "live")
+    return Source(CONFIG, surgery.named_weights(BertModel(CONFIG)), None, None, "live")
 
 
 def batch():

@@ -6,11 +6,10 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source, model_dir
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads import heads
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import compression, units
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import gates, surgery
@@ -44,7 +43,7 @@ def randomize(model):
 
 
 def dense():
-    model = BertClassifier(CONFIG)
+    model = BertModel(CONFIG)
     randomize(model)
     return model
 
@@ -57,7 +56,7 @@ def factorized():
 
 def gated(model, values, name="fixed", kinds=("heads", "neurons", "ffn")):
     """Returns the model with gates on its units, set to `values`."""
-    copy = heads.make(units.with_gates(model.config, kinds, name))
+    copy = BertModel(units.with_gates(model.config, kinds, name))
     weights = surgery.named_weights(model)
     copies = surgery.named_variables(copy)
     surgery.assign_weights(copy, weights, new=set(copies) - set(weights))
@@ -95,7 +94,7 @@ MASKS = {
 def test_what_is_removed_is_what_was_masked(make, mask):
     model = make()
     config, weights = units.remove(model.config, surgery.named_weights(model), mask)
-    compact = heads.make(config)
+    compact = BertModel(config)
     surgery.assign_weights(compact, weights)
     masked = gated(model, mask)
     np.testing.assert_allclose(compact(batch()), masked(batch()), atol=1e-5)
@@ -142,7 +141,7 @@ def test_remove_masks_takes_unit_gates_and_rank_gates(make):
     model = make()
     if make is factorized:
         weights = surgery.named_weights(model)
-        ranked = BertClassifier(compression.with_gates(model.config, "hard_concrete"))
+        ranked = BertModel(compression.with_gates(model.config, "hard_concrete"))
         new = [path for path in surgery.named_variables(ranked) if path.endswith(".log_alpha")]
         surgery.assign_weights(ranked, weights, new=new)
         for gate in ranked.gates:
@@ -182,10 +181,10 @@ def test_a_new_mask_needs_no_new_trace():
 
 def test_a_model_without_units_is_saved_and_loaded(tmp_path, vocab_file):
     config = dataclasses.replace(CONFIG, vocab_size=22)
-    model = BertClassifier(config)
+    model = BertModel(config)
     randomize(model)
     config, weights = units.remove(config, surgery.named_weights(model), MASKS["some"])
-    compact = heads.make(config)
+    compact = BertModel(config)
     surgery.assign_weights(compact, weights)
     model_dir.save(tmp_path, compact, Tokenizer(vocab_file))
     loaded = model_dir.load(tmp_path)

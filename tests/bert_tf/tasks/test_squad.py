@@ -14,12 +14,11 @@ from event_files import tags
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
-from bert_tf.heads.span_labeler import BertSpanLabeler
 from bert_tf.methods.diffs import applying
 from bert_tf.methods.diffs import diff_stages as diff_stages
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.methods.flop import stages
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning, run_scores
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.tasks import registry
@@ -74,7 +73,7 @@ def tiny(tmp_path_factory):
         max_position_embeddings=20,
         initializer_range=0.1,
     )
-    model_dir.save(folder / "m", BertClassifier(config), Tokenizer(str(folder / "words.txt")))
+    model_dir.save(folder / "m", BertModel(config), Tokenizer(str(folder / "words.txt")))
     return str(folder / "m")
 
 
@@ -206,7 +205,7 @@ def test_it_learns(dense, data_dir):
     assert list(scores) == ["holdout", "dev"] and scores["dev"]["f1"] > 0.8
     info = bert_tf.load_info(folder)
     assert info["task"] == NAME and info["max_seq_length"] == 16
-    assert type(bert_tf.load(folder)) is BertSpanLabeler
+    assert type(bert_tf.load(folder)) is BertModel
     lines = pathlib.Path(folder, run_scores.RESULTS_FILE).read_text().splitlines()
     found = dict(line.split(" = ") for line in lines)
     keys = {"eval_loss", "exact_match", "f1"}

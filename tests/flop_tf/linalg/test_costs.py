@@ -1,7 +1,7 @@
 import pytest
 
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig
+from bert_tf.models import model_info
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.linalg import costs, factorization
 

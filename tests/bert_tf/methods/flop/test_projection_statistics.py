@@ -7,8 +7,8 @@ import tensorflow as tf
 from bert_tf.data import batching
 from bert_tf.encoders.config import BertConfig, LayerConfig
 from bert_tf.heads import losses
-from bert_tf.heads.classifier import BertClassifier
 from bert_tf.methods.flop import projection_statistics
+from bert_tf.models.bert import BertModel
 from flop_tf.layers.projection import ProjectionSpec
 
 CONFIG = BertConfig(
@@ -40,7 +40,7 @@ def batches(examples):
 
 
 def test_second_moments(examples):
-    model = BertClassifier(CONFIG)
+    model = BertModel(CONFIG)
     found = projection_statistics.second_moments(model, batches(examples))
     assert set(found) == {path for path, _ in model.encoder.projections()}
     rows, tokens = {path: [] for path in found}, 0
@@ -69,7 +69,7 @@ def test_squared_gradients(examples, num_labels):
         examples = encoded(np.linspace(0, 5, 7, dtype=np.float32))
     layers = (LayerConfig(2, 12, {"query": ProjectionSpec(3)}), LayerConfig(2, 12))
     config = dataclasses.replace(CONFIG, num_labels=num_labels, layers=layers)
-    model = BertClassifier(config)
+    model = BertModel(config)
     loss = losses.task_loss(num_labels == 1)
     found = projection_statistics.squared_gradients(model, batches(examples), loss)
     assert len(found) == 11 and "blocks.0.query" not in found

@@ -9,8 +9,8 @@ import safetensors.numpy
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
 from bert_tf.methods.flop import stages
+from bert_tf.models.bert import BertModel
 from bert_tf.tasks import model_task
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
@@ -31,7 +31,7 @@ def save(vocab_file, bert_dir, tmp_path):
         config = BertConfig.from_dict({**base.to_dict(), "num_labels": num_labels})
         spec = ProjectionSpec(rank, gate and {"name": gate, "config": {"axis": 0}})
         specs = {(i, name): spec for i, name, *_ in config.projections()}
-        model = BertClassifier(config.with_projections(specs))
+        model = BertModel(config.with_projections(specs))
         generator = np.random.default_rng(0)
         for one in model.gates:
             one.log_alpha.assign(generator.uniform(-6, 3, one.log_alpha.shape))

@@ -6,16 +6,16 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
-from bert_tf.heads.masked_lm import MASKED_POSITIONS
+from bert_tf.heads.mlm import MASKED_POSITIONS
 from bert_tf.methods.text_masks.mask_learner import TEXT_WEIGHTS, MaskLearner, Objective
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import masks, one_shot_masks
 
 
 def test_a_teacher_that_does_not_fit_is_refused(bert_dir):
     def teacher(**changes):
         sizes = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
-        return BertClassifier(
+        return BertModel(
             BertConfig(**{"vocab_size": 15, "num_attention_heads": 2, **sizes, **changes})
         )
 

@@ -14,11 +14,11 @@ from event_files import tags
 import bert_tf
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
 from bert_tf.methods.flop import stages
 from bert_tf.methods.text_masks import dense_head, search
 from bert_tf.methods.text_masks.mask_options import MaskOptions
 from bert_tf.methods.tickets import importance_file
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks, finetuning, options
 from bert_tf.surgery import masks, one_shot_masks
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -53,7 +53,7 @@ def bert(folder):
     keras.utils.set_random_seed(0)
     (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
     tokenizer = Tokenizer(str(folder / "vocab.txt"))
-    model_dir.save(folder / "bert", BertClassifier(TINY), tokenizer)
+    model_dir.save(folder / "bert", BertModel(TINY), tokenizer)
     return str(folder / "bert")
 
 
@@ -333,7 +333,7 @@ def test_a_teacher_that_does_not_fit_is_refused_before_the_head_is_trained(run, 
         ("wide", {"hidden_size": 32}, "the student's width of 16 where hidden states are matched"),
         ("short", {"max_position_embeddings": 8}, "must be at most 8, the positions of the teach"),
     ):
-        teacher = BertClassifier(dataclasses.replace(TINY, **changes))
+        teacher = BertModel(dataclasses.replace(TINY, **changes))
         model_dir.save(folder / name, teacher, tokenizer)
         settings = {"init_checkpoint": bert, "train_head": True, "distill_hidden": "cosine"}
         with pytest.raises(ValueError, match=expected):

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads import heads
 from bert_tf.methods.tickets import finding, one_shot, searches, ticket_file
 from bert_tf.methods.tickets.find_options import FindOptions, flags_of
+from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
 from bert_tf.surgery import masks
 from bert_tf.tasks import registry
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -33,7 +33,7 @@ def folder(tmp_path_factory, vocab_file, sst_dir):
     path = tmp_path_factory.mktemp("dense")
     task = registry.get("sst-2", data_dir=sst_dir)
     about = {"task": task.to_dict(), "data_dir": sst_dir, "max_seq_length": 11}
-    model_dir.save(path, heads.make(CONFIG), Tokenizer(vocab_file), **about)
+    model_dir.save(path, BertModel(CONFIG), Tokenizer(vocab_file), **about)
     return str(path)
 
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
 from bert_tf.studies.speed import benchmark_table, benchmarking
 from bert_tf.tokenizers import tokenization
 from flop_tf import ProjectionSpec
@@ -37,7 +37,7 @@ def saved(tmp_path_factory):
         "scores": {"dev": {"eval_loss": 0.5, "eval_accuracy": 0.875}},
     }
     for name, config in (("dense", CONFIG), ("pruned", RANK_2)):
-        model_dir.save(folder / name, BertClassifier(config), tokenizer, **info)
+        model_dir.save(folder / name, BertModel(config), tokenizer, **info)
     return folder
 
 

@@ -8,7 +8,7 @@ from scipy import special
 from bert_tf.data import batching
 from bert_tf.encoders.config import BertConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.studies.subnetworks import attention_maps
 from flop_tf import gates, surgery
 from flop_tf.layers.projection import ProjectionSpec
@@ -39,7 +39,7 @@ LENGTHS = [7, 3, 5]
 
 
 def make(stage):
-    model = BertClassifier(dataclasses.replace(DENSE, layers=LAYERS[stage]))
+    model = BertModel(dataclasses.replace(DENSE, layers=LAYERS[stage]))
     generator = np.random.default_rng(0)
     for path, variable in surgery.named_variables(model).items():
         if path.endswith(("bias", "log_alpha")):
@@ -124,7 +124,7 @@ def test_maps_follow_their_equations(stage, features):
 
 
 def test_padding_is_left_out(features):
-    maps = attention_maps.attention_maps(BertClassifier(DENSE))
+    maps = attention_maps.attention_maps(BertModel(DENSE))
     found = maps(features)
     for block in found:
         for each in block:
@@ -158,14 +158,14 @@ def test_entropy(examples):
 def test_the_entropy_of_nothing(examples):
     dataset = batching.evaluation_dataset(examples, 2).take(0)
     with pytest.raises(ValueError, match="`dataset` must have at least one token"):
-        attention_maps.attention_entropy(BertClassifier(DENSE), dataset)
+        attention_maps.attention_entropy(BertModel(DENSE), dataset)
 
 
 def test_fused_attention(features):
     """An exported model's query, key and value are one product, with the scale in it."""
-    model = BertClassifier(DENSE)
+    model = BertModel(DENSE)
     layers = tuple(dataclasses.replace(layer, fused_attention=True) for layer in DENSE.layers)
-    fused = BertClassifier(dataclasses.replace(DENSE, layers=layers))
+    fused = BertModel(dataclasses.replace(DENSE, layers=layers))
     for old, new in zip(model.encoder.blocks, fused.encoder.blocks, strict=True):
         kernels = [old.query.kernel / 2.0, old.key.kernel, old.value.kernel]
         new.attention_inputs.kernel.assign(tf.concat(kernels, 1))

@@ -7,7 +7,7 @@ from scipy import stats
 
 from bert_tf.data import batching
 from bert_tf.encoders.config import BertConfig, LayerConfig
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
 from bert_tf.studies.subnetworks import attention_maps, pattern_shares
 
 CONFIG = BertConfig(
@@ -47,7 +47,7 @@ def encoded():
 
 @pytest.mark.parametrize("kind", ["probabilities", "norms"])
 def test_texts_and_crops(encoded, kind):
-    model, classifier = BertClassifier(CONFIG), Sizes()
+    model, classifier = BertModel(CONFIG), Sizes()
     found = pattern_shares.classify_heads(classifier, model, encoded, kind)
     # Not the text of 4 tokens; 20 more than the smallest map are 25.
     assert sorted(found[:, 0]) == [25, 25, 25, 27] and found.shape == (4, 3)
@@ -61,7 +61,7 @@ def test_texts_and_crops(encoded, kind):
 
 
 def test_random_texts(encoded, monkeypatch):
-    compiled = attention_maps.attention_maps(BertClassifier(CONFIG))
+    compiled = attention_maps.attention_maps(BertModel(CONFIG))
     monkeypatch.setattr(attention_maps, "attention_maps", lambda model: compiled)
 
     def longest(seed):

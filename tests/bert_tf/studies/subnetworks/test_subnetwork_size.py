@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig
+from bert_tf.models import model_info
 from bert_tf.studies.subnetworks import subnetwork_size
 from bert_tf.surgery import units
 

@@ -7,13 +7,13 @@ import safetensors.numpy
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source, hugging_face, model_dir, read_source, translation
-from bert_tf.encoders import weight_paths
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.encoders.weight_paths import expected_shapes
-from bert_tf.heads import heads
 from bert_tf.heads.losses import MaskedTokenLoss
-from bert_tf.heads.masked_lm import MASKED_IDS, MASKED_POSITIONS, BertMaskedLM
+from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
+from bert_tf.models import weight_paths
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.surgery import compression, masks
 from flop_tf import BertAdam, gates, surgery
 
@@ -33,7 +33,7 @@ PRUNED = {"embeddings.word_embeddings", "pooler.kernel"}
 
 @pytest.fixture(scope="module")
 def source():
-    model = BertMaskedLM(CONFIG)
+    model = BertModel(CONFIG)
     model.mlm.output_bias.assign(np.linspace(-1, 1, 13))
     return Source(CONFIG, surgery.named_weights(model), None, None, "live")
 
@@ -139,7 +139,7 @@ def test_configs_with_gates_over_everything(source, name):
     assert shapes["encoder.embeddings.gate.scores"] == (13, 8)
     assert shapes["encoder.pooler.gate.threshold"] == ()
     if name == "straight_through":
-        model = heads.make(config)
+        model = BertModel(config)
         assert {p: v.shape for p, v in surgery.named_variables(model).items()} == shapes
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from bert_tf.encoders.config import BertConfig, LayerConfig
-from bert_tf.encoders.weight_paths import expected_shapes
-from bert_tf.heads.classifier import BertClassifier
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import expected_shapes
 from flop_tf.layers.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0}}
@@ -27,5 +27,5 @@ def test_shapes_are_those_of_the_model(layers):
         num_labels=3,
         layers=layers,
     )
-    variables = BertClassifier(config).get_weight_paths()
+    variables = BertModel(config).get_weight_paths()
     assert expected_shapes(config) == {path: tuple(v.shape) for path, v in variables.items()}

@@ -12,11 +12,13 @@ import bert_tf
 from bert_tf.checkpoints import google_tf1, hugging_face, model_dir, read_source
 from bert_tf.checkpoints.translation import per_block
 from bert_tf.checkpoints.variables import Variables
-from bert_tf.encoders.config import HEADS, BertConfig
+from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.encoders.weight_paths import POOLER, expected_shapes
-from bert_tf.heads import heads, losses
-from bert_tf.heads.span_labeler import MASKED, BertSpanLabeler
+from bert_tf.heads import losses
+from bert_tf.heads.head import HEADS, head_of
+from bert_tf.heads.span import MASKED
+from bert_tf.models.bert import BertModel
+from bert_tf.models.weight_paths import POOLER, expected_shapes
 from bert_tf.studies.speed.benchmarking import multiplications_per_token
 from bert_tf.surgery import compression
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -45,16 +47,16 @@ def features(lengths=(6, 3), width=7):
     return dict(zip(INPUT_NAMES, map(tf.constant, arrays), strict=True))
 
 
-def test_every_head_has_its_model():
-    assert set(heads.MODELS) == set(HEADS)
-    for name, model in heads.MODELS.items():
+def test_every_head_has_its_class():
+    assert {"classifier", "mlm", "span"} <= set(HEADS)
+    for name, head in HEADS.items():
         labels = 1 if name == "mlm" else CONFIG.num_labels
         config = dataclasses.replace(CONFIG, head=name, num_labels=labels)
-        assert type(heads.make(config)) is model
+        assert type(BertModel(config).head) is head
 
 
 def test_logits_are_of_the_tokens():
-    model = heads.make(CONFIG)
+    model = BertModel(CONFIG)
     logits = model(features(), training=False)
     hidden = model.encoder(features(), training=False)["sequence_output"]
     expected = hidden @ model.span.kernel + model.span.bias
@@ -65,7 +67,7 @@ def test_logits_are_of_the_tokens():
 
 @pytest.mark.parametrize("config", [CONFIG, GATED])
 def test_padding_changes_neither_logits_nor_loss(config):
-    model = heads.make(config)
+    model = BertModel(config)
     narrow, wide = (model(features(width=width), training=False) for width in (6, 9))
     np.testing.assert_allclose(narrow, wide[..., :6], atol=1e-5)
     labels, loss = tf.constant([[1, 5], [0, 2]]), losses.task_loss(False)
@@ -75,7 +77,7 @@ def test_padding_changes_neither_logits_nor_loss(config):
 
 
 def test_predict_joins_batches_of_any_width():
-    model = heads.make(CONFIG)
+    model = BertModel(CONFIG)
     model.compile()
     spec = {name: tf.TensorSpec([None, None], tf.int32) for name in INPUT_NAMES}
     batches = tf.data.Dataset.from_generator(
@@ -88,7 +90,7 @@ def test_predict_joins_batches_of_any_width():
 
 
 def test_the_pooler_rests():
-    model = heads.make(CONFIG)
+    model = BertModel(CONFIG)
     model.compile("sgd", loss=losses.task_loss(False))
     before = surgery.named_weights(model)
     model.train_on_batch(features(), tf.constant([[1, 5], [0, 2]]))
@@ -100,7 +102,7 @@ def test_the_pooler_rests():
 
 
 def test_dropout_is_that_of_the_encoder_alone():
-    model = heads.make(dataclasses.replace(CONFIG, hidden_dropout_prob=0.5))
+    model = BertModel(dataclasses.replace(CONFIG, hidden_dropout_prob=0.5))
     with randomness.step_scope(0, 1):
         hidden = model.encoder(features(), training=True)["sequence_output"]
         logits = model(features(), training=True)
@@ -109,10 +111,10 @@ def test_dropout_is_that_of_the_encoder_alone():
 
 
 def test_reload(tmp_path):
-    model = heads.make(GATED)
+    model = BertModel(GATED)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    assert type(again) is BertSpanLabeler and again.config == GATED
+    assert type(again) is BertModel and again.config == GATED
     np.testing.assert_allclose(again(features()), model(features()), atol=1e-6)
 
 
@@ -142,7 +144,7 @@ def test_old_configs_are_classifiers():
 )
 def test_bad_heads(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
-        dataclasses.replace(CONFIG, **changes)
+        head_of(dataclasses.replace(CONFIG, **changes))
 
 
 # Model directories
@@ -154,7 +156,7 @@ def saved(vocab_file, tmp_path):
 
     def save(config):
         config = dataclasses.replace(config, vocab_size=30)
-        model = heads.make(config)
+        model = BertModel(config)
         model_dir.save(tmp_path / "model", model, Tokenizer(vocab_file))
         return model, str(tmp_path / "model")
 
@@ -164,7 +166,7 @@ def saved(vocab_file, tmp_path):
 def test_model_directory(saved):
     model, folder = saved(GATED)
     again = bert_tf.load(folder)
-    assert type(again) is BertSpanLabeler and again.config == model.config
+    assert type(again) is BertModel and again.config == model.config
     weights = surgery.named_weights(again)
     assert set(weights) == set(expected_shapes(again.config))
     for path, array in surgery.named_weights(model).items():
@@ -176,7 +178,7 @@ def test_another_head_starts_anew(saved, before, after):
     """Both heads are of two outputs: their shapes alone do not tell them apart."""
     model, folder = saved(dataclasses.replace(CONFIG, head=before))
     other = model_dir.build(read_source(folder), head=after)
-    assert type(other) is heads.MODELS[after]
+    assert type(other.head) is HEADS[after]
     kernels = [surgery.named_weights(m)[f"{m.config.head}.kernel"] for m in (model, other)]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
     np.testing.assert_array_equal(other.encoder.pooler.kernel, model.encoder.pooler.kernel)
@@ -189,8 +191,8 @@ def test_surgery(saved):
     assert compression.largest_difference(model, factorized, batches) < 1e-5
     assert origin["span.kernel"] == compression.CARRIED
     anew, origin = compression.factorize(read_source(folder), keep_head=False)
-    assert type(anew) is BertSpanLabeler and origin["span.kernel"] == compression.NEW
-    gated = heads.make(compression.with_gates(factorized.config, "hard_concrete"))
+    assert type(anew) is BertModel and origin["span.kernel"] == compression.NEW
+    gated = BertModel(compression.with_gates(factorized.config, "hard_concrete"))
     weights = surgery.named_weights(factorized)
     gates = [path for path in surgery.named_weights(gated) if path.endswith("log_alpha")]
     surgery.assign_weights(gated, weights, new=gates)

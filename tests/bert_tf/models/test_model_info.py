@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from bert_tf.encoders import model_info
 from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.models import model_info
 from flop_tf.layers.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0}}

@@ -6,7 +6,7 @@ What is stored counts as stored, zeros too: `dense_nonzero_params`, ours, leaves
 
 import math
 
-from bert_tf.encoders.weight_paths import expected_shapes
+from bert_tf.models.weight_paths import expected_shapes
 from flop_tf.linalg import costs
 
 

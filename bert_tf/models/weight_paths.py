@@ -3,25 +3,15 @@
 H hidden, I and O inputs and outputs of a projection, R rank.
 """
 
-from bert_tf.encoders.config import HEADS, UNITS
+from bert_tf.encoders.config import UNITS
+from bert_tf.heads.head import head_of
 from flop_tf import gates
 
 #: The word embedding, which every token and the head of masked language modelling read.
 WORD_EMBEDDINGS = "encoder.embeddings.word_embeddings"
 
 
-def head(name):
-    """Returns the paths of a task head, a name of `config.HEADS`; the last has each output once."""
-    if name == "mlm":
-        transform = ("dense.kernel", "dense.bias", "layer_norm.gamma", "layer_norm.beta")
-        return tuple(f"mlm.{part}" for part in (*transform, "output_bias"))
-    return f"{name}.kernel", f"{name}.bias"
-
-
-#: The weights of every task head, which a pretrained checkpoint does not have.
-HEAD = tuple(path for name in HEADS for path in head(name))
-
-#: What only the classifier reads, so that checkpoints of another head may lack it.
+#: Only some heads read the pooler, so that checkpoints of another head may lack it.
 POOLER = ("encoder.pooler.kernel", "encoder.pooler.bias")
 
 #: What each of `config.GATED` scales, and where its gate is.
@@ -37,6 +27,9 @@ def expected_shapes(config):
 
     Args:
       config: a `BertConfig`.
+
+    Raises:
+      ValueError: if it has no head of ours.
     """
     hidden = config.hidden_size
     shapes = {
@@ -55,15 +48,18 @@ def expected_shapes(config):
     shapes |= dict(zip(POOLER, ((hidden, hidden), (hidden,)), strict=True))
     for name, gate in config.gates.items():
         shapes |= _gate(GATES[name], gate, shapes[GATED_WEIGHTS[name]])
-    return {**shapes, **_head(config)}
+    return {**shapes, **head_of(config).weights}
 
 
-def _head(config):
-    hidden, outputs = config.hidden_size, config.num_labels
-    shapes = ((hidden, outputs), (outputs,))
-    if config.head == "mlm":
-        shapes = ((hidden, hidden), (hidden,), (hidden,), (hidden,), (config.vocab_size,))
-    return dict(zip(head(config.head), shapes, strict=True))
+def in_encoder(path):
+    """Returns whether a path leads into the encoder; all others lead into the task head."""
+    return path.startswith("encoder.")
+
+
+def is_gate_variable(path):
+    """Returns whether a path leads to a variable of a gate."""
+    owner = path.rpartition(".")[0]
+    return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))
 
 
 def _gate(path, gate, shape):
@@ -85,9 +81,3 @@ def _projection(path, spec, inputs, outputs):
     if spec.gate is not None and spec.rank != 0:
         shapes |= _gate(f"{path}.gate", spec.gate, gated)
     return shapes
-
-
-def of_gate(path):
-    """Returns whether a path leads to a variable of a gate."""
-    owner = path.rpartition(".")[0]
-    return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))

@@ -1,0 +1,193 @@
+"""What a task head is, and the registry in which each one is found by its name."""
+
+import abc
+
+from bert_tf.encoders.encoder import initializer
+from bert_tf.heads import losses
+from flop_tf.backend import keras
+from flop_tf.registry import Registry
+
+#: Classes of heads by the `head` of a config.
+HEADS = Registry("head", "bert_tf.heads")
+
+#: Decorator of a head's class: `@register_head("classifier")`.
+register_head = HEADS.register
+
+
+class Head(abc.ABC):
+    """How hidden states become logits, and everything else that depends on it.
+
+    B batch, T tokens, H hidden, C outputs. A model holds the weights of its head in a layer that
+    has the name of the head. All methods but `logits` are functions of their arguments alone; those
+    of tensors also run inside a graph.
+
+    ```python
+    @register_head("mean")
+    class Mean(Head):
+        reads_pooler = False
+        output_weights = ("kernel", "bias")
+
+        def shapes(self):
+            outputs = self.config.num_labels
+            return {"kernel": (self.config.hidden_size, outputs), "bias": (outputs,)}
+
+        def layer(self):
+            return keras.layers.Dense(self.config.num_labels, dtype="float32", name=self.name)
+
+        def logits(self, layer, encoded, features, training=None):
+            return layer(tf.reduce_mean(encoded["sequence_output"], axis=1))
+        ...
+    ```
+
+    Args:
+      config: the `BertConfig` of the model.
+    """
+
+    #: Number of outputs, None where `num_labels` of the config decides.
+    num_outputs = None
+    #: Whether it reads the pooled output. Otherwise the pooler is not trained, and a checkpoint
+    #: may lack it.
+    reads_pooler = True
+    #: Whether it also reads the word embedding, without the gate on it; `logits` then receives it
+    #: as `encoded["word_embeddings"]`.
+    is_tied = False
+    #: Names, as in `shapes`, of the weights whose last axis is the outputs.
+    output_weights = ()
+
+    def __init__(self, config):
+        self.config = config
+
+    @property
+    def name(self):
+        """The name under which the class is registered."""
+        return HEADS.name_of(type(self))
+
+    @property
+    def weights(self):
+        """Shapes of the weights by path in the model: `classifier.kernel`, ..."""
+        return {f"{self.name}.{part}": shape for part, shape in self.shapes().items()}
+
+    @property
+    def output_paths(self):
+        """Paths in the model of the weights whose last axis is the outputs."""
+        return tuple(f"{self.name}.{part}" for part in self.output_weights)
+
+    @abc.abstractmethod
+    def shapes(self):
+        """Returns the shape of each weight by its path below the layer."""
+
+    @abc.abstractmethod
+    def layer(self):
+        """Returns a new Keras layer of these weights with the name of the head."""
+
+    @abc.abstractmethod
+    def logits(self, layer, encoded, features, training=None):
+        """Returns the float32 logits of a batch.
+
+        Args:
+          layer: of `layer()`.
+          encoded: outputs of `bert_tf.encoders.encoder.BertEncoder`, a dict.
+          features: inputs of the model, a dict.
+          training: whether to drop out.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def loss(num_outputs):
+        """Returns the Keras loss of `(labels, logits)` for a number of outputs."""
+
+    @abc.abstractmethod
+    def multiplications(self, length):
+        """Returns the multiplications of pooler and head for an input of `length` tokens."""
+
+    # Logits of batches of any width, joined.
+
+    def pad_to_max_length(self, logits):
+        """Returns logits whose shape does not depend on the width of the batch."""
+        return logits
+
+    def restrict(self, logits, features):
+        """Returns the part of all logits that training and scores look at."""
+        return logits
+
+    def predictions(self, logits, features):
+        """Returns what `predict` gives for restricted logits, and the task scores."""
+        return self.pad_to_max_length(logits)
+
+    # Answers of a server.
+
+    @staticmethod
+    @abc.abstractmethod
+    def outputs(logits):
+        """Returns float32 tensors by name, from which `logits_of` restores the logits."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def logits_of(outputs):
+        """Returns the logits, a NumPy array, of `outputs` as NumPy arrays."""
+
+    @staticmethod
+    def answers(outputs, labels, vocab):
+        """Returns `outputs` and what people read in them.
+
+        Args:
+          outputs: of `outputs()`.
+          labels: names of the classes, or None.
+          vocab: list of the tokens.
+        """
+        return outputs
+
+    @staticmethod
+    def text_answers(answers, word_ids, vocab):
+        """Returns `answers` and what a client that sent texts needs in addition.
+
+        Args:
+          answers: of `answers()`.
+          word_ids: int32 `[B, T]`, the tokens of the texts.
+          vocab: list of the tokens.
+        """
+        return answers
+
+
+def head_of(config):
+    """Returns the `Head` of a `BertConfig`.
+
+    Raises:
+      ValueError: if there is none of that name, or `num_labels` does not fit it.
+    """
+    if config.head not in HEADS:
+        raise ValueError(
+            f"Argument `head` must be one of {sorted(HEADS)}, received {config.head!r}."
+        )
+    head = HEADS[config.head](config)
+    if head.num_outputs not in (None, config.num_labels):
+        raise ValueError(
+            f"Argument `num_labels` must be {head.num_outputs} with the head {config.head!r}, "
+            f"received {config.num_labels}."
+        )
+    return head
+
+
+class DenseHead(Head):
+    """A head of one dense layer: `logits = x W + b`."""
+
+    output_weights = ("kernel", "bias")
+
+    def shapes(self):
+        """Returns `kernel [H, C]` and `bias [C]`."""
+        outputs = self.config.num_labels
+        return {"kernel": (self.config.hidden_size, outputs), "bias": (outputs,)}
+
+    def layer(self):
+        """Returns the dense layer, which computes in float32."""
+        return keras.layers.Dense(
+            self.config.num_labels,
+            kernel_initializer=initializer(self.config),
+            dtype="float32",
+            name=self.name,
+        )
+
+    @staticmethod
+    def loss(num_outputs):
+        """Returns cross-entropy, or mean squared error for one output."""
+        return losses.task_loss(is_regression=num_outputs == 1)

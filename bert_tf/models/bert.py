@@ -1,0 +1,123 @@
+"""A BERT: encoder and task head in one Keras model."""
+
+import tensorflow as tf
+
+from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.encoder import INPUT_NAMES, BertEncoder
+from bert_tf.heads import losses
+from bert_tf.heads.head import head_of
+from flop_tf.backend import keras
+from flop_tf.budget.kernel_sparsity import KernelSparsity
+from flop_tf.gates.switched import mask_scope
+from flop_tf.training.gated_model import GatedModel
+
+#: Feature that carries the positions of examples `[B]` through `predict`.
+EXAMPLE_INDEX = "example_index"
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class BertModel(GatedModel):
+    """Encoder and task head, `[B, T]` ids to the logits of the head that the config names.
+
+    The layer of the head is the attribute of its name, such as `model.classifier`. A pooler that
+    the head does not read is not trained; it stays, as part of every encoder.
+
+    Args:
+      config: a `BertConfig`.
+      **kwargs: of `keras.Model`.
+
+    Raises:
+      ValueError: if there is no such head, or `num_labels` does not fit it.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.head = head_of(config)
+        self.encoder = BertEncoder(config, name="encoder")
+        self.encoder.pooler.trainable = self.head.reads_pooler
+        setattr(self, config.head, self.head.layer())
+        self._make_weights()
+
+    def _make_weights(self):
+        """Creates the weights, so that they can be assigned by path."""
+        specs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in INPUT_NAMES}
+        # Keras would take the shape of the first call for the only one a SavedModel accepts.
+        self._set_save_spec(specs)
+        # Called on a token, not on symbols: tracing every block takes twice as long.
+        with mask_scope(0):
+            self({name: tf.zeros([1, 1], tf.int32) for name in INPUT_NAMES})
+
+    def call(self, inputs, training=None):
+        """Returns float32 logits for the dict of inputs of `BertEncoder`."""
+        return self.logits(self.encoder(inputs, training=training), inputs, training)
+
+    def logits(self, encoded, inputs, training=None):
+        """Returns the logits of what the encoder made of the inputs."""
+        if self.head.is_tied:
+            table = tf.convert_to_tensor(self.encoder.embeddings.word_embeddings)
+            encoded = {**encoded, "word_embeddings": table}
+        return self.head.logits(getattr(self, self.config.head), encoded, inputs, training)
+
+    def compile(self, *args, distill_alpha=0.0, distill_temperature=1.0, **kwargs):
+        """Configures training, see `GatedModel.compile`.
+
+        Args:
+          *args: of `GatedModel.compile`.
+          distill_alpha: share in [0, 1] of the distillation loss, for batches whose
+            features hold `losses.TEACHER_LOGITS`.
+          distill_temperature: T > 0 of the distillation loss.
+          **kwargs: of `GatedModel.compile`.
+
+        Raises:
+          ValueError: if a distillation argument is out of range.
+        """
+        if not 0 <= distill_alpha <= 1:
+            raise ValueError(
+                f"Argument `distill_alpha` must be in [0, 1], received {distill_alpha}."
+            )
+        if distill_temperature <= 0:
+            raise ValueError(
+                f"Argument `distill_temperature` must be above 0, received {distill_temperature}."
+            )
+        super().compile(*args, **kwargs)
+        self.distill_alpha = distill_alpha
+        self.distill_temperature = distill_temperature
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        """Returns `(1 - a) task + a distillation`, with a = 0 where there is no teacher."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight)
+        if losses.TEACHER_LOGITS not in x:
+            return loss
+        teacher = losses.distillation_loss(
+            x[losses.TEACHER_LOGITS], y_pred, self.distill_temperature, sample_weight
+        )
+        # As Keras does with the task's loss: optimizers add up what the replicas give them.
+        teacher /= tf.distribute.get_strategy().num_replicas_in_sync
+        return (1 - self.distill_alpha) * loss + self.distill_alpha * teacher
+
+    def predict_step(self, data):
+        """Returns predictions of the head, with the positions of their examples if given."""
+        features, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self.head.predictions(self(features, training=False), features)
+        if EXAMPLE_INDEX not in features:
+            return logits
+        return {"logits": logits, EXAMPLE_INDEX: features[EXAMPLE_INDEX]}
+
+    def kernel_sparsity(self):
+        """Returns the `KernelSparsity` of the projections, over the original dense kernels."""
+        original = sum(i * o for *_, (i, o) in self.config.dense.projections())
+        return KernelSparsity([layer for _, layer in self.encoder.projections()], original)
+
+    def build_from_config(self, config):
+        """Does nothing: the weights exist since the constructor."""
+
+    def get_config(self):
+        """Returns the constructor's arguments, the `BertConfig` as plain data."""
+        return {"name": self.name, "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds a model from `get_config`."""
+        config = dict(config)
+        return cls(BertConfig.from_dict(config.pop("config")), **config)
