@@ -47,7 +47,9 @@ ORDER = (
     "bert_tf.methods.text_masks",
     "bert_tf.methods.diffs",
     "bert_tf.studies.sweeps",
-    "bert_tf.studies.subnetworks",
+    "bert_tf.studies.masks",
+    "bert_tf.studies.attention",
+    "bert_tf.studies.tickets",
     "bert_tf.studies.speed",
 )
 OURS = {"flop_tf", "bert_tf", "flop_tools", "tools", "tests"}

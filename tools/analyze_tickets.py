@@ -14,7 +14,7 @@ from absl import flags
 
 from bert_tf.methods.tickets import finding
 from bert_tf.ranges import SEED
-from bert_tf.studies.subnetworks import ticket_study
+from bert_tf.studies.tickets import ticket_study
 
 FLAGS = flags.FLAGS
 

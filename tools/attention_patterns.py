@@ -15,7 +15,7 @@ from flop_tools import data_flags, flag_types, program
 from absl import flags
 
 from bert_tf.ranges import FROM_1, SEED, SEQUENCE_LENGTH
-from bert_tf.studies.subnetworks import attention_study
+from bert_tf.studies.attention import attention_study
 
 FLAGS = flags.FLAGS
 

@@ -9,7 +9,7 @@ from flop_tools import flag_types, program
 
 from absl import flags
 
-from bert_tf.studies.subnetworks import mask_comparison
+from bert_tf.studies.masks import mask_comparison
 from flop_tf import files
 
 FLAGS = flags.FLAGS

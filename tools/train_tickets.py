@@ -20,8 +20,8 @@ from absl import flags
 from bert_tf.checkpoints import read_source
 from bert_tf.methods.tickets import find_options
 from bert_tf.ranges import Range
-from bert_tf.studies.subnetworks import trained_report
 from bert_tf.studies.sweeps import sweep, ticket_plan
+from bert_tf.studies.tickets import ticket_study
 
 FLAGS = flags.FLAGS
 
@@ -29,7 +29,7 @@ FLAGS = flags.FLAGS
 def main(_):
     """Plans what FLAGS ask for, runs it and reports it."""
     with plan_flags.carried_out(_plan(), "train_tickets"):
-        if text := trained_report.write(os.path.abspath(FLAGS.output_dir)):
+        if text := ticket_study.report_trained(os.path.abspath(FLAGS.output_dir)):
             print(f"\n{text}", end="")
 
 

@@ -5,9 +5,12 @@ A section is `(title, note, rows)`: rows are dicts of text by column, the note m
 
 import base64
 import html
+import os
 import re
 
 import pandas as pd
+
+from flop_tf import files
 
 _STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -18,14 +21,71 @@ section { overflow-x: auto }
 img { max-width: 100% }
 pre { white-space: pre-wrap; font-size: 13px }
 """
-# What Markdown takes for a format; inside of words an underscore is none.
+# The characters that Markdown takes for a format; an underscore inside of a word is none.
 _MARKS = re.compile(r"[\\`*\[\]|]|(?<![^\W_])_|_(?![^\W_])")
 
 
+def write(folder, name, title, data, sections, pictures=None, parts=None, window=None):
+    """Writes a report: `NAME.json`, `NAME.md`, `NAME.html`, and `figures/TITLE.png` of pictures.
+
+    Args:
+      folder: path of the report's folder; made where it is missing.
+      name: of the files, without an ending.
+      title: of the report, any text.
+      data: the report as plain data, for the JSON file.
+      sections: list of sections, see the module.
+      pictures: dict by title of the bytes of a PNG; None for a report without PNG files.
+      parts: list of pieces of HTML that make the page; None takes the sections, then the pictures.
+      window: title of the page's window; None takes `title`.
+
+    Returns:
+      The report as Markdown.
+
+    Raises:
+      OSError: if a file cannot be written.
+    """
+    pictures = pictures or {}
+    if parts is None:
+        parts = [section(*one) for one in sections]
+        parts += [picture(*one) for one in pictures.items()]
+    for label, png in pictures.items():
+        file = re.sub(r"\W+", "-", label).strip("-").lower()
+        files.write_bytes(os.path.join(folder, "figures", f"{file}.png"), png)
+    text = markdown(title, sections)
+    files.write_json(os.path.join(folder, f"{name}.json"), data)
+    files.write_text(os.path.join(folder, f"{name}.md"), text)
+    files.write_text(os.path.join(folder, f"{name}.html"), page(window or title, title, parts))
+    return text
+
+
+def table(records, columns):
+    """Returns records as rows of text.
+
+    Args:
+      records: iterable of dicts of plain data.
+      columns: dict by title of the name of a field, of `(field, format)` with a format string such
+        as "{:.1%}", or of a function that takes a record. None becomes "-", a list its entries
+        with commas between them, a float the result of `number`.
+
+    Returns:
+      List of dicts of text by title.
+    """
+    return [
+        {title: _cell(record, column) for title, column in columns.items()} for record in records
+    ]
+
+
+def number(value):
+    """Returns a float as text of four digits, below 1e-4 in scientific notation; None as "-"."""
+    if value is None:
+        return "-"
+    return f"{value:.1e}" if 0 < abs(value) < 1e-4 else f"{value:.4f}"
+
+
 def markdown(title, sections):
-    """Returns a Markdown text of a title and sections."""
+    """Returns a Markdown text of a title and a list of sections."""
     parts = [f"# {escaped(title)}\n"]
-    return "\n".join([*parts, *(markdown_section(*section) for section in sections)])
+    return "\n".join([*parts, *(markdown_section(*one) for one in sections)])
 
 
 def markdown_section(title, note, rows):
@@ -37,9 +97,8 @@ def markdown_section(title, note, rows):
 
 
 def markdown_table(rows):
-    """Returns dicts of text by column as a Markdown table."""
-    table = _frame(rows, escaped).to_markdown(index=False, disable_numparse=True)
-    return f"{table}\n"
+    """Returns rows, a list of dicts of text by column, as a Markdown table."""
+    return f"{_frame(rows, escaped).to_markdown(index=False, disable_numparse=True)}\n"
 
 
 def escaped(text):
@@ -54,7 +113,7 @@ def page(title, heading, parts):
     Args:
       title: of the window, any text.
       heading: of the page, any text.
-      parts: pieces of HTML, such as `section` and `picture` return.
+      parts: list of pieces of HTML, such as `section` and `picture` return.
     """
     body = "\n".join([f"<h1>{html.escape(heading)}</h1>", *parts])
     return _encodable(
@@ -69,9 +128,9 @@ def section(title, note, rows):
     """Returns a section as HTML."""
     with pd.option_context("display.max_colwidth", None):
         frame = _frame(rows, _encodable)
-        table = frame.to_html(index=False, border=0) if rows else "<p>None.</p>"
+        shown = frame.to_html(index=False, border=0) if rows else "<p>None.</p>"
     title, note = html.escape(title), html.escape(note)
-    return f"<section>\n<h2>{title}</h2>\n<p>{note}</p>\n{table}\n</section>"
+    return f"<section>\n<h2>{title}</h2>\n<p>{note}</p>\n{shown}\n</section>"
 
 
 def picture(title, png):
@@ -80,6 +139,20 @@ def picture(title, png):
     title = html.escape(title)
     image = f'<img alt="{title}" src="data:image/png;base64,{data}">'
     return f"<section>\n<h2>{title}</h2>\n{image}\n</section>"
+
+
+def _cell(record, column):
+    if callable(column):
+        return column(record)
+    field, form = (column, None) if isinstance(column, str) else column
+    value = record[field]
+    if value is None:
+        return "-"
+    if form:
+        return form.format(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _frame(rows, change):

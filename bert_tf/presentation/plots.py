@@ -16,17 +16,11 @@ def rank_heatmap(grid):
     Args:
       grid: `[layers, projections]` in the order of `PROJECTIONS`, floats; NaN leaves a cell blank.
     """
-    figure = matplotlib.figure.Figure(figsize=(8, 1 + 0.45 * len(grid)), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0)
-    figure.colorbar(image, label="ranks kept")
+    figure, axes = new_figure(8, 1 + 0.45 * len(grid))
+    figure.colorbar(heat(axes, grid, "{:.0f}"), label="ranks kept")
     axes.set_xticks(range(len(PROJECTIONS)), PROJECTIONS, rotation=20)
     axes.set_yticks(range(len(grid)))
     axes.set_ylabel("layer")
-    for (row, column), rank in np.ndenumerate(grid):
-        if np.isfinite(rank):
-            color = "black" if image.norm(rank) > 0.6 else "white"
-            axes.text(column, row, f"{rank:.0f}", ha="center", va="center", color=color)
     return png(figure)
 
 
@@ -39,34 +33,27 @@ def share_heatmap(grid, rows, columns, label):
       columns: names of the columns.
       label: of the shares.
     """
-    size = (3 + 0.7 * len(columns), 1.2 + 0.4 * len(rows))
-    figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0, vmax=1)
-    figure.colorbar(image, label=label)
+    figure, axes = new_figure(3 + 0.7 * len(columns), 1.2 + 0.4 * len(rows))
+    figure.colorbar(heat(axes, grid, "{:.2f}", most=1), label=label)
     axes.set_xticks(range(len(columns)), map(literal, columns), rotation=30, ha="right")
     axes.set_yticks(range(len(rows)), map(literal, rows))
-    for (row, column), share in np.ndenumerate(grid):
-        color = "black" if share > 0.6 else "white"
-        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=color)
     return png(figure)
 
 
 def score_against(cost, results, label):
-    """Returns a picture with a point for each result, by stage and asked sparsity.
+    """Returns a picture with a point for each result, by stage and target sparsity.
 
     Args:
       cost: N floats.
       results: N results of a `bert_tf.studies.sweeps.report` of one task.
       label: of the cost.
     """
-    figure = matplotlib.figure.Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(6, 3.6)
     groups = {}
     for x, result in zip(cost, results, strict=True):
         groups.setdefault((result["stage"], result["asked"]), []).append((x, result["score"]))
-    for number, ((stage, asked), points) in enumerate(groups.items()):
-        name = stage if stage == "dense" else f"{stage}, sparsity {asked:g}"
+    for number, ((stage, target), points) in enumerate(groups.items()):
+        name = stage if stage == "dense" else f"{stage}, sparsity {target:g}"
         marker, color = _MARKERS.get(stage, "o"), f"C{number % 10}"
         axes.plot(*zip(*points, strict=True), marker, color=color, label=name, alpha=0.8)
     axes.set_xlabel(label)
@@ -85,8 +72,7 @@ def latencies(timings):
     shapes = list(dict.fromkeys(f"{row['batch_size']}x{row['length']}" for row in timings))
     names = list(dict.fromkeys(row["model"] for row in timings))
     width = 0.8 / len(names)
-    figure = matplotlib.figure.Figure(figsize=(5 + 1.1 * len(shapes), 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(5 + 1.1 * len(shapes), 3.6)
     for number, name in enumerate(names):
         rows = [row for row in timings if row["model"] == name]
         middle = np.array([row["p50_ms"] for row in rows])
@@ -99,8 +85,45 @@ def latencies(timings):
     axes.set_yscale("log")
     axes.set_ylabel("milliseconds, p50 and p90")
     axes.grid(alpha=0.3, axis="y")
-    figure.legend(loc="outside right upper", fontsize="small")  # Beside the bars, not over them.
+    figure.legend(loc="outside right upper", fontsize="small")  # Next to the bars, not over them.
     return png(figure)
+
+
+def new_figure(width, height, rows=1, columns=1, **settings):
+    """Returns a figure of matplotlib and its axes, an array of them where there are several.
+
+    Args:
+      width: in inches.
+      height: in inches.
+      rows: number of rows of axes, from 1.
+      columns: number of columns of axes, from 1.
+      **settings: of `matplotlib.figure.Figure.subplots`.
+    """
+    figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **settings)
+
+
+def heat(axes, values, form, most=None, deviations=None, **text):
+    """Draws a matrix as colors with its numbers on them, and returns the image of matplotlib.
+
+    Args:
+      axes: of matplotlib, to draw on.
+      values: `[rows, columns]`, floats; NaN leaves a cell blank.
+      form: format string of a number.
+      most: the value of the last color; None takes the largest one.
+      deviations: `[rows, columns]`, written below the values, or None.
+      **text: settings of the text.
+    """
+    values = np.asarray(values, np.float64)
+    image = axes.imshow(values, aspect="auto", cmap="viridis", vmin=0, vmax=most)
+    for place, value in np.ndenumerate(values):
+        if np.isfinite(value):
+            shown = form.format(value)
+            if deviations is not None:
+                shown += f"\n±{np.asarray(deviations)[place]:.2g}"
+            color = "black" if image.norm(value) > 0.6 else "white"
+            axes.text(*place[::-1], shown, ha="center", va="center", color=color, **text)
+    return image
 
 
 def literal(name):

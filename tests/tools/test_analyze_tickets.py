@@ -7,7 +7,7 @@ import pytest
 
 from bert_tf.methods.tickets import finding
 from bert_tf.methods.tickets.find_options import FindOptions
-from bert_tf.studies.subnetworks import ticket_files
+from bert_tf.studies.tickets import ticket_files
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.studies.subnetworks import pattern_classifier, pattern_data
+from bert_tf.studies.attention import pattern_classifier, pattern_data
 from bert_tf.surgery import masks
 
 MAPS = ("--attention", "--num_texts=5")

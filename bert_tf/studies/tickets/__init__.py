@@ -1,0 +1,1 @@
+"""Lottery tickets of several tasks and seeds: where they are, how they score, and their report."""
