@@ -1,5 +1,6 @@
 """Names for classes of one kind, open to everyone: a decorator beside the class is all it takes."""
 
+import collections.abc
 import difflib
 import importlib
 import pkgutil
@@ -70,6 +71,14 @@ class Registry:
         """Returns the names with what is registered under them."""
         return self._all().items()
 
+    def where(self, test):
+        """Returns the `Names` of the objects that pass a test.
+
+        Args:
+          test: function of an object that returns a bool.
+        """
+        return Names(self, test)
+
     def name_of(self, item):
         """Returns the name under which an object is registered, or None."""
         return next((name for name, other in self._all().items() if other is item), None)
@@ -80,6 +89,29 @@ class Registry:
             for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 importlib.import_module(f"{package}.{module.name}")
         return self._found
+
+
+class Names(collections.abc.Collection):
+    """The names in a registry whose objects pass a test, looked up anew at every use.
+
+    So what is registered later counts too.
+
+    Args:
+      registry: a `Registry`.
+      test: function of an object that returns a bool.
+    """
+
+    def __init__(self, registry, test):
+        self._registry, self._test = registry, test
+
+    def __iter__(self):
+        return (name for name, item in self._registry.items() if self._test(item))
+
+    def __contains__(self, name):
+        return any(name == other for other in self)
+
+    def __len__(self):
+        return sum(1 for _ in self)
 
 
 def _place(item):

@@ -16,6 +16,7 @@ from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.surgery import units
 from flop_tf import ProjectionSpec, gates
 from flop_tf.files import mask_file, tensor_file
+from flop_tf.gates.fixed import FixedMask
 
 _KERNEL = ".kernel"
 
@@ -210,7 +211,7 @@ def _with_gates(source, mask):
     for path, kept in mask.items():
         gate = weight_paths.GATES.get(_OTHERS.get(path))
         owner = gate or f"encoder.{path.removesuffix(_KERNEL)}.gate"
-        weights[f"{owner}.{gates.FixedMask.variable_name}"] = kept.astype(np.float32)
+        weights[f"{owner}.{FixedMask.variable_name}"] = kept.astype(np.float32)
     config = _gated(source.config, mask, gates.get("fixed", axis=None))
     return dataclasses.replace(source, config=config, weights=weights)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bert_tf.encoders.config import UNITS
 from bert_tf.surgery import masks, units
-from flop_tf.gates import SwitchedMask
+from flop_tf.gates.switched import SwitchedMask
 from flop_tf.searches import super_tickets
 
 

@@ -1,48 +1,45 @@
 """The gate family: one file a method, found by name.
 
-A new gate is a subclass of `Gate` in a file of its own, registered with
-`keras.saving.register_keras_serializable("flop_tf")` and imported here.
+A new gate is a subclass of `Gate` in a file of its own, with `@register_gate` next to it.
 """
 
+import inspect
 import typing
 
 from flop_tf.backend import keras
 from flop_tf.files import json_file
-from flop_tf.gates.base import Gate
-from flop_tf.gates.fixed import FixedMask
+from flop_tf.gates.base import GATES, Gate, register_gate
 from flop_tf.gates.hard_concrete import HardConcrete
-from flop_tf.gates.importance import Importance
-from flop_tf.gates.magnitude import Magnitude
-from flop_tf.gates.straight_through import (
-    StraightThrough,
-    StraightThroughBernoulli,
-    StraightThroughSign,
-)
-from flop_tf.gates.switched import SwitchedMask
+from flop_tf.gates.straight_through import StraightThrough
 
-#: Gates by the name that flags and configs use.
-GATES = {
-    "hard_concrete": HardConcrete,
-    "fixed": FixedMask,
-    "importance": Importance,
-    "switched": SwitchedMask,
-    "magnitude": Magnitude,
-    "straight_through": StraightThrough,
-    "straight_through_sign": StraightThroughSign,
-    "straight_through_bernoulli": StraightThroughBernoulli,
-}
+__all__ = [
+    "BY_MAGNITUDE",
+    "CALIBRATED",
+    "GATES",
+    "PRUNING",
+    "STRAIGHT_THROUGH",
+    "Gate",
+    "HardConcrete",
+    "accepted",
+    "deserialize",
+    "get",
+    "register_gate",
+    "serialize",
+    "variable_name",
+    "variable_shapes",
+]
 
-#: Names of those over ranks, that the Lagrangian can steer to a target.
-CALIBRATED = tuple(name for name, gate in GATES.items() if gate.calibrates)
+#: Names of the gates over ranks, which the Lagrangian can steer to a target.
+CALIBRATED = GATES.where(lambda gate: gate.calibrates)
 
-#: Names of those over the weights of dense kernels, that a schedule closes up to a target.
-BY_MAGNITUDE = tuple(name for name, gate in GATES.items() if gate.by_magnitude)
+#: Names of the gates over the weights of dense kernels, which a schedule closes up to a target.
+BY_MAGNITUDE = GATES.where(lambda gate: gate.by_magnitude)
 
-#: Names of those whose scores are trained while the weights are frozen.
-STRAIGHT_THROUGH = tuple(name for name, gate in GATES.items() if issubclass(gate, StraightThrough))
+#: Names of the gates whose scores are trained while the weights are frozen.
+STRAIGHT_THROUGH = GATES.where(lambda gate: issubclass(gate, StraightThrough))
 
-#: Names of those that training brings to a target sparsity.
-PRUNING = CALIBRATED + BY_MAGNITUDE
+#: Names of the gates that training brings to a target sparsity.
+PRUNING = GATES.where(lambda gate: gate.calibrates or gate.by_magnitude)
 
 
 class _Serialized(typing.TypedDict, total=False):
@@ -78,10 +75,27 @@ def get(identifier, **defaults):
 
 def serialize(gate):
     """Returns plain data for `deserialize`: the gate's name and its arguments."""
-    for name, cls in GATES.items():
-        if type(gate) is cls:
-            return {"name": name, "config": gate.get_config()}
-    return keras.saving.serialize_keras_object(gate)
+    name = GATES.name_of(type(gate))
+    if name is None:
+        return keras.saving.serialize_keras_object(gate)
+    return {"name": name, "config": gate.get_config()}
+
+
+def accepted(name, **arguments):
+    """Returns those of some arguments that the constructor of a gate names.
+
+    Args:
+      name: of `GATES`.
+      **arguments: what is offered: a gate may take a seed or a start, or not.
+
+    Returns:
+      The dict of the arguments that the gate takes.
+
+    Raises:
+      ValueError: if the name is unknown.
+    """
+    parameters = inspect.signature(GATES[name]).parameters
+    return {key: value for key, value in arguments.items() if key in parameters}
 
 
 def deserialize(data):
@@ -95,8 +109,10 @@ def deserialize(data):
       ValueError: if the data name no gate that is registered, or have other arguments.
     """
     json_file.check(data, _Serialized, "A serialized gate must be a name with numbers and texts")
-    cls = GATES.get(data.get("name"))
-    cls = cls or keras.saving.get_registered_object(data.get("registered_name") or "")
+    if data.get("name") in GATES:
+        cls = GATES[data["name"]]
+    else:
+        cls = keras.saving.get_registered_object(data.get("registered_name") or "")
     if not (isinstance(cls, type) and issubclass(cls, Gate)):
         known = data.get("name") or data.get("registered_name") or data.get("class_name")
         raise ValueError(
@@ -119,3 +135,7 @@ def variable_name(data):
 def variable_shapes(data, mask_shape):
     """Returns the shapes of all variables of a serialized gate by name, a mask being so large."""
     return deserialize(data).variable_shapes(mask_shape)
+
+
+# Now, because Keras finds the class of a saved gate only where its module has been imported.
+list(GATES)

@@ -1,10 +1,39 @@
-"""What every gate is: values in [0, 1] that scale a tensor."""
+"""What every gate is: values in [0, 1] that scale a tensor, in a class that is found by name."""
 
 import abc
 
 import tensorflow as tf
 
 from flop_tf.backend import keras
+from flop_tf.registry import Registry
+
+#: Classes of gates by the name that flags and configs use.
+GATES = Registry("gate", "flop_tf.gates")
+
+
+def register_gate(name, package="flop_tf"):
+    """Registers a class of gates under a name, with Keras too.
+
+    ```python
+    @register_gate("mine", package="my_package")
+    class Mine(Gate): ...
+    ```
+
+    Args:
+      name: text by which flags, configs and files name the gate.
+      package: text, with the name of the class the name in files of Keras. Defaults to "flop_tf".
+
+    Returns:
+      A decorator of the class.
+
+    Raises:
+      ValueError: when it decorates, if the name belongs to another gate.
+    """
+
+    def decorator(cls):
+        return keras.saving.register_keras_serializable(package)(GATES.register(name)(cls))
+
+    return decorator
 
 
 class Gate(keras.layers.Layer, abc.ABC):
@@ -28,7 +57,7 @@ class Gate(keras.layers.Layer, abc.ABC):
     variable_name = None
     #: Whether training draws masks, by a `seed`.
     draws = False
-    #: Whether calibration to a sparsity works: it needs a `log_alpha` and a `closes_at`.
+    #: Whether calibration to a sparsity works, by `shift` and `opens_at`.
     calibrates = False
     #: Whether it goes by the magnitude of the weights of a dense kernel, by `keep_largest`.
     by_magnitude = False
@@ -52,9 +81,9 @@ class Gate(keras.layers.Layer, abc.ABC):
 
     def call(self, inputs, training=None):
         """Returns `inputs * mask`, in the type of the inputs."""
-        return inputs * self.spread(self.mask(training), inputs)
+        return inputs * self.broadcast_mask(self.mask(training), inputs)
 
-    def spread(self, mask, inputs):
+    def broadcast_mask(self, mask, inputs):
         """Returns a mask in the type of the inputs and of a shape that is broadcast along them."""
         mask = tf.cast(mask, inputs.dtype)
         if self.axis is None or self.axis % inputs.shape.rank == inputs.shape.rank - 1:
@@ -98,6 +127,36 @@ class Gate(keras.layers.Layer, abc.ABC):
     @abc.abstractmethod
     def keep(self):
         """Returns a boolean mask of the units that survive at inference: the keep rule."""
+
+    def opens_at(self):
+        """Returns the shifts at which units open; only of gates with `calibrates`.
+
+        Returns:
+          A float64 array in the shape of the mask: after a `shift` by more than its entry the keep
+          rule keeps a unit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `opens_at`.")
+
+    def shift(self, amount):
+        """Opens units by positive numbers and closes them by negative ones.
+
+        Importance moves units by logarithms, about 5 for a factor e, so that a gate that lives on
+        another scale multiplies them here and divides by the same in `opens_at`.
+
+        Args:
+          amount: float, or a float array in the shape of the mask.
+        """
+        variable = getattr(self, self.variable_name)
+        variable.assign_add(tf.broadcast_to(tf.cast(amount, variable.dtype), variable.shape))
+
+    def reset(self, value):
+        """Gives all units the same value, from which `shift` moves them.
+
+        Args:
+          value: float, in the gate's own terms.
+        """
+        variable = getattr(self, self.variable_name)
+        variable.assign(tf.fill(variable.shape, tf.cast(value, variable.dtype)))
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -1,12 +1,11 @@
-"""Gates that nothing trains: a mask that a search, an analysis or a file has set."""
+"""Constant gates, assigned from outside: by a search, an analysis or a file."""
 
 import tensorflow as tf
 
-from flop_tf.backend import keras
-from flop_tf.gates.base import Gate
+from flop_tf.gates.base import Gate, register_gate
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("fixed")
 class FixedMask(Gate):
     """`y = x * values`, with values in [0, 1] that are assigned from outside, 1 at first.
 

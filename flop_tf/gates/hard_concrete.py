@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from flop_tf import randomness
 from flop_tf.backend import keras
-from flop_tf.gates.base import Gate
+from flop_tf.gates.base import Gate, register_gate
 
 
 def sample(log_alpha, noise, temperature=1.0, low=-0.1, high=1.1):
@@ -43,7 +44,7 @@ def _stretch(gate, low, high):
     return tf.clip_by_value(gate * (high - low) + low, 0.0, 1.0)
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("hard_concrete")
 class HardConcrete(Gate):
     """A gate that is exactly 0 or 1 with positive probability, and differentiable.
 
@@ -123,6 +124,10 @@ class HardConcrete(Gate):
     def keep(self):
         """Returns where the inference gate is above the threshold."""
         return self._inference_mask() > 0
+
+    def opens_at(self):
+        """Returns `closes_at - log_alpha`, the shifts at which units open, float64."""
+        return self.closes_at - self.log_alpha.numpy().astype(np.float64)
 
     @property
     def closes_at(self):

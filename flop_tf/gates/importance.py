@@ -11,7 +11,7 @@ Pre-Trained Language Models, arXiv 2105.12002; When BERT Plays the Lottery, arXi
 
 import tensorflow as tf
 
-from flop_tf.backend import keras
+from flop_tf.gates.base import register_gate
 from flop_tf.gates.fixed import FixedMask
 
 
@@ -41,7 +41,7 @@ def by_batch(products, axis):
 REDUCERS = {"token": by_token, "example": by_example, "batch": by_batch}
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("importance")
 class Importance(FixedMask):
     """A fixed mask whose `values` get the importance of their units as gradient.
 
@@ -67,7 +67,7 @@ class Importance(FixedMask):
 
     def call(self, inputs, training=None):
         """Returns `inputs * mask`; the gradient of `values` is the importance."""
-        mask = self.spread(self.mask(), inputs)
+        mask = self.broadcast_mask(self.mask(), inputs)
 
         @tf.custom_gradient
         def measured(inputs, values):

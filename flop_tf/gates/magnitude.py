@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from flop_tf.backend import keras
+from flop_tf.gates.base import register_gate
 from flop_tf.gates.fixed import FixedMask
 from flop_tf.linalg import magnitude
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("magnitude")
 class Magnitude(FixedMask):
     """`y = x * values`, where `values` is 1 for the largest `|w|` and 0 for the others.
 

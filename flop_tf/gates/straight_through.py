@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from flop_tf import randomness
 from flop_tf.backend import keras
-from flop_tf.gates.base import Gate
+from flop_tf.gates.base import Gate, register_gate
 
 
 @tf.custom_gradient
@@ -38,7 +38,7 @@ def open_by_draw(scores, noise):
     return tf.cast(noise < tf.sigmoid(scores), tf.float32), lambda upstream: (upstream, None)
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("straight_through")
 class StraightThrough(Gate):
     """`M = 1[S > t]`, strictly, in training and at inference.
 
@@ -116,7 +116,7 @@ class StraightThrough(Gate):
         return open_above(scores, self.threshold)
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("straight_through_sign")
 class StraightThroughSign(StraightThrough):
     """`M = (sign(S) + 1) / 2` in training, 1/2 at exactly 0; S stays in [-1, 1].
 
@@ -138,7 +138,7 @@ class StraightThroughSign(StraightThrough):
         return open_by_sign(tf.convert_to_tensor(scores))
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("straight_through_bernoulli")
 class StraightThroughBernoulli(StraightThrough):
     """`M ~ Bernoulli(sigmoid(S))` in training, one draw a step.
 

@@ -5,7 +5,7 @@ import threading
 
 import tensorflow as tf
 
-from flop_tf.backend import keras
+from flop_tf.gates.base import register_gate
 from flop_tf.gates.fixed import FixedMask
 
 _scopes = threading.local()
@@ -26,7 +26,7 @@ def mask_scope(index):
         _scopes.current = previous
 
 
-@keras.saving.register_keras_serializable("flop_tf")
+@register_gate("switched")
 class SwitchedMask(FixedMask):
     """`y = x * values[k]`: a fixed mask out of K, whose k is that of the `mask_scope` around.
 

@@ -7,12 +7,10 @@ needs, and a short run has no time for that. One look at the gradients tells mos
 import numpy as np
 import tensorflow as tf
 
-from flop_tf.linalg import costs
-
-# Change of log_alpha for a factor e of importance: steep enough that at the target most gates are
+# Shift of a gate for a factor e of importance: steep enough that at the target most gates are
 # clearly open or closed and few lie between.
 _SLOPE = 5.0
-# Largest distance of a log_alpha from that of the ranks at the boundary.
+# Largest distance of a gate from those of the ranks at the boundary.
 _REACH = 12.0
 
 
@@ -64,35 +62,40 @@ def rank_importance(model, projections, dataset, loss):
     return [entry.numpy() / batches for entry in total]
 
 
-def order_gates(sparsity, importance, target_sparsity, start):
-    """Sets every log_alpha by the importance of its rank for what the rank costs.
+def order_gates(budget, importance, target_sparsity, start):
+    """Sets every gate by the importance of its rank for what the rank costs.
 
-    `log_alpha_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
+    `value_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
     c_j = I + O, the parameters of the rank, and v the worth at which removal
     stores the model at the target. So the ranks at the boundary start at
     `start`, those that the target has no room for below it, the others above.
 
     Args:
-      sparsity: the `KernelSparsity` of a model with hard-concrete gates.
-      importance: what `rank_importance` returns for its gated projections.
-      target_sparsity: the stored sparsity asked for.
-      start: log_alpha of a rank at the boundary.
+      budget: the `Budget` of a model with gates over ranks.
+      importance: list of float arrays `[R]`, as `rank_importance` returns for the layers of
+        `budget.ranks`.
+      target_sparsity: float below 1, the stored sparsity to reach.
+      start: float, value of a rank at the boundary; log_alpha of hard-concrete gates.
 
     Raises:
       ValueError: if there are no gates, or the target is out of reach with all of them closed.
     """
-    if not sparsity.gates:
+    if not budget.gates:
         raise ValueError(
-            "Argument `sparsity` must have gates to be ordered, received one without gates."
+            "Argument `budget` must have gates to be ordered, received one without gates."
         )
     worth = [
-        np.log(values + np.finfo(np.float64).tiny) - np.log(costs.unit_parameters(inputs, outputs))
-        for values, (_, inputs, outputs) in zip(importance, sparsity.gated(), strict=True)
+        np.log(values + np.finfo(np.float64).tiny) - np.log(group.unit_cost)
+        for values, group in zip(importance, budget.ranks, strict=True)
     ]
     middle = np.median(np.concatenate(worth))
-    for gate, values in zip(sparsity.gates, worth, strict=True):
-        gate.log_alpha.assign(np.clip(_SLOPE * (values - middle), -50.0, 50.0))
-    sparsity.calibrate(target_sparsity)
-    for gate in sparsity.gates:
-        from_boundary = gate.log_alpha - gate.closes_at
-        gate.log_alpha.assign(start + tf.clip_by_value(from_boundary, -_REACH, _REACH))
+    edges = []
+    for gate, values in zip(budget.gates, worth, strict=True):
+        gate.reset(0.0)
+        edges.append(gate.opens_at())
+        gate.shift(np.clip(_SLOPE * (values - middle), -50.0, 50.0))
+    budget.calibrate(target_sparsity)
+    for gate, edge in zip(budget.gates, edges, strict=True):
+        from_boundary = np.float32(edge - gate.opens_at()) - np.float32(edge)
+        gate.reset(start)
+        gate.shift(np.clip(from_boundary, -_REACH, _REACH))

@@ -6,7 +6,7 @@ K batches, B_k examples in batch k, U units of a gate.
 import numpy as np
 import tensorflow as tf
 
-from flop_tf.gates import Importance
+from flop_tf.gates.importance import Importance
 from flop_tf.importance import scoring
 
 

@@ -38,9 +38,13 @@ def stored_densely(inputs, outputs, rank):
     return factorized_parameters(inputs, outputs, rank) > dense_parameters(inputs, outputs)
 
 
-def stored_parameters(inputs, outputs, rank):
-    """Returns the kernel parameters that removal stores, `min(I * O, R * (I + O))`."""
-    return min(dense_parameters(inputs, outputs), factorized_parameters(inputs, outputs, rank))
+def stored_parameters(inputs, outputs, rank=None):
+    """Returns the kernel parameters that removal stores, `min(I * O, R * (I + O))`.
+
+    With rank None they are those of the kernel.
+    """
+    full = dense_parameters(inputs, outputs)
+    return full if rank is None else min(full, factorized_parameters(inputs, outputs, rank))
 
 
 def kernel_parameters(inputs, outputs, rank=None):

@@ -3,8 +3,7 @@ import pytest
 import tensorflow as tf
 
 from flop_tf import gates
-from flop_tf.gates import SwitchedMask
-from flop_tf.gates.switched import mask_scope
+from flop_tf.gates.switched import SwitchedMask, mask_scope
 
 VALUES = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 1]], np.float32)
 

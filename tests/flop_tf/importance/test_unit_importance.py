@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.gates import importance
 from flop_tf.importance.unit_importance import UnitImportance
@@ -24,7 +23,7 @@ CONTEXT, GRADIENT = (np.swapaxes(np.float32(one), 1, 2) for one in (CONTEXT, GRA
 def model(reducer, shape=(3, 4, 2)):
     """A model `[B, 3, 4, 2] -> [B, 1]` with a gate on the third axis."""
     inputs = keras.Input(shape)
-    gated = gates.Importance(axis=2, reducer=reducer, name="gate")(inputs)
+    gated = importance.Importance(axis=2, reducer=reducer, name="gate")(inputs)
     hidden = keras.layers.Dense(5, activation="tanh")(keras.layers.Flatten()(gated))
     return GatedModel(inputs, keras.layers.Dense(1)(hidden))
 
@@ -53,7 +52,7 @@ def test_reducers(reducer, expected):
 
 @pytest.mark.parametrize("reducer", sorted(importance.REDUCERS))
 def test_the_gradient_of_the_gate_is_the_reduced_product(reducer):
-    gate = gates.Importance(axis=2, reducer=reducer)
+    gate = importance.Importance(axis=2, reducer=reducer)
     inputs = tf.constant(CONTEXT)
     gate(inputs)
     gate.values.assign([1.0, 0.0])
@@ -128,7 +127,7 @@ def test_accumulation_is_an_option_of_the_pass():
 
 def test_refusals():
     with pytest.raises(ValueError, match="`reducer` must be one of .*, received 'word'"):
-        gates.Importance(reducer="word")
+        importance.Importance(reducer="word")
     with pytest.raises(ValueError, match="`model` must have Importance gates, received one with"):
         UnitImportance(GatedModel(i := keras.Input([2]), keras.layers.Dense(1)(i)), LOSS)
     with pytest.raises(ValueError, match="`dataset` must have at least one batch, received none"):

@@ -1,0 +1,211 @@
+"""How sparse a model is: expected in training, stored after removal, and the shift between them.
+
+The base is always the kernels of the original dense projections, so a model at
+full rank has a negative sparsity: its factors are larger than its kernels.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from flop_tf.budget import calibration
+from flop_tf.budget.groups import parameter_group, shape
+from flop_tf.layers.factorized_dense import FactorizedDense
+from flop_tf.layers.gated_dense import GatedDense
+from flop_tf.linalg import costs
+
+# Share by which rounding may miss the lowest sparsity of masks.
+_MARGIN = 1e-6
+# Parameters by which a target may be missed where `1 - target` is not exact.
+_ROUNDING = 0.01
+
+
+class Budget:
+    """Counts the kernel parameters of a model's projections.
+
+    Args:
+      projections: built layers, `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
+      original_parameters: int at least 1, kernel parameters of the original dense model. None
+        sums `I * O` over `projections`, right as long as no head or neuron is removed.
+
+    Attributes:
+      projections: list of the layers.
+      original_parameters: int, the base of every sparsity.
+      groups: list of `Group`, the units that gates switch, in the order of the projections.
+
+    Raises:
+      ValueError: if there are no original parameters.
+    """
+
+    def __init__(self, projections, original_parameters=None):
+        self.projections = list(projections)
+        self._shapes = [shape(layer) for layer in self.projections]
+        if original_parameters is None:
+            original_parameters = sum(i * o for i, o, _ in self._shapes)
+        if not original_parameters:
+            raise ValueError(
+                "Argument `projections` must have at least one layer with a kernel, received "
+                f"{len(self.projections)} layers without parameters."
+            )
+        self.original_parameters = original_parameters
+        found = [parameter_group(layer) for layer in self.projections]
+        self.groups = [group for group in found if group]
+        self._ungated = [
+            sizes
+            for layer, sizes in zip(self.projections, self._shapes, strict=True)
+            if getattr(layer, "gate", None) is None
+        ]
+        self._stored_ungated = sum(costs.stored_parameters(*sizes) for sizes in self._ungated)
+
+    @property
+    def ranks(self):
+        """The groups of ranks."""
+        return [group for group in self.groups if group.has_ranks]
+
+    @property
+    def gates(self):
+        """The gates over ranks."""
+        return [group.gate for group in self.ranks]
+
+    def by_magnitude(self):
+        """Returns the groups of weights whose gate goes by their magnitude."""
+        return [group for group in self.groups if group.gate.by_magnitude]
+
+    @property
+    def factorized_parameters(self):
+        """Parameters of all factors and kernels as they stand, gates open."""
+        return sum(costs.kernel_parameters(*sizes) for sizes in self._shapes)
+
+    def expected_parameters(self):
+        """Returns the expected parameters, `L0 * (I + O)` for a gated projection; a scalar."""
+        fixed = sum(costs.kernel_parameters(*sizes) for sizes in self._ungated)
+        return tf.add_n(
+            [tf.constant(float(fixed)), *(group.expected_cost() for group in self.groups)]
+        )
+
+    def expected_sparsity(self):
+        """Returns `1 - expected parameters / original parameters`, a scalar."""
+        return 1.0 - self.expected_parameters() / self.original_parameters
+
+    def stored_parameters(self):
+        """Returns the parameters that removal stores under the keep rule, a scalar tensor.
+
+        Of a kernel under a mask these are the weights that the mask keeps, though they are
+        stored among zeros; see `zero_parameters`.
+        """
+        total = tf.constant(float(self._stored_ungated))
+        for group in self.groups:
+            total += group.stored_cost()
+        return total
+
+    def stored_sparsity(self):
+        """Returns `1 - stored parameters / original parameters`, a scalar tensor."""
+        return 1.0 - self.stored_parameters() / self.original_parameters
+
+    def zero_parameters(self):
+        """Returns how many weights of dense kernels are 0 or under a closed mask, an int."""
+        zeros = 0
+        for layer in self.projections:
+            if not isinstance(layer, FactorizedDense):
+                kernel = layer.kernel.numpy()
+                if isinstance(layer, GatedDense):
+                    kernel = kernel * layer.gate.keep().numpy()
+                zeros += kernel.size - np.count_nonzero(kernel)
+        return int(zeros)
+
+    def survivors(self):
+        """Returns the kept ranks of each projection, a list of ints; None for a dense one."""
+        kept = {group.layer: int(np.sum(group.gate.keep())) for group in self.ranks}
+        return [
+            kept.get(layer, rank)
+            for layer, (*_, rank) in zip(self.projections, self._shapes, strict=True)
+        ]
+
+    def calibrate(self, target_sparsity):
+        """Shifts all gates over ranks by one number so that the stored sparsity meets the target.
+
+        Where no number gives the target exactly, the result is the nearest one that is at least
+        as sparse. Gates that go by magnitude are brought to the target by `keep_largest` instead.
+
+        Args:
+          target_sparsity: float below 1, the stored sparsity to reach.
+
+        Returns:
+          The number b by which the gates were shifted, a float.
+
+        Raises:
+          ValueError: if the target is out of reach even with all gates closed, or for gates that
+            go by magnitude with all of them open.
+        """
+        if self.by_magnitude():
+            self.keep_largest(target_sparsity)
+            return 0.0
+        moved = [group for group in self.ranks if group.gate.calibrates]
+        fixed = self._stored_without(moved)
+        allowed = (1.0 - target_sparsity) * self.original_parameters + _ROUNDING
+        if fixed > allowed:
+            raise ValueError(
+                "Argument `target_sparsity` must be at most the sparsity with all gates closed, "
+                f"{1.0 - fixed / self.original_parameters:.6f}, received {target_sparsity}."
+            )
+        shift = calibration.shift_to(moved, fixed, allowed)
+        for group in moved:
+            group.gate.shift(shift)
+        return shift
+
+    def keep_largest(self, target_sparsity):
+        """Keeps the weights of largest magnitude, the same share of every kernel.
+
+        The kernels are those of `by_magnitude`. Each keeps its share to half a weight, and one
+        weight at least.
+
+        Args:
+          target_sparsity: float, the stored sparsity to reach.
+
+        Raises:
+          ValueError: if the target is out of reach of these masks, or a weight is NaN.
+        """
+        layers = [group.layer for group in self.by_magnitude()]
+        sizes = [math.prod(layer.kernel.shape) for layer in layers]
+        least, most = self.sparsity_by_magnitude()
+        if not least <= target_sparsity + _MARGIN or not target_sparsity <= most:
+            raise ValueError(
+                f"Argument `target_sparsity` must be in [{least:.6f}, {most:.6f}], the sparsities "
+                f"with open and with closed masks, received {target_sparsity}."
+            )
+        density = (most - target_sparsity) * self.original_parameters / sum(sizes)
+        for layer, size in zip(layers, sizes, strict=True):
+            num_kept = max(1, min(size, round(density * size)))
+            layer.gate.keep_largest(layer.kernel.numpy(), num_kept)
+
+    def sparsity_by_magnitude(self):
+        """Returns the stored sparsity with the masks of `by_magnitude` open and with them closed.
+
+        Both are floats; what is already removed, such as heads, counts in both.
+        """
+        masked = self.by_magnitude()
+        stored = self._stored_without(masked)
+        weights = sum(group.full_cost for group in masked)
+        return (
+            1.0 - (stored + weights) / self.original_parameters,
+            1.0 - stored / self.original_parameters,
+        )
+
+    @contextlib.contextmanager
+    def calibrated(self, target_sparsity):
+        """Calibrates for the time of a `with` block, then puts every gate back."""
+        gates = [group.gate for group in self.groups]
+        variables = [getattr(gate, gate.variable_name) for gate in gates]
+        original = [variable.numpy() for variable in variables]
+        try:
+            yield self.calibrate(target_sparsity)
+        finally:
+            for variable, array in zip(variables, original, strict=True):
+                variable.assign(array)
+
+    def _stored_without(self, groups):
+        """Returns the stored parameters of all but some groups, a float."""
+        others = [group for group in self.groups if group not in groups]
+        return self._stored_ungated + float(sum(group.stored_cost().numpy() for group in others))
