@@ -1,6 +1,6 @@
 """FLOP for Keras: factorized layers, hard-concrete gates, a Lagrangian and the surgery after it."""
 
-from flop_tf.budget.kernel_sparsity import KernelSparsity
+from flop_tf.budget.budget import Budget
 from flop_tf.budget.lagrangian import Lagrangian
 from flop_tf.gates import Gate, HardConcrete
 from flop_tf.importance.rank_importance import order_gates, rank_importance
@@ -20,7 +20,7 @@ __all__ = [
     "Gate",
     "GatedModel",
     "HardConcrete",
-    "KernelSparsity",
+    "Budget",
     "Lagrangian",
     "ProjectionSpec",
     "compact",

@@ -99,13 +99,19 @@ class Names(collections.abc.Collection):
     Args:
       registry: a `Registry`.
       test: function of an object that returns a bool.
+      first: tuple of other texts that come before the names. Defaults to none.
     """
 
-    def __init__(self, registry, test):
-        self._registry, self._test = registry, test
+    def __init__(self, registry, test, first=()):
+        self._registry, self._test, self._first = registry, test, first
+
+    def after(self, *first):
+        """Returns the same `Names` after some other texts, such as "none"."""
+        return Names(self._registry, self._test, first)
 
     def __iter__(self):
-        return (name for name, item in self._registry.items() if self._test(item))
+        yield from self._first
+        yield from (name for name, item in self._registry.items() if self._test(item))
 
     def __contains__(self, name):
         return any(name == other for other in self)

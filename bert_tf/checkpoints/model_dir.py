@@ -43,7 +43,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
       OSError: if a file cannot be written; no file is left half written.
     """
     os.makedirs(folder, exist_ok=True)
-    zeros = model.kernel_sparsity().zero_parameters()
+    zeros = model.budget().zero_parameters()
     counts = model_info.counts(model.config, factorized, zeros)
     with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
         _save_weights(surgery.named_weights(model), aside)

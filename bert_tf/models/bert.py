@@ -7,7 +7,7 @@ from bert_tf.encoders.encoder import INPUT_NAMES, BertEncoder
 from bert_tf.heads import losses
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
-from flop_tf.budget.kernel_sparsity import KernelSparsity
+from flop_tf.budget.budget import Budget
 from flop_tf.gates.switched import mask_scope
 from flop_tf.training.gated_model import GatedModel
 
@@ -104,10 +104,10 @@ class BertModel(GatedModel):
             return logits
         return {"logits": logits, EXAMPLE_INDEX: features[EXAMPLE_INDEX]}
 
-    def kernel_sparsity(self):
-        """Returns the `KernelSparsity` of the projections, over the original dense kernels."""
+    def budget(self):
+        """Returns the `Budget` of the projections, over the original dense kernels."""
         original = sum(i * o for *_, (i, o) in self.config.dense.projections())
-        return KernelSparsity([layer for _, layer in self.encoder.projections()], original)
+        return Budget([layer for _, layer in self.encoder.projections()], original)
 
     def build_from_config(self, config):
         """Does nothing: the weights exist since the constructor."""

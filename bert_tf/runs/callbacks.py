@@ -269,7 +269,7 @@ def write_survivors(writer, step, model):
       step: of the points.
       model: a `BertModel`.
     """
-    survivors = model.kernel_sparsity().survivors()
+    survivors = model.budget().survivors()
     grid = np.full((model.config.num_hidden_layers, len(PROJECTIONS)), np.nan)
     with writer.as_default(step):
         for (index, name, *_), rank in zip(model.config.projections(), survivors, strict=True):

@@ -112,7 +112,7 @@ class Run:
 
     def _compile(self):
         options, model = self.options, self.model
-        self.sparsity = model.kernel_sparsity()
+        self.sparsity = model.budget()
         self.prunes = options.target_sparsity is not None and bool(self.sparsity.gates)
         self.gradual = None
         self.fix_step = max(1, round(options.gate_freeze_fraction * self.total_steps))
@@ -149,8 +149,8 @@ class Run:
 
     def _order_gates(self, model):
         """Returns the model with its gates in the order of importance."""
-        options, sparsity = self.options, model.kernel_sparsity()
-        layers = [layer for layer, *_ in sparsity.gated()]
+        options, sparsity = self.options, model.budget()
+        layers = [group.layer for group in sparsity.ranks]
         loss = self.task.loss()
         batches = self.data.small_batches(options.gate_order_examples)
         importance = rank_importance(model, layers, batches, loss)
@@ -337,8 +337,9 @@ def _config_changes(options, source, task):
     if options.gate_name and config.has_gates:
         _check_gates(options, config)
     elif options.gate_name:
-        start = {"initial_log_alpha": options.initial_log_alpha}
-        arguments = start if options.gate_name in gates.CALIBRATED else {}
+        arguments = gates.accepted(
+            options.gate_name, initial_log_alpha=options.initial_log_alpha
+        )
         changes["layers"] = compression.with_gates(config, options.gate_name, **arguments).layers
     return changes
 

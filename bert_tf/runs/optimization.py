@@ -90,7 +90,7 @@ def gate_training(options, model, sparsity, fix_step):
     Args:
       options: `FinetuneOptions` with a target sparsity.
       model: a gated BERT.
-      sparsity: its `KernelSparsity`.
+      sparsity: its `Budget`.
       fix_step: step at which the gates are fixed at the latest.
     """
     ramp = options.target_sparsity_warmup

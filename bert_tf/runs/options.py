@@ -50,7 +50,7 @@ def option(default, text, choices=None, allowed=None, list_of=None, distinct=Tru
     Args:
       default: its default; None may be passed where it is None.
       text: one line of help.
-      choices: tuple of the allowed values.
+      choices: the allowed values, a tuple or the `Names` of a registry.
       allowed: the `bert_tf.ranges.Range` of a number; every number has one.
       list_of: `int` or `float` of a text that holds such numbers with commas between them.
       distinct: whether each of these may occur only once.
@@ -228,7 +228,7 @@ class FinetuneOptions:
         "",
         "Gates of a factorized model, or magnitude masks of a dense one; by --target_sparsity "
         "hard_concrete.",
-        ("", "none", *gates.PRUNING),
+        gates.PRUNING.after("", "none"),
     )
     factorized: bool = option(False, "As in the original: train factors without gates.")
     target_sparsity: float = option(

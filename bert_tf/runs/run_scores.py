@@ -75,7 +75,7 @@ class RunScores:
             stage=model_dir.stage_after(self._options.init_checkpoint, model.config),
             step=step,
             loss=loss,
-            stored_sparsity=float(model.kernel_sparsity().stored_sparsity()),
+            stored_sparsity=float(model.budget().stored_sparsity()),
             scores=scores,
         )
 

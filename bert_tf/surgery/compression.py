@@ -82,7 +82,8 @@ def with_gates(config, name, **arguments):
     gated = {}
     for number, (index, projection, spec, _) in enumerate(config.projections()):
         if spec.rank:
-            gate = {"name": name, "config": {"axis": 0, "seed": _GATE_SEEDS + number, **arguments}}
+            seed = gates.accepted(name, seed=_GATE_SEEDS + number)
+            gate = {"name": name, "config": {"axis": 0, **seed, **arguments}}
             gated[index, projection] = ProjectionSpec(spec.rank, gate)
     if not gated:
         raise ValueError(

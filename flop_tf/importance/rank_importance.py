@@ -62,7 +62,7 @@ def rank_importance(model, projections, dataset, loss):
     return [entry.numpy() / batches for entry in total]
 
 
-def order_gates(budget, importance, target_sparsity, start):
+def order_gates(sparsity, importance, target_sparsity, start):
     """Sets every gate by the importance of its rank for what the rank costs.
 
     `value_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
@@ -71,31 +71,31 @@ def order_gates(budget, importance, target_sparsity, start):
     `start`, those that the target has no room for below it, the others above.
 
     Args:
-      budget: the `Budget` of a model with gates over ranks.
+      sparsity: the `Budget` of a model with gates over ranks.
       importance: list of float arrays `[R]`, as `rank_importance` returns for the layers of
-        `budget.ranks`.
+        `sparsity.ranks`.
       target_sparsity: float below 1, the stored sparsity to reach.
       start: float, value of a rank at the boundary; log_alpha of hard-concrete gates.
 
     Raises:
       ValueError: if there are no gates, or the target is out of reach with all of them closed.
     """
-    if not budget.gates:
+    if not sparsity.gates:
         raise ValueError(
-            "Argument `budget` must have gates to be ordered, received one without gates."
+            "Argument `sparsity` must have gates to be ordered, received one without gates."
         )
     worth = [
         np.log(values + np.finfo(np.float64).tiny) - np.log(group.unit_cost)
-        for values, group in zip(importance, budget.ranks, strict=True)
+        for values, group in zip(importance, sparsity.ranks, strict=True)
     ]
     middle = np.median(np.concatenate(worth))
     edges = []
-    for gate, values in zip(budget.gates, worth, strict=True):
+    for gate, values in zip(sparsity.gates, worth, strict=True):
         gate.reset(0.0)
         edges.append(gate.opens_at())
         gate.shift(np.clip(_SLOPE * (values - middle), -50.0, 50.0))
-    budget.calibrate(target_sparsity)
-    for gate, edge in zip(budget.gates, edges, strict=True):
+    sparsity.calibrate(target_sparsity)
+    for gate, edge in zip(sparsity.gates, edges, strict=True):
         from_boundary = np.float32(edge - gate.opens_at()) - np.float32(edge)
         gate.reset(start)
         gate.shift(np.clip(from_boundary, -_REACH, _REACH))

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from flop_tf import gates, randomness
 from flop_tf.backend import Functional, keras
-from flop_tf.budget.kernel_sparsity import KernelSparsity
+from flop_tf.budget.budget import Budget
 from flop_tf.layers.factorized_dense import FactorizedDense
 from flop_tf.layers.gated_dense import GatedDense
 
@@ -52,7 +52,7 @@ class GatedModel(keras.Model):
           gate_optimizer: of the gates; None leaves them as they are.
           multiplier_optimizer: of the Lagrangian's multipliers, which ascend.
           lagrangian: a `Lagrangian`, or None for no penalty.
-          sparsity: a `KernelSparsity` of this model; needed with a Lagrangian.
+          sparsity: a `Budget` of this model; needed with a Lagrangian.
           diff: a `LearnedDiff` or `FixedDiff` over this model's weights, which stay as they are;
             it alone is trained, its gates by `gate_optimizer`.
           train_weights: False trains the gates alone.
@@ -63,7 +63,7 @@ class GatedModel(keras.Model):
           **kwargs: of `keras.Model.compile`.
 
         Raises:
-          ValueError: if a Lagrangian lacks an optimizer or a `KernelSparsity`, or that does not
+          ValueError: if a Lagrangian lacks an optimizer or a `Budget`, or that does not
             count every gate.
         """
         super().compile(optimizer, *args, **kwargs)
@@ -93,7 +93,7 @@ class GatedModel(keras.Model):
         if missing:
             raise ValueError(
                 "Argument `sparsity` must count every gate that is trained, received one without "
-                f"{missing}; `model.kernel_sparsity()` counts all of them."
+                f"{missing}; `model.budget()` counts all of them."
             )
 
     # Untracked: multipliers and slots belong to the training, not to the model's weights.
@@ -122,14 +122,14 @@ class GatedModel(keras.Model):
         """Every gate of the model."""
         return [layer for layer in self._flatten_layers() if isinstance(layer, gates.Gate)]
 
-    def kernel_sparsity(self):
-        """Returns the `KernelSparsity` of the factorized and gated dense layers, at any depth.
+    def budget(self):
+        """Returns the `Budget` of the factorized and gated dense layers, at any depth.
 
         Raises:
           ValueError: if there are none.
         """
         kinds = FactorizedDense | GatedDense
-        return KernelSparsity(layer for layer in self._flatten_layers() if isinstance(layer, kinds))
+        return Budget(layer for layer in self._flatten_layers() if isinstance(layer, kinds))
 
     def gate_variables(self):
         """Returns the variables that the gate optimizer trains; none once the gates are fixed."""
@@ -306,7 +306,7 @@ class FixGates(keras.callbacks.Callback):
     gates alone are trained, that is the end of training.
 
     Args:
-      sparsity: the `KernelSparsity` of the model.
+      sparsity: the `Budget` of the model.
       target_sparsity: the stored sparsity asked for.
       last_step: step by which the gates are fixed at the latest.
 

@@ -26,7 +26,7 @@ class GradualPruning(keras.callbacks.Callback):
     `target_sparsity` and `stored_sparsity`, for the callbacks behind this one.
 
     Args:
-      sparsity: the `KernelSparsity` of the model; it has gates that go by magnitude.
+      sparsity: the `Budget` of the model; it has gates that go by magnitude.
       target_sparsity: the stored sparsity to reach.
       last_step: step of the last update, at least 1.
       ramp_steps: steps in which the sparsity grows; 0 asks for the target at once. None is

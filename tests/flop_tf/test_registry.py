@@ -44,3 +44,12 @@ def test_every_module_of_the_folder_is_imported_before_the_first_look(tmp_path, 
     import some_animals
 
     assert list(some_animals.ANIMALS) == ["cow"]
+
+
+def test_names_that_pass_a_test_are_looked_up_anew(animals):
+    short = animals.where(lambda item: len(item.__name__) == 3)
+    assert list(short) == ["cat", "dog"] and len(short) == 2
+    animals.register("cow")(set)
+    animals.register("mouse")(float)
+    assert list(short.after("", "none")) == ["", "none", "cat", "dog", "cow"]
+    assert "cow" in short and "mouse" not in short and "none" not in short

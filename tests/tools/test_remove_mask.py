@@ -46,7 +46,7 @@ def test_remove_mask(call, gated_dir, demo_dir, tmp_path, threshold, rank, caplo
 def test_a_magnitude_mask_leaves_zeros_that_are_stored(call, bert_dir, tmp_path, caplog):
     tokenizer = bert_tf.load_tokenizer(bert_dir)
     model = BertModel(compression.with_gates(bert_tf.load(bert_dir).config, "magnitude"))
-    model.kernel_sparsity().calibrate(0.75)
+    model.budget().calibrate(0.75)
     model_dir.save(tmp_path / "gated", model, tokenizer)
     out = tmp_path / "out"
     args = [f"--checkpoint={tmp_path / 'gated'}", f"--output_folder_dir={out}"]

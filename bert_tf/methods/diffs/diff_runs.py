@@ -49,7 +49,7 @@ class DiffRun(finetuning.Run):
         if self.diff is None:
             super()._compile()
             return
-        self.sparsity, self.prunes, self.gradual = model.kernel_sparsity(), False, None
+        self.sparsity, self.prunes, self.gradual = model.budget(), False, None
         rate = optimization.decaying_from_the_start(options, self.total_steps)
         gates = {}
         if self.diff.gates:

@@ -250,7 +250,7 @@ def remove_mask(
         )
     logging.info("Compact and gated logits differ by at most %.2e.", difference)
     kept = {key: info[key] for key in _INHERITED if key in info}
-    zeros = compact.kernel_sparsity().zero_parameters()
+    zeros = compact.budget().zero_parameters()
     kernels = compression.kernel_masks(gated)
     if kernels:
         # First: `info.json` says that the folder is complete.

@@ -132,7 +132,7 @@ def _gated(config):
 def _ours(config):
     """Our model, compiled as for a run of its defaults."""
     model = BertModel(config)
-    sparsity = model.kernel_sparsity()
+    sparsity = model.budget()
     nowhere = dict.fromkeys(("task_name", "data_dir", "init_checkpoint", "output_dir"), "-")
     options = FinetuneOptions(
         **nowhere, learning_rate=_RATE, target_sparsity=0.6 if sparsity.gates else None

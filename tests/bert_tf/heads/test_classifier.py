@@ -174,7 +174,7 @@ def test_half_precision_keeps_weights_and_logits_in_float32():
 
 
 def test_sparsity_counts_the_heads_that_are_gone():
-    sparsity = model_of("no heads or neurons").kernel_sparsity()
+    sparsity = model_of("no heads or neurons").budget()
     # Left of 3 (4 64 + 2 96): the FFN of block 0 and the attention of block 1.
     left = 2 * 96 + 4 * 64
     assert sparsity.original_parameters == 3 * 448

@@ -110,7 +110,7 @@ def test_each_scored_model_has_the_target(run, monkeypatch):
     original, seen = callbacks.write_survivors, {}
 
     def noted(writer, step, model):
-        seen[step] = float(model.kernel_sparsity().stored_sparsity())
+        seen[step] = float(model.budget().stored_sparsity())
         original(writer, step, model)
 
     monkeypatch.setattr(callbacks, "write_survivors", noted)

@@ -30,7 +30,7 @@ def rates(optimizer, steps):
 
 def training(model, fix_step=50, **changes):
     changes = {"target_sparsity": 0.6, **changes}
-    return optimization.gate_training(options(**changes), model, model.kernel_sparsity(), fix_step)
+    return optimization.gate_training(options(**changes), model, model.budget(), fix_step)
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_rates_that_are_given(model):
 def test_ramp(model, asked, steps):
     lagrangian = training(model, target_sparsity_warmup=asked)["lagrangian"]
     assert lagrangian.warmup_steps == steps and lagrangian.target_sparsity == 0.6
-    assert lagrangian.start_sparsity == float(model.kernel_sparsity().expected_sparsity()) < 0
+    assert lagrangian.start_sparsity == float(model.budget().expected_sparsity()) < 0

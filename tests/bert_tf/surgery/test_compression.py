@@ -142,7 +142,7 @@ def test_the_threshold_drops_more():
     def kept(threshold):
         model = gated()
         compression.remove_masks(model, threshold)
-        return sum(rank or 0 for rank in model.kernel_sparsity().survivors())
+        return sum(rank or 0 for rank in model.budget().survivors())
 
     assert kept(0.9) < kept(0.4) < kept(0.0)
 

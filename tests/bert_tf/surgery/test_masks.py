@@ -63,7 +63,7 @@ def test_units_are_removed_and_weights_are_masked(source):
     np.testing.assert_allclose(model(batch()), expected(batch()), atol=1e-6)
     kept = np.concatenate([g.values.numpy().ravel() for g in model.gates])
     total = sum(i * o for *_, (i, o) in CONFIG.projections())
-    assert float(model.kernel_sparsity().stored_sparsity()) == pytest.approx(1 - kept.sum() / total)
+    assert float(model.budget().stored_sparsity()) == pytest.approx(1 - kept.sum() / total)
     compact = compression.remove_masks(model)
     np.testing.assert_allclose(compact(batch()), model(batch()), atol=1e-5)
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from flop_tf.backend import keras
-from flop_tf.budget.kernel_sparsity import KernelSparsity
+from flop_tf.budget.budget import Budget
 from flop_tf.layers.factorized_dense import FactorizedDense
 
 EDGE = -2.397895  # log_alpha where the gate closes and P(z > 0) = .5.
@@ -23,7 +23,7 @@ def projection(shape, rank=None, log_alpha=None):
 
 
 def test_hand_made_numbers():
-    sparsity = KernelSparsity(
+    sparsity = Budget(
         [
             projection((4, 6), 4, [9.0, EDGE - 1e-5, -3.0, 9.0]),  # 24 dense, 10 a unit
             projection((4, 6), 4),  # ungated, above break-even: 40 in factors, 24 stored
@@ -45,43 +45,43 @@ def test_hand_made_numbers():
 
 
 def test_at_full_rank_the_sparsity_is_negative():
-    sparsity = KernelSparsity([projection((6, 6), 6, 30.0)])
+    sparsity = Budget([projection((6, 6), 6, 30.0)])
     assert float(sparsity.expected_sparsity()) == pytest.approx(1 - 72 / 36)
     assert float(sparsity.stored_sparsity()) == 0
 
 
 @pytest.mark.parametrize("kept, stored", [(0, 0), (1, 12), (3, 36), (4, 36), (6, 36)])
 def test_what_is_stored_is_capped_at_the_kernel(kept, stored):
-    sparsity = KernelSparsity([projection((6, 6), 6, [5.0] * kept + [-5.0] * (6 - kept))])
+    sparsity = Budget([projection((6, 6), 6, [5.0] * kept + [-5.0] * (6 - kept))])
     assert float(sparsity.stored_parameters()) == stored
 
 
 def test_the_cap_is_for_each_projection():
     open_, closed = projection((6, 6), 6, 5.0), projection((6, 6), 6, -5.0)
-    assert float(KernelSparsity([open_, closed]).stored_parameters()) == 36
+    assert float(Budget([open_, closed]).stored_parameters()) == 36
 
 
 @pytest.mark.parametrize("gate", [None, 5.0])
 def test_rank_zero(gate):
-    sparsity = KernelSparsity([projection((6, 6), 0, gate)])
+    sparsity = Budget([projection((6, 6), 0, gate)])
     assert float(sparsity.expected_parameters()) == float(sparsity.stored_parameters()) == 0
     assert sparsity.survivors() == [0] and sparsity.gates == []
 
 
 def test_without_gates_numbers_are_fixed():
-    sparsity = KernelSparsity([projection((4, 6)), projection((4, 6), 1)])
+    sparsity = Budget([projection((4, 6)), projection((4, 6), 1)])
     assert float(sparsity.expected_sparsity()) == pytest.approx(1 - 34 / 48)
     assert float(sparsity.stored_sparsity()) == pytest.approx(1 - 34 / 48)
 
 
 def test_the_base_may_be_a_larger_model():
-    sparsity = KernelSparsity([projection((4, 6), 2, 30.0)], original_parameters=100)
+    sparsity = Budget([projection((4, 6), 2, 30.0)], original_parameters=100)
     assert float(sparsity.expected_sparsity()) == pytest.approx(0.8)
     assert float(sparsity.stored_sparsity()) == pytest.approx(0.8)
 
 
 def test_expected_sparsity_has_gradients_to_every_gate():
-    sparsity = KernelSparsity([projection((4, 6), 4, 1.0), projection((6, 4), 4, -1.0)])
+    sparsity = Budget([projection((4, 6), 4, 1.0), projection((6, 4), 4, -1.0)])
     variables = [gate.log_alpha for gate in sparsity.gates]
     with tf.GradientTape() as tape:
         expected = sparsity.expected_sparsity()
@@ -90,7 +90,7 @@ def test_expected_sparsity_has_gradients_to_every_gate():
 
 def uneven():
     rng = np.random.default_rng(0)
-    return KernelSparsity(
+    return Budget(
         [
             projection((8, 8), 8, rng.normal(3, 2, 8)),
             projection((8, 24), 8, rng.normal(0, 3, 8)),
@@ -127,7 +127,7 @@ def test_calibration_goes_both_ways_and_finds_its_own_result_again():
 
 def test_calibration_by_hand():
     # Units cost 12 of 36: sparsity 1/3 needs two, so the third is closed by just so much.
-    sparsity = KernelSparsity([projection((6, 6), 6, [4.0, 3.0, 2.0, 1.0, 0.0, -1.0])])
+    sparsity = Budget([projection((6, 6), 6, [4.0, 3.0, 2.0, 1.0, 0.0, -1.0])])
     assert sparsity.calibrate(1 / 3 - 1e-6) == pytest.approx(EDGE - 2, abs=1e-4)
     assert sparsity.survivors() == [2]
     # Above break-even three and six units are stored alike.
@@ -137,7 +137,7 @@ def test_calibration_by_hand():
 @pytest.mark.parametrize("start", [0.0, 80.0, -300.0])
 def test_calibration_wherever_the_gates_are(start):
     log_alpha = np.random.default_rng(0).normal(start, 3, 200)
-    sparsity = KernelSparsity([projection((300, 500), 200, log_alpha), projection((9, 9), 4, 0.0)])
+    sparsity = Budget([projection((300, 500), 200, log_alpha), projection((9, 9), 4, 0.0)])
     unit = 800 / sparsity.original_parameters
     for target in np.linspace(0.01, 0.99, 50):
         sparsity.calibrate(target)
@@ -146,7 +146,7 @@ def test_calibration_wherever_the_gates_are(start):
 
 
 def test_calibration_without_gates():
-    sparsity = KernelSparsity([projection((4, 6), 1)])
+    sparsity = Budget([projection((4, 6), 1)])
     assert sparsity.calibrate(0.5) == 0
     with pytest.raises(ValueError, match="at most .* 0.583333, received 0.9"):
         sparsity.calibrate(0.9)
@@ -161,7 +161,7 @@ def test_calibration_follows_the_threshold():
 
 
 def test_equal_gates_close_together():
-    sparsity = KernelSparsity([projection((6, 6), 6, 1.0)])
+    sparsity = Budget([projection((6, 6), 6, 1.0)])
     sparsity.calibrate(0.5)
     assert float(sparsity.stored_sparsity()) == 1
 

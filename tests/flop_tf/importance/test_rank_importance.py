@@ -63,7 +63,7 @@ def test_importance_needs_a_batch():
 @pytest.mark.parametrize("target", [0.3, 0.6, 0.9])
 def test_gates_start_in_the_order_of_what_a_parameter_is_worth(target):
     _, layers = model_of((40, 40), (40, 80))
-    sparsity = flop_tf.KernelSparsity(layers)
+    sparsity = flop_tf.Budget(layers)
     rng = np.random.default_rng(0)
     importance = [np.exp(rng.normal(size=40)), np.exp(rng.normal(size=40))]
     flop_tf.order_gates(sparsity, importance, target, start=3.0)
@@ -81,7 +81,7 @@ def test_gates_start_in_the_order_of_what_a_parameter_is_worth(target):
 
 def test_a_rank_without_any_importance_is_the_first_to_go():
     _, layers = model_of((6, 6))
-    sparsity = flop_tf.KernelSparsity(layers)
+    sparsity = flop_tf.Budget(layers)
     flop_tf.order_gates(sparsity, [np.array([1.0, 0.0, 2.0, 3.0, 0.0, 4.0])], 0.5, start=2.0)
     log_alpha = sparsity.gates[0].log_alpha.numpy()
     assert np.isfinite(log_alpha).all()
@@ -92,6 +92,6 @@ def test_a_target_out_of_reach():
     _, layers = model_of((6, 6))
     dense = keras.layers.Dense(6)
     dense.build([None, 6])
-    sparsity = flop_tf.KernelSparsity([*layers, dense])
+    sparsity = flop_tf.Budget([*layers, dense])
     with pytest.raises(ValueError, match="at most the sparsity with all gates closed, 0.5"):
         flop_tf.order_gates(sparsity, [np.arange(6.0)], 0.7, start=3.0)

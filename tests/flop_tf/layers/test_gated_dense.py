@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flop_tf import KernelSparsity, gates, surgery
+from flop_tf import Budget, gates, surgery
 from flop_tf.backend import keras
 from flop_tf.layers.gated_dense import GatedDense
 from flop_tf.training.gated_model import GatedModel
@@ -66,7 +66,7 @@ def test_removal_and_sparsity():
     inputs = keras.Input([5])
     layer = masked()
     model = GatedModel(inputs, layer(inputs))
-    sparsity = KernelSparsity([layer])
+    sparsity = Budget([layer])
     assert float(sparsity.stored_sparsity()) == pytest.approx(8 / 15)
     assert float(sparsity.expected_sparsity()) == pytest.approx(8 / 15)
     compact = surgery.compact(model)

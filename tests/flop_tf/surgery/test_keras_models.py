@@ -300,7 +300,7 @@ def test_what_an_einsum_layer_is_stays():
         assert isinstance(new.bias_initializer, keras.initializers.Ones)
     new = factorized.get_layer("heads")
     assert isinstance(new, FactorizedEinsumDense) and new.rank == 4 and new.units == 6
-    assert flop_tf.KernelSparsity([new]).original_parameters == 24
+    assert flop_tf.Budget([new]).original_parameters == 24
     copy = FactorizedEinsumDense.from_config(new.get_config())
     assert copy.get_config() == new.get_config()
 
@@ -463,7 +463,7 @@ def test_a_loss_of_the_model_itself_stays():
 
 def test_the_lagrangian_counts_gates_in_nested_models():
     model = flop_tf.factorize(nested()[0], gate="hard_concrete", skip=["head"])
-    sparsity = model.kernel_sparsity()
+    sparsity = model.budget()
     assert sparsity.original_parameters == 3 * 36 and len(sparsity.gates) == 3
 
     def fit(sparsity, **kwargs):
@@ -477,7 +477,7 @@ def test_the_lagrangian_counts_gates_in_nested_models():
         )
         model.fit(normal(160, 6), normal(160, 3), batch_size=4, verbose=0, **kwargs)
 
-    some = flop_tf.KernelSparsity(sparsity.projections[:2])
+    some = flop_tf.Budget(sparsity.projections[:2])
     with pytest.raises(ValueError, match="`sparsity` must count every gate that is trained"):
         fit(some)
     fit(sparsity, callbacks=[flop_tf.FixGates(sparsity, 0.5, last_step=36)])
@@ -490,8 +490,8 @@ def test_the_lagrangian_counts_gates_in_nested_models():
 
 def test_importance_orders_gates_in_nested_and_einsum_layers():
     model = flop_tf.factorize(einsum()[0], gate="hard_concrete")
-    sparsity = model.kernel_sparsity()
-    found = [layer for layer, *_ in sparsity.gated()]
+    sparsity = model.budget()
+    found = [group.layer for group in sparsity.ranks]
 
     def loss(_, outputs):
         return tf.add_n([tf.reduce_sum(value**2) for value in outputs])
@@ -506,7 +506,7 @@ def test_without_gates_nothing_is_done_silently():
     layer = FactorizedDense(3, 2)
     layer.build([None, 4])
     model = GatedModel(inputs := keras.Input([4]), layer(inputs))
-    sparsity = model.kernel_sparsity()
+    sparsity = model.budget()
     with pytest.raises(ValueError, match="`sparsity` must have gates to be ordered"):
         flop_tf.order_gates(sparsity, [], 0.5, start=3.0)
     with pytest.raises(ValueError, match="`sparsity` must have gates that can be fixed"):
@@ -522,7 +522,7 @@ def test_without_gates_nothing_is_done_silently():
         flop_tf.rank_importance(model, [], [(normal(2, 4), 0.0)], lambda y, outputs: 0.0)
     plain = GatedModel(inputs, layers.Dense(2)(inputs))
     with pytest.raises(ValueError, match="`projections` must have at least one layer with a ker"):
-        plain.kernel_sparsity()
+        plain.budget()
 
 
 class NoConfig(layers.Layer):

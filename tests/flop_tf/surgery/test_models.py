@@ -180,10 +180,10 @@ def test_compact_is_gated_at_inference(model):
     compacted = flop_tf.compact(gated)
     assert not compacted.gates
     np.testing.assert_allclose(outputs_of(compacted), outputs_of(gated), atol=1e-5)
-    sparsity = flop_tf.KernelSparsity(factorized_layers(gated))
+    sparsity = flop_tf.Budget(factorized_layers(gated))
     kernels = cloning.named_layers(compacted)
     kernels = [kernels[layer.gate.name.removesuffix("_gate")] for layer in sparsity.projections]
-    stored = flop_tf.KernelSparsity(kernels, sparsity.original_parameters)
+    stored = flop_tf.Budget(kernels, sparsity.original_parameters)
     assert float(stored.stored_parameters()) == float(sparsity.stored_parameters())
     assert stored.factorized_parameters == float(sparsity.stored_parameters())
 

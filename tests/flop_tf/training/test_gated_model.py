@@ -32,7 +32,7 @@ def gated_model(gate="hard_concrete", size=SMALL):
 
 
 def compiled(model, target=TARGET, warmup_steps=40, **kwargs):
-    sparsity = flop_tf.KernelSparsity([model.get_layer("first"), model.get_layer("second")])
+    sparsity = flop_tf.Budget([model.get_layer("first"), model.get_layer("second")])
     model.compile(
         flop_tf.BertAdam(1e-3, weight_decay=0.01, global_clipnorm=1.0),
         "mse",
@@ -128,7 +128,7 @@ def test_what_was_trained_is_compacted(run):
     compacted = flop_tf.compact(model)
     x = next(iter(data(size=LARGE)))[0]
     np.testing.assert_allclose(compacted(x), model(x, training=False), atol=1e-5)
-    stored = flop_tf.KernelSparsity(
+    stored = flop_tf.Budget(
         [compacted.get_layer("first"), compacted.get_layer("second")],
         sparsity.original_parameters,
     )
@@ -304,7 +304,7 @@ def test_a_lagrangian_needs_its_company(missing):
     arguments = {
         "gate_optimizer": flop_tf.BertAdam(),
         "multiplier_optimizer": flop_tf.BertAdam(),
-        "sparsity": flop_tf.KernelSparsity([model.get_layer("first")]),
+        "sparsity": flop_tf.Budget([model.get_layer("first")]),
         "lagrangian": flop_tf.Lagrangian(0.5, 0.0, 10),
         missing: None,
     }

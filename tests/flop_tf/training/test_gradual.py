@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from flop_tf import GatedModel, KernelSparsity, gates, surgery
+from flop_tf import Budget, GatedModel, gates, surgery
 from flop_tf.backend import keras
 from flop_tf.layers.gated_dense import GatedDense
 from flop_tf.training.gradual import GradualPruning
@@ -51,7 +51,7 @@ def train(strategy=None, steps=12, first=0, weights=None, parts=1, **arguments):
         optimizer = keras.optimizers.SGD(0.1)
         model.compile(optimizer, "mse", gradient_accumulation_steps=parts)
         optimizer.build(model.weight_variables())
-    sparsity = KernelSparsity([model.get_layer("first")])
+    sparsity = Budget([model.get_layer("first")])
     pruning = GradualPruning(
         sparsity, **{"target_sparsity": 0.6, "last_step": 8, "update_steps": 3, **arguments}
     )
@@ -148,7 +148,7 @@ def test_a_short_ramp_is_followed_by_updates_at_the_target():
 
 def test_steps_that_are_not_seen_do_not_lose_an_update():
     layer = kernel_under([SIZE, SIZE])
-    pruning = GradualPruning(KernelSparsity([layer]), 0.5, last_step=50, update_steps=10)
+    pruning = GradualPruning(Budget([layer]), 0.5, last_step=50, update_steps=10)
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD())
     pruning.set_model(model)
@@ -160,14 +160,14 @@ def test_steps_that_are_not_seen_do_not_lose_an_update():
 
 
 def test_default_of_the_updates():
-    sparsity = KernelSparsity([kernel_under([SIZE, SIZE])])
+    sparsity = Budget([kernel_under([SIZE, SIZE])])
     assert GradualPruning(sparsity, 0.5, last_step=5000).update_steps == 50
     assert GradualPruning(sparsity, 0.5, last_step=100).update_steps == 10
 
 
 def test_it_starts_at_the_sparsity_that_there_is():
     layer = kernel_under([SIZE, SIZE])
-    sparsity = KernelSparsity([layer])
+    sparsity = Budget([layer])
     sparsity.calibrate(0.25)
     pruning = GradualPruning(sparsity, 0.5, last_step=10)
     assert pruning.asked(0) == pytest.approx(0.25) and pruning.asked(10) == 0.5
@@ -189,7 +189,7 @@ def test_masks_are_those_of_tfmot():
         wrapper(tf.zeros([1, shape[0]]), training=True)
         layer = kernel_under(shape)
         layer.kernel.assign(weights)
-        KernelSparsity([layer]).calibrate(sparsity)
+        Budget([layer]).calibrate(sparsity)
         kept = layer.gate.values.numpy() > 0
         np.testing.assert_array_equal(kept, wrapper.layer.kernel.numpy() != 0)
 
@@ -199,7 +199,7 @@ def test_equal_weights_are_told_apart():
     layer = kernel_under([10, 10])
     layer.kernel.assign(np.repeat([[0.0, 1.0]], 50, axis=0).reshape(10, 10))
     for sparsity in (0.3, 0.5, 0.8):
-        KernelSparsity([layer]).calibrate(sparsity)
+        Budget([layer]).calibrate(sparsity)
         assert layer.gate.values.numpy().sum() == pytest.approx(100 * (1 - sparsity))
 
 
@@ -214,12 +214,12 @@ def test_weights_that_are_no_numbers():
     layer = kernel_under([4, 4])
     layer.kernel.assign(np.full([4, 4], np.nan))
     with pytest.raises(ValueError, match="must be without NaN, received 16 NaN of 16 weights"):
-        KernelSparsity([layer]).calibrate(0.5)
+        Budget([layer]).calibrate(0.5)
 
 
 def test_every_kernel_has_the_sparsity_to_half_a_weight():
     layers = [kernel_under(shape) for shape in ([16, 24], [24, 16], [7, 5])]
-    sparsity = KernelSparsity(layers)
+    sparsity = Budget(layers)
     sparsity.calibrate(0.6)
     for layer in layers:
         closed = np.count_nonzero(layer.gate.values.numpy() == 0)
@@ -236,7 +236,7 @@ def test_what_is_already_removed_counts():
     plain = keras.layers.Dense(2)
     plain.build([None, 2])
     layer = kernel_under([3, 4])
-    sparsity = KernelSparsity([plain, layer], original_parameters=40)
+    sparsity = Budget([plain, layer], original_parameters=40)
     assert sparsity.sparsity_by_magnitude() == (pytest.approx(0.6), pytest.approx(0.9))
     sparsity.calibrate(0.75)
     assert layer.gate.values.numpy().sum() == 6
@@ -250,13 +250,13 @@ def test_zero_parameters_are_those_stored_for_nothing():
     plain, layer, fixed = keras.layers.Dense(5), kernel_under([4, 5]), kernel_under([4, 5], "fixed")
     plain.build([None, 4])
     plain.kernel.assign(np.eye(4, 5))
-    KernelSparsity([layer]).calibrate(0.5)
+    Budget([layer]).calibrate(0.5)
     fixed.gate.values.assign(np.eye(4, 5))
-    assert KernelSparsity([plain, layer, fixed]).zero_parameters() == 16 + 10 + 16
+    assert Budget([plain, layer, fixed]).zero_parameters() == 16 + 10 + 16
 
 
 def test_a_model_without_gates_of_magnitude_is_refused():
     dense = keras.layers.Dense(4)
     dense.build([None, 4])
     with pytest.raises(ValueError, match="`sparsity` must have gates that go by magnitude"):
-        GradualPruning(KernelSparsity([dense]), 0.0, last_step=10)
+        GradualPruning(Budget([dense]), 0.0, last_step=10)

@@ -28,7 +28,7 @@ def train(strategy=None, parts=1, regularization_scale=0.01):
         hidden = keras.layers.Dense(SIZE, activation="tanh", name="first")(inputs)
         outputs = keras.layers.Dense(4, name="head")(hidden)
         model = flop_tf.factorize(keras.Model(inputs, outputs), gate="hard_concrete", skip=["head"])
-        sparsity = flop_tf.KernelSparsity([model.get_layer("first")])
+        sparsity = flop_tf.Budget([model.get_layer("first")])
         model.compile(
             flop_tf.BertAdam(1e-2, weight_decay=0.01, global_clipnorm=0.1),
             "mse",
