@@ -64,6 +64,24 @@ def examples_seed(layer_seed):
     return seed + tf.stack([offset, tf.constant(0, tf.int64)])
 
 
+def uniform(shape, seed, low=0.0, high=1.0):
+    """Returns noise for the gates of a layer at this step; outside a scope TensorFlow's own.
+
+    Args:
+      shape: list of ints or integer tensor `[rank]`.
+      seed: int, of `layer_seed`.
+      low: float, the least value. Defaults to 0.
+      high: float, above all values. Defaults to 1.
+
+    Returns:
+      A float32 tensor of that shape.
+    """
+    of_step = step_seed(seed)
+    if of_step is None:
+        return tf.random.uniform(shape, low, high, seed=seed)
+    return tf.random.stateless_uniform(shape, of_step, low, high)
+
+
 def layer_seed(seed, name):
     """Returns `seed`, or where it is None a 31-bit number made from the layer's name."""
     return seed if seed is not None else zlib.crc32(name.encode()) & 0x7FFFFFFF

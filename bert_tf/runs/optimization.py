@@ -80,7 +80,7 @@ def compile_model(options, model, loss, total_steps, **gates):
     if options.tasks:
         # What a task masks, and the outputs of the others, must not drift in its batches.
         embeddings = {id(v) for v in model.encoder.embeddings.trainable_variables}
-        optimizer.hold_still([v for v in weights if id(v) not in embeddings])
+        optimizer.skip_zero_gradients([v for v in weights if id(v) not in embeddings])
     optimizer.build(weights)
 
 

@@ -1,12 +1,12 @@
-"""Projection of a difference to the entries of largest magnitude, exactly as many as are asked for.
+"""Projection of a difference to the entries of largest magnitude, exactly as many as the target.
 
 Diff Pruning, arXiv 2012.07463, section 3.3. The released code bisects a threshold between 0 and 1
 by steps of 1e-6; this one takes exactly the largest, of equal ones those that come first.
 """
 
-import math
-
 import numpy as np
+
+from flop_tf.linalg.top_k import share_of, top_k
 
 _SAMPLED = 64
 
@@ -37,7 +37,7 @@ def largest(differences, num_entries):
         raise ValueError("Argument `differences` must have numbers, received NaN among them.")
     found = _candidates(magnitudes, num_entries)
     if num_entries < len(found):
-        found = found[_first_of_the_largest(magnitudes[found], num_entries)]
+        found = found[top_k([magnitudes[found]], num_entries, ties="first")[0]]
     starts = dict(zip(names, ends - sizes, strict=True))
     parts = np.split(found, np.searchsorted(found, ends[:-1]))
     return {
@@ -48,13 +48,16 @@ def largest(differences, num_entries):
 def budget(target_density, num_parameters):
     """Returns `floor(target_density * num_parameters)`, how many entries a difference may have.
 
+    Args:
+      target_density: float in (0, 1].
+      num_parameters: int.
+
     Raises:
       ValueError: if the density is not in (0, 1].
     """
     if not 0 < target_density <= 1:
         raise ValueError(f"Argument `target_density` must be in (0, 1], received {target_density}.")
-    # A little more, so that .29 of 100 is 29 though .29 * 100 is less in floating point.
-    return math.floor(target_density * num_parameters * (1 + 1e-12))
+    return share_of(num_parameters, target_density)
 
 
 def _candidates(magnitudes, number):
@@ -70,13 +73,3 @@ def _candidates(magnitudes, number):
         if bound > 0 and len(found) >= number:
             return found
     return np.flatnonzero(magnitudes)
-
-
-def _first_of_the_largest(values, number):
-    """Returns the ascending positions of the `number` largest values, of equal ones the first."""
-    if not number:
-        return np.empty(0, np.int64)
-    boundary = np.partition(values, len(values) - number)[len(values) - number]
-    above = np.flatnonzero(values > boundary)
-    equal = np.flatnonzero(values == boundary)[: number - len(above)]
-    return np.sort(np.concatenate([above, equal]))

@@ -27,28 +27,6 @@ _LEAST_NOISE = 1e-4
 _NOISE_SEED = 3
 
 
-def draw(alpha, noise, low, high):
-    """Returns a draw of the gate and its derivative.
-
-    `s = sigmoid(log u - log(1 - u) + alpha) = u / (u + (1 - u) exp(-alpha))`,
-    `z = clip(s (high - low) + low, 0, 1)`, `dz/dalpha = (high - low) s (1 - s)` where 0 < z < 1.
-    The second form of s needs no logarithms, which cost more than all the rest.
-
-    Args:
-      alpha: float32 tensor, the location of each gate.
-      noise: u, a tensor of its shape, uniform on (0, 1).
-      low: l < 0, lower limit of the stretched gate.
-      high: r > 1, its upper limit.
-
-    Returns:
-      `(z, dz/dalpha)`, tensors of the shape of `alpha`.
-    """
-    share = noise / (noise + (1 - noise) * tf.exp(-alpha))
-    gate = tf.clip_by_value(share * (high - low) + low, 0.0, 1.0)
-    slope = (high - low) * share * (1 - share)
-    return gate, tf.where((gate > 0) & (gate < 1), slope, 0.0)
-
-
 class LearnedDiff(TrainedDiff):
     """A difference with gates: w `[N]`, alpha `[N]` and, with groups, alpha_g `[G]`.
 
@@ -165,22 +143,21 @@ class LearnedDiff(TrainedDiff):
         return tf.reduce_sum(self._penalties * (expected + groups))
 
     def _noise(self, seed, step):
-        with randomness.step_scope(seed, step):
-            seeds = [randomness.step_seed(_NOISE_SEED + index) for index in range(2)]
         sizes = [sum(self._sizes), len(self._sizes)]
-        noise = [
-            tf.clip_by_value(
-                tf.random.stateless_uniform([size], one), _LEAST_NOISE, 1 - _LEAST_NOISE
-            )
-            for size, one in zip(sizes, seeds, strict=True)
-        ]
+        with randomness.step_scope(seed, step):
+            noise = [
+                tf.clip_by_value(
+                    randomness.uniform([size], _NOISE_SEED + index), _LEAST_NOISE, 1 - _LEAST_NOISE
+                )
+                for index, size in enumerate(sizes)
+            ]
         return noise[0], noise[1] if self.group_alpha is not None else None
 
     def _group_draw(self, noise):
         """Returns `(z_g, dz_g/dalpha_g) [G]`; without groups all gates are open."""
         if self.group_alpha is None:
             return tf.ones([len(self._sizes)]), None
-        return draw(self.group_alpha, noise[1], self.low, self.high)
+        return hard_concrete.sample_with_slope(self.group_alpha, noise[1], self.low, self.high)
 
     def _inference_groups(self):
         if self.group_alpha is None:
@@ -213,7 +190,7 @@ def _gated(weights, alpha, noise, group_gates, low, high):
     if noise is None:
         gate = hard_concrete.inference_gate(alpha, low, high)
     else:
-        gate, _ = draw(alpha, noise, low, high)
+        gate, _ = hard_concrete.sample_with_slope(alpha, noise, low, high)
     return gate * _by_element(group_gates, weights) * weights
 
 
@@ -221,14 +198,14 @@ def _gated(weights, alpha, noise, group_gates, low, high):
 @tf.function(jit_compile=True)
 def _weight_gradient(alpha, noise, gradient, group_gates, low, high):
     """Returns `dw [N]` for G `[N]` at theta; of groups all is `[M, 1]`."""
-    gate, _ = draw(alpha, noise, low, high)
+    gate, _ = hard_concrete.sample_with_slope(alpha, noise, low, high)
     return gradient * _by_element(group_gates, gradient) * gate
 
 
 @tf.function(jit_compile=True)
 def _alpha_gradient(alpha, noise, gradient, group_gates, weights, penalty, low, high):
     """Returns `dalpha [N]` for G `[N]` at theta; of groups all is `[M, 1]`."""
-    _, slope = draw(alpha, noise, low, high)
+    _, slope = hard_concrete.sample_with_slope(alpha, noise, low, high)
     probability = hard_concrete.probability_active(alpha, 1.0, low, high)
     of_loss = gradient * _by_element(group_gates, gradient) * weights * slope
     return of_loss + _by_element(penalty, gradient) * probability * (1 - probability)

@@ -30,6 +30,29 @@ def sample(log_alpha, noise, temperature=1.0, low=-0.1, high=1.1):
     return _stretch(tf.sigmoid((logit + log_alpha) / temperature), low, high)
 
 
+def sample_with_slope(log_alpha, noise, low, high):
+    """Returns a draw at temperature 1 and its derivative.
+
+    `s = sigmoid(log u - log(1 - u) + log_alpha) = u / (u + (1 - u) exp(-log_alpha))`,
+    `z = clip(s (high - low) + low, 0, 1)`, `dz/dlog_alpha = (high - low) s (1 - s)` where
+    0 < z < 1. The second form of s needs no logarithms, which over all weights of a model cost
+    more than all the rest; it rounds otherwise than `sample`.
+
+    Args:
+      log_alpha: float32 tensor, the location of each gate.
+      noise: u, a tensor of its shape, uniform on (0, 1).
+      low: float below 0, lower limit of the stretched gate.
+      high: float above 1, its upper limit.
+
+    Returns:
+      `(z, dz/dlog_alpha)`, tensors of the shape of `log_alpha`.
+    """
+    share = noise / (noise + (1 - noise) * tf.exp(-log_alpha))
+    gate = _stretch(share, low, high)
+    slope = (high - low) * share * (1 - share)
+    return gate, tf.where((gate > 0) & (gate < 1), slope, 0.0)
+
+
 def inference_gate(log_alpha, low=-0.1, high=1.1):
     """Returns `clip(sigmoid(log_alpha) * (high - low) + low, 0, 1)`, the gate without noise."""
     return _stretch(tf.sigmoid(log_alpha), low, high)
@@ -154,10 +177,5 @@ class HardConcrete(Gate):
         # Keeps log u and log(1 - u) finite.
         tiny = 1e-7
         seed = randomness.layer_seed(self.seed, self.name)
-        step_seed = randomness.step_seed(seed)
-        shape = tf.shape(self.log_alpha)
-        if step_seed is None:
-            noise = tf.random.uniform(shape, tiny, 1 - tiny, seed=seed)
-        else:
-            noise = tf.random.stateless_uniform(shape, step_seed, tiny, 1 - tiny)
+        noise = randomness.uniform(tf.shape(self.log_alpha), seed, tiny, 1 - tiny)
         return sample(self.log_alpha, noise, self.temperature, self.low, self.high)

@@ -164,10 +164,6 @@ class StraightThroughBernoulli(StraightThrough):
         return {**super().get_config(), "seed": self.seed}
 
     def _training_mask(self, scores):
-        seed = randomness.step_seed(randomness.layer_seed(self.seed, self.name))
-        shape = tf.shape(scores)
-        if seed is None:
-            noise = tf.random.uniform(shape)
-        else:
-            noise = tf.random.stateless_uniform(shape, seed)
+        seed = randomness.layer_seed(self.seed, self.name)
+        noise = randomness.uniform(tf.shape(scores), seed)
         return open_by_draw(tf.convert_to_tensor(scores), noise)

@@ -10,6 +10,8 @@ Reference:
 
 import numpy as np
 
+from flop_tf.linalg.top_k import top_k
+
 # So many that where the ranking is cut, two weights hardly ever have the same.
 _RANDOM_SCORES = 2**32
 
@@ -65,7 +67,7 @@ def good_masks(weights, num_kept):
     Raises:
       ValueError: if the count is out of range or a weight is NaN.
     """
-    return _without_lowest({path: np.abs(w) for path, w in weights.items()}, num_kept)
+    return _largest({path: np.abs(w) for path, w in weights.items()}, num_kept)
 
 
 def bad_masks(weights, num_kept):
@@ -81,7 +83,7 @@ def bad_masks(weights, num_kept):
     Raises:
       ValueError: if the count is out of range or a weight is NaN.
     """
-    return _without_lowest({path: -np.abs(w) for path, w in weights.items()}, num_kept)
+    return _largest({path: -np.abs(w) for path, w in weights.items()}, num_kept)
 
 
 def random_masks(weights, num_kept, rng):
@@ -102,7 +104,7 @@ def random_masks(weights, num_kept, rng):
         path: rng.integers(_RANDOM_SCORES, size=np.shape(w), dtype=np.uint32)
         for path, w in weights.items()
     }
-    return _without_lowest(scores, num_kept)
+    return _largest(scores, num_kept)
 
 
 def search(evaluate, weights, survivors, threshold=0.9, steps=()):
@@ -141,33 +143,17 @@ def search(evaluate, weights, survivors, threshold=0.9, steps=()):
         yield steps[-1]
 
 
-def _without_lowest(scores, num_kept):
-    """Removes the weights of lowest scores, of equal ones the first by position."""
-    flat = np.concatenate([score.ravel() for score in scores.values()] or [np.zeros(0)])
-    _check_num_kept(num_kept, flat.size)
-    if flat.size and np.isnan(flat.max()):
-        amount = np.count_nonzero(np.isnan(flat))
+def _largest(scores, num_kept):
+    """Returns the masks of the largest scores, a dict; checks the arguments."""
+    size = sum(score.size for score in scores.values())
+    if not 0 <= num_kept <= size:
         raise ValueError(
-            f"Argument `weights` must be without NaN, received {amount} NaN of {flat.size} weights."
-        )
-    num_removed = flat.size - num_kept
-    if not num_removed:
-        return {path: np.ones(score.shape, bool) for path, score in scores.items()}
-    flat.partition(num_removed - 1)
-    boundary = flat[num_removed - 1]
-    left = num_removed - np.count_nonzero(flat[:num_removed] < boundary)
-    masks = {}
-    for path, score in scores.items():
-        masks[path] = np.asarray(score > boundary)
-        equal = np.flatnonzero(score == boundary)
-        masks[path].flat[equal[left:]] = True
-        left = max(0, left - equal.size)
-    return masks
-
-
-def _check_num_kept(num_kept, num_weights):
-    if not 0 <= num_kept <= num_weights:
-        raise ValueError(
-            f"Argument `num_kept` must be in [0, {num_weights}], the number of weights, received "
+            f"Argument `num_kept` must be in [0, {size}], the number of weights, received "
             f"{num_kept}."
         )
+    amount = sum(np.count_nonzero(np.isnan(score)) for score in scores.values())
+    if amount:
+        raise ValueError(
+            f"Argument `weights` must be without NaN, received {amount} NaN of {size} weights."
+        )
+    return dict(zip(scores, top_k(list(scores.values()), num_kept), strict=True))

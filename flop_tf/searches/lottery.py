@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flop_tf.importance import scoring
+from flop_tf.linalg.top_k import top_k
 
 
 class Units(NamedTuple):
@@ -198,7 +199,6 @@ def _without_lowest(name, mask, scores, amount):
             f"The importances of {name} must be of shape {mask.shape}, received {np.shape(scores)}."
         )
     scores = scoring.checked(f"importance.{name}", np.asarray(scores)[mask])
-    removed = np.flatnonzero(mask)[np.argsort(scores, kind="stable")[:amount]]
     smaller = mask.copy()
-    smaller.flat[removed] = False
+    (smaller[mask],) = top_k([scores], max(0, scores.size - amount))
     return smaller

@@ -10,6 +10,7 @@ Reference:
 import numpy as np
 
 from flop_tf.importance import scoring
+from flop_tf.linalg.top_k import top_k
 
 # The tickets of the paper go from (14, 1) to (115, 8) of 144 heads and 12 blocks and from (19, 1)
 # to (153, 8) of 384 and 24: 5/6 as large a share of the blocks as of the heads.
@@ -83,10 +84,10 @@ def winning_mask(scores, num_removed, min_heads=0):
     """
     scores = scoring.checked("scores", scores)
     check_num_removed(scores.shape, num_removed, min_heads)
-    order = _removal_order(scores, min_heads)
-    mask = np.ones(scores.size, bool)
-    mask[order[:num_removed]] = False
-    return mask.reshape(scores.shape)
+    if min_heads:
+        stays = np.stack([top_k([layer], min_heads)[0] for layer in scores])
+        scores = np.where(stays, np.inf, scores)
+    return top_k([scores], scores.size - num_removed)[0]
 
 
 def check_num_removed(shape, num_removed, min_heads=0, name="num_removed"):
@@ -200,17 +201,6 @@ def mean_num_removed(masks):
     """
     stacked = stack_masks(masks, list(masks))
     return int(np.count_nonzero(~stacked)) // len(stacked)
-
-
-def _removal_order(scores, min_heads):
-    """Returns the flat indices of the units that may go, the first to go in front."""
-    order = np.argsort(scores, axis=None, kind="stable")
-    if not min_heads:
-        return order
-    num_heads = scores.shape[1]
-    ranked = np.argsort(scores, axis=1, kind="stable")
-    protected = ranked[:, num_heads - min_heads :] + num_heads * np.arange(len(scores))[:, None]
-    return order[~np.isin(order, protected)]
 
 
 def _check_min_heads(min_heads, num_heads):

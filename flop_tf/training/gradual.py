@@ -62,8 +62,8 @@ class GradualPruning(keras.callbacks.Callback):
                 max(0.0, start), target_sparsity, 0, self.ramp_steps
             )
 
-    def asked(self, step):
-        """Returns the sparsity that is asked for after a number of steps, a float."""
+    def target_at(self, step):
+        """Returns the target after a number of steps, a float."""
         if step >= self.last_step:
             return self.target_sparsity
         return float(self.schedule(step)[1])
@@ -78,7 +78,7 @@ class GradualPruning(keras.callbacks.Callback):
         """Makes an update where it is time."""
         before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
         self._maybe_update(before)
-        logs["target_sparsity"] = self.asked(self.step)
+        logs["target_sparsity"] = self.target_at(self.step)
         logs["stored_sparsity"] = self.stored
 
     def _maybe_update(self, before):
@@ -86,7 +86,7 @@ class GradualPruning(keras.callbacks.Callback):
         every = self.update_steps
         ends = before < self.last_step <= self.step
         if ends or (self.step < self.last_step and self.step // every > before // every):
-            self.sparsity.keep_largest(self.asked(self.step))
+            self.sparsity.keep_largest(self.target_at(self.step))
             self.stored = float(self.sparsity.stored_sparsity())
             if ends:
                 self.finish()

@@ -10,13 +10,12 @@ Reference:
 """
 
 import contextlib
-import fractions
 import math
 
 import numpy as np
 
 from flop_tf.backend import keras
-from flop_tf.linalg import magnitude
+from flop_tf.linalg.top_k import kth_smallest, share_of, top_k
 
 #: Threshold of the first steps: a kept weight starts at twice of it, a dropped one at 0.
 THRESHOLD = 0.01
@@ -26,13 +25,23 @@ INIT_SCALE = 0.02
 
 
 def num_zeros(size, sparsity):
-    """Returns `k = floor(n s)`, the zeros of a trained mask over n weights, computed exactly."""
-    return math.floor(size * fractions.Fraction(str(sparsity)))
+    """Returns `k = floor(n s)`, the zeros of a trained mask over n weights.
+
+    Args:
+      size: n, int.
+      sparsity: s, float in [0, 1).
+    """
+    return share_of(size, sparsity)
 
 
 def num_pruned(size, sparsity):
-    """Returns `round(n s)`, halves to even: the zeros of a one-shot mask over n weights."""
-    return round(size * fractions.Fraction(str(sparsity)))
+    """Returns `round(n s)`, halves to even: the zeros of a one-shot mask over n weights.
+
+    Args:
+      size: n, int.
+      sparsity: s, float in [0, 1).
+    """
+    return share_of(size, sparsity, round)
 
 
 def magnitude_scores(weights, sparsity, rng=None):
@@ -101,13 +110,6 @@ INITS = {
 }
 
 
-def kth_smallest(scores, k):
-    """Returns the k-th smallest score, `-inf` for k = 0."""
-    if not k:
-        return -np.inf
-    return np.partition(scores, k - 1, axis=None)[k - 1]
-
-
 def threshold(scores, sparsity):
     """Returns the t for which `S > t` closes k scores, or as near to that as ties allow.
 
@@ -156,7 +158,7 @@ def project(scores, weights, sparsity):
     kept = np.array(scores > cut)
     equal = np.flatnonzero(scores == cut)
     num_kept = kept.size - k - np.count_nonzero(kept)
-    chosen = magnitude.good_masks({"": weights.ravel()[equal]}, num_kept)[""]
+    (chosen,) = top_k([np.abs(weights.ravel()[equal])], num_kept)
     kept.flat[equal[chosen]] = True
     return kept
 

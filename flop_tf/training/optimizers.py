@@ -1,4 +1,4 @@
-"""Adam and Adamax as BERT uses them: one fused kernel a variable, bias correction if asked for."""
+"""Adam and Adamax as BERT uses them: one fused kernel a variable, bias correction if wanted."""
 
 import tensorflow as tf
 
@@ -48,7 +48,7 @@ class BertAdam(keras.optimizers.Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.bias_correction = bias_correction
-        self._still = set()
+        self._skipping = set()
 
     def build(self, var_list):
         """Creates m and v for each variable, zero at first."""
@@ -59,20 +59,20 @@ class BertAdam(keras.optimizers.Optimizer):
         self._m = [self.add_variable_from_reference(v, "m") for v in var_list]
         self._v = [self.add_variable_from_reference(v, "v") for v in var_list]
 
-    def hold_still(self, var_list):
-        """Says which variables do not move where they have no gradient.
+    def skip_zero_gradients(self, var_list):
+        """Leaves elements of some variables as they are where their gradient is exactly 0.
 
-        Their elements whose gradient is exactly 0 keep their value and their moments, as if
-        there had been no step; elsewhere momentum and weight decay would still move them.
+        They keep value and moments, as if there had been no step; otherwise momentum and weight
+        decay would still move them.
 
         Args:
           var_list: the variables; a later call replaces them.
         """
-        self._still = {self._var_key(variable) for variable in var_list}
+        self._skipping = {self._var_key(variable) for variable in var_list}
 
     def update_step(self, gradient, variable):
         """Updates one variable."""
-        if self._var_key(variable) not in self._still:
+        if self._var_key(variable) not in self._skipping:
             self._apply(gradient, variable)
             return
         index = self._index_dict[self._var_key(variable)]
@@ -87,8 +87,8 @@ class BertAdam(keras.optimizers.Optimizer):
             part.assign(tf.where(moves, part, old))
 
     def _apply_weight_decay(self, variables):
-        # Keras decays before the step and knows no gradient; variables held still do it in theirs.
-        moving = [v for v in variables if self._var_key(v) not in self._still]
+        # Keras decays before the step and knows no gradient; those that skip decay in theirs.
+        moving = [v for v in variables if self._var_key(v) not in self._skipping]
         super()._apply_weight_decay(moving)
 
     def _apply(self, gradient, variable):

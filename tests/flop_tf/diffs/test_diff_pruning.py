@@ -8,8 +8,9 @@ from flop_tf import BertAdam, GatedModel
 from flop_tf.backend import keras
 from flop_tf.diffs import diff_pruning
 from flop_tf.diffs.diff_finetuning import FixedDiff
-from flop_tf.diffs.diff_pruning import LearnedDiff, draw
+from flop_tf.diffs.diff_pruning import LearnedDiff
 from flop_tf.gates import hard_concrete
+from flop_tf.gates.hard_concrete import sample_with_slope as draw
 
 LIMITS = {"low": -1.5, "high": 1.5}
 P0, W = [1.0, -1.0, 0.5], [0.2, -0.1, 0.3]

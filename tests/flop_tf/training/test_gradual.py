@@ -170,7 +170,7 @@ def test_it_starts_at_the_sparsity_that_there_is():
     sparsity = Budget([layer])
     sparsity.calibrate(0.25)
     pruning = GradualPruning(sparsity, 0.5, last_step=10)
-    assert pruning.asked(0) == pytest.approx(0.25) and pruning.asked(10) == 0.5
+    assert pruning.target_at(0) == pytest.approx(0.25) and pruning.target_at(10) == 0.5
     assert float(sparsity.stored_sparsity()) == pytest.approx(0.25)
 
 

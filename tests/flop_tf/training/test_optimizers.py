@@ -220,7 +220,7 @@ def test_what_is_held_still_moves_with_its_own_steps_alone(make, jit):
     value, drifting, alone = tf.Variable(start), tf.Variable(start), tf.Variable(start[1:])
     ours, theirs = make(0.1, **arguments), make(0.1, **arguments)
     ours.build([value, drifting])
-    ours.hold_still([value])
+    ours.skip_zero_gradients([value])
 
     @tf.function(jit_compile=jit)
     def step(gradient):
@@ -241,12 +241,12 @@ def test_what_is_held_still_moves_with_its_own_steps_alone(make, jit):
     assert np.abs(value[1] - drifting[1]).min() > 1e-3
 
 
-def test_replicas_hold_still(two_devices):
+def test_replicas_skip_zero_gradients(two_devices):
     with two_devices.scope():
         value = tf.Variable([1.0, 1.0])
         optimizer = BertAdam(0.1, weight_decay=0.1)
         optimizer.build([value])
-        optimizer.hold_still([value])
+        optimizer.skip_zero_gradients([value])
 
     @tf.function
     def step(gradient):
