@@ -7,7 +7,7 @@ from flop_tf.importance.rank_importance import order_gates, rank_importance
 from flop_tf.layers.factorized_dense import FactorizedDense
 from flop_tf.layers.factorized_einsum import FactorizedEinsumDense
 from flop_tf.layers.projection import ProjectionSpec
-from flop_tf.surgery import compact, factorize
+from flop_tf.surgery import compact, factorize, prune
 from flop_tf.training.gated_model import FixGates, GatedModel
 from flop_tf.training.optimizers import BertAdam, BertAdamax
 
@@ -26,5 +26,6 @@ __all__ = [
     "compact",
     "factorize",
     "order_gates",
+    "prune",
     "rank_importance",
 ]

@@ -6,14 +6,6 @@ from flop_tf import BertAdam, BertAdamax, Lagrangian
 from flop_tf.training import schedules
 from flop_tf.backend import keras
 
-# How far a gate's log_alpha and a multiplier could move until the gates are fixed, at their
-# default rates and always in one direction. A log_alpha of 3 has 5.4 to go until its gate closes;
-# with more travel the penalty also drags down the gates that matter. See docs/decisions.md.
-_ALPHA_TRAVEL = 8.0
-_LAMBDA_TRAVEL = 200.0
-# Share of the gates' training in which the target rises.
-_RAMP = 0.8
-
 
 def weight_optimizer(options, total_steps):
     """Returns the optimizer of the weights: linear warmup, linear decay to 0, clipped to norm 1.
@@ -97,7 +89,7 @@ def gate_training(options, model, sparsity, fix_step):
     lagrangian = Lagrangian(
         options.target_sparsity,
         start_sparsity=float(sparsity.expected_sparsity()),
-        warmup_steps=round(_RAMP * fix_step) if ramp is None else ramp,
+        warmup_steps=round(schedules.RAMP * fix_step) if ramp is None else ramp,
     )
 
     def optimizer(rate, travel, variables):
@@ -110,10 +102,10 @@ def gate_training(options, model, sparsity, fix_step):
         # It too leaves out a step whose gradients overflow.
         "gate_optimizer": _scaling(
             options,
-            optimizer(options.alpha_learning_rate, _ALPHA_TRAVEL, model.gate_variables()),
+            optimizer(options.alpha_learning_rate, schedules.ALPHA_TRAVEL, model.gate_variables()),
         ),
         "multiplier_optimizer": optimizer(
-            options.lambda_learning_rate, _LAMBDA_TRAVEL, lagrangian.multipliers
+            options.lambda_learning_rate, schedules.LAMBDA_TRAVEL, lagrangian.multipliers
         ),
         "lagrangian": lagrangian,
         "sparsity": sparsity,

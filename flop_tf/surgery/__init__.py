@@ -2,6 +2,7 @@
 
 from flop_tf.surgery.keras_models import compact, factorize
 from flop_tf.surgery.projections import compact_projection, factorize_kernel
+from flop_tf.surgery.pruning import prune
 from flop_tf.surgery.weights import assign_weights, named_variables, named_weights
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "factorize_kernel",
     "named_variables",
     "named_weights",
+    "prune",
 ]

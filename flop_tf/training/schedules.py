@@ -1,8 +1,17 @@
-"""Learning rates over steps."""
+"""Learning rates over steps, and how far they let gates move in a training of any length."""
 
 import tensorflow as tf
 
 from flop_tf.backend import keras
+
+#: How far a gate's log_alpha could move until the gates are fixed, at the default rate and always
+#: in one direction. A log_alpha of 3 has 5.4 to go until its gate closes; with more travel the
+#: penalty also drags down the gates that matter. See docs/decisions.md.
+ALPHA_TRAVEL = 8.0
+#: How far a multiplier could move in that time.
+LAMBDA_TRAVEL = 200.0
+#: Share of the gates' training in which the target rises.
+RAMP = 0.8
 
 
 @keras.saving.register_keras_serializable("flop_tf")

@@ -1,0 +1,120 @@
+"""Pruning of a Keras model in one call: factorize, order the gates, train, remove."""
+
+import numpy as np
+import tensorflow as tf
+
+from flop_tf.budget.lagrangian import Lagrangian
+from flop_tf.importance.rank_importance import order_gates, rank_importance
+from flop_tf.surgery.keras_models import compact, factorize
+from flop_tf.training.gated_model import FixGates
+from flop_tf.training.optimizers import BertAdam
+from flop_tf.training.schedules import ALPHA_TRAVEL, LAMBDA_TRAVEL, RAMP
+
+# As for a BERT: importance from 1600 examples in small batches, log_alpha of a rank at the
+# boundary, and half of the training for the gates, the other half to recover.
+_IMPORTANCE_EXAMPLES = 1600
+_SMALL_BATCH = 8
+_START = 3.0
+_GATES_SHARE = 0.5
+_BATCH = 32
+
+
+def prune(
+    model,
+    data,
+    loss,
+    target_sparsity=0.5,
+    epochs=10,
+    optimizer=None,
+    skip=(),
+    seed=0,
+    **fit,
+):
+    """Trains a smaller model from a dense one: fewer ranks in its Dense and EinsumDense layers.
+
+    The kernels become two factors each with a hard-concrete gate over their ranks, which start in
+    the order of their importance to the loss. In the first half of the training a Lagrangian
+    closes them until the target is reached; in the second half the weights recover.
+
+    >>> import numpy as np, tf_keras as keras, flop_tf
+    >>> x = np.random.default_rng(0).normal(size=[64, 16]).astype("float32")
+    >>> dense = keras.Sequential([keras.Input([16]), keras.layers.Dense(24), keras.layers.Dense(3)])
+    >>> small = flop_tf.prune(dense, (x, x[:, :3]), "mse", target_sparsity=0.5, verbose=0)
+    >>> dense.count_params(), small.count_params() <= 27 + 456 // 2
+    (483, True)
+
+    Args:
+      model: a built functional or Sequential tf_keras model, with models nested in it at any depth;
+        it stays as it is.
+      data: a finite `tf.data.Dataset` of batches `(x, y)` or `(x, y, sample_weight)`; or a tuple of
+        such arrays, which are shuffled in batches of 32.
+      loss: as for `keras.Model.compile`: a name, a Keras loss, a function, or several by output.
+      target_sparsity: float in [0, 1), the share of the parameters of the factorized kernels that
+        is removed. Defaults to .5.
+      epochs: int at least 1, passes over the data. Defaults to 10.
+      optimizer: of the weights, new or a name. None is `BertAdam(1e-3)`.
+      skip: names of layers that stay dense, such as the output layer; see `factorize`. Defaults to
+        none.
+      seed: int, of the order of arrays and of the draws of gates. Defaults to 0.
+      **fit: of `keras.Model.fit`, such as `validation_data`, `callbacks` and `verbose`.
+
+    Returns:
+      The compact model, a `GatedModel` without gates and optimizer.
+
+    Raises:
+      ValueError: if the model cannot be factorized, see `factorize`; if the data have no end or no
+        batch; or if the target is out of reach or not in [0, 1).
+    """
+    gate = {"name": "hard_concrete", "config": {"axis": 0, "initial_log_alpha": _START}}
+    gated = factorize(model, gate=gate, skip=skip)
+    budget = gated.budget()
+    with budget.calibrated(target_sparsity):
+        pass  # Raises now rather than in the middle of the training if it is out of reach.
+    data = _batches(data, seed)
+    fix_step = max(1, round(_GATES_SHARE * epochs * len(data)))
+    _order(gated, budget, data, loss, target_sparsity)
+
+    def of_gates(travel):
+        return BertAdam(travel / fix_step, epsilon=1e-8)
+
+    start = float(budget.expected_sparsity())
+    gated.compile(
+        BertAdam(1e-3) if optimizer is None else optimizer,
+        loss=loss,
+        gate_optimizer=of_gates(ALPHA_TRAVEL),
+        multiplier_optimizer=of_gates(LAMBDA_TRAVEL),
+        lagrangian=Lagrangian(target_sparsity, start, round(RAMP * fix_step)),
+        sparsity=budget,
+        seed=seed,
+    )
+    fixing = FixGates(budget, target_sparsity, fix_step)
+    gated.fit(data, epochs=epochs, callbacks=[fixing, *fit.pop("callbacks", ())], **fit)
+    return compact(gated)
+
+
+def _batches(data, seed):
+    """Returns a dataset of batches whose number is known."""
+    if not isinstance(data, tf.data.Dataset):
+        size = len(tf.nest.flatten(data)[0])
+        data = tf.data.Dataset.from_tensor_slices(data).shuffle(size, seed=seed).batch(_BATCH)
+    number = data.cardinality()
+    if number == tf.data.UNKNOWN_CARDINALITY:
+        number = data.reduce(np.int64(0), lambda count, *_: count + 1)
+        data = data.apply(tf.data.experimental.assert_cardinality(number))
+    if number < 1:
+        raise ValueError(
+            "Argument `data` must have a finite number of batches, at least 1, received "
+            f"{'no end' if number == tf.data.INFINITE_CARDINALITY else 'none'}."
+        )
+    return data
+
+
+def _order(model, budget, data, loss, target_sparsity):
+    """Puts the gates of a model in the order of importance, as measured on single examples."""
+    model.compile(loss=loss)
+    small = data.unbatch().take(_IMPORTANCE_EXAMPLES).batch(_SMALL_BATCH)
+    layers = [group.layer for group in budget.ranks]
+    importance = rank_importance(
+        model, layers, small, lambda y, y_pred: model.compute_loss(y=y, y_pred=y_pred)
+    )
+    order_gates(budget, importance, target_sparsity, _START)
