@@ -41,6 +41,9 @@ def step_seed(layer_seed):
     """Returns the `[2]` int64 seed of this layer's draw at this step, or None outside a scope.
 
     It is the same for all examples of the step, as a gate's must be.
+
+    Args:
+      layer_seed: int, of `layer_seed`.
     """
     scope = getattr(_scopes, "current", None)
     if scope is None:
@@ -53,6 +56,9 @@ def examples_seed(layer_seed):
     """Returns a seed as `step_seed`, but another one for each replica and each part of the batch.
 
     Dropout needs it: these hold other examples.
+
+    Args:
+      layer_seed: int, of `layer_seed`.
     """
     seed = step_seed(layer_seed)
     if seed is None:
@@ -83,5 +89,10 @@ def uniform(shape, seed, low=0.0, high=1.0):
 
 
 def layer_seed(seed, name):
-    """Returns `seed`, or where it is None a 31-bit number made from the layer's name."""
+    """Returns `seed`, or where it is None a 31-bit number made from the layer's name.
+
+    Args:
+      seed: int or None.
+      name: text, of the layer.
+    """
     return seed if seed is not None else zlib.crc32(name.encode()) & 0x7FFFFFFF

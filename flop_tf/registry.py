@@ -9,14 +9,11 @@ import pkgutil
 class Registry:
     """Objects of one kind by name, in the order in which they were registered.
 
-    ```python
-    HEADS = Registry("head", "bert_tf.heads")
-
-    @HEADS.register("classifier")
-    class Classifier: ...
-
-    HEADS["classifier"]
-    ```
+    >>> colours = Registry("colour")
+    >>> @colours.register("red")
+    ... class Red: ...
+    >>> colours["red"].__name__, "blue" in colours
+    ('Red', False)
 
     Args:
       kind: what is registered, for errors: "head".
@@ -31,6 +28,12 @@ class Registry:
 
     def register(self, name):
         """Returns a decorator that registers a class, function or value under a name.
+
+        Args:
+          name: text.
+
+        Returns:
+          The decorator; it returns the object as it is.
 
         Raises:
           ValueError: if the name belongs to another object already.
@@ -80,7 +83,14 @@ class Registry:
         return Names(self, test)
 
     def name_of(self, item):
-        """Returns the name under which an object is registered, or None."""
+        """Returns the name under which an object is registered, or None.
+
+        Args:
+          item: any object.
+
+        Returns:
+          Its name, a text, or None.
+        """
         return next((name for name, other in self._all().items() if other is item), None)
 
     def _all(self):
@@ -96,6 +106,13 @@ class Names(collections.abc.Collection):
 
     So what is registered later counts too.
 
+    >>> numbers = Registry("number")
+    >>> [numbers.register(name)(value) for name, value in {"one": 1, "two": 2}.items()]
+    [1, 2]
+    >>> even = numbers.where(lambda number: number % 2 == 0)
+    >>> list(even.after("none"))
+    ['none', 'two']
+
     Args:
       registry: a `Registry`.
       test: function of an object that returns a bool.
@@ -106,7 +123,11 @@ class Names(collections.abc.Collection):
         self._registry, self._test, self._first = registry, test, first
 
     def after(self, *first):
-        """Returns the same `Names` after some other texts, such as "none"."""
+        """Returns the same `Names` after some other texts, such as "none".
+
+        Args:
+          *first: the texts.
+        """
         return Names(self._registry, self._test, first)
 
     def __iter__(self):

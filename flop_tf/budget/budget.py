@@ -25,6 +25,14 @@ _ROUNDING = 0.01
 class Budget:
     """Counts the kernel parameters of a model's projections.
 
+    >>> layer = FactorizedDense(6, rank=4, gate="hard_concrete")
+    >>> layer.build([None, 6])
+    >>> layer.gate.shift([0.0, 1.0, 2.0, 3.0])
+    >>> budget = Budget([layer])
+    >>> shift = budget.calibrate(0.3)  # A rank has 12 of the 36 parameters.
+    >>> budget.survivors(), round(float(budget.stored_sparsity()), 3)
+    ([2], 0.333)
+
     Args:
       projections: built layers, `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       original_parameters: int at least 1, kernel parameters of the original dense model. None
@@ -195,7 +203,17 @@ class Budget:
 
     @contextlib.contextmanager
     def calibrated(self, target_sparsity):
-        """Calibrates for the time of a `with` block, then puts every gate back."""
+        """Calibrates for the time of a `with` block, then puts every gate back.
+
+        Args:
+          target_sparsity: as for `calibrate`.
+
+        Yields:
+          The number by which the gates are shifted meanwhile, a float.
+
+        Raises:
+          ValueError: as `calibrate`.
+        """
         gates = [group.gate for group in self.groups]
         variables = [getattr(gate, gate.variable_name) for gate in gates]
         original = [variable.numpy() for variable in variables]

@@ -15,6 +15,12 @@ from flop_tf.linalg import costs
 class Group:
     """Units of one kind that a gate switches: ranks of a projection, or weights of a kernel.
 
+    >>> layer = FactorizedDense(6, rank=4, gate="hard_concrete")
+    >>> layer.build([None, 6])
+    >>> group = parameter_group(layer)
+    >>> group.unit_cost, group.full_cost, float(group.stored_cost())
+    (12, 36, 36.0)
+
     Args:
       layer: the built layer whose `gate` switches the units.
       unit_cost: number at least 0, the cost of one unit.

@@ -16,6 +16,10 @@ class Lagrangian(keras.layers.Layer):
     own, rises only while the model is behind. What ends the control is
     `FixGates`: once the target is reached nothing can reopen.
 
+    >>> lagrangian = Lagrangian(0.6, start_sparsity=-0.4, warmup_steps=100)
+    >>> [round(float(lagrangian.target(step)), 2) for step in (0, 50, 100, 200)]
+    [-0.4, 0.1, 0.6, 0.6]
+
     Args:
       target_sparsity: in [0, 1).
       start_sparsity: the model's expected sparsity at step 0, may be negative.
@@ -66,16 +70,33 @@ class Lagrangian(keras.layers.Layer):
         return float(self._start_sparsity.numpy())
 
     def target(self, step):
-        """Returns t, the sparsity asked for at `step`."""
+        """Returns t, the sparsity asked for at `step`.
+
+        Args:
+          step: int or integer scalar tensor, updates so far.
+        """
         return sparsity_ramp(step, self._start_sparsity, self.target_sparsity, self.warmup_steps)
 
     def penalty(self, sparsity, target):
-        """Returns `lambda_1 (t - s) + lambda_2 (t - s)^2`, a scalar."""
+        """Returns `lambda_1 (t - s) + lambda_2 (t - s)^2`, a scalar.
+
+        Args:
+          sparsity: s, float scalar tensor, the expected sparsity.
+          target: t, float scalar tensor.
+        """
         behind = target - sparsity
         return self.lambda_1 * behind + self.lambda_2 * tf.square(behind)
 
     def gradients(self, sparsity, target):
-        """Returns the gradients that a descending optimizer needs to ascend the multipliers."""
+        """Returns the gradients that a descending optimizer needs to ascend the multipliers.
+
+        Args:
+          sparsity: s, float scalar tensor, the expected sparsity.
+          target: t, float scalar tensor.
+
+        Returns:
+          A list of two scalar tensors, as `multipliers`.
+        """
         behind = target - sparsity
         return [-behind, -tf.square(tf.maximum(behind, 0.0))]
 

@@ -15,6 +15,11 @@ from flop_tf.diffs.trained_diff import TrainedDiff, flat_gradients
 class FixedDiff(TrainedDiff):
     """A difference at fixed positions; all other entries stay p0, bit by bit.
 
+    >>> kernel = tf.Variable(tf.zeros([2, 2]))
+    >>> diff = FixedDiff([kernel], positions=[[1, 2]], values=[[0.5, -0.5]])
+    >>> diff.difference()[0].numpy().tolist()
+    [[0.0, 0.5], [-0.5, 0.0]]
+
     Args:
       base: list of model variables.
       positions: list of ascending flat positions, int `[K_i]`, one array for each of `base`.
@@ -48,7 +53,12 @@ class FixedDiff(TrainedDiff):
 
     @contextlib.contextmanager
     def applied(self, seed, step):
-        """Lets the model compute with theta for a `with` block; there is nothing random."""
+        """Lets the model compute with theta for a `with` block; there is nothing random.
+
+        Args:
+          seed: int, of the run.
+          step: integer scalar tensor.
+        """
         del seed, step
         with self.evaluated():
             yield None
@@ -66,7 +76,12 @@ class FixedDiff(TrainedDiff):
         return np.split(self.weights.numpy(), self._ends[:-1])
 
     def gradients(self, noise, gradients):
-        """Returns `dw = G m`, see `TrainedDiff.gradients`."""
+        """Returns `dw = G m`, see `TrainedDiff.gradients`.
+
+        Args:
+          noise: None.
+          gradients: list of tensors at theta, as `dense` and `base`.
+        """
         del noise
         dense = len(gradients) - len(self.base)
         flat = flat_gradients(gradients[dense:], self._sizes)

@@ -34,6 +34,11 @@ class LearnedDiff(TrainedDiff):
     released code has it, `lambda_g (sum_i P(z_i > 0) + P(z_g > 0))`. Per step there is one draw,
     for all parts of a batch. At evaluation gates are without noise.
 
+    >>> kernel = tf.Variable(tf.ones([2, 3]))
+    >>> diff = LearnedDiff([kernel], sparsity_penalty=1e-6)
+    >>> [variable.shape.as_list() for variable in (diff.weights, *diff.gates)]
+    [[6], [6], [1]]
+
     Args:
       base: list of model variables that get a difference.
       dense: list of model variables that are trained whole, such as the task head.
@@ -80,13 +85,25 @@ class LearnedDiff(TrainedDiff):
 
     @contextlib.contextmanager
     def applied(self, seed, step):
-        """Lets the model compute with theta of a step's draw; see `TrainedDiff.applied`."""
+        """Lets the model compute with theta of a step's draw; see `TrainedDiff.applied`.
+
+        Args:
+          seed: int, of the run.
+          step: integer scalar tensor.
+
+        Yields:
+          The noise of the step, see `theta`.
+        """
         noise = self._noise(seed, step)
         with holding(self.base, self.theta(noise)):
             yield noise
 
     def theta(self, noise):
-        """Returns theta for `(u [N], u_g [G] or None)`, a list of tensors as `base`."""
+        """Returns theta for `(u [N], u_g [G] or None)`, a list of tensors as `base`.
+
+        Args:
+          noise: u and u_g, float32 tensors in (0, 1); u_g is None without groups.
+        """
         group_gates = self._by_row(self._group_draw(noise)[0])
         added = _gated(self.weights, self.alpha, noise[0], group_gates, self.low, self.high)
         return [variable + p for variable, p in zip(self.base, self._split(added), strict=True)]
@@ -105,6 +122,10 @@ class LearnedDiff(TrainedDiff):
 
         `dw = G z z_g`, `dalpha = G w z_g dz + dR/dalpha`, `dalpha_g = sum_i (G w z) dz_g +
         dR/dalpha_g`, with G the gradients at theta and R the penalty.
+
+        Args:
+          noise: as of `theta`.
+          gradients: list of tensors at theta, as `dense` and `base`.
         """
         dense = len(gradients) - len(self.base)
         group_gate, group_slope = self._group_draw(noise)

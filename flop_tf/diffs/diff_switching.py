@@ -14,6 +14,17 @@ class SwitchedDiffs:
     What the base had is kept and written back, bit by bit. A call of the model that still runs
     when a switch begins may see weights of both: wait for its result.
 
+    >>> from flop_tf.files.diff_file import Diff
+    >>> kernel = tf.Variable([1.0, 2.0, 3.0])
+    >>> one = Diff("", {"k": [3]}, {"k": np.array([1])}, {"k": np.float32([0.5])}, {})
+    >>> diffs = SwitchedDiffs({"k": kernel}, {"one": one})
+    >>> diffs.switch("one")
+    >>> kernel.numpy().tolist()
+    [1.0, 2.5, 3.0]
+    >>> diffs.switch(None)
+    >>> kernel.numpy().tolist()
+    [1.0, 2.0, 3.0]
+
     Attributes:
       current: name of the difference that the variables hold, None for the base.
 
@@ -36,6 +47,9 @@ class SwitchedDiffs:
 
     def switch(self, name):
         """Changes to the difference of a name; None is the base.
+
+        Args:
+          name: text, of `diffs`, or None.
 
         Raises:
           ValueError: if there is none of that name.

@@ -10,6 +10,15 @@ import tensorflow as tf
 class TrainedDiff(tf.Module, abc.ABC):
     """A difference w to variables that stay as they are.
 
+    >>> from flop_tf.diffs.diff_finetuning import FixedDiff
+    >>> kernel = tf.Variable([1.0, 2.0])
+    >>> diff = FixedDiff([kernel], positions=[[0]], values=[[0.5]])
+    >>> with diff.evaluated():
+    ...     kernel.numpy().tolist()
+    [1.5, 2.0]
+    >>> kernel.numpy().tolist()
+    [1.0, 2.0]
+
     Attributes:
       base: list of the variables that hold p0; outside of `applied` they always do.
       dense: list of variables that are trained whole.

@@ -99,6 +99,12 @@ def inside(folder, name, source):
 def replacing(path):
     """Yields a path to write to; on success that file takes the place of `path`.
 
+    Args:
+      path: text or path, of the file; its folder is made where it is missing.
+
+    Yields:
+      The path to write to, a text.
+
     Raises:
       OSError: if the file cannot be written; what stood at `path` is untouched.
     """
@@ -134,25 +140,52 @@ def partials(folder, name=None):
 
 
 def write_text(path, text):
-    """Writes a UTF-8 text file by `replacing`."""
+    """Writes a UTF-8 text file by `replacing`.
+
+    Args:
+      path: text or path, of the file; its folder is made where it is missing.
+      text: its content.
+
+    Raises:
+      OSError: if the file cannot be written; what stood at `path` is untouched.
+    """
     with replacing(path) as aside, open(aside, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def write_bytes(path, data):
-    """Writes bytes to a file, see `replacing`."""
+    """Writes bytes to a file, see `replacing`.
+
+    Args:
+      path: text or path, of the file; its folder is made where it is missing.
+      data: bytes, its content.
+
+    Raises:
+      OSError: if the file cannot be written; what stood at `path` is untouched.
+    """
     with replacing(path) as aside, open(aside, "wb") as file:
         file.write(data)
 
 
 def write_json(path, data):
-    """Writes a JSON file by `replacing`, in the order of `data`."""
+    """Writes a JSON file by `replacing`, in the order of `data`.
+
+    Args:
+      path: text or path, of the file; its folder is made where it is missing.
+      data: plain JSON data.
+
+    Raises:
+      OSError: if the file cannot be written; what stood at `path` is untouched.
+    """
     write_text(path, json.dumps(data, indent=2) + "\n")
 
 
 @contextlib.contextmanager
 def parents(path):
     """Makes the folders above a path for a `with` block; if it fails, new ones that are empty go.
+
+    Args:
+      path: text or path.
 
     Raises:
       OSError: if they cannot be made.
@@ -172,7 +205,11 @@ def parents(path):
 
 
 def check_folder(path):
-    """Raises ValueError where the name of an output folder is empty or that of a file."""
+    """Raises ValueError where the name of an output folder is empty or that of a file.
+
+    Args:
+      path: text or path, of an output folder.
+    """
     if not os.fspath(path):
         raise ValueError("An output folder is needed, received an empty name; choose one.")
     if os.path.lexists(path) and not os.path.isdir(path):
@@ -180,7 +217,12 @@ def check_folder(path):
 
 
 def is_at_or_below(path, folder):
-    """Returns whether a path is a folder or lies in it, wherever links lead."""
+    """Returns whether a path is a folder or lies in it, wherever links lead.
+
+    Args:
+      path: text or path.
+      folder: text or path.
+    """
     path, folder = os.path.realpath(path), os.path.realpath(folder)
     return os.path.commonpath([path, folder]) == folder
 
@@ -188,6 +230,12 @@ def is_at_or_below(path, folder):
 @contextlib.contextmanager
 def replacing_folder(path):
     """Yields a new empty folder to write to; on success it takes the place of `path`.
+
+    Args:
+      path: text or path, of the folder.
+
+    Yields:
+      The path of the new folder, a text.
 
     Raises:
       ValueError: if `path` is empty, a file, or the current folder or above it.
@@ -211,14 +259,25 @@ def replacing_folder(path):
 
 
 def interrupted(parent):
-    """Returns the paths in a folder whose `replacing_folder` goes on or was killed."""
+    """Returns the paths in a folder whose `replacing_folder` goes on or was killed.
+
+    Args:
+      parent: text or path, of the folder to search.
+
+    Returns:
+      A sorted list of texts.
+    """
     pattern = re.compile(rf"\.(.+)\.(?:{_PARTIAL}|{_REPLACED})-\w{{8}}")
     matches = filter(None, map(pattern.fullmatch, os.listdir(parent)))
     return sorted({os.path.join(parent, match[1]) for match in matches})
 
 
 def recover_folder(path):
-    """Ends what killed processes have begun by `replacing_folder`; nobody else may write there."""
+    """Ends what killed processes have begun by `replacing_folder`; nobody else may write there.
+
+    Args:
+      path: text or path, of the folder that was being replaced.
+    """
     for folder in _left_beside(path, _REPLACED):
         if not os.path.exists(path) and os.path.exists(os.path.join(folder, _OLD)):
             os.replace(os.path.join(folder, _OLD), path)

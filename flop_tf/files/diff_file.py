@@ -37,6 +37,10 @@ class _Header(typing.TypedDict):
 class Diff:
     """A difference to a base model.
 
+    >>> diff = Diff("", {"k": [2, 2]}, {"k": np.array([1])}, {"k": np.float32([0.5])}, {})
+    >>> diff.num_entries, diff.num_parameters, diff.density
+    (1, 4, 0.25)
+
     Attributes:
       base: `tensor_file.fingerprint` of the weights that it belongs to.
       shapes: dict of the shapes of these weights by name, in the order of their positions.
@@ -132,7 +136,13 @@ def remove(diff, applied, base, path="the difference"):
 
 
 def check_base(diff, weights, path):
-    """Raises ValueError where weights are not those that a difference belongs to."""
+    """Raises ValueError where weights are not those that a difference belongs to.
+
+    Args:
+      diff: a `Diff`.
+      weights: dict of the arrays of the base by name.
+      path: text, of the difference, for errors.
+    """
     found = tensor_file.fingerprint(weights)
     if found != diff.base:
         raise ValueError(

@@ -30,6 +30,10 @@ _FILE = TensorFile(kind="a mask file", key="flop_tf.masks", version=1)
 class SavedMasks:
     """What a mask file holds.
 
+    >>> saved = SavedMasks({"k": np.array([True, False])}, method="mine", base="", provenance={})
+    >>> saved.masks["k"].tolist()
+    [True, False]
+
     Attributes:
       masks: dict of boolean arrays by name, True for what is kept.
       method: name of what made them.

@@ -20,6 +20,14 @@ from flop_tf.files import json_file
 class TensorFile:
     """A kind of file.
 
+    >>> import tempfile
+    >>> kind = TensorFile(kind="a file of scores", key="my.scores", version=1)
+    >>> path = tempfile.mkdtemp() + "/scores.safetensors"
+    >>> kind.write(path, {"step": 3}, {"score": np.ones(2)})
+    >>> header, arrays = kind.read(path)
+    >>> header["step"], arrays["score"].tolist()
+    (3, [1.0, 1.0])
+
     Attributes:
       kind: what it is, for errors: "a mask file".
       key: name of the entry of its metadata.

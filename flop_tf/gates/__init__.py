@@ -74,7 +74,11 @@ def get(identifier, **defaults):
 
 
 def serialize(gate):
-    """Returns plain data for `deserialize`: the gate's name and its arguments."""
+    """Returns plain data for `deserialize`: the gate's name and its arguments.
+
+    Args:
+      gate: a `Gate`.
+    """
     name = GATES.name_of(type(gate))
     if name is None:
         return keras.saving.serialize_keras_object(gate)
@@ -105,6 +109,9 @@ def deserialize(data):
     is one of `GATES` or was registered by `keras.saving.register_keras_serializable`, and its
     arguments are numbers and texts.
 
+    Args:
+      data: dict of plain data, as `serialize` returns it or as Keras does.
+
     Raises:
       ValueError: if the data name no gate that is registered, or have other arguments.
     """
@@ -128,12 +135,21 @@ def deserialize(data):
 
 
 def variable_name(data):
-    """Returns the name of the variable that makes the mask of a serialized gate."""
+    """Returns the name of the variable that makes the mask of a serialized gate.
+
+    Args:
+      data: as for `deserialize`.
+    """
     return type(deserialize(data)).variable_name
 
 
 def variable_shapes(data, mask_shape):
-    """Returns the shapes of all variables of a serialized gate by name, a mask being so large."""
+    """Returns the shapes of all variables of a serialized gate by name, a mask being so large.
+
+    Args:
+      data: as for `deserialize`.
+      mask_shape: tuple of ints, the shape of the mask.
+    """
     return deserialize(data).variable_shapes(mask_shape)
 
 

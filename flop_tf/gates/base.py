@@ -47,6 +47,11 @@ class Gate(keras.layers.Layer, abc.ABC):
     mode also in training: its mask is fixed, without noise. As for every
     Keras layer, a model must be compiled again after the change.
 
+    >>> from flop_tf import gates
+    >>> gate = gates.get("hard_concrete", axis=-1)
+    >>> gate(tf.ones([2, 3])).shape.as_list(), gate.keep().numpy().tolist()
+    ([2, 3], [True, True, True])
+
     Args:
       axis: int, the axis of the scaled tensor that has one mask value per
         index; None for one value per element. Defaults to -1.
@@ -68,7 +73,14 @@ class Gate(keras.layers.Layer, abc.ABC):
         self.axis = axis
 
     def build(self, input_shape):
-        """Creates the gate's variables by `build_mask` for tensors of `input_shape`."""
+        """Creates the gate's variables by `build_mask` for tensors of `input_shape`.
+
+        Args:
+          input_shape: shape of the tensors that are scaled.
+
+        Raises:
+          ValueError: if the size along the axis is unknown.
+        """
         input_shape = tf.TensorShape(input_shape)
         shape = input_shape if self.axis is None else input_shape[self.axis : self.axis + 1 or None]
         if not shape.is_fully_defined():
@@ -84,7 +96,12 @@ class Gate(keras.layers.Layer, abc.ABC):
         return inputs * self.broadcast_mask(self.mask(training), inputs)
 
     def broadcast_mask(self, mask, inputs):
-        """Returns a mask in the type of the inputs and of a shape that is broadcast along them."""
+        """Returns a mask in the type of the inputs and of a shape that is broadcast along them.
+
+        Args:
+          mask: float32 tensor in the shape of `mask`.
+          inputs: tensor that is scaled.
+        """
         mask = tf.cast(mask, inputs.dtype)
         if self.axis is None or self.axis % inputs.shape.rank == inputs.shape.rank - 1:
             return mask
@@ -92,11 +109,22 @@ class Gate(keras.layers.Layer, abc.ABC):
         return tf.reshape(mask, [-1] + [1] * trailing)
 
     def variable_shape(self, mask_shape):
-        """Returns the shape of the variable that makes a mask of `mask_shape`: the same."""
+        """Returns the shape of the variable that makes a mask of `mask_shape`: the same.
+
+        Args:
+          mask_shape: tuple of ints.
+        """
         return tuple(mask_shape)
 
     def variable_shapes(self, mask_shape):
-        """Returns the shapes of all variables of the gate by name, for a mask of `mask_shape`."""
+        """Returns the shapes of all variables of the gate by name, for a mask of `mask_shape`.
+
+        Args:
+          mask_shape: tuple of ints.
+
+        Returns:
+          A dict of tuples of ints.
+        """
         return {self.variable_name: self.variable_shape(mask_shape)}
 
     def rows(self, table, indices, training=None):

@@ -11,6 +11,13 @@ class FixedMask(Gate):
 
     They are a variable, so a graph that was traced once sees every new mask.
 
+    >>> gate = FixedMask(axis=-1)
+    >>> gate.build([None, 3])
+    >>> gate.values.assign([1.0, 0.0, 0.5]).numpy().tolist()
+    [1.0, 0.0, 0.5]
+    >>> gate(tf.ones([1, 3])).numpy().tolist()
+    [[1.0, 0.0, 0.5]]
+
     Args:
       axis: see `Gate`.
       **kwargs: of `keras.layers.Layer`.
@@ -33,7 +40,13 @@ class FixedMask(Gate):
         return tf.clip_by_value(self.values, 0.0, 1.0)
 
     def rows(self, table, indices, training=None):
-        """Returns `table[indices] * mask[indices]`; only these rows are read and get a gradient."""
+        """Returns `table[indices] * mask[indices]`; only these rows are read and get a gradient.
+
+        Args:
+          table: `[V, H]`, a variable or a tensor.
+          indices: ints of any shape.
+          training: ignored.
+        """
         rows = tf.gather(table, indices)
         mask = tf.clip_by_value(tf.gather(self.values, indices), 0.0, 1.0)
         return rows * tf.cast(mask, rows.dtype)

@@ -54,12 +54,25 @@ def sample_with_slope(log_alpha, noise, low, high):
 
 
 def inference_gate(log_alpha, low=-0.1, high=1.1):
-    """Returns `clip(sigmoid(log_alpha) * (high - low) + low, 0, 1)`, the gate without noise."""
+    """Returns `clip(sigmoid(log_alpha) * (high - low) + low, 0, 1)`, the gate without noise.
+
+    Args:
+      log_alpha: float32 tensor, the location of each gate.
+      low: float below 0. Defaults to -.1.
+      high: float above 1. Defaults to 1.1.
+    """
     return _stretch(tf.sigmoid(log_alpha), low, high)
 
 
 def probability_active(log_alpha, temperature=1.0, low=-0.1, high=1.1):
-    """Returns `P(z > 0) = sigmoid(log_alpha - temperature * log(-low / high))`."""
+    """Returns `P(z > 0) = sigmoid(log_alpha - temperature * log(-low / high))`.
+
+    Args:
+      log_alpha: float32 tensor, the location of each gate.
+      temperature: float above 0. Defaults to 1.
+      low: float below 0. Defaults to -.1.
+      high: float above 1. Defaults to 1.1.
+    """
     return tf.sigmoid(log_alpha - temperature * math.log(-low / high))
 
 
@@ -73,6 +86,12 @@ class HardConcrete(Gate):
 
     One draw a step is shared by all positions of the batch. A unit survives at
     inference if and only if its inference gate is above `threshold`.
+
+    >>> gate = HardConcrete(axis=0)
+    >>> gate.build([3, 4])
+    >>> gate.shift([0.0, -5.0, -10.0])  # From 5 to 5, 0 and -5.
+    >>> gate.mask(training=False).numpy().round(2).tolist(), gate.keep().numpy().tolist()
+    ([1.0, 0.5, 0.0], [True, True, False])
 
     Args:
       axis: see `Gate`.

@@ -27,13 +27,23 @@ def by_token(products, axis):
 
 
 def by_example(products, axis):
-    """Returns `sum over the first axis |sum over the others but the units|`, see `by_token`."""
+    """Returns `sum over the first axis |sum over the others but the units|`, see `by_token`.
+
+    Args:
+      products: as for `by_token`.
+      axis: int, the axis of the units.
+    """
     others = [one for one in range(1, products.shape.rank) if one != axis]
     return tf.reduce_sum(tf.abs(tf.reduce_sum(products, axis=others)), axis=range(min(axis, 1)))
 
 
 def by_batch(products, axis):
-    """Returns the sum over everything but the units, with its sign, see `by_token`."""
+    """Returns the sum over everything but the units, with its sign, see `by_token`.
+
+    Args:
+      products: as for `by_token`.
+      axis: int, the axis of the units.
+    """
     return tf.reduce_sum(products, axis=[i for i in range(products.shape.rank) if i != axis])
 
 
@@ -47,6 +57,14 @@ class Importance(FixedMask):
 
     One backward pass measures all gates of a model, and nothing is stored for
     single tokens or examples. Units that are masked are measured too.
+
+    >>> gate = Importance(axis=-1)
+    >>> gate.build([None, 2])
+    >>> with tf.GradientTape() as tape:
+    ...     tape.watch(gate.values)
+    ...     loss = tf.reduce_sum(gate(tf.constant([[1.0, -2.0], [3.0, 4.0]])))
+    >>> tape.gradient(loss, gate.values).numpy().tolist()
+    [4.0, 6.0]
 
     Args:
       axis: see `Gate`; None measures every element by itself.

@@ -15,6 +15,12 @@ class Magnitude(FixedMask):
     training goes on. A closed weight gets no gradient and keeps its value under the mask, so that
     it may come back as long as the mask changes, where others fall below it.
 
+    >>> gate = Magnitude(axis=None)
+    >>> gate.build([2, 2])
+    >>> gate.keep_largest(np.array([[0.1, -3.0], [2.0, 0.0]]), num_kept=2)
+    >>> gate.keep().numpy().tolist()
+    [[False, True], [True, False]]
+
     Args:
       axis: see `Gate`; None is one value per weight.
       **kwargs: of `keras.layers.Layer`.

@@ -18,13 +18,22 @@ from flop_tf.gates.base import Gate, register_gate
 
 @tf.custom_gradient
 def open_above(scores, threshold):
-    """Returns `M = 1[S > t]` in float32; the gradient of S is that of M."""
+    """Returns `M = 1[S > t]` in float32; the gradient of S is that of M.
+
+    Args:
+      scores: S, float32 tensor.
+      threshold: t, float scalar tensor.
+    """
     return tf.cast(scores > threshold, tf.float32), lambda upstream: (upstream, None)
 
 
 @tf.custom_gradient
 def open_by_sign(scores):
-    """Returns `M = (sign(S) + 1) / 2`; the gradient of S is that of M, and 0 where |S| >= 1."""
+    """Returns `M = (sign(S) + 1) / 2`; the gradient of S is that of M, and 0 where |S| >= 1.
+
+    Args:
+      scores: S, float32 tensor.
+    """
 
     def gradient(upstream):
         return tf.where(tf.abs(scores) < 1.0, upstream, 0.0)
@@ -34,13 +43,24 @@ def open_by_sign(scores):
 
 @tf.custom_gradient
 def open_by_draw(scores, noise):
-    """Returns `M = 1[u < sigmoid(S)]`, u uniform on [0, 1); the gradient of S is that of M."""
+    """Returns `M = 1[u < sigmoid(S)]`, u uniform on [0, 1); the gradient of S is that of M.
+
+    Args:
+      scores: S, float32 tensor.
+      noise: u, a tensor of its shape.
+    """
     return tf.cast(noise < tf.sigmoid(scores), tf.float32), lambda upstream: (upstream, None)
 
 
 @register_gate("straight_through")
 class StraightThrough(Gate):
     """`M = 1[S > t]`, strictly, in training and at inference.
+
+    >>> gate = StraightThrough(axis=None)
+    >>> gate.build([1, 2])
+    >>> scores = gate.scores.assign([[0.02, 0.0]])
+    >>> gate.mask().numpy().tolist()
+    [[1.0, 0.0]]
 
     Args:
       axis: see `Gate`; None is one score per weight.
@@ -74,7 +94,11 @@ class StraightThrough(Gate):
         )
 
     def variable_shapes(self, mask_shape):
-        """Returns the shapes of scores and threshold by name."""
+        """Returns the shapes of scores and threshold by name.
+
+        Args:
+          mask_shape: tuple of ints.
+        """
         return {**super().variable_shapes(mask_shape), "threshold": ()}
 
     def mask(self, training=None):
@@ -85,6 +109,11 @@ class StraightThrough(Gate):
         """Returns `table[indices] * mask[indices]`; only these rows of the scores get a gradient.
 
         A row that occurs several times is masked once, so that its gradient is one row.
+
+        Args:
+          table: `[V, H]`, a variable or a tensor.
+          indices: ints of any shape.
+          training: bool, whether to take the mask of a training step.
         """
         unique, places = tf.unique(tf.reshape(indices, [-1]))
         mask = self._mask_of(tf.gather(self.scores, unique), training)
@@ -120,6 +149,11 @@ class StraightThrough(Gate):
 class StraightThroughSign(StraightThrough):
     """`M = (sign(S) + 1) / 2` in training, 1/2 at exactly 0; S stays in [-1, 1].
 
+    >>> gate = StraightThroughSign(axis=None)
+    >>> gate.build([1, 2])
+    >>> float(gate.expected_active())  # Scores start above 0.
+    2.0
+
     Args:
       axis: see `Gate`.
       initial_threshold: of inference, see `StraightThrough`. Defaults to 0.
@@ -131,7 +165,14 @@ class StraightThroughSign(StraightThrough):
 
     @staticmethod
     def score_constraint(scores):
-        """Cuts scores to [-1, 1]."""
+        """Cuts scores to [-1, 1].
+
+        Args:
+          scores: S, float32 tensor.
+
+        Returns:
+          The tensor of the scores in [-1, 1].
+        """
         return tf.clip_by_value(scores, -1.0, 1.0)
 
     def _training_mask(self, scores):
@@ -141,6 +182,11 @@ class StraightThroughSign(StraightThrough):
 @register_gate("straight_through_bernoulli")
 class StraightThroughBernoulli(StraightThrough):
     """`M ~ Bernoulli(sigmoid(S))` in training, one draw a step.
+
+    >>> gate = StraightThroughBernoulli(axis=None, seed=0)
+    >>> gate.build([1, 1000])
+    >>> round(float(gate.expected_active()))  # sigmoid(.01) of them.
+    502
 
     Args:
       axis: see `Gate`.

@@ -33,6 +33,13 @@ class SwitchedMask(FixedMask):
     The values are assigned from outside, 1 at first. Outside of a scope there is no mask to
     take, and none is guessed.
 
+    >>> gate = SwitchedMask(axis=-1, num_masks=2)
+    >>> gate.build([None, 2])
+    >>> values = gate.values.assign([[1.0, 1.0], [0.0, 1.0]])
+    >>> with mask_scope(1):
+    ...     gate(tf.ones([1, 2])).numpy().tolist()
+    [[0.0, 1.0]]
+
     Args:
       axis: see `Gate`.
       num_masks: K, at least 1. Defaults to 1.
@@ -53,7 +60,11 @@ class SwitchedMask(FixedMask):
         self.num_masks = num_masks
 
     def variable_shape(self, mask_shape):
-        """Returns the shape of `values`: K masks."""
+        """Returns the shape of `values`: K masks.
+
+        Args:
+          mask_shape: tuple of ints.
+        """
         return (self.num_masks, *mask_shape)
 
     def mask(self, training=None):

@@ -16,6 +16,16 @@ class UnitImportance:
     Only the gates' gradients are computed, none of weights: a pass costs less than a
     forward and backward pass of training.
 
+    >>> from flop_tf.backend import keras
+    >>> from flop_tf.training.gated_model import GatedModel
+    >>> inputs = keras.Input([2])
+    >>> model = GatedModel(inputs, Importance(axis=-1)(inputs))
+    >>> data = tf.data.Dataset.from_tensors((tf.constant([[1.0, -2.0]]), tf.zeros([1])))
+    >>> units = UnitImportance(model, loss=lambda y, y_pred: tf.reduce_sum(y_pred))
+    >>> [importance], outputs = units.measure(data)
+    >>> importance.tolist()
+    [1.0, 2.0]
+
     Args:
       model: a `GatedModel` with `Importance` gates; it runs in inference mode.
       loss: function of `(y, y_pred)`, the mean over the examples of a batch.

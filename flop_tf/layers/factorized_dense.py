@@ -17,6 +17,12 @@ class FactorizedDense(keras.layers.Layer):
     bias is left. Once the gate is fixed (`trainable` false), the ranks that it
     closes are not multiplied any more.
 
+    >>> layer = FactorizedDense(6, rank=2, gate="hard_concrete")
+    >>> layer(tf.ones([3, 8])).shape.as_list()
+    [3, 6]
+    >>> layer.factor_in.shape.as_list(), layer.factor_out.shape.as_list()
+    ([8, 2], [2, 6])
+
     Args:
       units: O, size of the output.
       rank: R, 0 or more; the number of columns of P and rows of Q.
@@ -74,7 +80,14 @@ class FactorizedDense(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        """Creates the factors, the gate's variables and the bias."""
+        """Creates the factors, the gate's variables and the bias.
+
+        Args:
+          input_shape: `[..., I]`.
+
+        Raises:
+          ValueError: if I is unknown.
+        """
         inputs = tf.TensorShape(input_shape)[-1]
         if inputs is None:
             raise ValueError(
@@ -112,7 +125,12 @@ class FactorizedDense(keras.layers.Layer):
         return outputs if self.activation is None else self.activation(outputs)
 
     def project(self, inputs, training=None):
-        """Returns `x · P · diag(z) · Q + bias` of `inputs [..., I]`, of shape `[..., O]`."""
+        """Returns `x · P · diag(z) · Q + bias` of `inputs [..., I]`, of shape `[..., O]`.
+
+        Args:
+          inputs: float tensor `[..., I]`.
+          training: bool, whether the gate draws.
+        """
         if self.rank:
             outputs = self._multiply(inputs, training)
         else:

@@ -46,6 +46,10 @@ class FactorizedEinsumDense(FactorizedDense):
     The axes that the equation sums over count as one axis of size I and those
     that the kernel makes as one of size O; between them it is a `FactorizedDense`.
 
+    >>> layer = FactorizedEinsumDense("abc,cde->abde", [None, 2, 3], rank=2, bias_axes="de")
+    >>> layer(tf.ones([1, 5, 4])).shape.as_list()
+    [1, 5, 2, 3]
+
     Args:
       equation: a product as of `contracted_axes`.
       output_shape: as in `keras.layers.EinsumDense`.

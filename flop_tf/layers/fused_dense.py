@@ -12,6 +12,12 @@ class FusedProjections(keras.layers.Layer):
     W holds the kernels of the dense projections and the first factors of the others side by
     side, so that x is read once. It computes what separate layers do; it is for inference.
 
+    >>> layer = FusedProjections(units=[4, 6], ranks=[None, 2])
+    >>> [output.shape.as_list() for output in layer(tf.ones([1, 8]))]
+    [[1, 4], [1, 6]]
+    >>> layer.kernel.shape.as_list()
+    [8, 6]
+
     Args:
       units: O_j, sizes of the outputs.
       ranks: R_j of each projection, at least 1, or None where it is dense.

@@ -13,6 +13,11 @@ class GatedDense(keras.layers.Dense):
     The gate is applied once a step to the kernel, whatever the batch; weights
     that a fixed mask closes get no gradient.
 
+    >>> layer = GatedDense(2, gate="fixed")
+    >>> outputs = layer(tf.ones([1, 3]))
+    >>> layer.gate.values.shape.as_list()
+    [3, 2]
+
     Args:
       units: O, size of the output.
       gate: a gate with `axis=None`, the name of one or a serialized one.

@@ -14,6 +14,9 @@ from flop_tf.layers.gated_dense import GatedDense
 class ProjectionSpec:
     """How one projection `[.., I] -> [.., O]` is stored.
 
+    >>> type(ProjectionSpec().make(4)).__name__, type(ProjectionSpec(rank=2).make(4)).__name__
+    ('Dense', 'FactorizedDense')
+
     Args:
       rank: None for a dense kernel `[I, O]`; otherwise R >= 0 for factors
         `[I, R]` and `[R, O]`. With R = 0 only the bias is left.
@@ -36,7 +39,15 @@ class ProjectionSpec:
             )
 
     def make(self, units, **kwargs):
-        """Returns the layer with `units` outputs: a `Dense`, `GatedDense` or `FactorizedDense`."""
+        """Returns the layer with `units` outputs: a `Dense`, `GatedDense` or `FactorizedDense`.
+
+        Args:
+          units: O, int at least 0.
+          **kwargs: of the layer.
+
+        Raises:
+          ValueError: if an argument of the layer or the gate is out of its range.
+        """
         gate = None if self.gate is None else gates.deserialize(self.gate)
         if self.rank is None:
             dense = keras.layers.Dense
@@ -48,6 +59,9 @@ def is_product(layer):
     """Returns whether a Keras layer is a product of its inputs with a matrix, and a bias.
 
     It is if it is a Dense layer or an EinsumDense whose equation says so, of no other class.
+
+    Args:
+      layer: any Keras layer.
     """
     if type(layer) is keras.layers.EinsumDense:
         return contracted_axes(layer.equation, layer.bias_axes) > 0
@@ -55,13 +69,21 @@ def is_product(layer):
 
 
 def has_kernel(layer):
-    """Returns whether a Keras layer multiplies by a kernel: dense, einsum, a recurrent cell."""
+    """Returns whether a Keras layer multiplies by a kernel: dense, einsum, a recurrent cell.
+
+    Args:
+      layer: any Keras layer.
+    """
     dense = isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)
     return dense or hasattr(layer, "recurrent_kernel")
 
 
 def kernel_matrix(layer):
-    """Returns the kernel of a layer that `is_product` as an array `[I, O]`."""
+    """Returns the kernel of a layer that `is_product` as an array `[I, O]`.
+
+    Args:
+      layer: a built layer that `is_product`.
+    """
     kernel = layer.kernel.numpy()
     if type(layer) is keras.layers.Dense:
         return kernel

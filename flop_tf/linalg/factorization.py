@@ -116,7 +116,15 @@ def fold(factor_in, factor_out, mask):
 
 
 def merge(factor_in, factor_out):
-    """Multiplies factors back to a kernel, `P Q`, summed in float64."""
+    """Multiplies factors back to a kernel, `P Q`, summed in float64.
+
+    Args:
+      factor_in: P, array `[I, R]`.
+      factor_out: Q, array `[R, O]`.
+
+    Returns:
+      The kernel, an array `[I, O]` in the type of P.
+    """
     product = factor_in.astype(np.float64) @ factor_out.astype(np.float64)
     return product.astype(factor_in.dtype)
 

@@ -15,14 +15,23 @@ from flop_tf.linalg.top_k import top_k
 
 
 class Units(NamedTuple):
-    """An array for the heads `[L, N]` and one for the blocks `[L]`: masks or importances."""
+    """An array for the heads `[L, N]` and one for the blocks `[L]`: masks or importances.
+
+    >>> whole = Units(heads=np.ones([2, 4], bool), blocks=np.ones(2, bool))
+    >>> whole.heads.size, whole.blocks.size
+    (8, 2)
+    """
 
     heads: np.ndarray
     blocks: np.ndarray
 
 
 class Phase(NamedTuple):
-    """How many heads and blocks one step of the search removes."""
+    """How many heads and blocks one step of the search removes.
+
+    >>> joint_phases(num_heads=144)
+    [Phase(heads=14, blocks=1), Phase(heads=7, blocks=0), Phase(heads=0, blocks=1)]
+    """
 
     heads: int
     blocks: int

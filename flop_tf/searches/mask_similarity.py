@@ -7,13 +7,29 @@ import numpy as np
 
 
 def jaccard(one, other):
-    """Returns `|A and B| / |A or B|` of two boolean arrays; 1 where neither keeps anything."""
+    """Returns `|A and B| / |A or B|` of two boolean arrays; 1 where neither keeps anything.
+
+    Args:
+      one: boolean array.
+      other: boolean array of its shape.
+
+    Returns:
+      A float in [0, 1].
+    """
     union = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / union if union else 1.0
 
 
 def hamming(one, other):
-    """Returns the share of places at which two boolean arrays differ."""
+    """Returns the share of places at which two boolean arrays differ.
+
+    Args:
+      one: boolean array.
+      other: boolean array of its shape.
+
+    Returns:
+      A float in [0, 1].
+    """
     return np.count_nonzero(one != other) / one.size
 
 
@@ -43,7 +59,12 @@ def similarity(one, other):
 
 
 def check_alike(one, other):
-    """Raises ValueError where two masks have other names or shapes."""
+    """Raises ValueError where two masks have other names or shapes.
+
+    Args:
+      one: dict of boolean arrays by name.
+      other: dict of boolean arrays by name.
+    """
     shapes, others = ({name: mask.shape for name, mask in each.items()} for each in (one, other))
     if shapes != others:
         name = min(n for n in shapes.keys() | others.keys() if shapes.get(n) != others.get(n))

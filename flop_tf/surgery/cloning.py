@@ -31,7 +31,11 @@ def check_model(model):
 
 
 def is_graph(layer):
-    """Returns whether a layer is a built functional or Sequential model without own `call`."""
+    """Returns whether a layer is a built functional or Sequential model without own `call`.
+
+    Args:
+      layer: any Keras layer.
+    """
     graph_calls = (Functional.call, keras.Sequential.call)
     return getattr(layer, "_is_graph_network", False) and type(layer).call in graph_calls
 
@@ -80,6 +84,9 @@ def described(layers, test):
 
 def from_config(layer):
     """Returns a new layer of the same class and config, without the weights.
+
+    Args:
+      layer: any Keras layer.
 
     Raises:
       ValueError: if the layer lacks a config that its constructor takes.

@@ -4,14 +4,22 @@ import numpy as np
 
 
 def named_variables(model):
-    """Returns every weight of a built model as `{object path: variable}`."""
+    """Returns every weight of a built model as `{object path: variable}`.
+
+    Args:
+      model: a built Keras model.
+    """
     weights = {id(weight) for weight in model.weights}
     # The paths of a compiled model lead to its optimizer's variables too.
     return {path: v for path, v in model.get_weight_paths().items() if id(v) in weights}
 
 
 def named_weights(model):
-    """Returns every weight of a built model as `{object path: array}`."""
+    """Returns every weight of a built model as `{object path: array}`.
+
+    Args:
+      model: a built Keras model.
+    """
     return {path: variable.numpy() for path, variable in named_variables(model).items()}
 
 

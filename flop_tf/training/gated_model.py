@@ -21,6 +21,11 @@ class GatedModel(keras.Model):
     of replicas and of `gradient_accumulation_steps`, if the sample weights of
     unequal parts say so. An optimizer with loss scaling leaves out a step whose
     gradients overflow.
+
+    >>> inputs = keras.Input([8])
+    >>> model = GatedModel(inputs, FactorizedDense(4, 3, gate="hard_concrete")(inputs))
+    >>> len(model.gates), model.budget().original_parameters
+    (1, 32)
     """
 
     def __new__(cls, *args, **kwargs):
@@ -294,6 +299,10 @@ class FunctionalGatedModel(GatedModel, Functional):
 
     A class of its own, because Keras would otherwise turn `GatedModel` itself
     into a functional class, and no subclass of it could be built any more.
+
+    >>> inputs = keras.Input([8])
+    >>> type(GatedModel(inputs, keras.layers.Dense(4)(inputs))).__name__
+    'FunctionalGatedModel'
     """
 
 
@@ -304,6 +313,11 @@ class FixGates(keras.callbacks.Callback):
     logs, is the asked one, and at `last_step` whatever it is. Either way they are
     first calibrated, so that the stored sparsity is the one asked for. Where the
     gates alone are trained, that is the end of training.
+
+    >>> layer = FactorizedDense(6, 4, gate="hard_concrete")
+    >>> layer.build([None, 6])
+    >>> FixGates(Budget([layer]), target_sparsity=0.5, last_step=100).fixed
+    False
 
     Args:
       sparsity: the `Budget` of the model.

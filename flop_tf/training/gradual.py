@@ -25,6 +25,14 @@ class GradualPruning(keras.callbacks.Callback):
     and a run that goes on from a checkpoint has those of an unbroken one. `logs` get
     `target_sparsity` and `stored_sparsity`, for the callbacks behind this one.
 
+    >>> from flop_tf.budget.budget import Budget
+    >>> from flop_tf.layers.gated_dense import GatedDense
+    >>> layer = GatedDense(4, gate="magnitude")
+    >>> layer.build([None, 4])
+    >>> pruning = GradualPruning(Budget([layer]), target_sparsity=0.5, last_step=100)
+    >>> pruning.target_at(50), pruning.target_at(100)
+    (0.4375, 0.5)
+
     Args:
       sparsity: the `Budget` of the model; it has gates that go by magnitude.
       target_sparsity: the stored sparsity to reach.
@@ -63,7 +71,11 @@ class GradualPruning(keras.callbacks.Callback):
             )
 
     def target_at(self, step):
-        """Returns the target after a number of steps, a float."""
+        """Returns the target after a number of steps, a float.
+
+        Args:
+          step: int, updates so far.
+        """
         if step >= self.last_step:
             return self.target_sparsity
         return float(self.schedule(step)[1])

@@ -16,6 +16,9 @@ MOST_ROUNDS = 9
 def num_rounds(sparsity):
     """Returns how often a tenth of the weights is pruned until the sparsity is reached.
 
+    Args:
+      sparsity: float, one of .1, .2, ..., .9.
+
     Raises:
       ValueError: if it is not one of .1, .2, ..., .9.
     """
@@ -51,6 +54,15 @@ class IterativeMagnitude(keras.callbacks.Callback):
     What is pruned are the smallest `|w|` of those left, by their present values. After that all
     weights go back to where they started and the optimizer forgets its moments; `rewind=False`
     leaves the weights where they are, as the published code does by an oversight.
+
+    >>> from flop_tf.layers.gated_dense import GatedDense
+    >>> layer = GatedDense(10, gate="magnitude")
+    >>> layer.build([None, 10])
+    >>> start = layer.kernel.numpy()
+    >>> pruning = IterativeMagnitude([(layer.gate, layer.kernel)], [layer.kernel], [start], 3, 100)
+    >>> pruning.prune(0)
+    >>> int(layer.gate.values.numpy().sum())
+    90
 
     Args:
       matrices: list of `(gate, variable)`, gates of magnitude and the weights that they mask.
@@ -93,7 +105,11 @@ class IterativeMagnitude(keras.callbacks.Callback):
             self.forget()
 
     def prune(self, index):
-        """Prunes for the time of an index from 0; what is pruned stays so."""
+        """Prunes for the time of an index from 0; what is pruned stays so.
+
+        Args:
+          index: int from 0 to `rounds` - 1.
+        """
         for gate, variable in self.matrices:
             size = np.maximum(np.abs(variable.numpy()), np.finfo(np.float32).tiny)
             zeros = zeros_of_rounds(size.size, index + 1)[-1]

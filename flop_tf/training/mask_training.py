@@ -45,14 +45,32 @@ def num_pruned(size, sparsity):
 
 
 def magnitude_scores(weights, sparsity, rng=None):
-    """Returns `2 t` where `|W|` is above its k-th smallest value, else 0."""
+    """Returns `2 t` where `|W|` is above its k-th smallest value, else 0.
+
+    Args:
+      weights: W, float array of any shape.
+      sparsity: s, float in [0, 1).
+      rng: ignored.
+
+    Returns:
+      The scores, a float32 array in the shape of the weights.
+    """
     size = np.abs(weights)
     cut = kth_smallest(size, num_zeros(size.size, sparsity))
     return np.where(size > cut, np.float32(2 * THRESHOLD), np.float32(0))
 
 
 def proportional_scores(weights, sparsity, rng=None):
-    """Returns `t |W| / c`, c the k-th smallest `|W|`: weights near the cut change sides first."""
+    """Returns `t |W| / c`, c the k-th smallest `|W|`: weights near the cut change sides first.
+
+    Args:
+      weights: W, float array of any shape.
+      sparsity: s, float in [0, 1).
+      rng: ignored.
+
+    Returns:
+      The scores, a float32 array in the shape of the weights.
+    """
     size = np.abs(weights)
     cut = kth_smallest(size, num_zeros(size.size, sparsity))
     if not cut > 0:  # Nothing is dropped, or zeros alone.
@@ -61,14 +79,32 @@ def proportional_scores(weights, sparsity, rng=None):
 
 
 def uniform_scores(weights, sparsity, rng):
-    """Returns 0 at exactly k places, drawn without replacement, and `2 t` elsewhere."""
+    """Returns 0 at exactly k places, drawn without replacement, and `2 t` elsewhere.
+
+    Args:
+      weights: W, float array of any shape.
+      sparsity: s, float in [0, 1).
+      rng: a `np.random.Generator`.
+
+    Returns:
+      The scores, a float32 array in the shape of the weights.
+    """
     scores = np.full(weights.size, 2 * THRESHOLD, np.float32)
     scores[rng.choice(weights.size, num_zeros(weights.size, sparsity), replace=False)] = 0
     return scores.reshape(weights.shape)
 
 
 def double_uniform_scores(weights, sparsity, rng):
-    """Returns U(.5 t, .9 t) at k places drawn with replacement, else U(1.1 t, 1.5 t)."""
+    """Returns U(.5 t, .9 t) at k places drawn with replacement, else U(1.1 t, 1.5 t).
+
+    Args:
+      weights: W, float array of any shape.
+      sparsity: s, float in [0, 1).
+      rng: a `np.random.Generator`.
+
+    Returns:
+      The scores, a float32 array in the shape of the weights.
+    """
     dropped = np.zeros(weights.size, bool)
     dropped[rng.integers(weights.size, size=num_zeros(weights.size, sparsity))] = True
     low, high = np.where(dropped, 0.5, 1.1), np.where(dropped, 0.9, 1.5)
@@ -77,7 +113,16 @@ def double_uniform_scores(weights, sparsity, rng):
 
 
 def random_scores(weights, sparsity, rng):
-    """Returns `U(-a, (a + t) / s - a)`: each score is at most t with probability s."""
+    """Returns `U(-a, (a + t) / s - a)`: each score is at most t with probability s.
+
+    Args:
+      weights: W, float array of any shape.
+      sparsity: s, float in [0, 1).
+      rng: a `np.random.Generator`.
+
+    Returns:
+      The scores, a float32 array in the shape of the weights.
+    """
     if not sparsity:
         return np.full(weights.shape, 2 * THRESHOLD, np.float32)
     scores = rng.uniform(-INIT_SCALE, random_scores_upper(sparsity), weights.shape)
@@ -85,17 +130,34 @@ def random_scores(weights, sparsity, rng):
 
 
 def random_scores_upper(sparsity):
-    """Returns `(a + t) / s - a`, the upper limit of random scores for s above 0."""
+    """Returns `(a + t) / s - a`, the upper limit of random scores for s above 0.
+
+    Args:
+      sparsity: s, float in (0, 1).
+    """
     return (INIT_SCALE + THRESHOLD) / sparsity - INIT_SCALE
 
 
 def equal_scores(weights, sparsity, rng=None):
-    """Returns `logit(1 - s)` everywhere: a Bernoulli draw closes a share s on average."""
+    """Returns `logit(1 - s)` everywhere: a Bernoulli draw closes a share s on average.
+
+    Args:
+      weights: W, float array of any shape.
+      sparsity: s, float in [0, 1).
+      rng: ignored.
+
+    Returns:
+      The scores, a float32 array in the shape of the weights.
+    """
     return np.full(weights.shape, initial_logit(sparsity), np.float32)
 
 
 def initial_logit(sparsity):
-    """Returns `log((1 - s) / s)`, at most 20, where s is 0."""
+    """Returns `log((1 - s) / s)`, at most 20, where s is 0.
+
+    Args:
+      sparsity: s, float in [0, 1).
+    """
     return min(20.0, math.log((1 - sparsity) / sparsity)) if sparsity else 20.0
 
 
@@ -164,7 +226,13 @@ def project(scores, weights, sparsity):
 
 
 def cubic_sparsity(start, end, progress):
-    """Returns `end + (start - end) (1 - p)^3`, the sparsity at a share p of the ramp."""
+    """Returns `end + (start - end) (1 - p)^3`, the sparsity at a share p of the ramp.
+
+    Args:
+      start: float, the sparsity at the start of the ramp.
+      end: float, the sparsity at its end.
+      progress: p, float; below 0 it counts as 0 and above 1 as 1.
+    """
     return end + (start - end) * (1.0 - min(1.0, max(0.0, progress))) ** 3
 
 
@@ -173,6 +241,14 @@ class ScoredMasks:
 
     A weight matrix is a group of its own. Units of one kind, such as the heads of all layers, are
     a group together, so that a layer may lose more than another.
+
+    >>> from flop_tf import gates
+    >>> gate = gates.get("straight_through", axis=None)
+    >>> gate.build([2, 2])
+    >>> masks = ScoredMasks([{"k": (gate, lambda: np.float32([[1, -4], [3, 2]]))}])
+    >>> masks.start("magnitude", 0.5, np.random.default_rng(0))
+    >>> masks.masks()["k"].tolist()
+    [[False, True], [True, False]]
 
     Args:
       groups: list of dicts `{name: (gate, weights)}`, gates of
@@ -216,7 +292,11 @@ class ScoredMasks:
                 gate.threshold.assign(gate.initial_threshold)
 
     def rethreshold(self, sparsity):
-        """Sets every threshold so that its group has the sparsity, see `threshold`."""
+        """Sets every threshold so that its group has the sparsity, see `threshold`.
+
+        Args:
+          sparsity: s, float in [0, 1).
+        """
         for group in self.groups:
             found = threshold(_joined(gate.scores.numpy() for gate, _ in group.values()), sparsity)
             for gate, _ in group.values():
@@ -225,6 +305,9 @@ class ScoredMasks:
     @contextlib.contextmanager
     def rethresholded(self, sparsity):
         """Sets every threshold for the time of a `with` block only; training sees none of it.
+
+        Args:
+          sparsity: s, float in [0, 1).
 
         Yields:
           The masks meanwhile, see `masks`.
@@ -239,7 +322,14 @@ class ScoredMasks:
                 threshold.assign(value)
 
     def project(self, sparsity):
-        """Returns masks of exactly the sparsity in each group, boolean arrays by name."""
+        """Returns masks of exactly the sparsity in each group, boolean arrays by name.
+
+        Args:
+          sparsity: s, float in [0, 1).
+
+        Raises:
+          ValueError: if a score is NaN.
+        """
         masks = {}
         for group in self.groups:
             scores = _joined(gate.scores.numpy() for gate, _ in group.values())
@@ -260,6 +350,14 @@ class Rethresholding(keras.callbacks.Callback):
 
     So the share of zeros drifts from one time to the next. `logs` get `target_sparsity`, and as of
     the last time `stored_sparsity` and, before the thresholds were set, `drifted_sparsity`.
+
+    >>> from flop_tf import gates
+    >>> gate = gates.get("straight_through", axis=None)
+    >>> gate.build([2, 2])
+    >>> masks = ScoredMasks([{"k": (gate, lambda: np.eye(2))}])
+    >>> callback = Rethresholding(masks, sparsity=lambda step: 0.5, update_steps=100)
+    >>> callback.update_steps
+    100
 
     Args:
       masks: `ScoredMasks`.
@@ -298,12 +396,23 @@ class Rethresholding(keras.callbacks.Callback):
 
 
 def zero_rate(masks):
-    """Returns the share of zeros in masks by name, over all of them together."""
+    """Returns the share of zeros in masks by name, over all of them together.
+
+    Args:
+      masks: dict of boolean arrays.
+
+    Returns:
+      A float in [0, 1].
+    """
     return 1.0 - sum(map(np.count_nonzero, masks.values())) / sum(map(np.size, masks.values()))
 
 
 def check_sparsity(sparsity):
-    """Raises ValueError if a sparsity is not in [0, 1)."""
+    """Raises ValueError if a sparsity is not in [0, 1).
+
+    Args:
+      sparsity: any number.
+    """
     if not 0 <= sparsity < 1:
         raise ValueError(f"Argument `sparsity` must be in [0, 1), received {sparsity}.")
 

@@ -18,6 +18,12 @@ class BertAdam(keras.optimizers.Optimizer):
     out when told that its powers of beta are 0. Gradients of embeddings are
     applied to all rows, as BERT's optimizer does.
 
+    >>> weight = tf.Variable([1.0])
+    >>> optimizer = BertAdam(learning_rate=0.1, weight_decay=0.01)
+    >>> step = optimizer.apply_gradients([(tf.constant([2.0]), weight)])
+    >>> round(float(weight[0]), 3)  # Without bias correction early steps are long.
+    0.683
+
     Args:
       learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.
       beta_1: decay of m. Defaults to .9.
@@ -71,7 +77,12 @@ class BertAdam(keras.optimizers.Optimizer):
         self._skipping = {self._var_key(variable) for variable in var_list}
 
     def update_step(self, gradient, variable):
-        """Updates one variable."""
+        """Updates one variable.
+
+        Args:
+          gradient: float tensor, or `tf.IndexedSlices` of an embedding.
+          variable: one of those that the optimizer was built for.
+        """
         if self._var_key(variable) not in self._skipping:
             self._apply(gradient, variable)
             return
@@ -135,6 +146,11 @@ class BertAdamax(BertAdam):
     TensorFlow's fused kernel has `v = max(b2 v, |g|)`. With `v = u - epsilon` the formula is
     `v = max(b2 (v - epsilon (1 - b2) / b2), |g|)`, so that v is lowered a little beforehand, and
     the kernel adds `2 epsilon` to it.
+
+    >>> weight = tf.Variable([1.0])
+    >>> step = BertAdamax(learning_rate=0.1).apply_gradients([(tf.constant([2.0]), weight)])
+    >>> round(float(weight[0]), 3)
+    0.99
 
     Args:
       learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.

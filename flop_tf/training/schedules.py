@@ -18,6 +18,10 @@ RAMP = 0.8
 class Noam(keras.optimizers.schedules.LearningRateSchedule):
     """`rate * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5)`, with steps from 1.
 
+    >>> schedule = Noam(rate=1.0, d_model=4, warmup_steps=100)
+    >>> [round(float(schedule(step)), 4) for step in (0, 99, 399)]
+    [0.0005, 0.05, 0.025]
+
     Args:
       rate: factor of the whole schedule.
       d_model: hidden size of the model.
@@ -54,6 +58,10 @@ class Noam(keras.optimizers.schedules.LearningRateSchedule):
 class ConstantWithWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """`rate * min(1, step / warmup)`, with steps from 1.
 
+    >>> schedule = ConstantWithWarmup(rate=2.0, warmup_steps=4)
+    >>> [float(schedule(step)) for step in (0, 3, 9)]
+    [0.5, 2.0, 2.0]
+
     Args:
       rate: the rate after the warmup.
       warmup_steps: steps of linear growth; 0 or 1 means none.
@@ -80,6 +88,10 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     It rises to the whole rate and falls to 0; the schedule of tf-models decays from the first
     step on and so stays below the whole rate.
+
+    >>> schedule = LinearWarmupDecay(rate=2.0, total_steps=10, warmup_steps=2)
+    >>> [float(schedule(step)) for step in (0, 1, 2, 6, 10)]
+    [0.0, 1.0, 2.0, 1.0, 0.0]
 
     Args:
       rate: highest rate, at the end of the warmup.
