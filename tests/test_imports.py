@@ -33,6 +33,7 @@ ORDER = (
     "bert_tf.encoders",
     "bert_tf.heads",
     "bert_tf.models",
+    "bert_tf.families",
     "bert_tf.tokenizers",
     "bert_tf.presentation",
     "bert_tf.surgery",

@@ -1,5 +1,6 @@
-"""Import of pretrained and fine-tuned BERTs; one file a format, each with its name table."""
+"""Import of pretrained and fine-tuned BERTs; one file a format."""
 
-from bert_tf.checkpoints.source import Source, read_live_encoder, read_source
+from bert_tf.checkpoints.reading import read_live_encoder, read_source
+from bert_tf.checkpoints.source import Source
 
 __all__ = ["Source", "read_live_encoder", "read_source"]

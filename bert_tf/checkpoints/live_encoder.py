@@ -3,14 +3,17 @@
 import numpy as np
 from scipy import special
 
-from bert_tf.checkpoints import tf_models
-from bert_tf.checkpoints.translation import per_block, translate
+from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables
 from bert_tf.encoders.config import BertConfig
+from bert_tf.families.bert import Bert
+from bert_tf.families.names import per_block
 from flop_tf.backend import keras
 
 #: Encoders of tf-models that are a BERT; the last is the name of before 2020.
 _CLASSES = ("BertEncoder", "BertEncoderV2", "TransformerEncoder")
+
+_TABLE = Bert.names["tf_models"].table
 
 #: The activations that an encoder may compute, by our names.
 _ACTIVATIONS = {
@@ -37,7 +40,7 @@ def read(encoder):
         )
     if not encoder.built:
         encoder(encoder.inputs)
-    return translate(_variables(encoder), tf_models.TABLE, _config(encoder))
+    return translate(_variables(encoder), _TABLE, _config(encoder))
 
 
 def _config(encoder):
@@ -84,7 +87,7 @@ def _activation(block):
 
 
 def _variables(encoder):
-    table = per_block(tf_models.TABLE, len(encoder.transformer_layers))
+    table = per_block(_TABLE, len(encoder.transformer_layers))
     named = {row.name: _get(encoder, row.name) for row in table.values()}
     named = {name: variable for name, variable in named.items() if variable is not None}
     known = {id(variable) for variable in named.values()}

@@ -9,20 +9,16 @@
 | `run.flags` | every flag of the run that made it |
 """
 
-import dataclasses
 import hashlib
 import os
 
 import safetensors.numpy
-from absl import logging
 
-from bert_tf.checkpoints import read_source
 from bert_tf.checkpoints.folder import find
 from bert_tf.checkpoints.own_format import INFO_FILE, labels, read_info, read_rules
-from bert_tf.models import model_info, weight_paths
-from bert_tf.models.bert import BertModel
-from bert_tf.models.weight_paths import POOLER, expected_shapes, in_encoder
-from bert_tf.tokenizers.tokenization import Tokenizer, read_vocab
+from bert_tf.checkpoints.reading import read_source
+from bert_tf.models import model_info
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import files, surgery
 
 __all__ = ["INFO_FILE", "labels"]
@@ -73,56 +69,14 @@ def load(folder, config_file=None):
     Raises:
       ValueError: if the folder is no model directory or is damaged.
     """
-    return build(read_source(folder, config_file))
-
-
-def build(source, kind=BertModel, **changes):
-    """Returns a `BertModel` with the weights of a `Source`.
-
-    Args:
-      source: a `bert_tf.checkpoints.Source`.
-      kind: class of the model. Defaults to `BertModel`.
-      **changes: other values of `BertConfig`. A task head of another kind or size, and
-        a head, a pooler or gates that the source lacks, start anew.
-    """
-    config = dataclasses.replace(source.config, **changes)
-    model = kind(config)
-    shapes = expected_shapes(config)
-    kept = {
-        path: array
-        for path, array in source.weights.items()
-        if in_encoder(path) or array.shape == shapes.get(path)
-    }
-    gates = filter(weight_paths.is_gate_variable, shapes)
-    surgery.assign_weights(model, kept, new=[*model.head.weights, *POOLER, *gates])
-    return model
-
-
-def make_tokenizer(source, do_lower_case=None):
-    """Returns the `Tokenizer` of a `Source`.
-
-    Args:
-      source: a `bert_tf.checkpoints.Source`.
-      do_lower_case: whether it is uncased; None takes what the source says, else the name of
-        the vocabulary's folder and its words decide.
-
-    Raises:
-      ValueError: if there is no vocabulary.
-    """
-    if source.vocab_file is None:
-        raise ValueError("No vocabulary lies beside the checkpoint; name one by --vocab_file.")
-    if do_lower_case is None:
-        do_lower_case = source.do_lower_case
-    if do_lower_case is None:
-        do_lower_case = _is_uncased(source.vocab_file)
-    return Tokenizer(source.vocab_file, do_lower_case, **source.tokenizer_rules)
+    return read_source(folder, config_file).model()
 
 
 def load_tokenizer(folder):
     """Returns the `Tokenizer` of a model directory.
 
     Raises:
-      ValueError: if the folder has no vocabulary or another one than that of the model, or a file
+      ValueError: if the folder has no vocabulary or not the one of the model, or a file
         is damaged.
     """
     rules = _present(folder, "tokenizer_config.json", read_rules(folder))
@@ -167,27 +121,8 @@ def _present(folder, name, content):
     return content
 
 
-def _is_uncased(vocab_file):
-    """Returns whether a vocabulary is uncased, by the name of its folder, else by its words."""
-    folder = os.path.basename(os.path.dirname(os.path.abspath(vocab_file))).lower()
-    words = (word for word in read_vocab(vocab_file) if not word.startswith("["))
-    capital = next((word for word in words if word != word.lower()), None)
-    if "cased" in folder:
-        uncased, reason = "uncased" in folder, f"the name of its folder, {folder!r}"
-    else:
-        uncased = capital is None
-        reason = "having no capital letter" if uncased else f"the entry {capital!r}"
-    logging.info(
-        "The vocabulary %s is taken for %s by %s; --do_lower_case says it otherwise.",
-        vocab_file,
-        "uncased" if uncased else "cased",
-        reason,
-    )
-    return uncased
-
-
 def _digest(tokenizer):
-    """Returns what tells vocabularies apart."""
+    """Returns the digest of the vocabulary."""
     return hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest()
 
 

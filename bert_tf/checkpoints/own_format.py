@@ -2,14 +2,16 @@
 
 from typing import Required, TypedDict
 
-from bert_tf.checkpoints import folder
-from bert_tf.checkpoints.translation import From, translate
+from bert_tf.checkpoints import folder, tokenizer_files
+from bert_tf.checkpoints.formats import Format, register_format
+from bert_tf.checkpoints.source import Source
+from bert_tf.checkpoints.translation import translate
 from bert_tf.encoders.config import BertConfig
+from bert_tf.families.names import From
 from bert_tf.heads.head import head_of
-from bert_tf.models.weight_paths import expected_shapes
+from bert_tf.models.weight_paths import WORD_EMBEDDINGS, expected_shapes
 from flop_tf.files import json_file
 
-FORMAT = "model_dir"
 CONFIG_FILE = "bert_config.json"
 
 #: Written last: a directory with it is complete.
@@ -44,15 +46,33 @@ class Rules(TypedDict, total=False):
     added_tokens: list[str]
 
 
-def read(variables, config_file):
-    """Returns `(config, weights)` of a directory.
+@register_format("model_dir")
+class ModelDirectory(Format):
+    """Safetensors by our weight paths, `bert_config.json` and the rest of a model directory."""
 
-    Args:
-      variables: `Variables` of its safetensors, whose names are our paths.
-      config_file: its `bert_config.json`.
-    """
-    config = read_config(config_file)
-    return translate(variables, {path: From(path) for path in expected_shapes(config)}, config)
+    config_file = CONFIG_FILE
+
+    @staticmethod
+    def recognises(variables):
+        """Returns whether they are safetensors by our paths."""
+        return not variables.is_checkpoint and WORD_EMBEDDINGS in variables.shapes
+
+    def read(self, files):
+        """Returns the `Source` in some `Files`."""
+        config = read_config(self.find_config(files))
+        table = {path: From(path) for path in expected_shapes(config)}
+        config, weights = translate(files.variables, table, config)
+        rules = dict(read_rules(files.folder) or {})
+        vocab_file = files.vocab_file
+        return Source(
+            config,
+            weights,
+            vocab_file or folder.find(files.folder, tokenizer_files.VOCAB_FILE, "vocabulary"),
+            rules.pop("do_lower_case", None),
+            "model_dir",
+            rules,
+            labels(read_info(files.folder) or {}),
+        )
 
 
 def read_config(path):

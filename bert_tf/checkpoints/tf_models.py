@@ -3,70 +3,21 @@
 A checkpoint of this kind stores the graph of its objects. The encoder is looked
 for in the graph, so it may hang anywhere: in `tf.train.Checkpoint(model=encoder)`,
 `Checkpoint(encoder=encoder)` or below tf-models' `BertClassifier`, whose head is read too.
-H hidden, N heads, D head size.
 """
 
 import dataclasses
 import itertools
 
-import numpy as np
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from bert_tf.checkpoints import config_keys
-from bert_tf.checkpoints.translation import From, per_block, translate
+from bert_tf.checkpoints.formats import ForeignFormat, register_format
+from bert_tf.checkpoints.translation import translate
 from bert_tf.encoders.config import BertConfig
-
-FORMAT = "tf_models"
-CONFIG_FILE = "bert_config.json"
+from bert_tf.families.names import per_block
 
 #: The variable of an object-based checkpoint that TF1 checkpoints lack.
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
-
-def _join_outputs(array):
-    """Turns `[H, N, D]` into `[H, N * D]`."""
-    return array.reshape(len(array), -1)
-
-
-def _join_inputs(array):
-    """Turns `[N, D, H]` into `[N * D, H]`."""
-    return array.reshape(-1, array.shape[-1])
-
-
-_BLOCK = "_transformer_layers/{i}"
-_ATTENTION = f"{_BLOCK}/_attention_layer"
-
-TABLE = {
-    "encoder.embeddings.word_embeddings": From("_embedding_layer/embeddings"),
-    "encoder.embeddings.position_embeddings": From(
-        "_position_embedding_layer/_position_embeddings"
-    ),
-    "encoder.embeddings.token_type_embeddings": From("_type_embedding_layer/embeddings"),
-    "encoder.embeddings.layer_norm.gamma": From("_embedding_norm_layer/gamma"),
-    "encoder.embeddings.layer_norm.beta": From("_embedding_norm_layer/beta"),
-    "encoder.blocks.{i}.query.kernel": From(f"{_ATTENTION}/_query_dense/kernel", _join_outputs),
-    "encoder.blocks.{i}.query.bias": From(f"{_ATTENTION}/_query_dense/bias", np.ravel),
-    "encoder.blocks.{i}.key.kernel": From(f"{_ATTENTION}/_key_dense/kernel", _join_outputs),
-    "encoder.blocks.{i}.key.bias": From(f"{_ATTENTION}/_key_dense/bias", np.ravel),
-    "encoder.blocks.{i}.value.kernel": From(f"{_ATTENTION}/_value_dense/kernel", _join_outputs),
-    "encoder.blocks.{i}.value.bias": From(f"{_ATTENTION}/_value_dense/bias", np.ravel),
-    "encoder.blocks.{i}.attention_output.kernel": From(
-        f"{_ATTENTION}/_output_dense/kernel", _join_inputs
-    ),
-    "encoder.blocks.{i}.attention_output.bias": From(f"{_ATTENTION}/_output_dense/bias"),
-    "encoder.blocks.{i}.attention_norm.gamma": From(f"{_BLOCK}/_attention_layer_norm/gamma"),
-    "encoder.blocks.{i}.attention_norm.beta": From(f"{_BLOCK}/_attention_layer_norm/beta"),
-    "encoder.blocks.{i}.ffn_in.kernel": From(f"{_BLOCK}/_intermediate_dense/kernel"),
-    "encoder.blocks.{i}.ffn_in.bias": From(f"{_BLOCK}/_intermediate_dense/bias"),
-    "encoder.blocks.{i}.ffn_out.kernel": From(f"{_BLOCK}/_output_dense/kernel"),
-    "encoder.blocks.{i}.ffn_out.bias": From(f"{_BLOCK}/_output_dense/bias"),
-    "encoder.blocks.{i}.ffn_norm.gamma": From(f"{_BLOCK}/_output_layer_norm/gamma"),
-    "encoder.blocks.{i}.ffn_norm.beta": From(f"{_BLOCK}/_output_layer_norm/beta"),
-    "encoder.pooler.kernel": From("_pooler_layer/kernel"),
-    "encoder.pooler.bias": From("_pooler_layer/bias"),
-    "classifier.kernel": From("classifier/out_proj/kernel"),
-    "classifier.bias": From("classifier/out_proj/bias"),
-}
 
 #: The first layers of a functional `BertEncoder`, in the order in which Keras counts them;
 #: the blocks and the pooler follow.
@@ -81,34 +32,42 @@ _FIRST_LAYERS = (
 _ENCODER = {*_FIRST_LAYERS, "_transformer_layers"}
 
 
-def read(variables, config_file):
-    """Returns `(config, weights)` of a checkpoint.
+@register_format("tf_models")
+class TfModels(ForeignFormat):
+    """A TensorFlow checkpoint of objects, with or without `bert_config.json`.
 
     Its activation "gelu" is the tanh approximation, as tf-models reads it.
-
-    Args:
-      variables: `Variables` of the checkpoint.
-      config_file: its `bert_config.json`; None takes the sizes from the weights
-        and the rest from tf-models' defaults.
-
-    Raises:
-      ValueError: if no encoder is in it or it does not fit its config.
     """
-    encoder = _encoder_variables(variables)
-    if config_file is None:
-        return translate(encoder, TABLE, _config_of_shapes(encoder))
-    config, *_ = config_keys.read(config_file)
-    if config.hidden_act == "gelu":
-        config = dataclasses.replace(config, hidden_act="gelu_tanh")
-    translated = translate(encoder, TABLE, config)
-    num_heads = _config_of_shapes(encoder).num_attention_heads
-    if num_heads != config.num_attention_heads:
-        raise ValueError(
-            f"{encoder.origin} has {num_heads} attention heads where its BERT config "
-            f"{config_file!r} has num_attention_heads {config.num_attention_heads}; check that the "
-            "config belongs to these weights."
-        )
-    return translated
+
+    config_file = "bert_config.json"
+    needs_config = False
+
+    @staticmethod
+    def recognises(variables):
+        """Returns whether they are of a checkpoint with a graph of objects."""
+        return variables.is_checkpoint and OBJECT_GRAPH in variables.shapes
+
+    def weights(self, variables, about, pretraining_head=False):
+        """Returns `(config, weights)`.
+
+        Without a config the sizes follow from the weights, and the rest is tf-models' defaults.
+        """
+        table = self.names(about).table
+        encoder = _encoder_variables(variables, table)
+        if about is None:
+            return translate(encoder, table, _config_of_shapes(encoder))
+        config = about.config
+        if config.hidden_act == "gelu":
+            config = dataclasses.replace(config, hidden_act="gelu_tanh")
+        translated = translate(encoder, table, config)
+        num_heads = _config_of_shapes(encoder).num_attention_heads
+        if num_heads != config.num_attention_heads:
+            raise ValueError(
+                f"{encoder.origin} has {num_heads} attention heads where its BERT config "
+                f"{about.path!r} has num_attention_heads {config.num_attention_heads}; check that "
+                "the config belongs to these weights."
+            )
+        return translated
 
 
 def _config_of_shapes(encoder):
@@ -139,7 +98,7 @@ def _config_of_shapes(encoder):
     )
 
 
-def _encoder_variables(variables):
+def _encoder_variables(variables, table):
     """Returns the variables of the encoder and its task head by the names of the table.
 
     Variables below the encoder that the table does not know keep their key.
@@ -161,7 +120,7 @@ def _encoder_variables(variables):
             "tf-models; save one by tf.train.Checkpoint(encoder=encoder)."
         )
     num_blocks = sum(step.isdigit() for step in children[children[root]["_transformer_layers"]])
-    table = per_block(TABLE, num_blocks)
+    table = per_block(table, num_blocks)
     names = {}
     for start, steps in _encoder_and_head(children, root):
         found = {row.name: keys.get(_walk(children, start, row.name)) for row in table.values()}

@@ -11,7 +11,8 @@
 import re
 from typing import TypedDict
 
-from bert_tf.checkpoints import config_keys, folder
+from bert_tf.checkpoints import folder
+from bert_tf.families import config_keys
 from bert_tf.tokenizers import tokenizer_json
 from flop_tf.files import json_file
 from flop_tf.files.text_files import read_lines

@@ -1,12 +1,12 @@
 """From the names of a source to our weight paths, by a table, with every check in one place."""
 
-import collections.abc
 import dataclasses
 import re
 
 import numpy as np
 from absl import logging
 
+from bert_tf.families.names import per_block
 from bert_tf.heads.head import HEADS
 from bert_tf.models.weight_paths import expected_shapes, in_encoder
 
@@ -15,30 +15,6 @@ _MOST_NAMES = 24
 
 # Kinds of NumPy's types; bfloat16 is one that NumPy does not know.
 _FLOATS = "fV"
-
-
-@dataclasses.dataclass(frozen=True)
-class From:
-    """Where a weight of ours comes from.
-
-    A table is a dict of `From` by our path; `{i}` in both stands for the block.
-
-    Args:
-      name: name in the source.
-      transform: function of the source's array that returns ours.
-    """
-
-    name: str
-    transform: collections.abc.Callable = np.asarray
-
-
-def per_block(table, num_blocks):
-    """Returns the table with each row of `{i}` repeated for every block."""
-    return {
-        path.replace("{i}", str(i)): From(row.name.replace("{i}", str(i)), row.transform)
-        for path, row in table.items()
-        for i in range(num_blocks if "{i}" in path else 1)
-    }
 
 
 def translate(variables, table, config, ignored=r"(?!)", optional=()):

@@ -1,4 +1,4 @@
-"""The variables that a file holds: names and shapes at once, values when they are asked for."""
+"""The variables that a file holds: names and shapes at once, values on demand."""
 
 import collections.abc
 import dataclasses
@@ -31,11 +31,13 @@ class Variables:
       origin: how an error names the source, such as "Checkpoint '/a/bert_model.ckpt'".
       shapes: shape of every variable by name.
       read: function of a name that returns a NumPy array.
+      is_checkpoint: whether they are of a TensorFlow checkpoint.
     """
 
     origin: str
     shapes: dict
     read: collections.abc.Callable
+    is_checkpoint: bool = False
 
     def renamed(self, names):
         """Returns the variables under other names.
@@ -47,6 +49,7 @@ class Variables:
             self.origin,
             {new: self.shapes[old] for new, old in names.items()},
             lambda name: self.read(names[name]),
+            self.is_checkpoint,
         )
 
 
@@ -81,7 +84,7 @@ def open_checkpoint(prefix):
         except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
             raise _damaged(origin, error) from error
 
-    return Variables(origin, shapes, read)
+    return Variables(origin, shapes, read, is_checkpoint=True)
 
 
 def open_safetensors(folder):

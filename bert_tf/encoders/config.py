@@ -11,10 +11,13 @@ from flop_tf import gates
 from flop_tf.files import json_file
 from flop_tf.layers.projection import ProjectionSpec
 
+#: Functions between the first token's hidden state and the task head.
+POOLER_ACTIVATIONS = ("tanh", "gelu", "gelu_tanh", "relu")
+
 #: The projections of a block, in the order of the computation.
 PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
-#: Those of a block's input.
+#: The projections of a block's input.
 ATTENTION_INPUTS = PROJECTIONS[:3]
 
 #: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
@@ -42,9 +45,10 @@ _SIZES = (
     "hidden_size",
     "num_attention_heads",
     "max_position_embeddings",
-    "type_vocab_size",
     "num_labels",
 )
+# Fields that appear in files only where they differ from BERT.
+_LEFT_OUT = ("gates", "embedding_size", "position_offset", "pooler_act")
 _SHARES = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -106,7 +110,7 @@ class LayerConfig:
         return self.projections.get(name, ProjectionSpec())
 
     def names(self):
-        """Returns the projections that exist: none leads to heads or neurons that are gone."""
+        """Returns the projections that exist: none leads to heads or neurons that were removed."""
         absent = () if self.num_heads else ATTENTION_INPUTS
         absent += () if self.intermediate_size else ("ffn_in",)
         absent += () if self.has_ffn else ("ffn_out",)
@@ -146,8 +150,8 @@ class BertConfig:
       hidden_act: "gelu" (erf, the default of Google and Hugging Face), "gelu_tanh" or "relu".
       hidden_dropout_prob: dropout after embeddings, attention output and FFN output.
       attention_probs_dropout_prob: dropout on attention probabilities.
-      max_position_embeddings: rows of the position embedding, the longest input.
-      type_vocab_size: rows of the segment embedding.
+      max_position_embeddings: rows of the position embedding, with the first `position_offset`.
+      type_vocab_size: rows of the segment embedding; 0 is without.
       initializer_range: standard deviation of new weights.
       layer_norm_eps: epsilon of every LayerNorm.
       num_labels: outputs of the task head; a classifier with one output is a regression.
@@ -158,6 +162,10 @@ class BertConfig:
         the pooler's kernel.
       fused_layer_norm: whether inference computes LayerNorm in one operation, see
         `bert_tf.encoders.layer_norm`; exported models for few tokens do not.
+      embedding_size: width of the embeddings, where a dense layer makes H of it; None is H.
+      position_offset: number of the position embedding's row for the first token. Defaults to 0.
+      pooler_act: activation of the dense layer on the first token that a head may read, one of
+        `POOLER_ACTIVATIONS`; None is without such a layer.
       einsum_attention: whether attention is by einsums, see `bert_tf.encoders.attention`; exported
         models for few tokens do so.
 
@@ -183,10 +191,16 @@ class BertConfig:
     gates: dict[str, dict] = dataclasses.field(default_factory=dict)
     fused_layer_norm: bool = True
     einsum_attention: bool = False
+    embedding_size: int | None = None
+    position_offset: int = 0
+    pooler_act: str | None = "tanh"
 
     def __post_init__(self):
         _check_numbers(self, _SIZES, 1, _LARGEST_SIZE)
         _check_numbers(self, ("num_hidden_layers",), 1, _MOST_LAYERS)
+        _check_numbers(self, ("type_vocab_size",), 0, _LARGEST_SIZE)
+        _check_numbers(self, ("position_offset",), 0, self.max_position_embeddings - 1)
+        _check_numbers(self, ("embedding_width",), 1, _LARGEST_SIZE)
         _check_numbers(self, _SHARES, 0, 1)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
@@ -198,6 +212,13 @@ class BertConfig:
                 f"Argument `hidden_act` must be one of {sorted(ACTIVATIONS)}, "
                 f"received {self.hidden_act!r}."
             )
+        if self.pooler_act not in (None, *POOLER_ACTIVATIONS):
+            raise ValueError(
+                f"Argument `pooler_act` must be None or one of {POOLER_ACTIVATIONS}, received "
+                f"{self.pooler_act!r}."
+            )
+        if self.embedding_size == self.hidden_size:
+            object.__setattr__(self, "embedding_size", None)
         if unknown := sorted(set(self.gates) - set(GATED)):
             raise ValueError(f"Argument `gates` expects names of {GATED}, received {unknown}.")
         object.__setattr__(self, "hidden_act", ACTIVATIONS[self.hidden_act])
@@ -216,6 +237,16 @@ class BertConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
+    def embedding_width(self):
+        """Width of the embeddings."""
+        return self.hidden_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def num_positions(self):
+        """The longest input, in tokens."""
+        return self.max_position_embeddings - self.position_offset
+
+    @property
     def dense(self):
         """The same architecture before any pruning."""
         return dataclasses.replace(self, layers=(), gates={})
@@ -227,12 +258,12 @@ class BertConfig:
 
     @property
     def num_masks(self):
-        """Of how many masks, one for each task, the units have their own; 0 where they have not."""
+        """Number of masks per unit, one a task; 0 where the units have no such masks."""
         gates = [gate for layer in self.layers for gate in layer.gates.values()]
         return max((gate["config"].get("num_masks", 0) for gate in gates), default=0)
 
     def all_gates(self):
-        """Yields every serialized gate, those of projections, of units and of `GATED`."""
+        """Yields every serialized gate: of projections, of units and of `GATED`."""
         yield from (spec.gate for *_, spec, _ in self.projections() if spec.gate is not None)
         yield from (gate for layer in self.layers for gate in layer.gates.values())
         yield from self.gates.values()
@@ -265,10 +296,14 @@ class BertConfig:
         return dataclasses.replace(self, layers=layers)
 
     def to_dict(self):
-        """Returns plain data that `from_dict` reads back; defaults are left out of `layers`."""
+        """Returns plain data that `from_dict` reads back.
+
+        Left out are defaults of `layers`, and of `gates` and what BERT does not differ in.
+        """
         data = dataclasses.asdict(self)
-        if not self.gates:
-            del data["gates"]
+        for field in dataclasses.fields(self):
+            if field.name in _LEFT_OUT and getattr(self, field.name) == _default(field):
+                del data[field.name]
         if self.layers == self.dense.layers:
             del data["layers"]
             return data
@@ -325,6 +360,12 @@ class BertConfig:
             return cls.from_dict(data)
         except ValueError as error:
             raise ValueError(f"The BERT config {path!r} cannot be used: {error}") from error
+
+
+def _default(field):
+    return (
+        field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    )
 
 
 def _names(cls):

@@ -24,7 +24,7 @@ from flop_tf.layers.projection import ProjectionSpec
 #: The model's inputs, named as in tf-models; int32 `[B, T]` each.
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
-#: Feature beside them in batches of one of several tasks: its index, int32 `[B]`, all the same.
+#: Feature next to them in batches of one of several tasks: its index, int32 `[B]`, all the same.
 TASK = "task"
 
 # Seeds of dropout: block i takes them from 100 (i + 1) on. Those of gates are in their config.
@@ -66,7 +66,8 @@ def _layer_norm(config):
 class BertEmbeddings(keras.layers.Layer):
     """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B T, H]`.
 
-    A gate scales the weights of the word embedding, those of the rows that are looked up.
+    Where the embeddings have another width than H, E, a dense layer follows. A gate scales the
+    weights of the rows of the word embedding that are looked up.
 
     Args:
       config: a `BertConfig`.
@@ -76,12 +77,15 @@ class BertEmbeddings(keras.layers.Layer):
     def __init__(self, config, **kwargs):
         super().__init__(**kwargs)
         self.config = config
-        for name, rows in (
-            ("word_embeddings", config.vocab_size),
-            ("position_embeddings", config.max_position_embeddings),
-            ("token_type_embeddings", config.type_vocab_size),
-        ):
-            shape = [rows, config.hidden_size]
+        rows_of = {
+            "word_embeddings": config.vocab_size,
+            "position_embeddings": config.max_position_embeddings,
+            "token_type_embeddings": config.type_vocab_size,
+        }
+        for name, rows in rows_of.items():
+            if not rows:
+                continue
+            shape = [rows, config.embedding_width]
             weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
             setattr(self, name, weight)
         self.gate = gates.get(config.gates.get("word_embeddings"))
@@ -89,6 +93,10 @@ class BertEmbeddings(keras.layers.Layer):
             self.gate.build(self.word_embeddings.shape)
         self.layer_norm = _layer_norm(config)
         self.dropout = StepDropout(config.hidden_dropout_prob, seed=_EMBEDDING_SEED)
+        if config.embedding_size is not None:
+            self.projection = keras.layers.Dense(
+                config.hidden_size, kernel_initializer=initializer(config), name="projection"
+            )
 
     def call(self, word_ids, type_ids, training=None):
         """Returns the embedded tokens `[B T, H]`."""
@@ -97,14 +105,22 @@ class BertEmbeddings(keras.layers.Layer):
         else:
             outputs = self.gate.rows(self.word_embeddings, word_ids, training=training)
             outputs = tf.cast(outputs, self.compute_dtype)
-        outputs += tf.convert_to_tensor(self.position_embeddings)[: tf.shape(word_ids)[1]]
-        outputs = tf.reshape(outputs, [-1, self.config.hidden_size])
+        first = self.config.position_offset
+        positions = tf.convert_to_tensor(self.position_embeddings)[first:]
+        outputs += positions[: tf.shape(word_ids)[1]]
+        outputs = tf.reshape(outputs, [-1, self.config.embedding_width])
+        if self.config.type_vocab_size:
+            outputs += self._segments(type_ids, outputs.dtype)
+        outputs = self.dropout(self.layer_norm(outputs, training=training), training=training)
+        return outputs if self.config.embedding_size is None else self.projection(outputs)
+
+    def _segments(self, type_ids, dtype):
+        """Returns the embedded segments `[B T, E]`."""
         # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
         # Not by `tf.one_hot`: formats differ in what that makes of types that do not exist.
         types = tf.reshape(type_ids, [-1, 1]) == tf.range(self.config.type_vocab_size)
-        types = tf.where(types, tf.ones([], outputs.dtype), tf.zeros([], outputs.dtype))
-        outputs += tf.matmul(types, tf.convert_to_tensor(self.token_type_embeddings))
-        return self.dropout(self.layer_norm(outputs, training=training), training=training)
+        types = tf.where(types, tf.ones([], dtype), tf.zeros([], dtype))
+        return tf.matmul(types, tf.convert_to_tensor(self.token_type_embeddings))
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -225,9 +241,14 @@ class BertEncoder(keras.layers.Layer):
             TransformerBlock(config, index, name=f"block_{index}")
             for index in range(config.num_hidden_layers)
         ]
-        self.pooler = ProjectionSpec(gate=config.gates.get("pooler")).make(
-            config.hidden_size, activation="tanh", kernel_initializer=initializer(config)
-        )
+        self.pooler = None
+        if config.pooler_act is not None:
+            act = config.pooler_act
+            self.pooler = ProjectionSpec(gate=config.gates.get("pooler")).make(
+                config.hidden_size,
+                activation=act if act == "tanh" else activation(act),
+                kernel_initializer=initializer(config),
+            )
 
     # Nothing in here branches on tensors by `if`: AutoGraph would only make tracing slower.
     @tf.autograph.experimental.do_not_convert
@@ -241,7 +262,7 @@ class BertEncoder(keras.layers.Layer):
           training: whether to drop out and draw gates.
 
         Returns:
-          dict with `sequence_output [B, T, H]`, `pooled_output [B, H]`,
+          dict with `sequence_output [B, T, H]`, `pooled_output [B, H]` of the first token,
           `encoder_outputs` (a `[B, T, H]` for each block) and `projection_inputs`
           (for each block a dict of what its projections received, `[B T, I]`).
         """
@@ -262,9 +283,12 @@ class BertEncoder(keras.layers.Layer):
                 )
                 projection_inputs.append(received)
         sequence = tf.reshape(hidden, [shape[0], shape[1], self.config.hidden_size])
+        pooled = sequence[:, 0]
+        if self.pooler is not None:
+            pooled = self.pooler(pooled, training=training)
         return {
             "sequence_output": sequence,
-            "pooled_output": self.pooler(sequence[:, 0], training=training),
+            "pooled_output": pooled,
             "encoder_outputs": encoder_outputs,
             "projection_inputs": projection_inputs,
         }
@@ -277,7 +301,7 @@ class BertEncoder(keras.layers.Layer):
     def weight_gates(self):
         """Yields `(path, gate, variable)` of the gates over single weights, and what they scale.
 
-        The paths are those of the weights, without `encoder`: `blocks.0.query.kernel`, ...
+        The paths are weight paths without `encoder`: `blocks.0.query.kernel`, ...
         """
         for path, layer in self.projections():
             if isinstance(layer, GatedDense):

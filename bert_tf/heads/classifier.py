@@ -29,8 +29,10 @@ class Classifier(DenseHead):
         return layer(self.dropout(encoded["pooled_output"], training=training))
 
     def multiplications(self, length):
-        """Returns those of pooler and head, which read one token."""
-        return self.config.hidden_size * (self.config.hidden_size + self.config.num_labels)
+        """Returns the multiplications of pooler and head, which read one token."""
+        hidden = self.config.hidden_size
+        pooler = hidden if self.config.pooler_act is not None else 0
+        return hidden * (pooler + self.config.num_labels)
 
     @staticmethod
     def outputs(logits):

@@ -111,7 +111,7 @@ class Head(abc.ABC):
         return logits
 
     def predictions(self, logits, features):
-        """Returns what `predict` gives for restricted logits, and the task scores."""
+        """Returns the predictions that a task scores, from restricted logits."""
         return self.pad_to_max_length(logits)
 
     # Answers of a server.
@@ -128,7 +128,7 @@ class Head(abc.ABC):
 
     @staticmethod
     def answers(outputs, labels, vocab):
-        """Returns `outputs` and what people read in them.
+        """Returns `outputs` with further answers for people.
 
         Args:
           outputs: of `outputs()`.
@@ -139,7 +139,7 @@ class Head(abc.ABC):
 
     @staticmethod
     def text_answers(answers, word_ids, vocab):
-        """Returns `answers` and what a client that sent texts needs in addition.
+        """Returns `answers` with further ones for a client that sent texts.
 
         Args:
           answers: of `answers()`.

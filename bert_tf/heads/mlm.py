@@ -20,7 +20,7 @@ MASKED_IDS = "masked_ids"
 
 @keras.saving.register_keras_serializable("bert_tf")
 class MlmLayer(keras.layers.Layer):
-    """`logits = LayerNorm(act(h W + b)) E^T + c`, with E the word embedding `[V, H]`.
+    """`logits = LayerNorm(act(h W + b)) E^T + c`, with E the word embedding.
 
     E is not the layer's own, and no gate is on it.
 
@@ -33,7 +33,7 @@ class MlmLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config
         self.dense = keras.layers.Dense(
-            config.hidden_size,
+            config.embedding_width,
             activation=activation(config.hidden_act),
             kernel_initializer=initializer(config),
         )
@@ -43,7 +43,7 @@ class MlmLayer(keras.layers.Layer):
         )
 
     def call(self, hidden, table, training=None):
-        """Returns float32 logits `[..., V]` of hidden states `[..., H]` and E `[V, H]`."""
+        """Returns float32 logits `[..., V]` of hidden states `[..., H]` and E."""
         flat = tf.reshape(hidden, [-1, self.config.hidden_size])
         transformed = self.layer_norm(self.dense(flat), training=training)
         table = tf.cast(table, transformed.dtype)
@@ -67,13 +67,13 @@ class Mlm(Head):
     is_tied = True
 
     def shapes(self):
-        """Returns those of the dense transform, its LayerNorm and the bias of the words."""
-        hidden = self.config.hidden_size
+        """Returns the shapes of the dense transform, its LayerNorm and the bias of the words."""
+        hidden, width = self.config.hidden_size, self.config.embedding_width
         return {
-            "dense.kernel": (hidden, hidden),
-            "dense.bias": (hidden,),
-            "layer_norm.gamma": (hidden,),
-            "layer_norm.beta": (hidden,),
+            "dense.kernel": (hidden, width),
+            "dense.bias": (width,),
+            "layer_norm.gamma": (width,),
+            "layer_norm.beta": (width,),
             "output_bias": (self.config.vocab_size,),
         }
 
@@ -94,8 +94,9 @@ class Mlm(Head):
         return MaskedTokenLoss()
 
     def multiplications(self, length):
-        """Returns those of the head, which predicts at all tokens."""
-        return length * self.config.hidden_size * (self.config.hidden_size + self.config.vocab_size)
+        """Returns the multiplications of the head, which predicts at all tokens."""
+        width = self.config.embedding_width
+        return length * width * (self.config.hidden_size + self.config.vocab_size)
 
     def restrict(self, logits, features):
         """Returns `[B, P, V]` of `[B, T, V]` where masked places are named."""

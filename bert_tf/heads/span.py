@@ -28,12 +28,12 @@ class Span(DenseHead):
         return tf.where(tf.cast(features["input_mask"], tf.bool)[:, tf.newaxis], logits, MASKED)
 
     def multiplications(self, length):
-        """Returns those of the head, which reads all tokens."""
+        """Returns the multiplications of the head, which reads all tokens."""
         return length * self.config.hidden_size * self.config.num_labels
 
     def pad_to_max_length(self, logits):
         """Returns logits `[B, 2, positions of the model]`."""
-        missing = self.config.max_position_embeddings - tf.shape(logits)[-1]
+        missing = self.config.num_positions - tf.shape(logits)[-1]
         return tf.pad(logits, [[0, 0], [0, 0], [0, missing]], constant_values=MASKED)
 
     @staticmethod

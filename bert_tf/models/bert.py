@@ -35,7 +35,8 @@ class BertModel(GatedModel):
         self.config = config
         self.head = head_of(config)
         self.encoder = BertEncoder(config, name="encoder")
-        self.encoder.pooler.trainable = self.head.reads_pooler
+        if self.encoder.pooler is not None:
+            self.encoder.pooler.trainable = self.head.reads_pooler
         setattr(self, config.head, self.head.layer())
         self._make_weights()
 

@@ -1,6 +1,6 @@
 """How large a model is: counts that follow from its config alone.
 
-I inputs, O outputs, R rank. The names are those of the original's `info.txt`; the counts are true.
+I inputs, O outputs, R rank. The names are the original's, from its `info.txt`; the counts are true.
 What is stored counts as stored, zeros too: `dense_nonzero_params`, ours, leaves them out.
 """
 
@@ -24,10 +24,10 @@ def num_kernel_parameters(config):
 
 
 def stage(config):
-    """Returns "gated", "factorized", "compact" or "dense", as far as a config tells.
+    """Returns "gated", "factorized", "compact" or "dense", as far as a config shows it.
 
     Factorized means that all projections of a kind have one rank, compact that
-    ranks are uneven, or heads, neurons or FFNs are gone.
+    ranks are uneven, or heads, neurons or FFNs were removed.
     """
     if config == config.dense:
         return "dense"
@@ -40,7 +40,7 @@ def stage(config):
 
 
 def counts(config, factorized=None, zeros=0):
-    """Returns the original's `info.txt` as a dict, and beside it how many parameters are not 0.
+    """Returns the original's `info.txt` as a dict, with the number of parameters that are not 0.
 
     Args:
       config: the model that is stored.
@@ -74,7 +74,7 @@ def as_text(info):
 
 
 def per_projection(config):
-    """Returns a list with what is stored of each projection, for `info.json`."""
+    """Returns a list of the sizes of each projection as stored, for `info.json`."""
     return [
         {
             "projection": f"blocks.{index}.{name}",

@@ -5,11 +5,10 @@ H hidden, I and O inputs and outputs of a projection, R rank.
 
 from bert_tf.encoders.config import UNITS
 from bert_tf.heads.head import head_of
-from flop_tf import gates
+from flop_tf import ProjectionSpec, gates
 
 #: The word embedding, which every token and the head of masked language modelling read.
 WORD_EMBEDDINGS = "encoder.embeddings.word_embeddings"
-
 
 #: Only some heads read the pooler, so that checkpoints of another head may lack it.
 POOLER = ("encoder.pooler.kernel", "encoder.pooler.bias")
@@ -32,12 +31,7 @@ def expected_shapes(config):
       ValueError: if it has no head of ours.
     """
     hidden = config.hidden_size
-    shapes = {
-        WORD_EMBEDDINGS: (config.vocab_size, hidden),
-        "encoder.embeddings.position_embeddings": (config.max_position_embeddings, hidden),
-        "encoder.embeddings.token_type_embeddings": (config.type_vocab_size, hidden),
-        **_norm("encoder.embeddings.layer_norm", hidden),
-    }
+    shapes = _embeddings(config)
     for index, name, spec, shape in config.projections():
         shapes.update(_projection(f"encoder.blocks.{index}.{name}", spec, *shape))
     for index, layer in enumerate(config.layers):
@@ -45,7 +39,8 @@ def expected_shapes(config):
             shapes |= _gate(f"encoder.blocks.{index}.{kind}_gate", gate, (layer.num_units(kind),))
         shapes.update(_norm(f"encoder.blocks.{index}.attention_norm", hidden))
         shapes.update(_norm(f"encoder.blocks.{index}.ffn_norm", hidden))
-    shapes |= dict(zip(POOLER, ((hidden, hidden), (hidden,)), strict=True))
+    if config.pooler_act is not None:
+        shapes |= dict(zip(POOLER, ((hidden, hidden), (hidden,)), strict=True))
     for name, gate in config.gates.items():
         shapes |= _gate(GATES[name], gate, shapes[GATED_WEIGHTS[name]])
     return {**shapes, **head_of(config).weights}
@@ -60,6 +55,22 @@ def is_gate_variable(path):
     """Returns whether a path leads to a variable of a gate."""
     owner = path.rpartition(".")[0]
     return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))
+
+
+def _embeddings(config):
+    width = config.embedding_width
+    shapes = {
+        WORD_EMBEDDINGS: (config.vocab_size, width),
+        "encoder.embeddings.position_embeddings": (config.max_position_embeddings, width),
+        **_norm("encoder.embeddings.layer_norm", width),
+    }
+    if config.type_vocab_size:
+        segments = (config.type_vocab_size, width)
+        shapes["encoder.embeddings.token_type_embeddings"] = segments
+    if config.embedding_size is not None:
+        spec, sizes = ProjectionSpec(), (width, config.hidden_size)
+        shapes |= _projection("encoder.embeddings.projection", spec, *sizes)
+    return shapes
 
 
 def _gate(path, gate, shape):

@@ -74,7 +74,7 @@ class Run:
             pretraining_head=tied,
         )
         source = _with_head(source, self.task, options)
-        self.tokenizer = tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+        self.tokenizer = tokenizer = source.tokenizer(options.do_lower_case)
         if options.mask:
             source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
         if options.task_masks:
@@ -89,13 +89,13 @@ class Run:
         self.checkpoints = RunCheckpoints(self.folder, options.keep_checkpoints, self.is_chief)
         if "layers" in changes and self._orders_gates():
             # On one device, before the model is spread over several.
-            ordered = self._order_gates(model_dir.build(source, **changes))
+            ordered = self._order_gates(source.model(**changes))
             source = dataclasses.replace(
                 source, config=ordered.config, weights=surgery.named_weights(ordered)
             )
         self.source = source
         with strategy.scope():
-            self.model = model_dir.build(source, **changes)
+            self.model = source.model(**changes)
             self._compile()
 
     def start(self):

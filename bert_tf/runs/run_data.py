@@ -44,9 +44,9 @@ def check_length(max_seq_length, config, model="checkpoint"):
       config: the `BertConfig` of the model.
       model: what it is called in the sentence.
     """
-    if max_seq_length > config.max_position_embeddings:
+    if max_seq_length > config.num_positions:
         raise ValueError(
-            f"Argument `max_seq_length` must be at most {config.max_position_embeddings}, the "
+            f"Argument `max_seq_length` must be at most {config.num_positions}, the "
             f"positions of the {model}, received {max_seq_length}."
         )
 

@@ -164,7 +164,7 @@ def _read(folder, data_dir, task_name, tfds, max_seq_length):
     if not (task_name or tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     task, known_dir = model_task.find_task(info, task_name, data_dir, tfds)
-    model = model_dir.build(task.with_head(source, f"the model in {folder!r}"))
+    model = task.with_head(source, f"the model in {folder!r}").model()
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
     if not data_dir and os.path.isdir(known_dir):
         data_dir = known_dir
@@ -183,7 +183,7 @@ def _check_gates(folder, config):
 
 
 def _shape(optimize_for, config):
-    positions = config.max_position_embeddings
+    positions = config.num_positions
     batch_size, length = optimize_for or (DEFAULT_SHAPE[0], min(DEFAULT_SHAPE[1], positions))
     if batch_size < 1 or not 1 <= length <= positions:
         raise ValueError(

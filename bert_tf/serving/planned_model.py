@@ -56,7 +56,7 @@ def make(model, service, table, shape):
     served = {}
     for name, config in ways.items():
         one = execution_plan.apply(model, config)
-        served[name] = ServedModel(one, service, config.max_position_embeddings)
+        served[name] = ServedModel(one, service, config.num_positions)
     if len(ways) == 1:
         (way,), ratios = ways, {}
     else:

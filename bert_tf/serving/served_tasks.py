@@ -111,7 +111,7 @@ class ServedTasks(tf.Module):
         return found
 
     def _logits(self, rows, weights):
-        positions = self._shared.model.config.max_position_embeddings
+        positions = self._shared.model.config.num_positions
         features = {name: row[:, :positions] for name, row in zip(INPUT_NAMES, rows, strict=True)}
         with _taking(self._shared.model, dict(zip(self._changed, weights, strict=True))):
             return self._shared.model(features, training=False)

@@ -13,7 +13,7 @@ from bert_tf.surgery import units
 from flop_tf import ProjectionSpec, gates, surgery
 from flop_tf.linalg import factorization
 
-# Seeds of gates, apart from those of the encoder's dropouts.
+# Seeds of gates, apart from the seeds of the encoder's dropouts.
 _GATE_SEEDS = 1 << 20
 
 #: How each weight of a factorized model came about, as the original's log calls it.
@@ -72,7 +72,7 @@ def with_gates(config, name, **arguments):
       **arguments: of the gate.
 
     Raises:
-      ValueError: if the gate is unknown or the projections are not those that it is for.
+      ValueError: if the gate is unknown or it is not for these projections.
     """
     if name not in gates.PRUNING:
         nearest = difflib.get_close_matches(name, gates.PRUNING, n=1, cutoff=0.0)[0]
@@ -139,7 +139,7 @@ def remove_masks(model, threshold=0.0):
 def kernel_masks(model):
     """Returns the masks over single weights of a model, boolean arrays by path.
 
-    The paths are those of `bert_tf.surgery.masks`, such as `blocks.0.query.kernel`.
+    The paths are as in `bert_tf.surgery.masks`, such as `blocks.0.query.kernel`.
 
     Args:
       model: a `BertModel`.

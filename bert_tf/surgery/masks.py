@@ -1,8 +1,8 @@
 """Masks of a BERT: their files, and models under them.
 
-A mask names what it keeps by path: units as in `bert_tf.surgery.units`, and weights, those of
-dense kernels, such as `blocks.0.query.kernel [I, O]`, of the pooler, `pooler.kernel`, and of the
-word embedding, `embeddings.word_embeddings`. It belongs to an architecture: one that was found on
+A mask names what it keeps by path: units as in `bert_tf.surgery.units`, and weights:
+the dense kernels, such as `blocks.0.query.kernel [I, O]`, `pooler.kernel`, and the word embedding,
+`embeddings.word_embeddings`. It belongs to an architecture: one that was found on
 a fine-tuned model prunes the pretrained one too.
 """
 
@@ -25,7 +25,7 @@ _OTHERS = {path.removeprefix("encoder."): name for name, path in weight_paths.GA
 
 
 def identity(config):
-    """Returns what the masks of a model belong to: its architecture, as hexadecimal digits.
+    """Returns the fingerprint of the architecture that masks belong to, hexadecimal digits.
 
     The task head does not count.
     """
@@ -143,7 +143,7 @@ def kernels(source):
 
 
 def num_parameters(config, mask):
-    """Returns the parameters of a model under a mask, those of weights that are 0 left out.
+    """Returns the parameters of a model under a mask, without weights that are 0.
 
     Args:
       config: the `BertConfig` of the model.
@@ -160,7 +160,7 @@ def with_gates(source, name, blocks=None):
     Args:
       source: a `bert_tf.checkpoints.Source` whose projections are dense.
       name: of the gate, see `flop_tf.gates.GATES`.
-      blocks: indices of the blocks that get gates, beside the pooler and the embedding; None is
+      blocks: indices of the blocks that get gates, next to the pooler and the embedding; None is
         all.
 
     Returns:
@@ -195,7 +195,7 @@ def _check_weights(source, mask):
     dense = {path: kernel.shape for path, kernel in kernels(source).items()}
     shapes = expected_shapes(source.config)
     # A head that does not read the pooler may come without.
-    dense |= {path: shapes[f"encoder.{path}"] for path in _OTHERS}
+    dense |= {path: shapes.get(f"encoder.{path}") for path in _OTHERS}
     for path, kept in mask.items():
         if _of_weights(path) and dense.get(path) != kept.shape:
             raise ValueError(

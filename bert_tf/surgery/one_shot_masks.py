@@ -1,4 +1,4 @@
-"""Masks of a BERT without any training: baselines of those that are trained on text."""
+"""Masks of a BERT without any training: baselines of masks that are trained on text."""
 
 import numpy as np
 

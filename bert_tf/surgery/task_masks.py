@@ -41,7 +41,7 @@ def load(text, task, config):
 
 
 def pairs(argument, text):
-    """Returns `(name, path)` of each `name=path` in a text, those with commas between them.
+    """Returns `(name, path)` of each `name=path` in a text, separated by commas.
 
     Raises:
       ValueError: if a part is none.
@@ -74,7 +74,7 @@ def check_one_mask(folder, config):
 
 
 def with_masks(source, found):
-    """Returns a model with the masks of tasks, of which a batch takes that of its task.
+    """Returns a model with the masks of tasks, where a batch uses the mask of its task.
 
     Args:
       source: a `bert_tf.checkpoints.Source`; masks that it has are replaced.

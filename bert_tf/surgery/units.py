@@ -94,7 +94,7 @@ def remove(config, weights, values):
       values: a mask of units, in [0, 1]; units that it does not name stay as they are.
 
     Returns:
-      `(BertConfig, weights)`; the gates of the units that `values` names are gone.
+      `(BertConfig, weights)`; the gates of the units that `values` names are removed.
 
     Raises:
       ValueError: if the mask does not fit.
@@ -118,7 +118,7 @@ class _Block:
         self.weights, self.path, self.layer = weights, path, layer
 
     def keep_heads(self, values, head_size):
-        """Keeps the columns of heads in query, key and value, and their rows behind them."""
+        """Keeps the columns of heads in query, key and value, and their rows after them."""
         kept = np.flatnonzero(values > 0)
         columns = (kept[:, np.newaxis] * head_size + np.arange(head_size)).ravel()
         self._replace("heads", num_heads=len(kept))

@@ -53,7 +53,7 @@ def longest(max_seq_length, info, config, default=128):
         raise ValueError(
             f"Argument `max_seq_length` must be at least 1, received {max_seq_length}."
         )
-    return min(max_seq_length, config.max_position_embeddings)
+    return min(max_seq_length, config.num_positions)
 
 
 def random_features(config, length, num_batches=8, batch_size=8):

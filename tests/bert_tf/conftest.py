@@ -9,8 +9,10 @@ import safetensors.numpy
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from bert_tf.checkpoints import hugging_face, model_dir, read_source, translation
+from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import BertConfig
+from bert_tf.families.bert import Bert
+from bert_tf.families.names import per_block
 from bert_tf.methods.diffs import base_model
 from bert_tf.methods.diffs.diff_runs import save
 from bert_tf.models.bert import BertModel
@@ -73,7 +75,7 @@ def hugging_face_folder(tmp_path):
         rng = np.random.default_rng(0)
         labels = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})
         shapes = expected_shapes(BertConfig(**{**vars(TINY), "num_labels": len(labels)}))
-        table = translation.per_block(hugging_face.TABLE, TINY.num_hidden_layers)
+        table = per_block(Bert.names["hugging_face"].table, TINY.num_hidden_layers)
         arrays = {}
         for path in sorted(set(shapes) - set(without)):
             array = 0.3 * rng.normal(size=shapes[path]) + path.endswith("gamma")

@@ -12,10 +12,11 @@ import tensorflow as tf
 from campaign.commands import command
 from programs import Program
 
-from bert_tf.checkpoints import google_tf1, hugging_face, model_dir, read_source
-from bert_tf.checkpoints.translation import per_block
+from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.data import demo_task
 from bert_tf.encoders.config import BertConfig
+from bert_tf.families.bert import Bert
+from bert_tf.families.names import per_block
 from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
@@ -161,14 +162,14 @@ def _bert(fixtures):
 
 @_makes("hf")
 def _hf(fixtures):
-    tensors = _foreign_tensors(fixtures, hugging_face.TABLE)
+    tensors = _foreign_tensors(fixtures, Bert.names["hugging_face"].table)
     folder = _foreign_folder(fixtures, "hf", "config.json", model_type="bert")
     safetensors.numpy.save_file(tensors, folder / "model.safetensors")
 
 
 @_makes("shards")
 def _shards(fixtures):
-    tensors = _foreign_tensors(fixtures, hugging_face.TABLE)
+    tensors = _foreign_tensors(fixtures, Bert.names["hugging_face"].table)
     folder = _foreign_folder(fixtures, "shards", "config.json", model_type="bert")
     weight_map = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(sorted(tensors))}
     for file in sorted(set(weight_map.values())):
@@ -180,7 +181,7 @@ def _shards(fixtures):
 
 @_makes("google")
 def _google(fixtures):
-    tensors = _foreign_tensors(fixtures, google_tf1.TABLE)
+    tensors = _foreign_tensors(fixtures, Bert.names["google_tf1"].table)
     folder = _foreign_folder(fixtures, "google", "bert_config.json")
     tf.raw_ops.SaveV2(
         prefix=str(folder / "bert_model.ckpt"),

@@ -48,7 +48,7 @@ def apply(path, base, output_dir):
     model = base_model.build(source, diff, file)
     known = {key: diff.info[key] for key in _INHERITED if key in diff.info}
     provenance = {"base": os.path.abspath(base), "diff": os.path.abspath(file)}
-    model_dir.save(output_dir, model, model_dir.make_tokenizer(source), **known, **provenance)
+    model_dir.save(output_dir, model, source.tokenizer(), **known, **provenance)
 
 
 def remove(path, base, folder, output_dir):
@@ -67,12 +67,12 @@ def remove(path, base, folder, output_dir):
     source = read_source(base)
     weights = base_model.base_weights(source)
     removed = diff_file.remove(diff, read_source(folder).weights, weights, file)
-    model = model_dir.build(source)
+    model = source.model()
     surgery.assign_weights(
         model, removed, new=[p for p in surgery.named_variables(model) if p not in removed]
     )
     known = {"labels": list(source.labels)} if source.labels else {}
-    model_dir.save(output_dir, model, model_dir.make_tokenizer(source), **known)
+    model_dir.save(output_dir, model, source.tokenizer(), **known)
 
 
 def inspect(path):

@@ -69,7 +69,7 @@ def applied(source, diff, path):
 
 def build(source, diff, path):
     """Returns the BERT of `applied`."""
-    return model_dir.build(applied(source, diff, path))
+    return applied(source, diff, path).model()
 
 
 def check_head(diff, path, config):

@@ -11,7 +11,7 @@ import os
 
 from absl import logging
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import read_source
 from bert_tf.methods.diffs import base_model
 from bert_tf.methods.diffs.diff_runs import DIFF_FILE, DiffRun, save
 from bert_tf.runs import evaluation, finetuning, run_folder
@@ -162,7 +162,7 @@ def _scorer(options, source, diff):
     """Returns a function that scores a difference."""
     task, _ = model_task.find_task(diff.info, data_dir=options.data_dir, tfds=options.tfds)
     options = dataclasses.replace(options.of_scoring(), max_seq_length=diff.info["max_seq_length"])
-    tokenizer = model_dir.make_tokenizer(source, options.do_lower_case)
+    tokenizer = source.tokenizer(options.do_lower_case)
     data = RunData(options, task, tokenizer)
 
     def score(one, path):

@@ -9,7 +9,6 @@ import numpy as np
 from absl import logging
 
 from bert_tf import timing
-from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.diffs import applying, base_model, task_models
 from bert_tf.runs import run_folder
@@ -48,7 +47,7 @@ def export(base, paths, output_dir, *, version=1, overwrite=False, command="", c
         if not to_do:
             return None
         shared = task_models.load(base, paths)
-        tokenizer = model_dir.make_tokenizer(shared.source)
+        tokenizer = shared.source.tokenizer()
         served = ServedTasks(shared, _services(shared, tokenizer))
         report = {
             "base": os.path.abspath(base),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.checkpoints import Source, model_dir, read_source
+from bert_tf.checkpoints import Source, read_source
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import HEADS
 from bert_tf.methods.diffs import applying, base_model
@@ -77,7 +77,7 @@ def load(base, paths):
     }
     config = dataclasses.replace(source.config, head=head.name, num_labels=int(ends[-1]))
     together = dataclasses.replace(source, config=config, weights={**weights, **joined})
-    return SharedBase(model_dir.build(together), source, diffs, outputs)
+    return SharedBase(together.model(), source, diffs, outputs)
 
 
 class TaskModels:

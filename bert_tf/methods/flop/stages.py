@@ -130,7 +130,7 @@ def factorize(
         )
     if mask:
         source = masks.multiply(source, masks.load(mask, source.config).masks)
-    tokenizer = model_dir.make_tokenizer(source, do_lower_case)
+    tokenizer = source.tokenizer(do_lower_case)
     statistics = None
     if init != "svd":
         columns = {
@@ -194,7 +194,7 @@ def _statistics(init, source, task, examples, num_batches, seed):
         steps = -(-min(num_batches * _CALIBRATION_BATCH, len(examples)) // size)
         return batching.training_dataset(examples, size, seed=seed, num_steps=steps)
 
-    model = model_dir.build(source)
+    model = source.model()
     if init == "whitened":
         return projection_statistics.second_moments(model, batches(_CALIBRATION_BATCH))
     return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
@@ -338,7 +338,7 @@ def evaluate(
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
     settings = {"dev_file": dev_file, "quoting": quoting}
     task, data_dir = model_task.find_task(info, task_name, data_dir, tfds, **settings)
-    model = model_dir.build(task.with_head(source, f"the model in {folder!r}"))
+    model = task.with_head(source, f"the model in {folder!r}").model()
     length = model_task.longest(max_seq_length, info, model.config, task.default_seq_length)
     scores = {}
     for name in task.expand(split or "dev"):

@@ -47,7 +47,7 @@ def train(options, data):
 
 
 def _compiled(options, data):
-    model = model_dir.build(data.source, **MLM_HEAD)
+    model = data.source.model(**MLM_HEAD)
     model.encoder.trainable = False
     decay = keras.optimizers.schedules.PolynomialDecay
     rate = decay(options.head_learning_rate, max(1, options.head_steps), 0.0)

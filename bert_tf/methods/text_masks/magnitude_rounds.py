@@ -7,7 +7,6 @@ import contextlib
 
 import tensorflow as tf
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.methods.text_masks.mask_learner import MaskLearner
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.surgery import masks
@@ -34,7 +33,7 @@ class MagnitudeRounds:
     def __init__(self, options, data):
         self.options = options
         gated = masks.with_gates(data.source, "magnitude")
-        self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
+        self.model = gated.model(kind=MaskLearner, **MLM_HEAD)
         for gate in self.model.gates:
             gate.trainable = False
         rounds = iterative_magnitude.num_rounds(options.sparsity)

@@ -13,7 +13,6 @@ import time
 import tensorflow as tf
 from absl import logging
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.data import masking
 from bert_tf.methods.text_masks import dense_head, text_scores
 from bert_tf.methods.text_masks.magnitude_rounds import MagnitudeRounds
@@ -83,7 +82,7 @@ def _given(options, data):
 
 
 def _learner(options, data, source):
-    model = model_dir.build(source, kind=MaskLearner, **MLM_HEAD)
+    model = source.model(kind=MaskLearner, **MLM_HEAD)
     model.learn(options.objective(), data.teacher)
     return model
 

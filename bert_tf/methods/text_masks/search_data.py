@@ -1,6 +1,6 @@
 """What a search for a mask reads: a dense BERT, its texts, and a teacher."""
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import read_source
 from bert_tf.methods.tickets import importance_file
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.surgery import masks
@@ -32,7 +32,7 @@ class SearchData:
 
     def __init__(self, options):
         self.source = _read_dense(options)
-        self.tokenizer = model_dir.make_tokenizer(self.source, options.do_lower_case)
+        self.tokenizer = self.source.tokenizer(options.do_lower_case)
         self.task = registry.get("mlm", train_file=options.train_file, dev_file=options.dev_file)
         _check_sizes(options, self.source.config)
         self.text = RunData(options.finetune_options(), self.task, self.tokenizer)
@@ -93,14 +93,14 @@ def _read_teacher(options, student, tokenizer):
     source = student
     if options.teacher:
         source = read_source(options.teacher)
-        other = model_dir.make_tokenizer(source, options.do_lower_case)
+        other = source.tokenizer(options.do_lower_case)
         if (other.vocab, other.rules) != (tokenizer.vocab, tokenizer.rules):
             raise ValueError(
                 f"The teacher {options.teacher!r} must have the vocabulary of the student, "
                 "received another one."
             )
         check_length(options.max_seq_length, source.config, "teacher")
-    return model_dir.build(source, **MLM_HEAD)
+    return source.model(**MLM_HEAD)
 
 
 def _read_importance(options, config):

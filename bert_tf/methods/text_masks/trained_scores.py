@@ -8,7 +8,6 @@ import dataclasses
 
 import numpy as np
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.methods.text_masks.mask_learner import MaskLearner
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.surgery import masks, units
@@ -32,7 +31,7 @@ class TrainedScores:
     def __init__(self, options, data):
         self.options = options
         gated = _with_gates(options, data.source)
-        self.model = model_dir.build(gated, kind=MaskLearner, **MLM_HEAD)
+        self.model = gated.model(kind=MaskLearner, **MLM_HEAD)
         groups = _groups(options, self.model.encoder, data.importance)
         self._freeze_weights(groups)
         self._scored = mask_training.ScoredMasks(groups)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.data import batching
 from bert_tf.surgery import units
 from flop_tf.importance.unit_importance import UnitImportance
@@ -25,7 +24,7 @@ class MeasuredBert:
     def __init__(self, source, task, kinds, reducer, batch_size=32):
         source = task.with_head(source, "the model to measure")
         gated = units.with_gates(source.config, kinds, "importance", reducer=reducer)
-        self._model = model_dir.build(source, layers=gated.layers)
+        self._model = source.model(layers=gated.layers)
         self._task, self._batch_size = task, batch_size
         self._gates = dict(self._model.encoder.unit_gates())
         self._importance = UnitImportance(self._model, task.loss())

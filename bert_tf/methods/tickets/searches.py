@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 from absl import logging
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.runs import evaluation
 from bert_tf.surgery import masks, units
 from flop_tf import files
@@ -108,7 +107,7 @@ def largest_weights(finder):
     options, kernels = finder.options, masks.kernels(finder.source)
     included = {path: kernel for path, kernel in kernels.items() if options.includes(path)}
     whole = {path: np.ones(kernel.shape, bool) for path, kernel in included.items()}
-    model = model_dir.build(masks.apply(finder.source, whole))
+    model = masks.apply(finder.source, whole).model()
     gates = {
         f"{path}.kernel": layer.gate
         for path, layer in model.encoder.projections()

@@ -136,8 +136,8 @@ def cut(folder, task_name, output_dir):
     for path in head_of(config).output_paths:
         weights[path] = weights[path][..., outputs]
     config = dataclasses.replace(config, num_labels=own.num_outputs)
-    model = model_dir.build(dataclasses.replace(source, config=config, weights=weights))
-    difference = _difference(model_dir.build(source), index, outputs, model)
+    model = dataclasses.replace(source, config=config, weights=weights).model()
+    difference = _difference(source.model(), index, outputs, model)
     if not difference <= stages.TOLERANCE:
         raise ValueError(
             f"The model of the task {own.name!r} differs from that of all tasks by "
@@ -238,7 +238,7 @@ def _base(paths, found):
 
 def _difference(whole, index, outputs, model):
     """Returns the largest difference of a task's logits in two models, on random tokens."""
-    length = model.config.max_position_embeddings
+    length = model.config.num_positions
     differences = []
     for features in model_task.random_features(model.config, length, num_batches=2):
         task = np.full(len(features["input_mask"]), index, np.int32)

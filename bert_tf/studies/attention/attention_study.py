@@ -199,8 +199,8 @@ class Examined:
         length = model_task.longest(
             max_seq_length, info, source.config, self.task.default_seq_length
         )
-        self.model = model_dir.build(source)
-        self._tokenizer = model_dir.make_tokenizer(source)
+        self.model = source.model()
+        self._tokenizer = source.tokenizer()
         examples = self.task.read(data_dir, self.task.dev_splits[0])
         self.encoded = self.task.encode(examples, self._tokenizer, length)
 

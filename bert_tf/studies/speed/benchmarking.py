@@ -22,7 +22,7 @@ def check_shape(configs, batch_size, length):
 
     So does one whose weights alone do not fit into the memory, which takes long to find out.
     """
-    positions = min(config.max_position_embeddings for config in configs)
+    positions = min(config.num_positions for config in configs)
     if batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
     if not 1 <= length <= positions:

@@ -8,13 +8,17 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
-from bert_tf.checkpoints import google_tf1, read_source
+from bert_tf.checkpoints import read_source
+from bert_tf.checkpoints.foreign_config import read_config
+from bert_tf.checkpoints.formats import FORMATS
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables, open_checkpoint
 from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.families.bert import Bert
 from bert_tf.models.weight_paths import expected_shapes, in_encoder
 from flop_tf.layers.projection import ProjectionSpec
 
+GOOGLE = Bert.names["google_tf1"]
 CONFIG = BertConfig(
     vocab_size=11,
     hidden_size=8,
@@ -129,7 +133,7 @@ def test_table_covers_the_names_and_shapes_of_a_published_checkpoint(shared):
     folder = shared / "data" / "bert_mini_index"
     index = open_checkpoint(str(folder / "bert_model.ckpt"))
     zeros = Variables(index.origin, index.shapes, lambda name: np.zeros(index.shapes[name]))
-    _, weights = google_tf1.read(zeros, folder / "bert_config.json")
+    _, weights = FORMATS["google_tf1"]().weights(zeros, read_config(folder / "bert_config.json"))
     config = BertConfig.from_json_file(folder / "bert_config.json")
     assert {k: v.shape for k, v in weights.items()} == encoder_of(expected_shapes(config))
     known = sum(not name.startswith("cls/") for name in index.shapes)
@@ -178,7 +182,7 @@ def test_config_of_a_factorized_model_does_not_fit_a_dense_checkpoint(shared):
     config = config.with_projections({(0, "query"): ProjectionSpec(2)})
     variables = open_checkpoint(str(folder / "bert_model.ckpt"))
     with pytest.raises(ValueError, match=r"layer_0/attention/self/query/kernel gives \[4, 4\]"):
-        translate(variables, google_tf1.TABLE, config, google_tf1.IGNORED)
+        translate(variables, GOOGLE.of_task_heads(), config, GOOGLE.ignored)
 
 
 # Hugging Face folders

@@ -117,7 +117,7 @@ def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
     source = read_source(folder)
     assert not set(POOLER) & set(source.weights) and not source.missing_head
     assert "lacks encoder.pooler.kernel and encoder.pooler.bias; they start anew" in log.text
-    model_dir.build(source)
+    source.model()
     without_config = hugging_face_folder(without=POOLER, architectures=None)
     assert read_source(without_config).missing_head == "a classifier that reads no pooler"
 

@@ -177,7 +177,7 @@ def test_lists_of_modules_that_are_refused(hugging_face_folder, modules, sentenc
 def test_a_vocabulary_shorter_than_the_embedding(shared, caplog):
     source = read_source(shared / "faults" / "vocabulary_shorter_than_embedding")
     assert "has 30540 tokens for the 31540 rows" in caplog.text
-    model_dir.make_tokenizer(source)
+    source.tokenizer()
 
 
 def test_rows_without_a_token_stay(vocab_file, tmp_path):

@@ -27,7 +27,7 @@ def make(hugging_face_folder):
         (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
         for name, content in files.items():
             (folder / f"{name}.json").write_text(json.dumps(content), "utf-8")
-        return model_dir.make_tokenizer(read_source(folder))
+        return read_source(folder).tokenizer()
 
     return make
 
@@ -130,7 +130,7 @@ def test_case_without_a_setting(
     caplog.set_level("INFO", logger="absl")
     source = hugging_face_folder(tokenizer={}).rename(tmp_path / folder)
     (source / "vocab.txt").write_text("\n".join([*SPECIAL, word]), "utf-8")
-    assert model_dir.make_tokenizer(read_source(source)).do_lower_case is expected
+    assert read_source(source).tokenizer().do_lower_case is expected
     assert reason in caplog.text and "--do_lower_case says it otherwise" in caplog.text
 
 
@@ -173,7 +173,7 @@ def with_json(hugging_face_folder):
 def test_the_same_ids_as_the_library(with_json, lowercase, strip_accents, chinese):
     settings = {"lowercase": lowercase, "strip_accents": strip_accents}
     settings["handle_chinese_chars"] = chinese
-    tokenizer = model_dir.make_tokenizer(read_source(with_json(**settings)))
+    tokenizer = read_source(with_json(**settings)).tokenizer()
     texts = [TEXT, "", "  GOOD\u2028good\u0085, \ue000good ΣΑΣ", "é [sep] [S\ue000EP]"]
     expected = library(**settings)
     assert tokenizer.encode(texts).ids.to_list() == [expected.encode(t).ids for t in texts]
@@ -216,12 +216,12 @@ def test_an_entry_that_a_line_cannot_hold(with_json, word):
 
 def test_what_tokenizer_config_leaves_open(with_json, tmp_path):
     folder = with_json(settings={"strip_accents": None}, strip_accents=False, lowercase=True)
-    assert pieces(model_dir.make_tokenizer(read_source(folder)), "Café") == ["caf", "##é"]
+    assert pieces(read_source(folder).tokenizer(), "Café") == ["caf", "##é"]
     named = tmp_path / "words.txt"
     named.write_text("\n".join(WORDS), "utf-8")
     source = read_source(folder, vocab_file=str(named))
     assert source.vocab_file == str(named)
-    assert pieces(model_dir.make_tokenizer(source), "Café[SEP]") == ["caf", "##é", "[SEP]"]
+    assert pieces(source.tokenizer(), "Café[SEP]") == ["caf", "##é", "[SEP]"]
 
 
 def test_files_that_contradict_each_other(with_json):
@@ -239,11 +239,11 @@ def test_files_that_contradict_each_other(with_json):
 
 def test_rules_outlive_a_model_directory(with_json, tmp_path):
     source = read_source(with_json(strip_accents=False, handle_chinese_chars=False))
-    tokenizer = model_dir.make_tokenizer(source)
+    tokenizer = source.tokenizer()
     out = tmp_path / "ours"
-    model_dir.save(out, model_dir.build(source), tokenizer)
+    model_dir.save(out, source.model(), tokenizer)
     assert pathlib.Path(out, "vocab.txt").read_text("utf-8").split("\n")[:-1] == WORDS
-    for again in (bert_tf.load_tokenizer(out), model_dir.make_tokenizer(read_source(out))):
+    for again in (bert_tf.load_tokenizer(out), read_source(out).tokenizer()):
         assert again.vocab == tokenizer.vocab and again.rules == tokenizer.rules
         assert pieces(again) == ["caf", "##é", "中文", "good", "[SEP]"]
 
@@ -252,7 +252,7 @@ def test_rules_outlive_a_model_directory(with_json, tmp_path):
 def test_damaged_rules_of_ours(bert_dir, tmp_path, text):
     source = read_source(bert_dir)
     out = tmp_path / "ours"
-    model_dir.save(out, model_dir.build(source), model_dir.make_tokenizer(source))
+    model_dir.save(out, source.model(), source.tokenizer())
     (out / "tokenizer_config.json").write_text(text)
     with pytest.raises(ValueError, match=r"tokenizer_config.json' (is damaged|must have the keys)"):
         bert_tf.load_tokenizer(out)
@@ -278,7 +278,7 @@ def test_the_same_ids_as_transformers(shared, name):
     faults = shared / "faults"
     texts = json.loads((faults / "tokenizer_texts.json").read_text("utf-8"))
     expected = json.loads((faults / name / "ref.json").read_text("utf-8"))
-    tokenizer = model_dir.make_tokenizer(read_source(faults / name))
+    tokenizer = read_source(faults / name).tokenizer()
     assert tokenizer.encode(texts, max_seq_length=512).ids.to_list() == expected
 
 
@@ -291,7 +291,7 @@ def test_families_give_the_ids_and_outputs_of_their_authors(shared, name):
     folder = shared / "data" / "families" / name
     source = read_source(folder)
     texts = json.loads((folder / "texts.json").read_text("utf-8"))
-    tokenizer = model_dir.make_tokenizer(source)
+    tokenizer = source.tokenizer()
     assert tokenizer.encode(texts["texts"]).ids.to_list() == texts["single_ids"]
     if texts["pairs"]:
         pairs = tokenizer.encode(texts["texts"], texts["pairs"])
@@ -303,7 +303,7 @@ def test_families_give_the_ids_and_outputs_of_their_authors(shared, name):
         "input_type_ids": expected["token_type_ids"],
     }
     features = {key: tf.constant(value, tf.int32) for key, value in features.items()}
-    model = model_dir.build(source)
+    model = source.model()
     found = {"out_hidden_last": model.encoder(features)["sequence_output"]}
     if source.has_head:
         logits = model(features, training=False)

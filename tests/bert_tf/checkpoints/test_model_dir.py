@@ -89,9 +89,9 @@ def test_saving_over_itself(saved):
 
 def test_another_head_starts_anew(saved):
     model, folder = saved()
-    same = model_dir.build(read_source(folder), num_labels=3)
+    same = read_source(folder).model(num_labels=3)
     np.testing.assert_array_equal(same.classifier.kernel, model.classifier.kernel)
-    other = model_dir.build(read_source(folder), num_labels=1)
+    other = read_source(folder).model(num_labels=1)
     assert other.classifier.kernel.shape == (8, 1)
     np.testing.assert_array_equal(other.encoder.pooler.kernel, model.encoder.pooler.kernel)
 
@@ -100,7 +100,7 @@ def test_new_gates_start_anew(saved):
     _, folder = saved("factorized")
     source = read_source(folder)
     specs = {(i, "query"): ProjectionSpec(8, GATE) for i in (0, 1)}
-    model = model_dir.build(source, layers=source.config.with_projections(specs).layers)
+    model = source.model(layers=source.config.with_projections(specs).layers)
     assert set(model.encoder.blocks[0].query.gate.log_alpha.numpy()) == {5.0}
 
 
@@ -185,14 +185,14 @@ def test_no_vocabulary(saved):
     with pytest.raises(ValueError, match="The vocabulary '.*vocab.txt' does not exist"):
         bert_tf.load_tokenizer(folder)
     with pytest.raises(ValueError, match="No vocabulary lies beside the checkpoint; name one"):
-        model_dir.make_tokenizer(read_source(folder))
+        read_source(folder).tokenizer()
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, False), (True, True)])
 def test_case_of_the_tokenizer(saved, asked, expected):
     _, folder = saved()
     assert read_source(folder).do_lower_case is False
-    assert model_dir.make_tokenizer(read_source(folder), asked).do_lower_case is expected
+    assert read_source(folder).tokenizer(asked).do_lower_case is expected
 
 
 def test_a_full_disk_leaves_the_old_model(saved, tmp_path):

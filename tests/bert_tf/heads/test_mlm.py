@@ -6,9 +6,11 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
-from bert_tf.checkpoints import Source, hugging_face, model_dir, read_source, translation
+from bert_tf.checkpoints import Source, read_source
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.families.bert import Bert
+from bert_tf.families.names import per_block
 from bert_tf.heads.losses import MaskedTokenLoss
 from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
 from bert_tf.models import weight_paths
@@ -58,7 +60,7 @@ def batch(masked=True):
 
 
 def test_formula(source):
-    model = model_dir.build(source)
+    model = source.model()
     weights = source.weights
     hidden = model.encoder(batch())["sequence_output"].numpy()[:, [1]]
     inner = hidden @ weights["mlm.dense.kernel"] + weights["mlm.dense.bias"]
@@ -80,7 +82,7 @@ def test_loss_leaves_out_places_that_are_none():
 
 
 def test_predict_gives_the_likelihood_of_the_masked_words(source):
-    model = model_dir.build(source)
+    model = source.model()
     ids = np.array([[5, 6], [7, 8], [9, -1], [5, 5]], np.int32)
     features = {**batch(), MASKED_IDS: ids}
     found = model.predict(features, verbose=0)
@@ -93,13 +95,13 @@ def test_predict_gives_the_likelihood_of_the_masked_words(source):
 
 def test_a_mask_over_the_embedding_leaves_the_decoder_alone(source, mask):
     assert set(mask) > PRUNED
-    model = model_dir.build(masks.apply(source, mask, tied=True))
+    model = masks.apply(source, mask, tied=True).model()
     table = source.weights["encoder.embeddings.word_embeddings"]
     np.testing.assert_array_equal(model.encoder.embeddings.word_embeddings, table)
     masked = dict(source.weights)
     for path, kept in mask.items():
         masked[f"encoder.{path}"] = masked[f"encoder.{path}"] * kept
-    reference = model_dir.build(dataclasses.replace(source, weights=masked))
+    reference = dataclasses.replace(source, weights=masked).model()
     states, expected = (m.encoder(batch())["sequence_output"] for m in (model, reference))
     np.testing.assert_allclose(states, expected, atol=1e-5)
     logits = reference.mlm(expected[:, 1:2], tf.constant(table))
@@ -110,7 +112,7 @@ def test_a_mask_over_the_embedding_leaves_the_decoder_alone(source, mask):
 
 def test_a_masked_classifier_keeps_its_zeros_and_is_compacted(source, mask):
     changes = {"head": "classifier", "num_labels": 2}
-    model = model_dir.build(masks.apply(source, mask), **changes)
+    model = masks.apply(source, mask).model(**changes)
     assert set(compression.kernel_masks(model)) == set(mask)
     model.compile(BertAdam(1e-2, weight_decay=0.1), "sparse_categorical_crossentropy")
     model.fit(batch(masked=False), np.array([0, 1, 1, 0]), epochs=2, batch_size=4, verbose=0)
@@ -144,7 +146,7 @@ def test_configs_with_gates_over_everything(source, name):
 
 
 def save_as_hugging_face(source, folder, without=()):
-    table = translation.per_block(hugging_face.TABLE | hugging_face.MLM_TABLE, 1)
+    table = per_block(Bert.names["hugging_face"].table, 1)
     arrays = {
         table[path].name: np.ascontiguousarray(table[path].transform(weight))
         for path, weight in source.weights.items()
@@ -173,7 +175,7 @@ def test_a_model_of_transformers_for_masked_words_has_no_pooler(source, tmp_path
     assert set(masks.prunable(source)) - set(masks.prunable(found)) == {"pooler.kernel"}
     gated = masks.with_gates(found, "straight_through")
     assert set(gated.config.gates) == {"word_embeddings"}
-    assert "pooler" not in model_dir.build(gated).config.gates
+    assert "pooler" not in gated.model().config.gates
 
 
 def test_unknown_gates_are_refused():

@@ -9,11 +9,14 @@ import safetensors.numpy
 import tensorflow as tf
 
 import bert_tf
-from bert_tf.checkpoints import google_tf1, hugging_face, model_dir, read_source
-from bert_tf.checkpoints.translation import per_block
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints.foreign_config import read_config
+from bert_tf.checkpoints.formats import FORMATS
 from bert_tf.checkpoints.variables import Variables
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.families.bert import Bert
+from bert_tf.families.names import per_block
 from bert_tf.heads import losses
 from bert_tf.heads.head import HEADS, head_of
 from bert_tf.heads.span import MASKED
@@ -177,7 +180,7 @@ def test_model_directory(saved):
 def test_another_head_starts_anew(saved, before, after):
     """Both heads are of two outputs: their shapes alone do not tell them apart."""
     model, folder = saved(dataclasses.replace(CONFIG, head=before))
-    other = model_dir.build(read_source(folder), head=after)
+    other = read_source(folder).model(head=after)
     assert type(other.head) is HEADS[after]
     kernels = [surgery.named_weights(m)[f"{m.config.head}.kernel"] for m in (model, other)]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
@@ -206,11 +209,11 @@ def test_surgery(saved):
 # Google and Hugging Face
 
 
-def variables(table, config=CONFIG, **changes):
-    """The variables of a checkpoint by its name table; None takes one away."""
+def variables(name, config=CONFIG, **changes):
+    """The variables of a checkpoint by the names of its format; None takes one away."""
     rng = np.random.default_rng(0)
     shapes = expected_shapes(config)
-    rows = per_block(table, config.num_hidden_layers)
+    rows = per_block(Bert.names[name].table, config.num_hidden_layers)
     arrays = {}
     for path, shape in shapes.items():
         row, array = rows[path], rng.normal(size=shape).astype(np.float32)
@@ -222,7 +225,11 @@ def variables(table, config=CONFIG, **changes):
 
 SQUAD = ("cls/squad/output_weights", "cls/squad/output_bias")
 QA = ("qa_outputs.weight", "qa_outputs.bias")
-FORMATS = [(google_tf1, SQUAD), (hugging_face, QA)]
+GIVEN = [("google_tf1", SQUAD), ("hugging_face", QA)]
+
+
+def read(name, given, config_file):
+    return FORMATS[name]().weights(given, read_config(config_file))
 
 
 @pytest.fixture
@@ -233,18 +240,18 @@ def config_file(tmp_path):
     return str(tmp_path / "config.json")
 
 
-@pytest.mark.parametrize(("reader", "names"), FORMATS)
-def test_import(reader, names, config_file):
-    given = variables(reader.TABLE)
+@pytest.mark.parametrize(("name", "names"), GIVEN)
+def test_import(name, names, config_file):
+    given = variables(name)
     assert [given.shapes[name] for name in names] == [(2, 8), (2,)]
-    config, weights = reader.read(given, config_file)
+    config, weights = read(name, given, config_file)
     assert config == CONFIG and set(weights) == set(expected_shapes(CONFIG))
     np.testing.assert_array_equal(weights["span.kernel"], given.read(names[0]).T)
     np.testing.assert_array_equal(weights["span.bias"], given.read(names[1]))
 
 
-@pytest.mark.parametrize(("reader", "names"), FORMATS)
-def test_import_of_what_does_not_fit(reader, names, config_file):
+@pytest.mark.parametrize(("name", "names"), GIVEN)
+def test_import_of_what_does_not_fit(name, names, config_file):
     for changes, sentence in (
         ({names[1]: None}, f"lacks 1 variables .*: {names[1]}; check"),
         (
@@ -257,36 +264,36 @@ def test_import_of_what_does_not_fit(reader, names, config_file):
         ),
     ):
         with pytest.raises(ValueError, match=sentence):
-            reader.read(variables(reader.TABLE, **changes), config_file)
+            read(name, variables(name, **changes), config_file)
 
 
 def test_two_heads_are_one_too_many(config_file):
     head = {"output_weights": np.zeros([3, 8], np.float32), "output_bias": np.zeros(3, np.float32)}
-    config, weights = google_tf1.read(
-        variables(google_tf1.TABLE, **dict.fromkeys(SQUAD), **head), config_file
+    config, weights = read(
+        "google_tf1", variables("google_tf1", **dict.fromkeys(SQUAD), **head), config_file
     )
     assert (config.head, config.num_labels) == ("classifier", 3) and "span.bias" not in weights
     both = {"classifier.weight": head["output_weights"], "classifier.bias": head["output_bias"]}
     with pytest.raises(ValueError, match=r"has no use for: qa_outputs\.bias, qa_outputs\.weight"):
-        hugging_face.read(variables(hugging_face.TABLE, **both), config_file)
+        read("hugging_face", variables("hugging_face", **both), config_file)
 
 
 def test_a_model_of_transformers_has_no_pooler(config_file, tmp_path, vocab_file):
     pooler = ("pooler.dense.weight", "pooler.dense.bias")
-    given = variables(hugging_face.TABLE, **dict.fromkeys(pooler))
+    given = variables("hugging_face", **dict.fromkeys(pooler))
     tensors = {f"bert.{n}" if n not in QA else n: given.read(n) for n in given.shapes}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
     source = read_source(tmp_path)
     assert source.config.head == "span" and not set(POOLER) & set(source.weights)
-    model = model_dir.build(source)
+    model = source.model()
     np.testing.assert_array_equal(model.span.bias, given.read("qa_outputs.bias"))
     factorized, origin = compression.factorize(source)
     assert origin[POOLER[0]] == compression.NEW
     difference = compression.largest_difference(model, factorized, [(features(),)])
     assert difference < 1e-5
     with pytest.raises(ValueError, match=r"lacks 1 variables .*: pooler\.dense\.bias; check"):
-        hugging_face.read(variables(hugging_face.TABLE, **{pooler[1]: None}), config_file)
+        read("hugging_face", variables("hugging_face", **{pooler[1]: None}), config_file)
     nothing = dict.fromkeys((*pooler, *QA))
-    _, weights = hugging_face.read(variables(hugging_face.TABLE, **nothing), config_file)
+    _, weights = read("hugging_face", variables("hugging_face", **nothing), config_file)
     assert not set(POOLER) & set(weights)  # A start without a pooler, which is then new.

@@ -157,7 +157,7 @@ def test_masked_weights_do_not_move(base, bert_dir, vocab_file, tmp_path):
     columns = {name: base[name] for name in ("text_columns", "label_column", "label_type")}
     task = registry.get_several(base["tasks"], data_dir=base["glue_dir"], **columns)
     source = task_masks.with_masks(source, list(MASKS.values()))
-    model = model_dir.build(source, **task.head)
+    model = source.model(**task.head)
     optimization.compile_model(settings, model, task.loss(), 1000)
     batches = iter(RunData(settings, task, Tokenizer(vocab_file)).train_batches(0))
     step = tf.function(model.train_step)
@@ -244,7 +244,7 @@ def test_what_cannot_be_cut(trained, bert_dir, tmp_path):
 def test_a_model_that_says_less_of_itself(bert_dir, glue_dir, tmp_path):
     """As after the removal of gates: no scores, no step."""
     source, task = read_source(bert_dir), registry.get_several("SST-2,CoLA")
-    model = model_dir.build(source, **task.head)
+    model = source.model(**task.head)
     tokenizer = model_dir.load_tokenizer(bert_dir)
     model_dir.save(tmp_path / "all", model, tokenizer, task=task.to_dict(), data_dir=glue_dir)
     assert sharing.cut(str(tmp_path / "all"), "CoLA", str(tmp_path / "one")) < 1e-5

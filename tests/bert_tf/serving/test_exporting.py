@@ -18,6 +18,7 @@ import bert_tf
 from bert_tf import timing
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.flop import stages
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import run_folder
@@ -544,16 +545,53 @@ def test_the_same_command_is_done(export, sst, tmp_path):
         export(sst, str(tmp_path), **settings)
 
 
-@pytest.mark.parametrize("task", [{"name": "SST-2"}, {"name": "mlm"}])
-def test_heads_that_are_not_served(export, save, task, tmp_path):
-    folder = save(task, head={"head": "mlm", "num_labels": 1})
-    sentence = {
-        "SST-2": "Task 'SST-2' needs head='classifier'.*, but the model in .* has head='mlm'",
-        "mlm": "A model with the head 'mlm' is not served, only ones that give",
-    }[task["name"]]
+def test_the_head_of_another_task_is_not_served(export, save, tmp_path):
+    folder = save({"name": "SST-2"}, head={"head": "mlm", "num_labels": 1})
+    sentence = "Task 'SST-2' needs head='classifier'.*, but the model in .* has head='mlm'"
     with pytest.raises(ValueError, match=sentence):
         export(folder, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_masked_words(export, save, tmp_path, with_data, sst_dir):
+    """Ids of texts with `[MASK]` in them to the words of the vocabulary at every place."""
+    if with_data:
+        vocab = tmp_path / "vocab.txt"
+        vocab.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcde"]))
+        (tmp_path / "dev.txt").write_text("a b c d e a b\nc d e\n" * 20)
+    folder = save({"name": "mlm"}, head={"head": "mlm", "num_labels": 1}, dense=True)
+    model = bert_tf.load(folder)
+    if with_data:
+        config = dataclasses.replace(model.config, vocab_size=10)
+        model_dir.save(
+            folder,
+            BertModel(config),
+            Tokenizer(str(vocab)),
+            task={"name": "mlm"},
+            data_dir=str(tmp_path),
+            max_seq_length=11,
+        )
+        model = bert_tf.load(folder)
+    out = str(tmp_path / "out")
+    report = export(folder, out, format_names=["saved_model", "onnx"])
+    assert report["compared_on"] == ("dev" if with_data else "random tokens")
+    scores = report["formats"]["onnx"]["scores"]
+    assert ("log_likelihood" in scores) is with_data
+    served = tf.saved_model.load(f"{out}/1").signatures
+    ids = np.array([[2, 4, 5, 3], [2, 6, 3, 0]], np.int32)
+    inputs = dict(
+        zip(INPUT_NAMES, map(tf.constant, (ids, np.int32(ids > 0), 0 * ids)), strict=True)
+    )
+    answers = served["serving_default"](**inputs)
+    logits = model(inputs, training=False)
+    np.testing.assert_allclose(answers["logits"], logits, atol=1e-5)
+    words = bert_tf.load_tokenizer(folder).vocab
+    best = [[words[i] for i in row] for row in np.argmax(logits[..., : len(words)], axis=-1)]
+    assert [[word.decode() for word in row] for row in answers["words"].numpy()] == best
+    of_texts = served["text"](text=tf.constant(["a b"]))
+    assert set(of_texts) == {"logits", "words", "tokens"}
+    assert of_texts["tokens"].shape == of_texts["words"].shape == (1, 4)
 
 
 def test_a_version_is_replaced_on_demand(export, sst, tmp_path):

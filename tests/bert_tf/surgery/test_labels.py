@@ -30,13 +30,13 @@ def theirs(hugging_face_folder):
 def answers(theirs):
     """Their own labels of `TEXTS`, without anything that knows an order of labels."""
     source = read_source(theirs)
-    encoded = model_dir.make_tokenizer(source).encode(TEXTS)
+    encoded = source.tokenizer().encode(TEXTS)
     features = {
         "input_word_ids": encoded.ids.to_tensor(),
         "input_mask": tf.ones_like(encoded.ids).to_tensor(),
         "input_type_ids": encoded.segments.to_tensor(),
     }
-    logits = model_dir.build(source)(features, training=False).numpy()
+    logits = source.model()(features, training=False).numpy()
     found = [NAMES[i] for i in logits.argmax(-1)]
     assert set(found) == set(NAMES)
     return found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.checkpoints import Source, model_dir
+from bert_tf.checkpoints import Source
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models.bert import BertModel
@@ -44,7 +44,7 @@ def half(source):
 
 def removed(source, unit_mask):
     config, weights = units.remove(source.config, source.weights, unit_mask)
-    return model_dir.build(dataclasses.replace(source, config=config, weights=weights))
+    return dataclasses.replace(source, config=config, weights=weights).model()
 
 
 def test_units_are_removed_and_weights_are_masked(source):
@@ -54,7 +54,7 @@ def test_units_are_removed_and_weights_are_masked(source):
         "blocks.1.ffn": np.array([False]),
     }
     found = masks.apply(source, {**half(source), **unit_mask})
-    model = model_dir.build(found)
+    model = found.model()
     weights = {
         path: array * half(source).get(path.removeprefix("encoder."), 1)
         for path, array in source.weights.items()
@@ -69,7 +69,7 @@ def test_units_are_removed_and_weights_are_masked(source):
 
 
 def test_masked_weights_stay_zero_in_training(source):
-    model = model_dir.build(masks.apply(source, half(source)))
+    model = masks.apply(source, half(source)).model()
     optimizer = BertAdam(1e-2, weight_decay=0.1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss=loss)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import read_source
 from bert_tf.encoders.encoder import TASK
 from bert_tf.surgery import masks, task_masks, units
 from bert_tf.tasks import model_task, registry
@@ -23,12 +23,12 @@ def task():
 def test_a_batch_has_the_mask_of_its_task(source):
     masked = task_masks.with_masks(source, [FIRST, {}, SECOND])
     assert masked.config.num_masks == 3
-    model = model_dir.build(masked)
+    model = masked.model()
     (features,) = model_task.random_features(source.config, 12, num_batches=1)
     for index, mask in enumerate((FIRST, {}, SECOND)):
         values = task_masks.of_task(masked, index)
         assert sorted(values) == ["blocks.0.ffn", "blocks.0.heads"]
-        expected = model_dir.build(masks.apply(source, mask))(features)
+        expected = masks.apply(source, mask).model()(features)
         found = model({**features, TASK: np.full(8, index, np.int32)})
         np.testing.assert_allclose(found, expected, atol=1e-5)
         removed, _ = units.remove(masked.config, masked.weights, values)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import read_source
 from bert_tf.encoders.config import BertConfig
 from bert_tf.heads.mlm import MASKED_POSITIONS
 from bert_tf.methods.text_masks.mask_learner import TEXT_WEIGHTS, MaskLearner, Objective
@@ -50,7 +50,7 @@ def test_the_distance_to_a_teacher_counts_each_term(bert_dir):
     source = read_source(bert_dir)
     head = {"head": "mlm", "num_labels": 1}
     student, teacher = (
-        model_dir.build(one, kind=MaskLearner, **head)
+        one.model(kind=MaskLearner, **head)
         for one in (masks.multiply(source, one_shot_masks.one_shot(source, "random", 0.5)), source)
     )
     features = {

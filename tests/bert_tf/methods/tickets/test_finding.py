@@ -252,7 +252,7 @@ def test_magnitude_of_some_projections(find, tmp_path):
 def test_pruned_models_are_refused(tmp_path, folder, vocab_file):
     source = masks.apply(read_source(folder), {"blocks.0.heads": np.array([1, 1, 1, 0], bool)})
     pruned = str(tmp_path / "pruned")
-    model_dir.save(pruned, model_dir.build(source), Tokenizer(vocab_file))
+    model_dir.save(pruned, source.model(), Tokenizer(vocab_file))
     with pytest.raises(ValueError, match="found in dense models, but the one in .* is compact"):
         finding.find(FindOptions(model_dir=pruned, output_dir=str(tmp_path / "out")))
 

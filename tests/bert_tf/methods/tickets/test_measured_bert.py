@@ -27,7 +27,7 @@ def test_scores_are_those_of_the_model_without_what_is_masked(task, encoded, ber
     scores, importance = MeasuredBert(source, task, ["heads", "ffn"], "token").measure(
         encoded, mask
     )
-    removed = model_dir.build(masks.apply(source, mask))
+    removed = masks.apply(source, mask).model()
     expected = task.score(evaluation.predict(removed, encoded, 32), encoded)
     assert scores == pytest.approx(expected, abs=1e-5)
     assert {path: one.shape for path, one in importance.items()} == {

@@ -1,0 +1,68 @@
+"""Name tables: where each weight of ours comes from in the files of a family."""
+
+import collections.abc
+import dataclasses
+
+import numpy as np
+
+from bert_tf.heads.head import HEADS
+
+
+@dataclasses.dataclass(frozen=True)
+class From:
+    """Where a weight of ours comes from.
+
+    A table is a dict of `From` by our path; `{i}` in both stands for the number of a block.
+
+    Args:
+      name: name in the source.
+      transform: function of the source's array that returns ours.
+    """
+
+    name: str
+    transform: collections.abc.Callable = np.asarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """How one format names the weights of a family.
+
+    Args:
+      table: `From` by our path, every head of the family included.
+      ignored: regular expression of whole names that are no part of the model.
+      prefix: of names, where a model has a head.
+      optional: paths that a source may lack together; a model of it starts them anew.
+    """
+
+    table: dict[str, From]
+    ignored: str = r"(?!)"
+    prefix: str = ""
+    optional: tuple[str, ...] = ()
+
+    def of_task_heads(self):
+        """Returns the table without the heads of pretraining."""
+        tied = tuple(f"{name}." for name, head in HEADS.items() if head.is_tied)
+        return {path: row for path, row in self.table.items() if not path.startswith(tied)}
+
+
+def per_block(table, num_blocks):
+    """Returns the table with each row of `{i}` repeated for every block."""
+    return {
+        path.replace("{i}", str(i)): From(row.name.replace("{i}", str(i)), row.transform)
+        for path, row in table.items()
+        for i in range(num_blocks if "{i}" in path else 1)
+    }
+
+
+def layers(names, rows):
+    """Returns the rows of layers of one kind.
+
+    Args:
+      names: dict of the source's name of each layer by our path.
+      rows: dict of `From` by our name of each weight of such a layer, as names below it.
+    """
+    return {
+        f"{path}.{part}": From(name + row.name, row.transform)
+        for path, name in names.items()
+        for part, row in rows.items()
+    }
