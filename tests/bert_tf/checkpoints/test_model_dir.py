@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_the_old_model(saved, tmp_path):
         "from flop_tools import program\n"
         "import resource\n"
         "import bert_tf\n"
-        "from bert_tf import model_dir\n"
+        "from bert_tf.checkpoints import model_dir\n"
         "def main(_):\n"
         f"    folder = {folder!r}\n"
         "    model, tokenizer = bert_tf.load(folder), bert_tf.load_tokenizer(folder)\n"
