@@ -40,14 +40,22 @@ class Files:
     pretraining_head: bool = False
 
 
+def format_of(variables):
+    """Returns the `Format` of some `Variables`; those that take everything come last."""
+    kinds = sorted(FORMATS, key=lambda name: FORMATS[name].is_general)
+    return next(kind for kind in map(FORMATS.__getitem__, kinds) if kind.recognises(variables))()
+
+
 class Format(abc.ABC):
     """How files become a `Source`.
 
     Attributes:
       config_file: name of the config in a folder.
+      is_general: whether `recognises` takes whatever no other format does.
     """
 
     config_file = ""
+    is_general = False
 
     @staticmethod
     @abc.abstractmethod

@@ -5,7 +5,7 @@ import re
 from bert_tf.checkpoints.formats import ForeignFormat, register_format
 from bert_tf.checkpoints.translation import translate
 from bert_tf.heads.head import HEADS
-from bert_tf.models.weight_paths import POOLER, WORD_EMBEDDINGS, in_encoder
+from bert_tf.models.weight_paths import POOLER, in_encoder
 
 _PROBLEMS = (None, "single_label_classification", "regression")
 
@@ -16,11 +16,12 @@ class HuggingFace(ForeignFormat):
 
     config_file = "config.json"
     special_tokens = True
+    is_general = True
 
     @staticmethod
     def recognises(variables):
-        """Returns whether they are safetensors of other names than ours."""
-        return not variables.is_checkpoint and WORD_EMBEDDINGS not in variables.shapes
+        """Returns whether they are safetensors."""
+        return not variables.is_checkpoint
 
     def weights(self, variables, about, pretraining_head=False):
         """Returns `(config, weights)`; a head that this project lacks is left out."""

@@ -7,7 +7,7 @@ from absl import logging
 
 from bert_tf.checkpoints import live_encoder, tokenizer_files
 from bert_tf.checkpoints.folder import find
-from bert_tf.checkpoints.formats import FORMATS, Files
+from bert_tf.checkpoints.formats import Files, format_of
 from bert_tf.checkpoints.sentence_transformers import transformer_folder
 from bert_tf.checkpoints.source import Source
 from bert_tf.checkpoints.variables import (
@@ -39,8 +39,8 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
       ValueError: if nothing is there, it is damaged or its parts do not fit each other.
     """
     variables, folder = _open(transformer_folder(os.fspath(path)))
-    kind = next(kind for _, kind in FORMATS.items() if kind.recognises(variables))
-    source = kind().read(Files(variables, folder, config_file, vocab_file, pretraining_head))
+    files = Files(variables, folder, config_file, vocab_file, pretraining_head)
+    source = format_of(variables).read(files)
     if source.vocab_file is not None:
         _check_vocab(source)
     return source
