@@ -35,8 +35,8 @@ class BertModel(GatedModel):
         self.config = config
         self.head = head_of(config)
         self.encoder = BertEncoder(config, name="encoder")
-        if self.encoder.pooler is not None:
-            self.encoder.pooler.trainable = self.head.reads_pooler
+        if self.encoder.pooler is not None and not self.head.reads_pooler:
+            self.encoder.pooler.trainable = False
         setattr(self, config.head, self.head.layer())
         self._make_weights()
 
