@@ -10,8 +10,8 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from bert_tf.presentation import plots
 from bert_tf.encoders.config import PROJECTIONS
+from bert_tf.presentation import plots
 from flop_tf import FixGates
 from flop_tf.backend import keras
 from flop_tf.training.gradual import GradualPruning

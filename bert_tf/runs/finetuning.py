@@ -8,15 +8,14 @@ import time
 
 import tensorflow as tf
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.checkpoints import read_source
-from bert_tf.surgery import compression, masks, task_masks
-from bert_tf.tasks import registry
 from bert_tf.runs import callbacks, distribution, optimization
 from bert_tf.runs.options import check_of_tasks
 from bert_tf.runs.run_checkpoints import RunCheckpoints, check_end
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.runs.run_scores import RunScores
+from bert_tf.surgery import compression, masks, task_masks
+from bert_tf.tasks import registry
 from flop_tf import gates, order_gates, rank_importance, surgery
 from flop_tf.backend import keras
 
@@ -337,9 +336,7 @@ def _config_changes(options, source, task):
     if options.gate_name and config.has_gates:
         _check_gates(options, config)
     elif options.gate_name:
-        arguments = gates.accepted(
-            options.gate_name, initial_log_alpha=options.initial_log_alpha
-        )
+        arguments = gates.accepted(options.gate_name, initial_log_alpha=options.initial_log_alpha)
         changes["layers"] = compression.with_gates(config, options.gate_name, **arguments).layers
     return changes
 

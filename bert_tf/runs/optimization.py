@@ -3,8 +3,8 @@
 from official.modeling.optimization import lr_schedule
 
 from flop_tf import BertAdam, BertAdamax, Lagrangian
-from flop_tf.training import schedules
 from flop_tf.backend import keras
+from flop_tf.training import schedules
 
 
 def weight_optimizer(options, total_steps):

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.data import batch_plan, batching
-from bert_tf.heads import losses
 from bert_tf.encoders.config import BertConfig
+from bert_tf.heads import losses
 from bert_tf.runs import teacher
 
 # Examples a batch where gradients are squared: small, see `flop_tf.rank_importance`.

@@ -8,9 +8,9 @@ from absl import logging
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.runs import evaluation
-from flop_tf.files import array_file
 from flop_tf import files
 from flop_tf.backend import keras
+from flop_tf.files import array_file
 
 
 def logits(folder, encoded, batch_size):

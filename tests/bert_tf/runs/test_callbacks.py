@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.models.bert import BertModel
 from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks
 from bert_tf.runs.run_checkpoints import RunCheckpoints
 from flop_tf.backend import keras

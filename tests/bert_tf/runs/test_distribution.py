@@ -9,8 +9,8 @@ import tensorflow as tf
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.methods.flop import stages
-from bert_tf.tasks import registry
 from bert_tf.runs import distribution, finetuning, run_data
+from bert_tf.tasks import registry
 from flop_tf import surgery
 from flop_tf.backend import keras
 

@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.data import batching
-from bert_tf.models.bert import BertModel
 from bert_tf.encoders.config import BertConfig
-from bert_tf.tasks import registry
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import evaluation
+from bert_tf.tasks import registry
 
 CONFIG = BertConfig(
     vocab_size=50,

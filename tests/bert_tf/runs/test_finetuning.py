@@ -11,10 +11,10 @@ from event_files import tags
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
-from bert_tf.tokenizers.tokenization import Tokenizer
-from bert_tf.models.bert import BertModel
 from bert_tf.methods.flop import stages
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks, finetuning, options, run_scores
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 from event_files import tags
 
 import bert_tf
-from bert_tf.surgery import masks
 from bert_tf.methods.flop import stages
-from bert_tf.studies.sweeps import run_results
 from bert_tf.runs import callbacks, finetuning, options
+from bert_tf.studies.sweeps import run_results
+from bert_tf.surgery import masks
 from flop_tf import surgery
 
 TARGET = 0.6

@@ -9,17 +9,16 @@ import pytest
 import tensorflow as tf
 
 import bert_tf
-from bert_tf.checkpoints import model_dir
-from bert_tf.checkpoints import read_source
-from bert_tf.tokenizers.tokenization import Tokenizer
-from bert_tf.models.bert import BertModel
+from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.encoder import TASK
-from bert_tf.surgery import masks, task_masks
 from bert_tf.methods.flop import stages
-from bert_tf.tasks import model_task, registry
 from bert_tf.methods.tickets import sharing
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks, finetuning, optimization, options, run_scores
 from bert_tf.runs.run_data import RunData
+from bert_tf.surgery import masks, task_masks
+from bert_tf.tasks import model_task, registry
+from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 
 MASKS = {

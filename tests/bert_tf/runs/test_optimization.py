@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bert_tf.models.bert import BertModel
 from bert_tf.encoders.config import BertConfig
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import optimization
 from bert_tf.runs.options import FinetuneOptions
 from flop_tf import BertAdamax

@@ -7,8 +7,8 @@ import pytest
 
 import bert_tf
 from bert_tf.data import batching
-from bert_tf.tasks import registry
 from bert_tf.runs import evaluation, teacher
+from bert_tf.tasks import registry
 from flop_tf import files
 from flop_tf.backend import keras
 
