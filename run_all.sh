@@ -8,7 +8,7 @@
 #   ./run_all.sh --tasks=RTE,STS-B,WNLI,SST-2,MRPC,QNLI,QQP,MNLI,CoLA --glue_dir=glue \
 #                --bert_dir=uncased_L-12_H-768_A-12 --output_dir=runs/sweep \
 #                --learning_rates=5e-5,4e-5,3e-5,2e-5 --sparsities=.6 --seeds=0,1,2 --epochs=3
-# Started again with the same arguments, it goes on where it stopped; with others it needs --overwrite.
+# Started again with the same arguments, it resumes where it stopped; with others it needs --overwrite.
 # The rest: --tfds_data_dir, --finetune_flags, --nobenchmark, --benchmark_flags, --noexport,
 # --export_flags (such as --export_flags=--allow_slower=true) and --configs_dir, as
 # `flop-sweep --help` has them.

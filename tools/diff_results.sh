@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the runs on differences of docs/results.md; started again, it goes on where it stopped.
+# Makes the runs on differences of docs/results.md; started again, it resumes where it stopped.
 # Usage: tools/diff_results.sh BERT_DIR GLUE_DIR OUTPUT_DIR [TASK...] [FLAGS...]
 # BERT_DIR is a folder of tools/fetch_minilm.py; tasks are WNLI, STS-B, RTE and SST-2, all by default. FLAGS go to every run of
 # flop-diff-prune. The report in OUTPUT_DIR/report grows with each task. Tasks can run side by side, each on a core by taskset:

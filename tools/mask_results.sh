@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the runs on masks trained on text of docs/results.md; started again, it goes on where it stopped.
+# Makes the runs on masks trained on text of docs/results.md; started again, it resumes where it stopped.
 # Usage: tools/mask_results.sh BERT_DIR GLUE_DIR TEXT_DIR OUTPUT_DIR [TASK...]
 # BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2; tasks are RTE, STS-B and SST-2, all by default. Six
 # hours on two cores, estimated. Once the masks are there, tasks can run side by side, each on a core by taskset, which does half as much again.
@@ -22,7 +22,7 @@ kinds="trained distilled magnitude random imp"
 sparsities="0.5 0.7"
 mkdir -p "$out"
 
-# flop LOG PROGRAM FLAGS...: what it prints goes to LOG.log. A run that is done says so at once.
+# flop LOG PROGRAM FLAGS...: what it prints goes to LOG.log. A finished run reports that at once.
 flop() {
   local log=$out/$1.log
   mkdir -p "$(dirname "$log")"
@@ -62,7 +62,7 @@ lose() {
       "--dev_file=$test_file" "--output_dir=$out/loss/$1" "${@:2}"
 }
 
-# distance NAME MASK: the mean cosine distance of hidden states from those of the dense model, over some 500 blocks of test.
+# distance NAME MASK: the mean cosine distance of hidden states from those of the dense model, over about 500 blocks of test.
 distance() {
   [ -f "$out/part.tokens" ] || head -c 300000 "$text/$test_file" >"$out/part.tokens"
   [ -f "$out/distance/$1/results.json" ] ||

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the runs of docs/results.md; started again, it goes on where it stopped.
+# Makes the runs of docs/results.md; started again, it resumes where it stopped.
 # Usage: tools/sst2_results.sh BERT_DIR SST2_DIR OUTPUT_DIR
 # BERT_DIR is a folder of tools/fetch_minilm.py. About four hours on two cores.
 set -euo pipefail
@@ -13,7 +13,7 @@ task=(--task_name=sst-2 "--data_dir=$data")
 held=(--holdout_examples=5000)
 mkdir -p "$out"
 
-# run FOLDER PROGRAM FLAGS...: what it prints goes to FOLDER.log. A program that is done says so.
+# run FOLDER PROGRAM FLAGS...: what it prints goes to FOLDER.log. A finished program reports that.
 run() {
   local folder=$out/$1 program=$2 to=--output_dir
   shift 2
@@ -76,7 +76,7 @@ for sparsity in 0.6 0.8; do
   done
 done
 
-# The best of each sparsity on the whole training set, three seeds, and uniform ranks beside it.
+# The best of each sparsity on the whole training set, three seeds, and uniform ranks next to them.
 for seed in 0 1 2; do
   for sparsity in 0.6 0.8; do
     read -r gates distill <<<"$(best "$sparsity")"

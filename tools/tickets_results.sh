@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the runs on tickets of docs/results.md; started again, it goes on where it stopped.
+# Makes the runs on tickets of docs/results.md; started again, it resumes where it stopped.
 # Usage: tools/tickets_results.sh BERT_DIR GLUE_DIR OUTPUT_DIR [PART...]
 # BERT_DIR is a folder of tools/fetch_minilm.py. Parts, all by default and in this order: "tasks" STS-B, SST-2 and WNLI, "rte",
 # "multi" (one encoder for all four, with tickets of the two before), "seeds" (more of the curves and of multi). "tasks" and "rte" can run side by
@@ -46,7 +46,7 @@ studies() {
   local dirs=--tickets_dirs=$out/tickets,$out/rte
   flop analyze_tickets "$dirs" "--output_dir=$out/lottery_study"
   flop analyze_tickets "$dirs" --method=magnitude "--output_dir=$out/magnitude_study"
-  # 50 % of MiniLM's 72 heads and, beside them, 2 of its 6 FFNs.
+  # 50 % of MiniLM's 72 heads and 2 of its 6 FFNs.
   flop analyze_tickets "$dirs" --method=super --ticket=winning-36-2 "--output_dir=$out/super_study"
 }
 
