@@ -107,16 +107,34 @@ def test_flags_exist(page):
     assert len(programs) > 15 and named <= known
 
 
-def test_any_keras_model():
-    (code,) = [text for text in blocks(PYTHON, "python") if "flop_tf.factorize" in text]
+@pytest.fixture
+def known():
+    """A model with data for it, under the names of the examples."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(320, 16)).astype("float32")
     y = x @ rng.normal(size=(16, 3)).astype("float32")
     inputs = keras.Input([16])
     hidden = keras.layers.Dense(24, activation="relu")(inputs)
     hidden = keras.layers.Dense(24, activation="relu")(hidden)
-    dense = keras.Model(inputs, keras.layers.Dense(3, name="logits")(hidden))
-    known = {"dense_model": dense, "x": x, "y": y}
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(hidden))
+    return {"dense_model": model, "model": model, "x": x, "y": y}
+
+
+def test_pruning_in_a_few_lines(known, tmp_path, monkeypatch):
+    (code,) = [text for text in blocks(README, "python") if "flop_tf.prune" in text]
+    assert len(code.splitlines()) <= 8
+    monkeypatch.chdir(tmp_path)
+    exec(code, known)
+    small, dense, x = known["small"], known["model"], known["x"]
+    removed = 1 - (small.count_params() - 24 * 3 - 51) / (dense.count_params() - 24 * 3 - 51)
+    assert 0.5 <= removed < 0.6 and type(small.get_layer("logits")) is keras.layers.Dense
+    again = keras.models.load_model("small.keras")
+    np.testing.assert_allclose(again.predict(x, verbose=0), small.predict(x, verbose=0), atol=1e-6)
+
+
+def test_any_keras_model(known):
+    (code,) = [text for text in blocks(PYTHON, "python") if "flop_tf.factorize" in text]
+    dense, x = known["dense_model"], known["x"]
     assert "epochs=30" in code and "last_step=400" in code
     exec(code.replace("epochs=30", "epochs=3").replace("last_step=400", "last_step=20"), known)
     model, small = known["model"], known["small"]
