@@ -28,7 +28,7 @@ def end_with_parent(parent):
     Elsewhere nothing happens.
 
     Args:
-      parent: number of the process that started this one; if it is gone, this one ends at once.
+      parent: number of the process that started this one; if it has ended, this one ends at once.
     """
     if sys.platform != "linux":
         return

@@ -2,7 +2,7 @@
 
 Inside `step_scope(seed, step)` every draw is a pure function of the run's seed,
 the layer's seed and the step: all replicas of a step and all parts of its batch
-share one gate draw, and a run that was stopped and goes on repeats the draws of an
+share one gate draw, and a run that was stopped and resumed repeats the draws of an
 unbroken one. Outside such a scope draws are TensorFlow's ordinary stateful ones.
 """
 

@@ -1,4 +1,4 @@
-"""Names for classes of one kind, open to everyone: a decorator beside the class is all it takes."""
+"""Names for classes of one kind, open to all: a decorator next to the class is enough."""
 
 import collections.abc
 import difflib
@@ -52,7 +52,7 @@ class Registry:
         return decorator
 
     def __getitem__(self, name):
-        """Returns what is registered under a name.
+        """Returns the object that is registered under a name.
 
         Raises:
           ValueError: if nothing is; it names the nearest.

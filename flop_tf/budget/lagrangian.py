@@ -13,7 +13,7 @@ class Lagrangian(keras.layers.Layer):
     s is the expected sparsity, t the ramp from the model's own sparsity at step
     0 to the target. Two rules keep the multipliers from winding up: they never
     go below 0, and lambda_2, whose ascent direction (t - s)^2 has no sign of its
-    own, rises only while the model is behind. What ends the control is
+    own, rises only while the sparsity is below its target. What ends the control is
     `FixGates`: once the target is reached nothing can reopen.
 
     >>> lagrangian = Lagrangian(0.6, start_sparsity=-0.4, warmup_steps=100)
@@ -70,7 +70,7 @@ class Lagrangian(keras.layers.Layer):
         return float(self._start_sparsity.numpy())
 
     def target(self, step):
-        """Returns t, the sparsity asked for at `step`.
+        """Returns t, the target sparsity at `step`.
 
         Args:
           step: int or integer scalar tensor, updates so far.

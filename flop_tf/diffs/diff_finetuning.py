@@ -1,7 +1,7 @@
 """Fine-tuning of a difference whose positions are fixed: `theta = p0 + m w`.
 
 Only the K values of w under the mask are stored and trained, so that a step costs little more than
-that of the frozen model. Reference: Diff Pruning, arXiv 2012.07463, section 3.3.
+a step of the frozen model. Reference: Diff Pruning, arXiv 2012.07463, section 3.3.
 """
 
 import contextlib

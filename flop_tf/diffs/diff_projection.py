@@ -1,7 +1,7 @@
 """Projection of a difference to the entries of largest magnitude, exactly as many as the target.
 
 Diff Pruning, arXiv 2012.07463, section 3.3. The released code bisects a threshold between 0 and 1
-by steps of 1e-6; this one takes exactly the largest, of equal ones those that come first.
+by steps of 1e-6; this one takes exactly the largest, of equal ones the first.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def largest(differences, num_entries):
 
     Args:
       differences: dict of arrays by name; entries of 0 are never taken.
-      num_entries: k, how many to take at most; of equal magnitudes those that come first, in the
+      num_entries: k, how many to take at most; of equal magnitudes the first, in the
         order of the dict and of the flat arrays, C order.
 
     Returns:
@@ -63,7 +63,7 @@ def budget(target_density, num_parameters):
 def _candidates(magnitudes, number):
     """Returns ascending positions with the `number` largest among them, of all that are not 0.
 
-    Of many entries every 64th tells which are surely too small, so that few are sorted.
+    Of many entries every 64th bounds which are surely too small, so that few are sorted.
     """
     sample = magnitudes[::_SAMPLED]
     rank = 2 * number // _SAMPLED + _SAMPLED

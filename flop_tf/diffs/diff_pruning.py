@@ -1,7 +1,7 @@
 """Diff pruning: a task as a sparse difference to frozen weights, learned by L0 gates.
 
 `theta = p0 + z z_g w`: p0 are the pretrained weights, w the difference, z the gate of an element
-and z_g that of its group, one for each weight tensor. All tensors that have a difference lie one
+and z_g the gate of its group, one a weight tensor. All tensors that have a difference lie one
 after the other in flat vectors `[N]`, so that a step has a few large operations. N elements, G
 groups, M rows of the largest width that divides all groups: what a group has is spread over rows.
 
@@ -118,7 +118,7 @@ class LearnedDiff(TrainedDiff):
         return self._split(self.weights)
 
     def gradients(self, noise, gradients):
-        """Returns those of loss and penalty, see `TrainedDiff.gradients`.
+        """Returns the gradients of loss and penalty, see `TrainedDiff.gradients`.
 
         `dw = G z z_g`, `dalpha = G w z_g dz + dR/dalpha`, `dalpha_g = sum_i (G w z) dz_g +
         dR/dalpha_g`, with G the gradients at theta and R the penalty.
@@ -247,7 +247,7 @@ def _active(alpha, num_rows, low, high):
 
 
 def _by_element(values, flat):
-    """Returns what rows have, `[M, 1]`, for each element of a vector, `[N]`."""
+    """Returns the values of rows, `[M, 1]`, for each element of a vector, `[N]`."""
     rows, size = values.shape[0], flat.shape[0]
     return tf.reshape(tf.broadcast_to(values, [rows, size // rows]), [size])
 

@@ -1,4 +1,4 @@
-"""What every difference is that is trained: it changes a model's variables for a `with` block."""
+"""The class of every trained difference: it changes a model's variables for a `with` block."""
 
 import abc
 import contextlib
@@ -59,7 +59,7 @@ class TrainedDiff(tf.Module, abc.ABC):
         """
 
     def evaluated(self):
-        """Lets the model compute with theta without noise for a `with` block."""
+        """Returns a context in which the model computes with theta without noise."""
         differences = zip(self.base, self.difference(), strict=True)
         return holding(self.base, [variable + added for variable, added in differences])
 
@@ -69,7 +69,7 @@ class TrainedDiff(tf.Module, abc.ABC):
 
     @abc.abstractmethod
     def gradients(self, noise, gradients):
-        """Returns the gradients of the loss and of a penalty, and what there is to log.
+        """Returns the gradients of the loss and of a penalty, and scalars to log.
 
         Args:
           noise: what `applied` yielded.

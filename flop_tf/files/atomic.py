@@ -24,7 +24,7 @@ _OTHER_FILES = {
 }
 # Flags of a run take a few kB.
 _MOST_TEXT = 2**20
-# Folders beside one that is replaced: the new one, and the one with the old one in it.
+# Folders next to one that is replaced: the new one, and the one with the old one in it.
 _PARTIAL, _REPLACED, _OLD = "partial", "replaced", "old"
 
 
@@ -36,7 +36,7 @@ def check_regular(path, kind="file", advice=""):
     Args:
       path: of the file; links are followed.
       kind: what the error calls it, as in "The mask file 'x' does not exist".
-      advice: what the error tells to do where there is none.
+      advice: what the reader of the error is to do.
     """
     name = f"The {kind} {os.fspath(path)!r}"
     try:
@@ -82,7 +82,7 @@ def inside(folder, name, source):
     Args:
       folder: that it must lie in.
       name: relative path.
-      source: what an error says of who names it, as in "The tickets of 'x' must name ...".
+      source: who names it, for errors, as in "The tickets of 'x' must name ...".
 
     Raises:
       ValueError: if the path is absolute, or leads or may lead out of the folder.
@@ -128,7 +128,7 @@ def replacing(path):
 
 
 def partials(folder, name=None):
-    """Returns the files of `replacing` in a folder; those of no writer were left by killed ones.
+    """Returns the files of `replacing` in a folder; without a writer they are left by killed ones.
 
     Args:
       folder: the folder.
@@ -205,7 +205,7 @@ def parents(path):
 
 
 def check_folder(path):
-    """Raises ValueError where the name of an output folder is empty or that of a file.
+    """Raises ValueError where the name of an output folder is empty or names a file.
 
     Args:
       path: text or path, of an output folder.
@@ -259,7 +259,7 @@ def replacing_folder(path):
 
 
 def interrupted(parent):
-    """Returns the paths in a folder whose `replacing_folder` goes on or was killed.
+    """Returns the paths in a folder whose `replacing_folder` still runs or was killed.
 
     Args:
       parent: text or path, of the folder to search.

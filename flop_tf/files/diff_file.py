@@ -46,7 +46,7 @@ class Diff:
       shapes: dict of the shapes of these weights by name, in the order of their positions.
       positions: dict of ascending flat positions, int64 `[K]`, by name of every one of `shapes`.
       values: dict of theta - p0 there, float32 `[K]`.
-      dense: dict of arrays that the base has not, by name.
+      dense: dict of arrays that the base lacks, by name.
       weights: dict as `values` of what fine-tuning starts from, or None where it is the same.
       info: plain JSON data: task, scores, how it was made.
     """
@@ -87,7 +87,7 @@ def apply(diff, weights, path="the difference"):
       Dict of arrays; those without any entry are the same objects.
 
     Raises:
-      ValueError: if the weights are not those of the base.
+      ValueError: if the weights are not the weights of the base.
     """
     check_base(diff, weights, path)
     if both := sorted(diff.dense.keys() & weights.keys()):
@@ -136,7 +136,7 @@ def remove(diff, applied, base, path="the difference"):
 
 
 def check_base(diff, weights, path):
-    """Raises ValueError where weights are not those that a difference belongs to.
+    """Raises ValueError where weights are not the base of a difference.
 
     Args:
       diff: a `Diff`.
@@ -231,7 +231,7 @@ def read(path):
 
 
 def _check_arrays(path, shapes, counts, arrays):
-    """Raises ValueError where the arrays of a file are not what its header says."""
+    """Raises ValueError where the arrays of a file do not match its header."""
     if counts.keys() != shapes.keys():
         raise _damaged(path, "a count for each shape")
     number, size = sum(counts.values()), sum(map(math.prod, shapes.values()))

@@ -1,4 +1,4 @@
-"""The one place where JSON is read: what a file says is checked before anybody believes it.
+"""The one place where JSON is read: the content of a file is checked before it is used.
 
 A shape is a type that `msgspec` knows, declared next to the reader that needs it: a `TypedDict`,
 `list[int]`, `Annotated[int, msgspec.Meta(ge=1)]`, ... Keys that a `TypedDict` does not name may be
@@ -39,7 +39,8 @@ def read(path, shape, kind, advice=""):
       path: of the file; UTF-8, with or without a byte order mark.
       shape: type that the content must have, see the module.
       kind: what an error calls it, as in "The latency table 'x' must be ...".
-      advice: what an error tells to do, as in "measure one again by flop-benchmark --table".
+      advice: what the reader of an error is to do, as in "measure one again by
+        flop-benchmark --table".
 
     Raises:
       ValueError: if it is missing, no regular file, too large, no JSON, or of another shape.
@@ -135,7 +136,7 @@ def _check_characters(data):
 
 
 def _plain(error):
-    """Returns what msgspec says in the words of our errors."""
+    """Returns the message of msgspec in the words of our errors."""
     text = str(error).replace("`", "'").replace(", got ", ", received ")
     text = text.replace("Object missing required field ", "expected the key ")
     return text[:1].lower() + text[1:].replace(" - at '$", " at '")

@@ -81,7 +81,7 @@ def read(path, base=None, shapes=None):
 
     Args:
       path: of the file.
-      base: `tensor_file.fingerprint` of the model that the masks are for; None takes those of any.
+      base: `tensor_file.fingerprint` of the model that the masks are for; None takes any.
       shapes: dict of the shapes by name that are expected; None takes any.
 
     Returns:
@@ -113,7 +113,7 @@ def read(path, base=None, shapes=None):
 
 
 def _check_bits(path, name, shape, bits):
-    """Raises ValueError where the bits of a mask are not those of its shape, whatever it says."""
+    """Raises ValueError where a mask has more or fewer bits than its shape."""
     expected = None if shape is None else (-(-math.prod(shape) // 8),)
     if bits is None or bits.dtype != np.uint8 or bits.shape != expected:
         received = "none" if bits is None else f"{bits.dtype} {list(bits.shape)}"

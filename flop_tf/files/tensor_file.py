@@ -1,7 +1,7 @@
-"""Files of named arrays that know what they are and whether they are whole.
+"""Files of named arrays with their kind, and a digest that shows whether they are whole.
 
-A safetensors file whose metadata has one entry, a JSON object: the version, whatever the kind of
-file says of itself, and a SHA-256 of all that and of the arrays.
+A safetensors file whose metadata has one entry, a JSON object: the version, the header
+of this kind of file, and a SHA-256 of both and of the arrays.
 """
 
 import dataclasses

@@ -61,7 +61,7 @@ def _not_utf8(path, name):
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # The codec counts from behind the byte order mark.
+        # The codec counts from after the byte order mark.
         bad = error.start + len(data) - len(error.object)
         line = data.count(b"\n", 0, bad) + 1
         return ValueError(f"{origin} the byte 0x{data[bad]:02X} in line {line} (byte {bad}).")

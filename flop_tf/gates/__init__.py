@@ -43,7 +43,7 @@ PRUNING = GATES.where(lambda gate: gate.calibrates or gate.by_magnitude)
 
 
 class _Serialized(typing.TypedDict, total=False):
-    """What `serialize` returns, in our form and in that of Keras."""
+    """The form of `serialize`, and the form of Keras."""
 
     name: str
     registered_name: str | None
@@ -86,7 +86,7 @@ def serialize(gate):
 
 
 def accepted(name, **arguments):
-    """Returns those of some arguments that the constructor of a gate names.
+    """Returns the arguments that the constructor of a gate names, out of some.
 
     Args:
       name: of `GATES`.

@@ -1,4 +1,4 @@
-"""What every gate is: values in [0, 1] that scale a tensor, in a class that is found by name."""
+"""The class of every gate, values in [0, 1] that scale a tensor, and the registry of gates."""
 
 import abc
 

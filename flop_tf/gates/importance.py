@@ -16,11 +16,11 @@ from flop_tf.gates.fixed import FixedMask
 
 
 def by_token(products, axis):
-    """Returns `sum |sum over the axes behind the units|`, one value per unit.
+    """Returns `sum |sum over the axes after the units|`, one value per unit.
 
     Args:
       products: `g x`, such as `[B, T, U, W]`.
-      axis: that of the units, U.
+      axis: int, the axis of the units, U.
     """
     trailing = tf.reduce_sum(products, axis=range(axis + 1, products.shape.rank))
     return tf.reduce_sum(tf.abs(trailing), axis=range(axis))

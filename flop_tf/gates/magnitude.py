@@ -12,7 +12,7 @@ class Magnitude(FixedMask):
     """`y = x * values`, where `values` is 1 for the largest `|w|` and 0 for the others.
 
     Nothing trains the mask; `flop_tf.training.gradual.GradualPruning` closes more of it as
-    training goes on. A closed weight gets no gradient and keeps its value under the mask, so that
+    training proceeds. A closed weight gets no gradient and keeps its value under the mask, so that
     it may come back as long as the mask changes, where others fall below it.
 
     >>> gate = Magnitude(axis=None)

@@ -1,6 +1,6 @@
 """Gates whose scores learn which weights to keep, with the gradient straight through the mask.
 
-A score S says how much a weight is wanted. The mask M of a step is binary, and its gradient is
+A score S measures how much a weight is wanted. The mask M of a step is binary, and its gradient is
 handed to the score as it is, `dL/dS = dL/dM = dL/dW_eff * W`, for kept and dropped weights alike.
 Three ways to make M from S are here: a threshold, the sign, and a Bernoulli draw. At inference
 all of them are `M = 1[S > t]`, with the threshold t that `flop_tf.training.mask_training` sets.
@@ -18,7 +18,7 @@ from flop_tf.gates.base import Gate, register_gate
 
 @tf.custom_gradient
 def open_above(scores, threshold):
-    """Returns `M = 1[S > t]` in float32; the gradient of S is that of M.
+    """Returns `M = 1[S > t]` in float32, whose gradient goes to S.
 
     Args:
       scores: S, float32 tensor.
@@ -29,7 +29,7 @@ def open_above(scores, threshold):
 
 @tf.custom_gradient
 def open_by_sign(scores):
-    """Returns `M = (sign(S) + 1) / 2`; the gradient of S is that of M, and 0 where |S| >= 1.
+    """Returns `M = (sign(S) + 1) / 2`, whose gradient goes to S, but 0 where |S| >= 1.
 
     Args:
       scores: S, float32 tensor.
@@ -43,7 +43,7 @@ def open_by_sign(scores):
 
 @tf.custom_gradient
 def open_by_draw(scores, noise):
-    """Returns `M = 1[u < sigmoid(S)]`, u uniform on [0, 1); the gradient of S is that of M.
+    """Returns `M = 1[u < sigmoid(S)]`, u uniform on [0, 1), whose gradient goes to S.
 
     Args:
       scores: S, float32 tensor.

@@ -28,7 +28,7 @@ def mask_scope(index):
 
 @register_gate("switched")
 class SwitchedMask(FixedMask):
-    """`y = x * values[k]`: a fixed mask out of K, whose k is that of the `mask_scope` around.
+    """`y = x * values[k]`: a fixed mask out of K, chosen by the `mask_scope` around.
 
     The values are assigned from outside, 1 at first. Outside of a scope there is no mask to
     take, and none is guessed.

@@ -1,7 +1,7 @@
 """Which ranks matter to the task, and gates that start in that order.
 
 Gates that all start equal must find out by noisy draws which of them the task
-needs, and a short run has no time for that. One look at the gradients tells most of it.
+needs, and a short run has no time for that. One look at the gradients answers most of it.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 # Shift of a gate for a factor e of importance: steep enough that at the target most gates are
 # clearly open or closed and few lie between.
 _SLOPE = 5.0
-# Largest distance of a gate from those of the ranks at the boundary.
+# Largest distance of a gate from the gates of the ranks at the boundary.
 _REACH = 12.0
 
 
@@ -18,8 +18,8 @@ def rank_importance(model, projections, dataset, loss):
     """Returns how much the loss depends on every rank.
 
     `I_j = mean over batches of (z_j dL/dz_j)^2`, the Fisher information of a
-    gate z_j; `z_j dL/dz_j = sum_o Q_jo dL/dQ_jo`, so no gate has to be there.
-    Small batches tell more, because gradients cancel out over a batch.
+    gate z_j; `z_j dL/dz_j = sum_o Q_jo dL/dQ_jo`, so no gate is needed.
+    Small batches measure more, because gradients cancel out over a batch.
 
     Args:
       model: a Keras model; it runs in inference mode.
@@ -40,7 +40,7 @@ def rank_importance(model, projections, dataset, loss):
     factors = [layer.factor_out for layer in projections]
     total = [tf.Variable(tf.zeros(factor.shape[:1], tf.float64)) for factor in factors]
 
-    # A `tf.data.Dataset` says beforehand what its batches may look like: one trace for all.
+    # A `tf.data.Dataset` has the shapes of its batches beforehand: one trace for all.
     spec = getattr(dataset, "element_spec", None)
 
     @tf.function(input_signature=spec and spec[:2], reduce_retracing=True)

@@ -61,7 +61,7 @@ class UnitImportance:
           ValueError: if the dataset has no batch.
         """
         if self._step is None:
-            # A `tf.data.Dataset` says beforehand what its batches may look like: one trace for all.
+            # A `tf.data.Dataset` has the shapes of its batches beforehand: one trace for all.
             spec = getattr(dataset, "element_spec", None)
             self._step = tf.function(self._measure, input_signature=spec and spec[:2])
         scores, sizes, outputs = [], [], []

@@ -20,7 +20,7 @@ def contracted_axes(equation, bias_axes=None):
 
     Args:
       equation: of a `keras.layers.EinsumDense`.
-      bias_axes: None or the axes of the bias, which must be those that the kernel makes.
+      bias_axes: None or the axes of the bias, which must be the axes that the kernel makes.
     """
     match = _EQUATION.fullmatch(equation)
     if not match:

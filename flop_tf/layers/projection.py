@@ -58,7 +58,7 @@ class ProjectionSpec:
 def is_product(layer):
     """Returns whether a Keras layer is a product of its inputs with a matrix, and a bias.
 
-    It is if it is a Dense layer or an EinsumDense whose equation says so, of no other class.
+    Dense layers are, and EinsumDense layers with such an equation, but none of a subclass.
 
     Args:
       layer: any Keras layer.

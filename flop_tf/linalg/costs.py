@@ -71,7 +71,7 @@ def stored_densely(inputs, outputs, rank):
 def stored_parameters(inputs, outputs, rank=None):
     """Returns the kernel parameters that removal stores, `min(I * O, R * (I + O))`.
 
-    With rank None they are those of the kernel.
+    With rank None they are the parameters of the kernel.
 
     Args:
       inputs: I, int at least 0.

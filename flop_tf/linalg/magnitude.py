@@ -58,7 +58,7 @@ def good_masks(weights, num_kept):
     """Keeps the weights of largest magnitude; of equal ones at the boundary the last by position.
 
     Args:
-      weights: dict of float arrays of any shape by path; its order is that of the positions.
+      weights: dict of float arrays of any shape by path; its order is the order of positions.
       num_kept: weights to keep of all of them, exactly.
 
     Returns:
@@ -115,11 +115,11 @@ def search(evaluate, weights, survivors, threshold=0.9, steps=()):
       weights: as for `good_masks`.
       survivors: of `survivor_counts`.
       threshold: in (0, 1]. Defaults to .9.
-      steps: what this search yielded before it was stopped; it goes on after these.
+      steps: what this search yielded before it was stopped; it resumes after these.
 
     Yields:
       Each evaluation as a dict of plain data, the whole model first: `num_kept`, `score`,
-      `passed`. The good masks are those of the last step that passed.
+      `passed`. The good masks are the masks of the last step that passed.
 
     Raises:
       ValueError: if the threshold is out of range or the score of the whole model is not above 0.

@@ -81,13 +81,13 @@ def search(evaluate, importance, shape, phases, threshold=0.9, steps=()):
 
     Args:
       evaluate: function of masks, `Units`, that returns the score, a float.
-      importance: function of masks that returns importances, `Units`; those of removed units are
+      importance: function of masks that returns importances, `Units`; values of removed units are
         ignored, of a kind that no phase removes they may be None. It is called at most once
         after an evaluation, for masks that passed: before the next evaluation or never.
       shape: `(L, N)`.
       phases: of `joint_phases`, `heads_phases` or `blocks_phases`.
       threshold: in (0, 1]. Defaults to .9.
-      steps: what this search yielded before it was stopped; it goes on after these.
+      steps: what this search yielded before it was stopped; it resumes after these.
 
     Yields:
       Each evaluation as a dict of plain data, the whole model first: `phase`, an index; `heads`
@@ -137,7 +137,7 @@ def one_pass(measure):
 
     Returns:
       `(evaluate, importance)`; the second returns what the last call of the first has found, and
-      measures again only for other masks, as where a search goes on.
+      measures again only for other masks, as where a search resumes.
     """
     last = {}
 

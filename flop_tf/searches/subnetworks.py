@@ -1,4 +1,4 @@
-"""Subnetworks to compare a found one with: bad, random, inverted, and those that seeds share.
+"""Subnetworks to compare a found one with: bad, random, inverted, and shared by seeds.
 
 Masks are boolean arrays of any shape, heads `[L, N]` or FFN blocks `[L]`, True for what is
 kept; heads and blocks are drawn apart. M units, G of them kept by the good subnetwork.
@@ -26,7 +26,7 @@ def random_subnetwork(good, rng):
 
 
 def bad_subnetwork(good, rng):
-    """Keeps as many units as `good`, of those that it removes as long as there are any.
+    """Keeps as many units as `good`, of the units that it removes as long as there are any.
 
     Where G > M - G, the other 2 G - M are random ones of `good`.
 
@@ -106,7 +106,7 @@ def super_random(good, bad, rng):
 
 
 def _draw(size, choice, rng):
-    """Keeps `size` random units, those of the lowest `choice` first."""
+    """Keeps `size` random units, of the lowest `choice` first."""
     order = np.lexsort((rng.random(choice.size), choice.ravel()))
     mask = np.zeros(choice.size, bool)
     mask[order[:size]] = True

@@ -45,7 +45,7 @@ def head_counts(percents, num_layers, num_heads, min_heads=1):
 
 
 def block_counts(percents, num_layers):
-    """Returns how many blocks to remove beside the heads of each level, `k = floor(L p / 120)`.
+    """Returns how many blocks to remove next to the heads of each level, `k = floor(L p / 120)`.
 
     So are levels paired in the paper: 10 % of BERT-base's heads go with 1 of 12 blocks, 80 %
     with 8.
@@ -134,7 +134,7 @@ def losing_mask(scores, num_removed, min_heads=0):
 def random_mask(shape, num_removed, rng, min_heads=0):
     """Removes exactly `num_removed` units at random, all alike; the ticket of random scores.
 
-    The paper's program draws with replacement and so removes fewer than it says.
+    The paper's program draws with replacement and so removes fewer than its option names.
 
     Args:
       shape: `(L, N)` or `(L,)`.

@@ -46,7 +46,7 @@ def named_layers(model, skip=()):
     Args:
       model: a model that passes `check_model`.
       skip: names of layers to leave out; a nested model stands for all that is in it, and
-        "outer.inner" tells layers of one name apart.
+        "outer.inner" distinguishes layers of one name.
 
     Returns:
       `{dotted path: layer}`, each layer once, by the first of its paths.
@@ -91,7 +91,7 @@ def from_config(layer):
     Raises:
       ValueError: if the layer lacks a config that its constructor takes.
     """
-    # Wrappers look their layers up by class names, also those that are not registered.
+    # Wrappers look their layers up by class names, registered or not.
     classes = {type(inner).__name__: type(inner) for inner in layer._flatten_layers()}
     try:
         with keras.saving.custom_object_scope(classes):

@@ -16,7 +16,7 @@ from flop_tf.linalg import factorization
 from flop_tf.surgery import cloning
 from flop_tf.surgery.projections import compact_projection, factorize_kernel
 
-# What a Dense layer may have and a factorized one has not.
+# What a Dense layer may have and a factorized one lacks.
 _NOT_OF_FACTORS = (
     "kernel_regularizer",
     "bias_regularizer",
@@ -40,7 +40,7 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
       density: D times the break-even rank instead; from 1 up a layer stays dense.
       gate: None, or the name or serialized form of a gate for every factorized layer.
       skip: names of layers to leave as they are, such as the task head, at any depth; a nested
-        model stands for all that is in it, and "outer.inner" tells layers of one name apart.
+        model stands for all that is in it, and "outer.inner" distinguishes layers of one name.
 
     Returns:
       A new `GatedModel` with the same outputs as the original, up to truncation.

@@ -22,8 +22,8 @@ class GradualPruning(keras.callbacks.Callback):
     it is the target, and from then on the masks stay as they are.
 
     The masks change between steps, from the weights alone, so that all replicas have the same,
-    and a run that goes on from a checkpoint has those of an unbroken one. `logs` get
-    `target_sparsity` and `stored_sparsity`, for the callbacks behind this one.
+    and a run that resumes from a checkpoint has the masks of an unbroken one. `logs` get
+    `target_sparsity` and `stored_sparsity`, for the callbacks after this one.
 
     >>> from flop_tf.budget.budget import Budget
     >>> from flop_tf.layers.gated_dense import GatedDense
@@ -81,7 +81,7 @@ class GradualPruning(keras.callbacks.Callback):
         return float(self.schedule(step)[1])
 
     def on_train_begin(self, logs=None):
-        """Makes the update of the step from which training starts or goes on."""
+        """Makes the update of the step from which training starts or resumes."""
         self.step = int(self.model.optimizer.iterations.numpy())
         self._maybe_update(self.step - 1)
         self.stored = float(self.sparsity.stored_sparsity())

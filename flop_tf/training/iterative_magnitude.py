@@ -88,7 +88,7 @@ class IterativeMagnitude(keras.callbacks.Callback):
         self.rewind = rewind
 
     def on_train_begin(self, logs=None):
-        """Prunes for the first time, unless training goes on from a checkpoint."""
+        """Prunes for the first time, unless training resumes from a checkpoint."""
         self.step = int(self.model.optimizer.iterations.numpy())
         if not self.step:
             self.prune(0)

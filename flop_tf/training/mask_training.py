@@ -1,8 +1,8 @@
 """Binary masks that are trained while the weights stay as they are: scores and their thresholds.
 
-The scores lie in gates of `flop_tf.gates.straight_through`. Here is what happens to them beside
-the gradient: how they start, and how a threshold for each matrix is set again and again, so that
-the share of zeros stays the one that is asked for. S scores, W weights, t threshold, n weights of
+The scores lie in gates of `flop_tf.gates.straight_through`. Here is what happens to them apart
+from the gradient: how they start, and how a threshold for each matrix is set again and again, so
+that the share of zeros stays at its target. S scores, W weights, t threshold, n weights of
 a matrix, k zeros of it.
 
 Reference:
@@ -379,7 +379,7 @@ class Rethresholding(keras.callbacks.Callback):
         self.update_steps = update_steps
 
     def on_train_begin(self, logs=None):
-        """Notes the step from which training starts or goes on."""
+        """Notes the step from which training starts or resumes."""
         self.step = int(self.model.optimizer.iterations.numpy())
         self.stored = self.drifted = zero_rate(self.masks.masks())
 
@@ -424,7 +424,7 @@ def _joined(arrays):
 
 
 def _split(joined, group):
-    """Returns what `_joined` has put together, in the shapes of the gates of a group."""
+    """Returns the parts of a joined array in the shapes of the gates of a group."""
     shapes = [tuple(gate.scores.shape) for gate, _ in group.values()]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
     return [p.reshape(s) for p, s in zip(np.split(joined.ravel(), ends), shapes, strict=True)]

@@ -81,7 +81,7 @@ class BertAdam(keras.optimizers.Optimizer):
 
         Args:
           gradient: float tensor, or `tf.IndexedSlices` of an embedding.
-          variable: one of those that the optimizer was built for.
+          variable: a variable for which the optimizer was built.
         """
         if self._var_key(variable) not in self._skipping:
             self._apply(gradient, variable)
