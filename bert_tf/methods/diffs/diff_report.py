@@ -1,30 +1,38 @@
-"""What a folder of differences holds: scores, densities by layer and kind, groups without any.
+"""The report on a folder of differences: scores, densities by layer and kind, empty groups.
 
-A task's score is its primary metric on dev; of seeds there are mean and sample deviation (n - 1).
+A task's score is its primary metric on dev, over seeds as mean and sample deviation (n - 1).
 """
 
 import os
 import statistics
 import typing
 
-import matplotlib.figure
-import numpy as np
+import pandas as pd
 
 from bert_tf.methods.diffs import applying
 from bert_tf.methods.diffs.diff_runs import DIFF_FILE
 from bert_tf.presentation import pages, plots
+from bert_tf.runs import run_search
 from bert_tf.runs.run_folder import FLAGS_FILE
 from bert_tf.runs.run_scores import RESULTS_FILE
 from bert_tf.tasks import registry
-from flop_tf import files
 from flop_tf.files import json_file
 from flop_tf.files.json_file import Count, Number, Share
 
-_TITLE = "Differences"
+_NOTES = {
+    "Scores": "Primary metric on dev in percent, mean ± sample deviation (seeds); the density is "
+    "what is stored, of all parameters but the head. What non_adaptive learns is full fine-tuning.",
+    "Density by layer": "Percent of the entries.",
+    "Density by kind of weight": "Percent of the entries.",
+    "Groups without any entry": "A group is a weight tensor.",
+    "Damaged": "What no table counts, and why.",
+}
+# The first columns of a table with a row for each difference.
+_WHICH = {"difference": "name", "seed": "seed"}
 
 
 class _Known(typing.TypedDict, total=False):
-    """What is read of the information that a difference holds."""
+    """The keys of the information in a difference that are read."""
 
     task: json_file.Object
     scores: dict[str, dict[str, Number]]
@@ -36,7 +44,7 @@ class _Known(typing.TypedDict, total=False):
 
 
 def gather(folder):
-    """Returns what is known of every difference below a folder, a list of plain data.
+    """Returns a row of plain data for every difference below a folder.
 
     A stage that still runs, or was stopped, does not count.
 
@@ -44,17 +52,16 @@ def gather(folder):
       folder: is searched with all folders in it but hidden ones.
 
     Returns:
-      A dict for each one; one that is damaged or has no task has a `reason` and no results.
+      List of dicts; a difference that is damaged or has no task has a `reason` and no results.
 
     Raises:
       ValueError: if there is none, or none but damaged ones, or two are of one task, way, density
         and seed: their mean would be of other settings and not of seeds.
     """
     found = []
-    for path, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        unfinished = FLAGS_FILE in names and RESULTS_FILE not in names
-        if DIFF_FILE in (*folders, *names) and not unfinished:
+    for path in run_search.holding(folder, DIFF_FILE):
+        names = os.listdir(path)
+        if FLAGS_FILE not in names or RESULTS_FILE in names:
             found.append({"folder": path, **_read(path)})
     if not found:
         raise ValueError(
@@ -71,53 +78,31 @@ def write(rows, folder):
     """Writes `diffs.json`, `diffs.md`, `diffs.html` and the figures as PNG too.
 
     Args:
-      rows: what `gather` returns.
+      rows: the result of `gather`.
       folder: where to write; made where it is missing.
 
     Returns:
       The tables as Markdown.
+
+    Raises:
+      OSError: if a file cannot be written.
     """
-    damaged = [{"folder": r["folder"], "reason": r["reason"]} for r in rows if "reason" in r]
-    listed, rows = rows, _sound(rows)
-    sections = [
-        (
-            "Scores",
-            "Primary metric on dev in percent, mean ± sample deviation (seeds); the density is "
-            "what is stored, of all parameters but the head. What non_adaptive learns is full "
-            "fine-tuning.",
-            _scores(rows),
-        ),
-        ("Density by layer", "Percent of the entries.", _densities(rows, "layers")),
-        ("Density by kind of weight", "Percent of the entries.", _densities(rows, "kinds")),
-        (
-            "Groups without any entry",
-            "A group is a weight tensor.",
-            [
-                {
-                    **_which(row),
-                    "zero": str(len(row["zero_groups"])),
-                    "of": str(row["groups"]),
-                }
-                for row in rows
-            ],
-        ),
-    ]
-    if damaged:
-        sections.append(("Damaged", "What no table counts, and why.", damaged))
-    pictures = {
-        f"Score against density, {task}": _curve([row for row in rows if row["task"] == task])
-        for task in dict.fromkeys(row["task"] for row in rows)
+    sound = _sound(rows)
+    groups = {"zero": lambda row: str(len(row["zero_groups"])), "of": "groups"}
+    tables = {
+        "Scores": _scores(sound),
+        "Density by layer": _densities(sound, "layers"),
+        "Density by kind of weight": _densities(sound, "kinds"),
+        "Groups without any entry": pages.table(sound, {**_WHICH, **groups}),
     }
-    parts = [*(pages.section(*one) for one in sections)]
-    parts += [pages.picture(title, png) for title, png in pictures.items()]
-    for title, png in pictures.items():
-        name = title.lower().replace(",", "").replace(" ", "-")
-        files.write_bytes(os.path.join(folder, "figures", f"{name}.png"), png)
-    text = pages.markdown(_TITLE, sections)
-    files.write_json(os.path.join(folder, "diffs.json"), listed)
-    files.write_text(os.path.join(folder, "diffs.html"), pages.page(_TITLE, _TITLE, parts))
-    files.write_text(os.path.join(folder, "diffs.md"), text)
-    return text
+    if damaged := [row for row in rows if "reason" in row]:
+        tables["Damaged"] = damaged
+    sections = [(title, _NOTES[title], table) for title, table in tables.items()]
+    pictures = {
+        f"Score against density, {task}": _curve([row for row in sound if row["task"] == task])
+        for task in dict.fromkeys(row["task"] for row in sound)
+    }
+    return pages.write(folder, "diffs", "Differences", rows, sections, pictures)
 
 
 def _sound(rows):
@@ -155,15 +140,12 @@ def _row(known):
         "seed": known.get("seed"),
         "density": known["density"],
         # Gates that close further than that leave less.
-        "target_density": known.get("target_density") or _rounded(known["density"]),
+        # To two digits, which tasks of one run share though their bases differ.
+        "target_density": known.get("target_density") or float(f"{known['density']:.2g}"),
         "metric": task.primary_metric,
         "score": scores.get(task.primary_metric),
         "scores": splits,
-        "bytes": known["bytes"],
-        "layers": known["layers"],
-        "kinds": known["kinds"],
-        "zero_groups": known["zero_groups"],
-        "groups": known["groups"],
+        **{name: known[name] for name in ("bytes", "layers", "kinds", "zero_groups", "groups")},
     }
 
 
@@ -182,7 +164,7 @@ def _check_seeds(rows):
 
 
 def _way(row):
-    """Returns what a row of the table is of: method, stage and the density that was asked for."""
+    """Returns the key of a row of the table: method, stage and target density."""
     # What is learned has another density in each run.
     density = 1.0 if row["stage"] == "learn" else row["target_density"]
     return row["method"], row["stage"], density
@@ -199,60 +181,50 @@ def _on_dev(row):
 
 def _scores(rows):
     """Returns the table of the paper: a row for each way and density, a column for each dev set."""
-    groups, densities = {}, {}
-    for row in rows:
-        for column, score in _on_dev(row).items():
-            groups.setdefault(_way(row), {}).setdefault(column, []).append(score)
-        if _on_dev(row):
-            densities.setdefault(_way(row), []).append(row["density"])
-    tasks = list(dict.fromkeys(column for row in rows for column in _on_dev(row)))
-    table = []
-    for key, found in sorted(groups.items()):
-        method, stage, _ = key
-        cells = {task: _cell(found[task]) if task in found else "-" for task in tasks}
-        means = [np.mean(scores) for scores in found.values()]
-        mean = f"{100 * np.mean(means):.1f}" if len(means) == len(tasks) else "-"
-        density = f"{100 * np.mean(densities[key]):.3g} %"
-        way = {"method": method, "stage": stage, "density": density}
-        table.append({**way, **cells, "mean": mean})
-    return table
+    rows = [row for row in rows if _on_dev(row)]
+    if not rows:
+        return []
+    scores = pd.DataFrame([_on_dev(row) for row in rows])
+    keys = pd.MultiIndex.from_tuples(map(_way, rows), names=["method", "stage", "target"])
+    by_way = scores.set_axis(keys).groupby(level=[0, 1, 2])
+    means = by_way.mean()
+    density = pd.Series([row["density"] for row in rows], keys).groupby(level=[0, 1, 2]).mean()
+    table = by_way.agg(_cell)
+    table.insert(0, "density", density.map(lambda share: f"{100 * share:.3g} %"))
+    whole = means.notna().all(axis=1)
+    table["mean"] = means.mean(axis=1).map(lambda mean: f"{100 * mean:.1f}").where(whole, "-")
+    return table.reset_index(level="target", drop=True).reset_index().to_dict("records")
 
 
 def _cell(scores):
     """Returns the mean of scores in percent, its sample deviation, and their number."""
+    scores = scores.dropna().tolist()
+    if not scores:
+        return "-"
     spread = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     return f"{100 * statistics.mean(scores):.1f}{spread} ({len(scores)})"
 
 
-def _which(row):
-    """Returns the first columns of a table with a row for each difference."""
-    seed = "-" if row["seed"] is None else str(row["seed"])
-    return {"difference": row["name"], "seed": seed}
-
-
 def _densities(rows, key):
     names = list(dict.fromkeys(name for row in rows for name in row[key]))
-    return [
-        {
-            **_which(row),
-            **{name: f"{100 * row[key][name]:.3g}" if name in row[key] else "-" for name in names},
-        }
+    densities = [
+        {name: f"{100 * row[key][name]:.3g}" if name in row[key] else "-" for name in names}
         for row in rows
     ]
+    return [a | b for a, b in zip(pages.table(rows, _WHICH), densities, strict=True)]
 
 
 def _curve(rows):
     """Returns a picture of scores over densities, a color for each method and stage."""
-    figure = matplotlib.figure.Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for method, stage in dict.fromkeys((row["method"], row["stage"]) for row in rows):
+    figure, axes = plots.new_figure(6, 3.6)
+    for way in dict.fromkeys((row["method"], row["stage"]) for row in rows):
         points = sorted(
             (100 * row["density"], row["score"])
             for row in rows
-            if (row["method"], row["stage"]) == (method, stage) and row["score"] is not None
+            if (row["method"], row["stage"]) == way and row["score"] is not None
         )
         if points:
-            label = plots.literal(f"{method}, {stage}")
+            label = plots.literal(", ".join(way))
             axes.plot(*zip(*points, strict=True), "o-", label=label, alpha=0.8)
             axes.legend(fontsize="small")
     axes.set_xscale("log")
@@ -260,8 +232,3 @@ def _curve(rows):
     axes.set_ylabel(rows[0]["metric"])
     axes.grid(alpha=0.3)
     return plots.png(figure)
-
-
-def _rounded(density):
-    """Returns a density to two digits, which tasks of one run share though their bases differ."""
-    return float(f"{density:.2g}")

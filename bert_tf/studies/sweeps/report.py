@@ -9,14 +9,14 @@ import statistics
 from bert_tf import timing
 from bert_tf.studies.sweeps import run_results, sweep_state
 
-# Flags that say where a run is and which seed it has: runs that differ in no others are the same
+# Flags that name the folders and the seed of a run: runs that differ in no others are the same
 # experiment.
 _PLACES = {
     *("output_dir", "output_folder_dir", "init_checkpoint", "checkpoint", "teacher"),
     *("made_from", "seed"),
 }
-# Shown beside the metric that decides.
-_BESIDE = {"f1_score": "eval_accuracy", "pearson": "spearmanr"}
+# Shown next to the metric that decides.
+_OTHER_METRICS = {"f1_score": "eval_accuracy", "pearson": "spearmanr"}
 
 
 def gather(folder):
@@ -26,11 +26,11 @@ def gather(folder):
       folder: of `flop-sweep`, or any other that holds runs.
 
     Returns:
-      Dict, what `report.json` holds:
+      The content of `report.json`, a dict:
         `runs`: path, program and state of each run and damaged sweep, and the reason where it is
           not finished;
         `results`: task, score, settings, size and latency of each run that was scored;
-        `best`: the best result of each task, stage and asked sparsity;
+        `best`: the best result of each task, stage and target sparsity;
         `seeds`: mean, sample standard deviation (n - 1) and number of the results of one command;
         `ranks`: of the best compact model of each task and sparsity, `[layers, projections]`;
         `environments`: devices and versions of sweeps and benchmarks.
@@ -41,27 +41,26 @@ def gather(folder):
     if not os.path.isdir(folder):
         raise ValueError(f"The folder of runs {str(folder)!r} does not exist.")
     folder = os.path.abspath(folder)
-    runs = {path: run_results.read(path) for path in run_results.find(folder)}
+    runs = {
+        path: {"run": os.path.relpath(path, folder), **run_results.read(path)}
+        for path in run_results.find(folder)
+    }
     sweeps, damaged = _sweeps(folder)
     states = [*damaged, *_states(runs, sweeps, folder)]
     if not states:
         raise ValueError(
             f"The folder {folder!r} holds no runs: no run.flags lies in it or in a folder below it."
         )
-    results = [
-        _result(path, runs, folder) for path, run in runs.items() if run.get("score") is not None
-    ]
-    results.sort(
-        key=lambda r: (r["task"], run_results.STAGES.index(r["stage"]), r["asked"], r["run"])
-    )
+    scored = [(_result(p, runs), p) for p, run in runs.items() if run.get("score") is not None]
+    results = {path: result for result, path in sorted(scored, key=lambda pair: _order(pair[0]))}
     best = _best(results)
     return {
         "folder": folder,
         "runs": states,
-        "results": results,
-        "best": best,
-        "seeds": _seeds(results, runs, folder),
-        "ranks": _ranks(best, runs, folder),
+        "results": list(results.values()),
+        "best": list(best.values()),
+        "seeds": _seeds(results, runs),
+        "ranks": _ranks(best, runs),
         "environments": _environments(runs, sweeps, folder),
     }
 
@@ -85,110 +84,98 @@ def _lineage(path, runs):
     while path in runs and path not in found:
         found.append(path)
         path = runs[path]["source"]
-    return found
+    return [runs[one] for one in found]
 
 
 def _experiment(path, runs):
-    """Returns what a run and those before it were asked for, whatever their seeds and places."""
+    """Returns the settings of a run and those before it, ignoring seed and folder."""
     lineage = _lineage(path, runs)
-    asked = [
-        frozenset(
-            (name, value) for name, value in runs[one]["flags"].items() if name not in _PLACES
-        )
-        for one in lineage
+    settings = [
+        frozenset(item for item in run["flags"].items() if item[0] not in _PLACES)
+        for run in lineage
     ]
-    taught = [bool(runs[one]["flags"].get("teacher")) for one in lineage]
-    return (*asked, *taught, runs[lineage[-1]]["source"])
+    taught = [bool(run["flags"].get("teacher")) for run in lineage]
+    return (*settings, *taught, lineage[-1]["source"])
 
 
-def _result(path, runs, folder):
+def _result(path, runs):
     run = runs[path]
     # A model is known by the training of its gates, though its last training came after that.
-    flags = [runs[one]["flags"] for one in _lineage(path, runs)]
+    flags = [one["flags"] for one in _lineage(path, runs)]
     settings = next((each for each in flags if "target_sparsity" in each), run["flags"])
-    asked = settings.get("target_sparsity", round(run["sparsity"], 2))
     trained = run["flags"].get("do_train") != "false" and "learning_rate" in settings
     return {
-        "run": os.path.relpath(path, folder),
-        "task": run["task"],
-        "stage": run["stage"],
-        "metric": run["metric"],
-        "score": run["score"],
-        "selected": run["selected"],
+        **{name: run[name] for name in ("run", "task", "stage", "metric", "score", "selected")},
         "scores": run["scores"],
-        "beside": _beside(run),
+        "beside": _other_scores(run),
         "learning_rate": float(settings["learning_rate"]) if trained else None,
         "seed": int(run["flags"].get("seed", 0)),
-        "asked": float(asked),
-        "sparsity": run["sparsity"],
-        "parameters": run["parameters"],
-        "train_time": run.get("train_time"),
-        "eval_time": run.get("eval_time"),
+        "asked": float(settings.get("target_sparsity", round(run["sparsity"], 2))),
+        **{name: run.get(name) for name in ("sparsity", "parameters", "train_time", "eval_time")},
         "latency": [
             row for other in runs.values() for row in other.get("latencies", {}).get(path, [])
         ],
     }
 
 
-def _beside(run):
-    """Returns what else is published of a task, by name: other dev splits, other metrics."""
+def _order(result):
+    stage = run_results.STAGES.index(result["stage"])
+    return result["task"], stage, result["asked"], result["run"]
+
+
+def _other_scores(run):
+    """Returns the other scores that are published for a task, by dev split or metric."""
     scores, reported = run["scores"], run["reported"]
     others = [split for split in scores if split not in ("holdout", reported)]
     found = {split: scores[split][run["metric"]] for split in others}
-    name = _BESIDE.get(run["metric"])
-    if name in scores[reported]:
-        found[name] = scores[reported][name]
-    return found
+    name = _OTHER_METRICS.get(run["metric"])
+    return found | ({name: scores[reported][name]} if name in scores[reported] else {})
 
 
 def _best(results):
-    """Returns the best result of each task, stage and asked sparsity.
+    """Returns the best result of each task, stage and target sparsity, by path.
 
     The choice goes by held-out examples where a run has them, else by the dev set.
     """
     found = {}
-    for result in results:
+    for path, result in results.items():
         key = result["task"], result["stage"], result["asked"]
-        if key not in found or result["selected"] > found[key]["selected"]:
-            found[key] = result
-    return list(found.values())
+        if key not in found or result["selected"] > results[found[key]]["selected"]:
+            found[key] = path
+    return {path: results[path] for path in found.values()}
 
 
-def _seeds(results, runs, folder):
+def _seeds(results, runs):
     groups = {}
-    for result in results:
-        groups.setdefault(_experiment(os.path.join(folder, result["run"]), runs), []).append(result)
+    for path, result in results.items():
+        groups.setdefault(_experiment(path, runs), []).append(result)
+    shared = ("task", "stage", "asked", "learning_rate", "metric")
     rows = []
     for group in groups.values():
         scores = [result["score"] for result in group]
-        shared = ("task", "stage", "asked", "learning_rate", "metric")
-        rows.append(
-            {
-                **{name: group[0][name] for name in shared},
-                "mean": statistics.mean(scores),
-                "deviation": statistics.stdev(scores) if len(scores) > 1 else None,
-                "seeds": [result["seed"] for result in group],
-                "runs": [result["run"] for result in group],
-            }
-        )
+        row = {name: group[0][name] for name in shared}
+        row["mean"] = statistics.mean(scores)
+        row["deviation"] = statistics.stdev(scores) if len(scores) > 1 else None
+        row["seeds"] = [result["seed"] for result in group]
+        rows.append({**row, "runs": [result["run"] for result in group]})
     return rows
 
 
-def _ranks(best, runs, folder):
+def _ranks(best, runs):
     found = []
-    for result in best:
-        ranks = runs[os.path.join(folder, result["run"])]["ranks"]
+    for path, result in best.items():
+        ranks = runs[path]["ranks"]
         if ranks and any(rank is not None for row in ranks for rank in row):
             found.append({**{k: result[k] for k in ("task", "asked", "run")}, "ranks": ranks})
     return found
 
 
 def _states(runs, sweeps, folder):
-    """Returns a row for each run, those included that a sweep has started and that left nothing."""
+    """Returns a row for each run, and for each that a sweep has started and that left nothing."""
     rows = {}
     for path, run in runs.items():
-        shown = {name: run[name] for name in ("program", "state", "flags")}
-        rows[path] = {"run": os.path.relpath(path, folder), **shown, "reason": run.get("reason")}
+        shown = {name: run[name] for name in ("run", "program", "state", "flags")}
+        rows[path] = {**shown, "reason": run.get("reason")}
     for place, state in sweeps.items():
         for name, entry in state["runs"].items():
             path = os.path.normpath(os.path.join(place, name))
@@ -201,12 +188,11 @@ def _states(runs, sweeps, folder):
 
 def _environments(runs, sweeps, folder):
     """Returns each environment once, with the first run or sweep that was made in it."""
-    places = [(path, state["environment"]) for path, state in sweeps.items()]
-    places += [(path, run.get("environment")) for path, run in runs.items()]
+    places = [(os.path.relpath(path, folder), s["environment"]) for path, s in sweeps.items()]
+    places += [(run["run"], run.get("environment")) for run in runs.values()]
     found = []
-    for path, environment in places:
+    for source, environment in places:
         if environment and environment not in [known for _, known in found]:
-            found.append((os.path.relpath(path, folder), environment))
-    if not found:
-        found.append(("this report", timing.environment()))
+            found.append((source, environment))
+    found = found or [("this report", timing.environment())]
     return [{"source": source, **environment} for source, environment in found]

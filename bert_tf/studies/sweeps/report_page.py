@@ -1,16 +1,28 @@
 """A report as Markdown and as one HTML page that needs no other file."""
 
 import html
-import os
 
-import pandas as pd
+import numpy as np
 
 from bert_tf.presentation import pages, plots
 from bert_tf.studies.sweeps import sweep
-from flop_tf import files
 
-#: The page, with figures.
-HTML_FILE = "report.html"
+#: The name of the files, without an ending, and the page with figures.
+NAME = "report"
+HTML_FILE = f"{NAME}.html"
+
+_NOTES = {
+    "Best of each task": "The best run of each task, stage and target sparsity, chosen on held-out "
+    "training examples if a run has them, else on dev. Sparsity counts the kernels of the original "
+    "dense projections; parameters are all of the model, without closed ranks.",
+    "Mean over seeds": "Runs of one command that differ in their seed alone, with the sample "
+    "standard deviation (n - 1).",
+    "Latency": "Measured by turns in one run of flop-benchmark; the ratio is to its first model.",
+    "All scored runs": "Times are in seconds, of training and of evaluation, since the run's last "
+    "start.",
+    "Runs": "Each one is the command `flop-PROGRAM --flagfile=RUN/run.flags`.",
+    "Device and versions": "",
+}
 
 
 def write(report, folder):
@@ -26,136 +38,78 @@ def write(report, folder):
     Raises:
       OSError: if a file cannot be written.
     """
-    sections = _tables(report)
-    markdown = pages.markdown(f"Runs in {report['folder']}", sections)
-    files.write_json(os.path.join(folder, "report.json"), report)
-    files.write_text(os.path.join(folder, "report.md"), markdown)
-    files.write_text(os.path.join(folder, HTML_FILE), _html(report, sections))
+    sections = [(title, _NOTES[title], rows) for title, rows in _tables(report).items()]
+    shown = [pages.section(*section) for section in sections]
+    parts = [*shown[:2], *_pictures(report), *shown[2:], _commands(report)]
+    title, window = (f"{what} {report['folder']}" for what in ("Runs in", "Report on"))
+    pages.write(folder, NAME, title, report, sections, parts=parts, window=window)
     return "\n".join(pages.markdown_section(*section) for section in sections[:2])
 
 
 def _tables(report):
-    """Returns the tables as `(title, note, rows)`, rows being dicts of text by column."""
-    return [
-        (
-            "Best of each task",
-            "The best run of each task, stage and asked sparsity, chosen on held-out training "
-            "examples if a run has them, else on dev. Sparsity counts the kernels of the original "
-            "dense projections; parameters are all of the model, without closed ranks.",
-            [_result_row(result) for result in report["best"]],
-        ),
-        (
-            "Mean over seeds",
-            "Runs of one command that differ in their seed alone, with the sample standard "
-            "deviation (n - 1).",
-            [_seeds_row(row) for row in report["seeds"]],
-        ),
-        (
-            "Latency",
-            "Measured by turns in one run of flop-benchmark; the ratio is to its first model.",
-            [
-                _latency_row(result, row)
-                for result in report["results"]
-                for row in result["latency"]
-            ],
-        ),
-        (
-            "All scored runs",
-            "Times are in seconds, of training and of evaluation, since the run's last start.",
-            [
-                {**_result_row(result), "seed": str(result["seed"]), **_times(result)}
-                for result in report["results"]
-            ],
-        ),
-        (
-            "Runs",
-            "Each one is the command `flop-PROGRAM --flagfile=RUN/run.flags`.",
-            [_state_row(row) for row in report["runs"]],
-        ),
-        ("Device and versions", "", [_environment_row(row) for row in report["environments"]]),
+    """Returns the rows of each section by its title."""
+    results = report["results"]
+    latency = [{**result, **row} for result in results for row in result["latency"]]
+    every = {**_RESULT, "seed": "seed", **{t: (t.replace(" ", "_"), "{:.1f}") for t in _TIMES}}
+    rows = [
+        pages.table(report["best"], _RESULT),
+        pages.table(report["seeds"], _SEEDS),
+        pages.table(latency, _LATENCY),
+        pages.table(results, every),
+        pages.table(report["runs"], _STATE),
+        pages.table(report["environments"], _ENVIRONMENT),
     ]
+    return dict(zip(_NOTES, rows, strict=True))
 
 
-def _result_row(result):
-    beside = ", ".join(f"{name} {value:.4f}" for name, value in result["beside"].items())
-    return {
-        "task": result["task"],
-        "stage": result["stage"],
-        "metric": result["metric"],
-        "score": f"{result['score']:.4f}",
-        "beside": beside or "-",
-        "held out": f"{result['selected']:.4f}" if "holdout" in result["scores"] else "-",
-        "learning rate": _rate(result["learning_rate"]),
-        "asked sparsity": f"{result['asked']:g}",
-        "sparsity": f"{result['sparsity']:.4f}",
-        "parameters": f"{result['parameters']:,}",
-        "run": result["run"],
-    }
+def _rate(row):
+    rate = row["learning_rate"]
+    return "-" if rate is None else sweep.short_number(rate)
 
 
-def _seeds_row(row):
-    spread = "-" if row["deviation"] is None else f"{row['deviation']:.4f}"
-    return {
-        "task": row["task"],
-        "stage": row["stage"],
-        "metric": row["metric"],
-        "mean": f"{row['mean']:.4f}",
-        "deviation": spread,
-        "seeds": ", ".join(map(str, row["seeds"])),
-        "learning rate": _rate(row["learning_rate"]),
-        "asked sparsity": f"{row['asked']:g}",
-        "first run": row["runs"][0],
-    }
+def _other_scores(row):
+    return ", ".join(f"{name} {value:.4f}" for name, value in row["beside"].items()) or "-"
 
 
-def _latency_row(result, row):
-    return {
-        "task": result["task"],
-        "run": result["run"],
-        "batch x length": _shape(row),
-        "p50 ms": f"{row['p50_ms']:.2f}",
-        "spread": f"{row['spread']:.1%}",
-        "ratio": f"{row['ratio']:.3f}",
-        "score": f"{result['score']:.4f}",
-    }
+def _program(row):
+    return (row["program"] or "-").replace("_", "-")
 
 
 def _shape(row):
     return f"{row['batch_size']}x{row['length']}"
 
 
-def _times(result):
-    return {
-        name.replace("_", " "): "-" if result[name] is None else f"{result[name]:.1f}"
-        for name in ("train_time", "eval_time")
-    }
-
-
-def _state_row(row):
-    reason = " ".join((row["reason"] or "").split())
-    return {
-        "run": row["run"],
-        "program": (row["program"] or "-").replace("_", "-"),
-        "state": row["state"],
-        "reason": reason or "-",
-    }
-
-
-def _environment_row(row):
-    versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-    device = f"{row['device']}, {row['cores']} cores"
-    return {"of": row["source"], "device": device, "system": row["system"], "versions": versions}
-
-
-def _rate(rate):
-    return "-" if rate is None else sweep.short_number(rate)
-
-
-def _html(report, sections):
-    shown = [pages.section(*section) for section in sections]
-    parts = [*shown[:2], *_pictures(report), *shown[2:], _commands(report)]
-    title, heading = (f"{what} {report['folder']}" for what in ("Report on", "Runs in"))
-    return pages.page(title, heading, parts)
+# The columns of tables, see `bert_tf.presentation.pages.table`.
+_RESULT = {
+    **{name: name for name in ("task", "stage", "metric")},
+    "score": ("score", "{:.4f}"),
+    "beside": _other_scores,
+    "held out": lambda row: f"{row['selected']:.4f}" if "holdout" in row["scores"] else "-",
+    "learning rate": _rate,
+    "target sparsity": ("asked", "{:g}"),
+    **{"sparsity": ("sparsity", "{:.4f}"), "parameters": ("parameters", "{:,}"), "run": "run"},
+}
+_TIMES = ("train time", "eval time")
+_SEEDS = {
+    **{name: name for name in ("task", "stage", "metric")},
+    **{"mean": ("mean", "{:.4f}"), "deviation": ("deviation", "{:.4f}"), "seeds": "seeds"},
+    **{"learning rate": _rate, "target sparsity": ("asked", "{:g}")},
+    "first run": lambda row: row["runs"][0],
+}
+_LATENCY = {
+    **{"task": "task", "run": "run", "batch x length": _shape, "p50 ms": ("p50_ms", "{:.2f}")},
+    **{"spread": ("spread", "{:.1%}"), "ratio": ("ratio", "{:.3f}"), "score": ("score", "{:.4f}")},
+}
+_STATE = {
+    **{"run": "run", "program": _program, "state": "state"},
+    "reason": lambda row: " ".join((row["reason"] or "").split()) or "-",
+}
+_ENVIRONMENT = {
+    "of": "source",
+    "device": lambda row: f"{row['device']}, {row['cores']} cores",
+    "system": "system",
+    "versions": lambda row: ", ".join(f"{n} {version}" for n, version in row["versions"].items()),
+}
 
 
 def _pictures(report):
@@ -178,7 +132,7 @@ def _pictures(report):
             yield pages.picture(title, plots.score_against(*zip(*points, strict=True), label))
     for row in report["ranks"]:
         title = f"{row['task']}: ranks kept at sparsity {row['asked']:g} ({row['run']})"
-        yield pages.picture(title, plots.rank_heatmap(pd.DataFrame(row["ranks"]).to_numpy(float)))
+        yield pages.picture(title, plots.rank_heatmap(np.array(row["ranks"], np.float64)))
 
 
 def _commands(report):
@@ -186,10 +140,9 @@ def _commands(report):
     parts = ["<section>\n<h2>Commands</h2>"]
     for row in report["runs"]:
         if row["flags"]:
-            program = (row["program"] or "-").replace("_", "-")
             flags = "\n".join(f"--{name}={value}" for name, value in row["flags"].items())
             parts.append(
                 f"<details><summary>{html.escape(row['run'])}</summary>"
-                f"<pre>flop-{program}\n{html.escape(flags)}</pre></details>"
+                f"<pre>flop-{_program(row)}\n{html.escape(flags)}</pre></details>"
             )
     return "\n".join([*parts, "</section>"])

@@ -1,4 +1,4 @@
-"""What lies in the folder of a run, as plain data: what it was asked for, and what came of it."""
+"""The content of a run's folder as plain data: its command and its results."""
 
 import math
 import os
@@ -9,7 +9,7 @@ import msgspec
 from bert_tf import timing
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import PROJECTIONS
-from bert_tf.runs import run_folder
+from bert_tf.runs import run_folder, run_search
 from bert_tf.studies.sweeps import sweep
 from bert_tf.tasks import registry
 from flop_tf import files
@@ -19,7 +19,7 @@ from flop_tf.files.json_file import Count, Number, Size
 #: Stages of a model, in the order in which a report shows them.
 STAGES = ("dense", "factorized", "gated", "sparse", "compact")
 
-# The flag that only this program has, by program.
+# The program by a flag that no other program has.
 _PROGRAMS = {
     "init_checkpoint": "finetune",
     "output_folder_dir": "remove_mask",
@@ -40,7 +40,7 @@ class _Projection(typing.TypedDict):
 
 
 class _Model(typing.TypedDict):
-    """What is read of `info.json`."""
+    """The keys of `info.json` that are read."""
 
     stage: typing.Literal[STAGES]
     dense_sparsity: Number
@@ -69,7 +69,7 @@ class _Subject(typing.TypedDict):
 
 
 class _Benchmark(typing.TypedDict):
-    """What is read of `benchmark.json`."""
+    """The keys of `benchmark.json` that are read."""
 
     models: list[_Subject]
     timings: list[_Measured]
@@ -78,12 +78,7 @@ class _Benchmark(typing.TypedDict):
 
 def find(folder):
     """Returns the folders of all runs below `folder`, sorted; hidden ones do not count."""
-    found = []
-    for path, folders, names in os.walk(folder):
-        if run_folder.FLAGS_FILE in (*names, *folders):  # A folder of that name is a damaged run.
-            found.append(path)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-    return sorted(found)
+    return sorted(run_search.holding(folder, run_folder.FLAGS_FILE))
 
 
 def read(folder):
@@ -95,8 +90,8 @@ def read(folder):
     Returns:
       Dict with `flags`, `program`, `source` (the folder of the model it began with, where that one
       is now, or None) and `state`, "finished", "unfinished" or "damaged". A damaged one has its
-      `reason`. A finished one has what came of it: of a model `stage`, `sparsity`, `parameters`,
-      `ranks`, `score` and more; of a benchmark `latencies` and `environment`.
+      `reason`. A finished one has its results: a model `stage`, `sparsity`, `parameters`, `ranks`,
+      `score` and more; a benchmark `latencies` and `environment`.
     """
     run = {"program": None, "flags": {}, "source": None, "state": "damaged"}
     try:
@@ -139,7 +134,7 @@ def parse_flags(text):
 
 
 def _command(folder):
-    """Returns what `run.flags` says: `flags`, `program` and `source`."""
+    """Returns the content of `run.flags`: `flags`, `program` and `source`."""
     flags = read_flags(folder)
     program = next((name for flag, name in _PROGRAMS.items() if flag in flags), None)
     if program is None:
@@ -188,7 +183,7 @@ def _benchmark(folder, flags):
 
 
 def _model(folder):
-    """Returns what `info.json` says of a model: stage, size, ranks, and task and scores if any."""
+    """Returns stage, size and ranks of a model from `info.json`, and task and scores if any."""
     info = json_file.read(os.path.join(folder, model_dir.INFO_FILE), _Model, "info file")
     gated = info["stage"] == "gated"
     # Gates leave the ranks in place that they close.
@@ -219,7 +214,7 @@ def _ranks(projections):
 
 
 def _scores(info):
-    """Returns task, metric and scores; `selected` is what a choice among runs goes by."""
+    """Returns task, metric and scores; a choice among runs goes by `selected`."""
     scores = info.get("scores")
     if not scores:
         return {"score": None}

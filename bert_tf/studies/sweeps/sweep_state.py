@@ -1,4 +1,4 @@
-"""`sweep.json`: what a sweep knows of its runs, so that finished ones are not started again."""
+"""`sweep.json`, the state of a sweep: finished runs are not started again."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ import typing
 import msgspec
 
 from bert_tf import timing
+from bert_tf.runs import run_search
 from flop_tf import files
 from flop_tf.files import json_file
 
@@ -27,8 +28,7 @@ class _State(typing.TypedDict):
 
 def find(folder):
     """Returns the folders at and below `folder` that hold the state of a sweep."""
-    found = os.walk(folder)
-    return sorted(path for path, folders, names in found if STATE_FILE in (*folders, *names))
+    return sorted(run_search.holding(folder, STATE_FILE))
 
 
 def read(folder):
