@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 _WHAT = ("attention", "train_patterns", "patterns")
 _DATA = ("task_name", "data_dir", "tfds", "tfds_data_dir", "tfds_download", "max_seq_length")
 
-# What can be done, and the flags that not all of it has.
+# The modes, and the flags that not all of them have.
 _FLAGS_OF = {
     "--attention": ("attention", "model_dir", "num_texts", *_DATA),
     "--train_patterns": ("train_patterns", "labels", "maps", "kind", "epochs"),
@@ -31,20 +31,20 @@ _FLAGS_OF = {
 
 
 def main(_):
-    """Does the one thing that FLAGS ask for and prints what came of it as JSON."""
-    asked = [name for name in _WHAT if FLAGS[name].value]
-    if len(asked) != 1:
+    """Runs the one mode that FLAGS name and prints its results as JSON."""
+    modes = [name for name in _WHAT if FLAGS[name].value]
+    if len(modes) != 1:
         raise ValueError(
             "One of `--attention`, `--train_patterns` and `--patterns` is needed, received "
-            f"{asked or 'none'}."
+            f"{modes or 'none'}."
         )
-    program.check_mode(f"--{asked[0]}", _FLAGS_OF)
+    program.check_mode(f"--{modes[0]}", _FLAGS_OF)
     needed = ("labels", "maps") if FLAGS.train_patterns else ("model_dir",)
     if missing := [name for name in needed if not FLAGS[name].value]:
-        raise ValueError(f"Flag `--{missing[0]}` is needed by `--{asked[0]}`, received nothing.")
+        raise ValueError(f"Flag `--{missing[0]}` is needed by `--{modes[0]}`, received nothing.")
     doing = {"attention": _save_maps, "train_patterns": _train, "patterns": _find_patterns}
     with program.output_folder(FLAGS.output_dir) as folder:
-        print(json.dumps(doing[asked[0]](folder), indent=2))
+        print(json.dumps(doing[modes[0]](folder), indent=2))
 
 
 def define_flags():
@@ -68,7 +68,7 @@ def define_flags():
     flags.DEFINE_string("maps", "", "For `--train_patterns`: folder of NAME.npy, or an .npz.")
     flags.DEFINE_enum("kind", "raw", list(attention_study.KINDS), "What these maps are.")
     define("epochs", 200, "For `--train_patterns`: passes over the maps.", FROM_1)
-    define("seed", 0, "Of everything random.", SEED)
+    define("seed", 0, "Random seed.", SEED)
     flags.DEFINE_string("output_dir", None, "Folder for the files.", required=True)
     program.define_output_flags()
 

@@ -4,12 +4,8 @@
 # BERT_DIR is a folder of tools/fetch_minilm.py; tasks are WNLI, STS-B, RTE and SST-2, all by default. FLAGS go to every run of
 # flop-diff-prune. The report in OUTPUT_DIR/report grows with each task. Tasks can run side by side, each on a core by taskset:
 # of an AMD EPYC WNLI takes 11 minutes, STS-B 165, RTE 155 and SST-2 95, together 3.6 hours of both cores.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ $# -lt 3 ]; then
-  echo "diff_results.sh: error: three folders are needed, received $#; see the head of this file." >&2
-  exit 1
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/results_head.sh"
+need three 3 $#
 bert=$1 glue=$2 out=$3
 tasks=() extra=()
 for word in "${@:4}"; do
@@ -18,15 +14,8 @@ done
 [ ${#tasks[@]} -gt 0 ] || tasks=(WNLI STS-B RTE SST-2)
 for task in "${tasks[@]}"; do
   case $task in WNLI | STS-B | RTE | SST-2) continue ;; esac
-  echo "diff_results.sh: error: tasks are WNLI, STS-B, RTE and SST-2, received '$task'." >&2
-  exit 1
+  fail "tasks are WNLI, STS-B, RTE and SST-2, received '$task'."
 done
-
-# flop PROGRAM FLAGS...: one program of the tools.
-flop() {
-  echo "$(date +%H:%M:%S) $*"
-  .venv/bin/python "tools/$1.py" "${@:2}"
-}
 
 # config NAME: the flag files of a task. Those with values of their own have a file, which names the two others.
 config() {

@@ -4,12 +4,8 @@
 # BERT_DIR is a folder of tools/fetch_minilm.py, TEXT_DIR has WikiText-2; tasks are RTE, STS-B and SST-2, all by default. Six
 # hours on two cores, estimated. Once the masks are there, tasks can run side by side, each on a core by taskset, which does half as much again.
 # HEAD_STEPS, MASK_STEPS and TUNE_FLAGS (flags of finetune.py) make it shorter, to try it out.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ $# -lt 4 ]; then
-  echo "mask_results.sh: error: four folders are needed, received $#; see the head of this file." >&2
-  exit 1
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/results_head.sh"
+need four 4 $#
 bert=$1 glue=$2 text=$3 out=$4
 tasks=("${@:5}")
 [ ${#tasks[@]} -gt 0 ] || tasks=(RTE STS-B SST-2)
@@ -28,8 +24,7 @@ flop() {
   mkdir -p "$(dirname "$log")"
   echo "$(date +%H:%M:%S) $1"
   if ! .venv/bin/python "tools/$2.py" "${@:3}" >>"$log" 2>&1; then
-    echo "mask_results.sh: error: $(tail -n 1 "$log")" >&2
-    exit 1
+    fail "$(tail -n 1 "$log")"
   fi
 }
 

@@ -2,12 +2,8 @@
 # Makes the runs of docs/results.md; started again, it resumes where it stopped.
 # Usage: tools/sst2_results.sh BERT_DIR SST2_DIR OUTPUT_DIR
 # BERT_DIR is a folder of tools/fetch_minilm.py. About four hours on two cores.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ $# -ne 3 ]; then
-  echo "sst2_results.sh: error: three folders are needed, received $#; see the head of this file." >&2
-  exit 1
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/results_head.sh"
+[ $# -eq 3 ] || fail "three folders are needed, received $#; see the head of this file."
 bert=$1 data=$2 out=$3
 task=(--task_name=sst-2 "--data_dir=$data")
 held=(--holdout_examples=5000)
@@ -20,8 +16,7 @@ run() {
   echo "$(date +%H:%M:%S) $folder"
   [ "$program" = remove_mask ] && to=--output_folder_dir
   if ! .venv/bin/python "tools/$program.py" "$to=$folder" "$@" >>"$folder.log" 2>&1; then
-    echo "sst2_results.sh: error: $(tail -n 1 "$folder.log")" >&2
-    exit 1
+    fail "$(tail -n 1 "$folder.log")"
   fi
 }
 

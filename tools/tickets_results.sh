@@ -4,12 +4,8 @@
 # BERT_DIR is a folder of tools/fetch_minilm.py. Parts, all by default and in this order: "tasks" STS-B, SST-2 and WNLI, "rte",
 # "multi" (one encoder for all four, with tickets of the two before), "seeds" (more of the curves and of multi). "tasks" and "rte" can run side by
 # side. Three to four hours of two cores for the first three, as much again for the last.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ $# -lt 3 ]; then
-  echo "tickets_results.sh: error: three folders are needed, received $#; see the head of this file." >&2
-  exit 1
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/results_head.sh"
+need three 3 $#
 bert=$1 glue=$2 out=$3
 parts=("${@:4}")
 tasks="WNLI STS-B RTE SST-2"
@@ -17,12 +13,6 @@ tasks="WNLI STS-B RTE SST-2"
 # folder TASK: of its tickets. A folder serves one program at a time, and RTE takes as long as the others together.
 folder() {
   if [ "$1" = RTE ]; then echo "$out/rte"; else echo "$out/tickets"; fi
-}
-
-# flop PROGRAM FLAGS...: one program of the tools.
-flop() {
-  echo "$(date +%H:%M:%S) $*"
-  .venv/bin/python "tools/$1.py" "${@:2}"
 }
 
 # tickets TASK FLAGS...: finds tickets of a task and trains each one.
@@ -106,8 +96,7 @@ for part in "${parts[@]}"; do
   case $part in
     tasks | rte | multi | seeds) "${part}_part" ;;
     *)
-      echo "tickets_results.sh: error: a part must be tasks, rte, multi or seeds, received '$part'." >&2
-      exit 1
+      fail "a part must be tasks, rte, multi or seeds, received '$part'."
       ;;
   esac
 done

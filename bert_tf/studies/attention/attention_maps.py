@@ -135,7 +135,7 @@ def _attention_inputs(block, inputs, mask):
 
 
 def _kernel(block):
-    """Returns what the output projection multiplies by, `[N D, H]`, with the gate on heads."""
+    """Returns the kernel of the output projection, `[N D, H]`, with the gate on heads."""
     size = block.layer.num_heads * block.config.head_size
     layer, unit = block.attention_output, tf.eye(size, dtype=block.compute_dtype)
     if "heads" in block.layer.gates:

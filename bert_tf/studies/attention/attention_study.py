@@ -1,4 +1,4 @@
-"""Attention maps of a model as files, a classifier of their patterns, and what it says of heads.
+"""Attention maps of a model as files, a classifier of their patterns, and the patterns of heads.
 
 B batch, T tokens, N heads of a block.
 """
@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from bert_tf import ranges
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.data import batching
 from bert_tf.studies.attention import (
@@ -50,14 +51,13 @@ def save_maps(examined, output_dir, num_texts=10, seed=0):
       seed: int, of their choice.
 
     Returns:
-      What `maps.json` holds.
+      The content of `maps.json`.
 
     Raises:
       ValueError: if a number is out of range.
       OSError: if a file cannot be written.
     """
-    if num_texts < 1:
-        raise ValueError(f"Argument `num_texts` must be at least 1, received {num_texts}.")
+    ranges.check("Argument `num_texts`", num_texts, int, ranges.FROM_1)
     number = min(num_texts, len(examined.encoded))
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(examined.encoded), number, replace=False))
@@ -100,7 +100,7 @@ def train_patterns(labels, maps, output_dir, kind, **settings):
       **settings: of `pattern_training.train`.
 
     Returns:
-      The report of the maps that were held out, which `training.json` holds.
+      The content of `training.json`: the report on the maps that were held out.
 
     Raises:
       ValueError: if a file or a setting does not fit.

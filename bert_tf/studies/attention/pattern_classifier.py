@@ -1,9 +1,10 @@
-"""A small convolutional network that says which pattern an attention map shows.
+"""A small convolutional network that names the pattern of an attention map.
 
 S rows and columns of its input, C patterns.
 """
 
 import dataclasses
+import itertools
 import os
 import typing
 
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import safetensors.numpy
 
+from bert_tf import ranges
 from bert_tf.studies.attention import pattern_data
 from flop_tf import files
 from flop_tf.backend import keras
@@ -52,34 +54,26 @@ def network(size, num_labels, seed=0):
     Reference:
       When BERT Plays the Lottery, All Tickets Are Winning, arXiv 2005.00561.
     """
-    if size < SMALLEST_INPUT:
-        raise ValueError(f"Argument `size` must be at least {SMALLEST_INPUT}, received {size}.")
-    if num_labels < 2:
-        raise ValueError(f"Argument `num_labels` must be at least 2, received {num_labels}.")
-    layers = keras.layers
+    ranges.check("Argument `size`", size, int, ranges.Range(at_least=SMALLEST_INPUT))
+    ranges.check("Argument `num_labels`", num_labels, int, ranges.Range(at_least=2))
+    layers, seeds = keras.layers, itertools.count(100 * seed)
+
+    def kernel():
+        # A seed for each kernel: equal ones of equal shape would be the same kernel.
+        return {"kernel_initializer": keras.initializers.GlorotNormal(next(seeds))}
+
     stack = [keras.Input([size, size, 1])]
-    # A seed for each kernel: equal ones of equal shape would be the same kernel.
-    seeds = iter(range(100 * seed, 100 * seed + 100))
     for channels in (16, 32, 64):
-        if channels > 16:
-            stack.append(layers.MaxPool2D())
-        for _ in range(2):
-            initializer = keras.initializers.GlorotNormal(next(seeds))
-            stack.append(
-                layers.Conv2D(channels, 3, activation="relu", kernel_initializer=initializer)
-            )
-    stack += [
-        layers.Conv2D(16, 1, kernel_initializer=keras.initializers.GlorotNormal(next(seeds))),
-        layers.GlobalAveragePooling2D(),
-        # A 1x1 convolution of a map of one point.
-        layers.Dense(num_labels, kernel_initializer=keras.initializers.GlorotNormal(next(seeds))),
-    ]
-    return keras.Sequential(stack)
+        stack += [layers.MaxPool2D()] if channels > 16 else []
+        stack += [layers.Conv2D(channels, 3, activation="relu", **kernel()) for _ in range(2)]
+    stack += [layers.Conv2D(16, 1, **kernel()), layers.GlobalAveragePooling2D()]
+    # A 1x1 convolution of a map of one point.
+    return keras.Sequential([*stack, layers.Dense(num_labels, **kernel())])
 
 
 @dataclasses.dataclass(frozen=True)
 class PatternClassifier:
-    """A network with what its answers mean.
+    """A network with the labels of its logits and the sizes of its training maps.
 
     Args:
       network: a Keras model, see `network`.
@@ -101,14 +95,11 @@ class PatternClassifier:
         Args:
           maps: list of N float arrays `[T, T]`, of various T.
         """
-        if not len(maps):
-            return np.zeros([0], np.int64)
-        size = self.network.input_shape[1]
-        found = [
-            self.network.predict_on_batch(pattern_data.centered(maps[i : i + _BATCH], size))
-            for i in range(0, len(maps), _BATCH)
-        ]
-        return np.concatenate(found).argmax(axis=1)
+        size, found = self.network.input_shape[1], [np.zeros([0], np.int64)]
+        for i in range(0, len(maps), _BATCH):
+            batch = pattern_data.centered(maps[i : i + _BATCH], size)
+            found.append(self.network.predict_on_batch(batch).argmax(axis=1))
+        return np.concatenate(found)
 
 
 def save(classifier, folder):

@@ -1,4 +1,4 @@
-"""Attention maps and their labels, as files and as inputs of the pattern classifier."""
+"""Attention maps and their labels: files, and inputs of the pattern classifier."""
 
 import os
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from flop_tf.files import array_file, text_files
 
-#: All labels of the raw form that contain it are one class.
+#: All labels of the raw form that contain this word are one class.
 VERTICAL = "vertical"
 
-# Names of the raw form are padded to it.
+# Names of the raw form are padded to this width.
 _NAME_WIDTH = 4
 
 _ARRAY, _KIND = ".npy", "file of maps"
-# Of the maps of a compressed file.
+# The largest size of the maps of a compressed file.
 _MOST_BYTES = 2**31
 
 
@@ -34,15 +34,10 @@ def read_labels(path):
       ValueError: if the file is missing, is not text, is empty, has a line of another form or
         labels a map twice.
     """
-    lines = [
-        (number, line)
-        for number, line in enumerate(text_files.iterate_lines(path, "file of labels"), 1)
-        if line.strip()
-    ]
     parse = _normed if str(path).endswith(".tsv") else _raw
     labels = {}
-    for number, line in lines:
-        for name, label in parse(path, number, line):
+    for number, line in enumerate(text_files.iterate_lines(path, "file of labels"), 1):
+        for name, label in parse(path, number, line) if line.strip() else ():
             if name in labels:
                 raise ValueError(
                     f"The labels {str(path)!r} must name each map once, received {name!r} again in "
@@ -68,7 +63,8 @@ def read_maps(path):
     """
     if os.path.isdir(path):
         names = sorted(name for name in os.listdir(path) if name.endswith(_ARRAY))
-        arrays = ((n.removesuffix(_ARRAY), _mapped(os.path.join(path, n))) for n in names)
+        paths = {name.removesuffix(_ARRAY): os.path.join(path, name) for name in names}
+        arrays = ((name, array_file.mapped(file, _KIND)) for name, file in paths.items())
     else:
         arrays = array_file.archive(path, _KIND, _MOST_BYTES)
     maps = {name: _map(name, array) for name, array in arrays}
@@ -102,15 +98,15 @@ def labelled(maps, labels):
 def centered(maps, size):
     """Returns maps of one size: zeros around smaller ones, larger ones cut.
 
-    Where the zeros are odd in number, the additional row and column are at the end. What is cut
-    is at the end too, so that `[CLS]` stays the first token.
+    Where the zeros are odd in number, the additional row and column are at the end. Rows and
+    columns are cut at the end too, so that `[CLS]` stays the first token.
 
     Args:
       maps: list of N arrays `[T, T]`, of various T.
       size: S, at least 1.
 
     Returns:
-      Float32 `[N, S, S, 1]`.
+      The maps, float32 `[N, S, S, 1]`.
     """
     outputs = np.zeros([len(maps), size, size, 1], np.float32)
     for output, each in zip(outputs, maps, strict=True):
@@ -140,10 +136,6 @@ def _normed(path, number, line):
             f"in line {number}."
         )
     return [tuple(parts)]
-
-
-def _mapped(path):
-    return array_file.mapped(path, _KIND)
 
 
 def _map(name, array):

@@ -6,6 +6,7 @@ B batch, T tokens, N heads of a block.
 import numpy as np
 from scipy import stats
 
+from bert_tf import ranges
 from bert_tf.data import batching
 from bert_tf.studies.attention import attention_maps
 
@@ -39,8 +40,7 @@ def classify_heads(classifier, model, encoded, kind, *, num_texts=100, seed=0):
     kinds = attention_maps.AttentionMaps._fields
     if kind not in kinds:
         raise ValueError(f"Argument `kind` must be one of {list(kinds)}, received {kind!r}.")
-    if num_texts < 1:
-        raise ValueError(f"Argument `num_texts` must be at least 1, received {num_texts}.")
+    ranges.check("Argument `num_texts`", num_texts, int, ranges.FROM_1)
     chosen = _chosen(encoded, classifier.smallest, num_texts, seed)
     compute = attention_maps.attention_maps(model)
     patterns = []
@@ -75,12 +75,12 @@ def shares(patterns, labels, heads=None):
     Raises:
       ValueError: if the heads do not fit the patterns.
     """
-    counts = np.zeros([len(labels)], np.int64)
-    for found, kept in zip(patterns, _fitting(patterns, heads), strict=True):
-        counts += np.bincount(found[:, kept].ravel(), minlength=len(labels))
-    if not counts.sum():
+    pairs = zip(patterns, _fitting(patterns, heads), strict=True)
+    shown = np.concatenate([found[:, kept].ravel() for found, kept in pairs])
+    if not shown.size:
         return None
-    return dict(zip(labels, (counts / counts.sum()).tolist(), strict=True))
+    counts = np.bincount(shown, minlength=len(labels))
+    return dict(zip(labels, (counts / shown.size).tolist(), strict=True))
 
 
 def survivor_correlation(patterns, pattern, heads):
@@ -97,14 +97,14 @@ def survivor_correlation(patterns, pattern, heads):
     Raises:
       ValueError: if the heads do not fit the patterns.
     """
-    shows, survives = [], []
-    for found, kept in zip(patterns, _fitting(patterns, heads), strict=True):
-        shows.append((found == pattern).ravel())
-        survives.append(np.broadcast_to(kept, found.shape).ravel())
-    pair = np.concatenate(shows), np.concatenate(survives)
+    kept = [
+        np.tile(own, len(p)) for p, own in zip(patterns, _fitting(patterns, heads), strict=True)
+    ]
+    shows = np.concatenate([found.ravel() == pattern for found in patterns])
+    pair = np.stack([shows, np.concatenate(kept)])
     if any(each.all() or not each.any() for each in pair):
         return None, None
-    result = stats.pearsonr(*(each.astype(np.float64) for each in pair))
+    result = stats.pearsonr(*pair.astype(np.float64))
     return float(result.statistic), float(result.pvalue)
 
 

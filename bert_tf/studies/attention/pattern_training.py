@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn import metrics, model_selection
 
+from bert_tf import ranges
 from bert_tf.studies.attention import pattern_classifier, pattern_data
 from flop_tf.backend import keras
 
@@ -45,11 +46,9 @@ def train(
     Reference:
       When BERT Plays the Lottery, All Tickets Are Winning, arXiv 2005.00561.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"Argument `{name}` must be at least 1, received {value}.")
-    if learning_rate <= 0:
-        raise ValueError(f"Argument `learning_rate` must be above 0, received {learning_rate}.")
+    ranges.check("Argument `epochs`", epochs, int, ranges.FROM_1)
+    ranges.check("Argument `batch_size`", batch_size, int, ranges.FROM_1)
+    ranges.check("Argument `learning_rate`", learning_rate, float, ranges.ABOVE_0)
     if len(maps) != len(labels):
         raise ValueError(
             f"Argument `labels` must have an entry for each of the {len(maps)} maps, received "
@@ -57,16 +56,15 @@ def train(
         )
     names, classes = np.unique(labels, return_inverse=True)
     train_rows, held_rows = _split(classes, names, seed)
-    largest = max(map(len, maps))
-    size = max(largest, pattern_classifier.SMALLEST_INPUT)
+    sizes = [len(each) for each in maps]
+    size = max(*sizes, pattern_classifier.SMALLEST_INPUT)
     network = pattern_classifier.network(size, len(names), seed)
-    inputs = pattern_data.centered(maps, size)
-    best = _BestWeights()
     network.compile(
         keras.optimizers.Adam(learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+    inputs, best = pattern_data.centered(maps, size), _BestWeights()
     examples = tf.data.Dataset.from_tensor_slices((inputs[train_rows], classes[train_rows]))
     network.fit(
         examples.shuffle(len(train_rows), seed=seed).batch(batch_size),
@@ -77,12 +75,12 @@ def train(
         callbacks=[best],
     )
     network.set_weights(best.weights)
-    smallest = min(map(len, maps))
-    classifier = pattern_classifier.PatternClassifier(
-        network, tuple(map(str, names)), smallest, largest, kind
-    )
+    labels, extremes = tuple(map(str, names)), (min(sizes), max(sizes))
+    classifier = pattern_classifier.PatternClassifier(network, labels, *extremes, kind)
     found = classifier.classify([maps[row] for row in held_rows])
-    return classifier, _report(classifier.labels, classes[held_rows], found)
+    shown = {"labels": range(len(labels)), "target_names": labels, "zero_division": 0.0}
+    report = metrics.classification_report(classes[held_rows], found, output_dict=True, **shown)
+    return classifier, report
 
 
 class _BestWeights(keras.callbacks.Callback):
@@ -100,27 +98,11 @@ class _BestWeights(keras.callbacks.Callback):
 
 def _split(classes, names, seed):
     try:
-        return model_selection.train_test_split(
-            np.arange(len(classes)),
-            test_size=_VALIDATION_SHARE,
-            stratify=classes,
-            random_state=seed,
-        )
+        settings = {"test_size": _VALIDATION_SHARE, "stratify": classes, "random_state": seed}
+        return model_selection.train_test_split(np.arange(len(classes)), **settings)
     except ValueError as error:
         counts = dict(zip(map(str, names), np.bincount(classes).tolist(), strict=True))
         raise ValueError(
             "Argument `labels` must have enough maps of each label to hold out a fifth of them, "
             f"received {counts}."
         ) from error
-
-
-def _report(labels, expected, found):
-    """Returns the classification report of scikit-learn as plain data."""
-    return metrics.classification_report(
-        expected,
-        found,
-        labels=range(len(labels)),
-        target_names=labels,
-        output_dict=True,
-        zero_division=0.0,
-    )

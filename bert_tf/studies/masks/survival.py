@@ -5,6 +5,8 @@ S seeds, K tasks. A deviation is of a sample (n - 1); with one seed it is None.
 
 import numpy as np
 
+from bert_tf import ranges
+
 #: Components count as stable over tasks above this share of them: 5 of the 9 tasks of GLUE.
 STABLE_SHARE = 5 / 9
 
@@ -57,8 +59,7 @@ def stable_over_tasks(masks, share=STABLE_SHARE):
     Raises:
       ValueError: if there is no task or no seed, or the share is out of range.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"Argument `share` must be in [0, 1], received {share}.")
+    ranges.check("Argument `share`", share, float, ranges.SHARE)
     masks = _checked(masks)
     # In whole numbers, as far as they go: the mean of counts may miss 5 by a rounding.
     kept = masks.sum(axis=(0, 1))

@@ -1,8 +1,8 @@
 """The plan of a sweep: the FLOP chain over tasks, learning rates, seeds and target sparsities.
 
-A plan is a list of runs, plain data: which program, with which flags, in which folder, after which
-others. What runs have in common is one run: a dense model for each task, learning rate and seed,
-one factorized model from it, and from that one pruned model for each sparsity.
+A plan is a list of runs, plain data: program, flags, folder, and the runs that come before. Runs
+share what they have in common: a dense model for each task, learning rate and seed, one factorized
+model from it, and from that one pruned model for each sparsity.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from bert_tf.methods.tickets import ticket_file
 from bert_tf.runs import run_scores
 from bert_tf.serving import versions
 
-#: What each program writes last.
+#: The file that each program writes last.
 DONE_FILES = {
     "finetune": run_scores.RESULTS_FILE,
     "factorize": model_dir.INFO_FILE,
@@ -68,7 +68,7 @@ class SweepTask:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all runs of a plan share.
+    """The settings that all runs of a plan share.
 
     Args:
       folder: the sweep's folder.
@@ -115,12 +115,12 @@ class Run:
 
     @property
     def title(self):
-        """What it does, in words."""
+        """The purpose of the run, in words."""
         return _TITLES[self.stage]
 
     @property
     def done_file(self):
-        """What it writes last, inside the sweep's folder."""
+        """The path of the file that it writes last, inside the sweep's folder."""
         return os.path.join(self.name, DONE_FILES[self.program])
 
 
@@ -168,13 +168,13 @@ def value(given, name):
 
 
 def passed_on(given, names):
-    """Returns those of some flags that stand among `--name=value`s, a tuple of the same form."""
+    """Returns the named flags among `--name=value`s, a tuple of the same form."""
     found = {name: value(given, name) for name in names}
     return tuple(f"--{name}={one}" for name, one in found.items() if one is not None)
 
 
 def short_number(number):
-    """Returns a number, or the text of one, as it stands in the name of a folder: 5e-5, 0.6."""
+    """Returns a number, or its text, as the names of folders have it: 5e-5, 0.6."""
     return f"{float(number):.15g}".replace("e-0", "e-")
 
 
@@ -250,7 +250,7 @@ class _Chain:
     Args:
       task: a `SweepTask`.
       settings: `Settings`.
-      place: what the names of the runs begin with.
+      place: the beginning of the names of the runs.
       rate: learning rate of dense and gated training; None is that of the task.
       seed: int.
     """

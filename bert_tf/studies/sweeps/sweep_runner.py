@@ -61,7 +61,7 @@ class SweepRunner:
 
     def _start(self, number, run):
         self._announce(number, run)
-        # Its folder may change from here on, and this may be killed: what was known counts no more.
+        # Its folder changes from here on, and this process may be killed: the old entry is void.
         if self.state["runs"].pop(run.name, None):
             sweep_state.write(self.folder, self.state)
         began = time.monotonic()
@@ -86,7 +86,7 @@ class SweepRunner:
         """Runs the program to its end and returns its exit code."""
         command = [*self.command(run), *run.flags, *self._made_from(run)]
         command += ["--overwrite"] if self.overwrite else []
-        # In a group of its own a program is not told to end by Ctrl-C too, but once, by `_wait`.
+        # A group of its own: Ctrl-C reaches a program once, by `_wait`, and not twice.
         settings = {"env": {**os.environ, **self.environment}, "process_group": 0}
         if self.shows_output:
             return _wait(subprocess.Popen(command, **settings), run.name)
@@ -99,8 +99,8 @@ class SweepRunner:
     def _made_from(self, run):
         """Returns a flag with the digest of how the runs that it needs were made.
 
-        Their folders have the same names whatever lies in them. With this flag a run from another
-        model is another run by the rule of output folders: it does not go on from old checkpoints.
+        Their folders keep their names when their content changes. With this flag a run from another
+        model is another run by the rule of output folders: it does not resume old checkpoints.
         """
         if not run.needs:
             return []
@@ -136,7 +136,7 @@ class SweepRunner:
 
     def _say(self, number, run, state, what, seconds=None):
         if not self.shows_output:
-            # Clears what stands there of the same run.
+            # Clears the line of the same run.
             start = "\x1b[2K" if sys.stdout.isatty() else ""
             print(start + self._line(number, run, state, what, seconds), flush=True)
         elif state != "done":
@@ -144,7 +144,7 @@ class SweepRunner:
             print(f"\n== {number} of {len(self.runs)}: {run.title}: {state}{what}", flush=True)
 
     def _line(self, number, run, state, what, seconds=None):
-        """Returns which run of how many, its state and score, its time and the time left."""
+        """Returns the line of a run: number, name, state, score, its time and the time left."""
         total = str(len(self.runs))
         width = max(len(each.name) for each in self.runs)
         left = self._seconds_left(number)
@@ -162,7 +162,7 @@ class SweepRunner:
         return f"{found['metric']} {found['score']:.4f}" if found.get("score") is not None else ""
 
     def _seconds_left(self, number):
-        """Returns what the runs after this one take, judged by those before, or None.
+        """Returns the seconds left after this run, estimated from the finished runs, or None.
 
         A run is expected to take as long as the others of its task and stage, else of its stage.
         """
@@ -183,7 +183,7 @@ class SweepRunner:
 
 
 def _wait(process, name):
-    """Returns the exit code of a program; told to end, it tells the program, which saves first."""
+    """Returns the exit code of a program; on a signal to end, lets the program save first."""
     try:
         return process.wait()
     except (KeyboardInterrupt, SystemExit):
@@ -192,7 +192,7 @@ def _wait(process, name):
             print(sentence, file=sys.stderr, flush=True)
             process.terminate()
             process.wait()
-        finally:  # Still there only after a second signal.
+        finally:  # It still runs only after a second signal.
             process.kill()
             process.wait()
         raise

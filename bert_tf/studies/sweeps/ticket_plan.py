@@ -15,7 +15,7 @@ from bert_tf.methods.tickets import find_options, finding, one_shot, ticket_file
 from bert_tf.studies.sweeps import sweep
 from bert_tf.surgery import units
 
-#: Kinds that are trained where nobody names some; a method has three of them.
+#: The kinds that are trained by default; a method has three of them.
 KINDS = ("winning", "good", "random", "losing", "bad")
 
 _LEVELS = ("percents", *one_shot.COUNTS.values())
@@ -23,14 +23,14 @@ _LEVELS = ("percents", *one_shot.COUNTS.values())
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is looked for by one method.
+    """The search for tickets by one method.
 
     Args:
       method: of `bert_tf.methods.tickets.finding.KINDS`.
-      kinds: of its tickets, those to train.
+      kinds: of its tickets to train.
       flags: of flop-find-tickets, tuple of `--name=value`.
       on_train: whether it measures or scores on training examples.
-      levels: of super, how many units of each kind go, a tuple of dicts.
+      levels: of super, a tuple of dicts: the number of removed units by kind.
     """
 
     method: str
@@ -84,7 +84,7 @@ def plan(task, settings, found, seeds=(0,), pruned=False):
     | folder | holds |
     |---|---|
     | `dense` | the fine-tuned model |
-    | `tickets/METHOD` | what a search finds; of super the importances |
+    | `tickets/METHOD` | the tickets of a search; of super the importances |
     | `tickets/super-LEVEL` | the tickets of a level |
     | `retrained/METHOD-TICKET` | a ticket trained from the pretrained weights |
     | `pruned/METHOD-TICKET` | the fine-tuned model under a ticket's mask |
@@ -143,7 +143,7 @@ class _Chain:
             self.seed,
             *([f"--num_train_epochs={settings.epochs}"] if settings.epochs else []),
         )
-        # What a training holds out or leaves out must not decide what its tickets are.
+        # Examples that a training holds out or leaves out must not decide its tickets.
         given = (*task.dense, *settings.finetune)
         self.examples = sweep.passed_on(given, find_options.TRAINING_EXAMPLES)
 

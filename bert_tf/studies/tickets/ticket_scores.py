@@ -10,6 +10,8 @@ import statistics
 
 from scipy import stats
 
+from bert_tf import ranges
+
 #: The kind of the whole model, which has no level.
 DENSE = "dense"
 #: The kind that the super ticket is chosen from.
@@ -158,9 +160,6 @@ def _means(rows, *fields):
 def _check(point):
     if missing := sorted(set(_FIELDS) - set(point)):
         raise ValueError(f"A point must have the fields {list(_FIELDS)}, {missing} is missing.")
-    if not 0 <= point["share_kept"] <= 1:
-        raise ValueError(
-            f"The field `share_kept` must be in [0, 1], received {point['share_kept']}."
-        )
+    ranges.check("The field `share_kept`", point["share_kept"], float, ranges.SHARE)
     if not math.isfinite(point["score"]):
         raise ValueError(f"The field `score` must be finite, received {point['score']}.")
