@@ -18,7 +18,7 @@ import os, pathlib, signal, sys, types
 for name in ("bert_tf", "flop_tf"):  # Without their __init__, which import TensorFlow.
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [os.path.join(os.environ["ROOT"], name)]
-from bert_tf.training import run_folder
+from bert_tf.runs import run_folder
 flags = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
 out = pathlib.Path(flags["output_dir"])
 with open(out.parent / "started", "a") as file:
