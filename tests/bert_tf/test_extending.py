@@ -1,15 +1,27 @@
 """The examples of docs/extending.md work as they are shown, each in a model that it extends."""
 
+import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 
+import bert_tf
+from bert_tf.checkpoints import formats as checkpoint_formats
+from bert_tf.checkpoints import read_source
+from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.families.family import FAMILIES
+from bert_tf.families.names import per_block
+from bert_tf.heads.head import HEADS
+from flop_tf import surgery
 from flop_tf.backend import keras
 from flop_tf.gates import GATES
 
+REGISTRIES = (GATES, HEADS, FAMILIES, checkpoint_formats.FORMATS)
 PAGE = pathlib.Path(__file__).parents[2] / "docs/extending.md"
 _SECTION = re.compile(r"^## ([^\n]*)\n(?:(?!^## ).)*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 BLOCKS = dict(_SECTION.findall(PAGE.read_text(encoding="utf-8")))
@@ -18,7 +30,7 @@ BLOCKS = dict(_SECTION.findall(PAGE.read_text(encoding="utf-8")))
 @pytest.fixture(autouse=True)
 def registries():
     """What an example registers is unknown again after its test."""
-    known = [(one, dict(one.items())) for one in (GATES,)]
+    known = [(one, dict(one.items())) for one in REGISTRIES]
     yield
     for registry, found in known:
         registry._found = found
@@ -31,9 +43,19 @@ def run(name, **given):
     return names
 
 
+def features():
+    mask = np.array([[1] * 7, [1] * 3 + [0] * 4], np.int32)
+    ids = np.random.default_rng(0).integers(4, 22, [2, 7]).astype(np.int32) * mask
+    return dict(zip(INPUT_NAMES, map(tf.constant, (ids, mask, 0 * ids)), strict=True))
+
+
 def test_every_section_has_an_example():
-    kinds = ["gate"]
-    assert list(BLOCKS) == [f"A {kind}" for kind in kinds]
+    assert list(BLOCKS) == [
+        "A gate",
+        "A head",
+        "A family",
+        "A checkpoint format",
+    ]
 
 
 def test_a_gate():
@@ -48,3 +70,41 @@ def test_a_gate():
     assert {type(gate) for gate in model.gates} == {found["Ramp"]} and "ramp" in GATES
     assert not small.gates and small.count_params() < dense.count_params()
     np.testing.assert_allclose(small(x), model(x, training=False), atol=1e-5)
+
+
+def test_a_head(bert_dir):
+    head = run("A head")["Mean"]
+    model = read_source(bert_dir).model(head="mean", num_labels=3)
+    assert type(model.head) is head and model(features()).shape == [2, 3]
+
+
+def test_a_family(bert_dir, tmp_path):
+    family = run("A family")
+    model = bert_tf.load(bert_dir)
+    rows, arrays = per_block(family["TABLE"], model.config.num_hidden_layers), {}
+    for path, array in surgery.named_weights(model).items():
+        arrays[f"other_bert.{rows[path].name}"] = np.ascontiguousarray(rows[path].transform(array))
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    known = family["Bert"].known
+    about = {key: value for key, value in model.config.to_dict().items() if key in known}
+    about |= {"model_type": "other_bert", "dim": about.pop("hidden_size")}
+    about["architectures"] = ["OtherBertForSequenceClassification"]
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    shutil.copy(pathlib.Path(bert_dir) / "vocab.txt", tmp_path)
+    source = read_source(str(tmp_path))
+    assert source.has_head and source.config == model.config
+    np.testing.assert_allclose(source.model()(features()), model(features()), atol=1e-6)
+
+
+def test_a_checkpoint_format(bert_dir, tmp_path):
+    run("A checkpoint format")
+    model = bert_tf.load(bert_dir)
+    weights = surgery.named_weights(model)
+    arrays = {f"transposed:{path}": array.T.copy() for path, array in weights.items()}
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(model.config.to_dict()))
+    shutil.copy(pathlib.Path(bert_dir) / "vocab.txt", tmp_path)
+    source = read_source(tmp_path)
+    assert source.format == "transposed"
+    for path, array in surgery.named_weights(source.model()).items():
+        np.testing.assert_array_equal(array, weights[path])
