@@ -39,8 +39,6 @@ class Budget:
         sums `I * O` over `projections`, right as long as no head or neuron is removed.
 
     Attributes:
-      projections: list of the layers.
-      original_parameters: int, the base of every sparsity.
       groups: list of `Group`, the units that gates switch, in the order of the projections.
 
     Raises:
@@ -60,11 +58,8 @@ class Budget:
         self.original_parameters = original_parameters
         found = [parameter_group(layer) for layer in self.projections]
         self.groups = [group for group in found if group]
-        self._ungated = [
-            sizes
-            for layer, sizes in zip(self.projections, self._shapes, strict=True)
-            if getattr(layer, "gate", None) is None
-        ]
+        ungated = [layer for layer in self.projections if getattr(layer, "gate", None) is None]
+        self._ungated = [shape(layer) for layer in ungated]
         self._stored_ungated = sum(costs.stored_parameters(*sizes) for sizes in self._ungated)
 
     @property
@@ -134,8 +129,8 @@ class Budget:
     def calibrate(self, target_sparsity):
         """Shifts all gates over ranks by one number so that the stored sparsity meets the target.
 
-        Where no number gives the target exactly, the result is the nearest one that is at least
-        as sparse. Gates that go by magnitude are brought to the target by `keep_largest` instead.
+        Where none meets it, the result is the nearest above. For gates that go by magnitude it
+        calls `keep_largest` instead.
 
         Args:
           target_sparsity: float below 1, the stored sparsity to reach.

@@ -8,26 +8,10 @@ import typing
 
 from flop_tf.backend import keras
 from flop_tf.files import json_file
-from flop_tf.gates.base import GATES, Gate, register_gate
-from flop_tf.gates.hard_concrete import HardConcrete
+from flop_tf.gates.base import GATES, Gate
+from flop_tf.gates.base import register_gate as register_gate
+from flop_tf.gates.hard_concrete import HardConcrete as HardConcrete
 from flop_tf.gates.straight_through import StraightThrough
-
-__all__ = [
-    "BY_MAGNITUDE",
-    "CALIBRATED",
-    "GATES",
-    "PRUNING",
-    "STRAIGHT_THROUGH",
-    "Gate",
-    "HardConcrete",
-    "accepted",
-    "deserialize",
-    "get",
-    "register_gate",
-    "serialize",
-    "variable_name",
-    "variable_shapes",
-]
 
 #: Names of the gates over ranks, which the Lagrangian can steer to a target.
 CALIBRATED = GATES.where(lambda gate: gate.calibrates)

@@ -160,6 +160,17 @@ def test_calibration_follows_the_threshold():
     assert 0.6 <= float(sparsity.stored_sparsity()) < 0.6 + 32 / sparsity.original_parameters
 
 
+def test_calibration_leaves_gates_that_nothing_shifts():
+    fixed = FactorizedDense(6, 2, gate="fixed")
+    fixed.build([None, 6])
+    budget = Budget([projection((6, 6), 6, [4.0, 3.0, 2.0, 1.0, 0.0, -1.0]), fixed])
+    assert [group.unit_cost for group in budget.groups] == [12, 12]
+    assert budget.calibrate(0.5) < 0  # 36 of 72 may stay, 24 of them in the fixed ranks.
+    assert budget.survivors() == [1, 2]
+    with pytest.raises(ValueError, match="at most the sparsity with all gates closed, 0.666667"):
+        budget.calibrate(0.8)
+
+
 def test_equal_gates_close_together():
     sparsity = Budget([projection((6, 6), 6, 1.0)])
     sparsity.calibrate(0.5)
