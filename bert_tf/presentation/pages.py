@@ -76,20 +76,35 @@ def table(records, columns):
 
 
 def number(value):
-    """Returns a float as text of four digits, below 1e-4 in scientific notation; None as "-"."""
+    """Returns a float as text of four digits, below 1e-4 in scientific notation; None as "-".
+
+    Args:
+      value: float or None.
+    """
     if value is None:
         return "-"
     return f"{value:.1e}" if 0 < abs(value) < 1e-4 else f"{value:.4f}"
 
 
 def markdown(title, sections):
-    """Returns a Markdown text of a title and a list of sections."""
+    """Returns a Markdown text of a title and a list of sections.
+
+    Args:
+      title: any text.
+      sections: list of sections, see the module.
+    """
     parts = [f"# {escaped(title)}\n"]
     return "\n".join([*parts, *(markdown_section(*one) for one in sections)])
 
 
 def markdown_section(title, note, rows):
-    """Returns a section as Markdown."""
+    """Returns a section as Markdown.
+
+    Args:
+      title: any text.
+      note: Markdown below the title, may be empty.
+      rows: list of dicts of text by column; none is shown as "None.".
+    """
     title = escaped(title)
     if not rows:
         return f"## {title}\n\nNone.\n"
@@ -97,12 +112,20 @@ def markdown_section(title, note, rows):
 
 
 def markdown_table(rows):
-    """Returns rows, a list of dicts of text by column, as a Markdown table."""
+    """Returns rows, a list of dicts of text by column, as a Markdown table.
+
+    Args:
+      rows: list of dicts of text by column, at least one.
+    """
     return f"{_frame(rows, escaped).to_markdown(index=False, disable_numparse=True)}\n"
 
 
 def escaped(text):
-    """Returns any text as Markdown that shows it, on one line."""
+    """Returns any text as Markdown that shows it, on one line.
+
+    Args:
+      text: any text, of any number of lines.
+    """
     text = " ".join(_encodable(text).split()).replace("&", "&amp;").replace("<", "&lt;")
     return _MARKS.sub(r"\\\g<0>", text)
 
@@ -125,7 +148,13 @@ def page(title, heading, parts):
 
 
 def section(title, note, rows):
-    """Returns a section as HTML."""
+    """Returns a section as HTML.
+
+    Args:
+      title: any text.
+      note: any text, may be empty.
+      rows: list of dicts of text by column; none is shown as "None.".
+    """
     with pd.option_context("display.max_colwidth", None):
         frame = _frame(rows, _encodable)
         shown = frame.to_html(index=False, border=0) if rows else "<p>None.</p>"
@@ -134,7 +163,12 @@ def section(title, note, rows):
 
 
 def picture(title, png):
-    """Returns a section with a picture, the bytes of a PNG, as HTML."""
+    """Returns a section with a picture, the bytes of a PNG, as HTML.
+
+    Args:
+      title: any text.
+      png: the bytes of a PNG.
+    """
     data = base64.b64encode(png).decode("ascii")
     title = html.escape(title)
     image = f'<img alt="{title}" src="data:image/png;base64,{data}">'

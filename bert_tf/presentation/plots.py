@@ -127,12 +127,20 @@ def heat(axes, values, form, most=None, deviations=None, **text):
 
 
 def literal(name):
-    """Returns a name so that a figure shows it as it is: matplotlib typesets what `$` encloses."""
+    """Returns a name so that a figure shows it as it is: matplotlib typesets what `$` encloses.
+
+    Args:
+      name: any text.
+    """
     return name.replace("$", r"\$")
 
 
 def png(figure):
-    """Returns a figure of matplotlib as the bytes of a PNG."""
+    """Returns a figure of matplotlib as the bytes of a PNG.
+
+    Args:
+      figure: of matplotlib.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
     return buffer.getvalue()

@@ -205,7 +205,11 @@ class Examined:
         self.encoded = self.task.encode(examples, self._tokenizer, length)
 
     def tokens(self, index):
-        """Returns the WordPieces of a text, a list."""
+        """Returns the WordPieces of a text, a list.
+
+        Args:
+          index: int, the position of the text in `encoded`.
+        """
         return [self._tokenizer.vocab[i] for i in self.encoded.ids[int(index)].numpy()]
 
 

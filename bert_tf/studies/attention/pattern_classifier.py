@@ -130,6 +130,9 @@ def save(classifier, folder):
 def load(folder):
     """Returns the `PatternClassifier` that `save` has written to a folder.
 
+    Args:
+      folder: path of the folder.
+
     Raises:
       ValueError: if the folder holds none or it is damaged.
     """

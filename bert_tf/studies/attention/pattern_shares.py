@@ -54,7 +54,12 @@ def classify_heads(classifier, model, encoded, kind, *, num_texts=100, seed=0):
 
 
 def cropped(maps, size):
-    """Returns the first `size` rows and columns of maps `[..., T, T]`, with zeros if T is less."""
+    """Returns the first `size` rows and columns of maps `[..., T, T]`, with zeros if T is less.
+
+    Args:
+      maps: array `[..., T, T]`.
+      size: int, at least 1.
+    """
     kept = maps[..., :size, :size]
     missing = size - kept.shape[-1]
     return np.pad(kept, [(0, 0)] * (kept.ndim - 2) + [(0, missing)] * 2)

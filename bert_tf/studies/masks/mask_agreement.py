@@ -31,7 +31,14 @@ def jaccard(masks):
 
 
 def mean_jaccard(masks):
-    """Returns the mean of `jaccard` over the pairs of masks `[k, n]`; None for one mask."""
+    """Returns the mean of `jaccard` over the pairs of masks `[k, n]`; None for one mask.
+
+    Args:
+      masks: bool `[k, n]`, true where kept.
+
+    Raises:
+      ValueError: if the masks are not bool `[k, n]` with k and n at least 1.
+    """
     pairs = distance.pdist(_checked(masks), "jaccard")
     return float(1.0 - pairs.mean()) if pairs.size else None
 

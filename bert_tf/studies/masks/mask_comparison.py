@@ -67,7 +67,11 @@ def compare(names, found):
 
 
 def by_layer(masks):
-    """Returns the places of each layer as one array, by its name: "block 0", ..., "pooler"."""
+    """Returns the places of each layer as one array, by its name: "block 0", ..., "pooler".
+
+    Args:
+      masks: dict of arrays by path.
+    """
     parts = {}
     for path in sorted(masks, key=_order):
         words = path.split(".")
@@ -77,7 +81,11 @@ def by_layer(masks):
 
 
 def table(comparison):
-    """Returns a comparison as two tables in Markdown: of pairs, and of what differs by layer."""
+    """Returns a comparison as two tables in Markdown: of pairs, and of what differs by layer.
+
+    Args:
+      comparison: the result of `compare`.
+    """
     rates, names = comparison["zero_rates"], _names(comparison)
     rows, shares = [], []
     for name, pair in zip(names, comparison["pairs"], strict=True):
@@ -91,7 +99,11 @@ def table(comparison):
 
 
 def heatmap(comparison):
-    """Returns a PNG of the Jaccard index of each pair, over all and by layer."""
+    """Returns a PNG of the Jaccard index of each pair, over all and by layer.
+
+    Args:
+      comparison: the result of `compare`.
+    """
     pairs = comparison["pairs"]
     grid = [[pair["pooled_jaccard"], *pair["by_layer"].values()] for pair in pairs]
     columns = ["all", *pairs[0]["by_layer"]]

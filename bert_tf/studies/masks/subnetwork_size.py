@@ -35,6 +35,10 @@ def sizes(config, original=None):
 
 
 def encoder_parameters(config):
-    """Returns the number of parameters of the blocks: no embeddings, no pooler, no task head."""
+    """Returns the number of parameters of the blocks: no embeddings, no pooler, no task head.
+
+    Args:
+      config: a `BertConfig`.
+    """
     shapes = expected_shapes(config).items()
     return sum(math.prod(shape) for path, shape in shapes if path.startswith(_BLOCKS))

@@ -77,7 +77,11 @@ class _Benchmark(typing.TypedDict):
 
 
 def find(folder):
-    """Returns the folders of all runs below `folder`, sorted; hidden ones do not count."""
+    """Returns the folders of all runs below `folder`, sorted; hidden ones do not count.
+
+    Args:
+      folder: path where the search begins.
+    """
     return sorted(run_search.holding(folder, run_folder.FLAGS_FILE))
 
 
@@ -106,6 +110,9 @@ def read(folder):
 def read_flags(folder):
     """Returns the flags of the run in a folder, a dict of strings; a folder without has none.
 
+    Args:
+      folder: path of the run's folder.
+
     Raises:
       ValueError: if the file is damaged, or a number that reports compute with is none.
       OSError: if it cannot be read.
@@ -120,7 +127,11 @@ def read_flags(folder):
 
 
 def parse_flags(text):
-    """Returns the flags of a `run.flags`, a dict of strings; --name is "true", --noname "false"."""
+    """Returns the flags of a `run.flags`, a dict of strings; --name is "true", --noname "false".
+
+    Args:
+      text: the content of the file, a flag a line.
+    """
     flags = {}
     for line in text.splitlines():
         name, equals, value = line.removeprefix("--").partition("=")

@@ -87,7 +87,11 @@ class Settings:
     export: tuple | None = ()
 
     def path(self, name):
-        """Returns the folder of a run."""
+        """Returns the folder of a run.
+
+        Args:
+          name: of the run, its folder inside the sweep's.
+        """
         return os.path.join(self.folder, name)
 
 
@@ -162,19 +166,33 @@ def read_flags(configs_dir, task):
 
 
 def value(given, name):
-    """Returns the last value of a flag among `--name=value`s, or None."""
+    """Returns the last value of a flag among `--name=value`s, or None.
+
+    Args:
+      given: list or tuple of `--name=value`s.
+      name: of the flag.
+    """
     prefix = f"--{name}="
     return next((f.removeprefix(prefix) for f in reversed(given) if f.startswith(prefix)), None)
 
 
 def passed_on(given, names):
-    """Returns the named flags among `--name=value`s, a tuple of the same form."""
+    """Returns the named flags among `--name=value`s, a tuple of the same form.
+
+    Args:
+      given: list or tuple of `--name=value`s.
+      names: of the flags to look for.
+    """
     found = {name: value(given, name) for name in names}
     return tuple(f"--{name}={one}" for name, one in found.items() if one is not None)
 
 
 def short_number(number):
-    """Returns a number, or its text, as the names of folders have it: 5e-5, 0.6."""
+    """Returns a number, or its text, as the names of folders have it: 5e-5, 0.6.
+
+    Args:
+      number: float, or text that is one.
+    """
     return f"{float(number):.15g}".replace("e-0", "e-")
 
 

@@ -27,7 +27,11 @@ class _State(typing.TypedDict):
 
 
 def find(folder):
-    """Returns the folders at and below `folder` that hold the state of a sweep."""
+    """Returns the folders at and below `folder` that hold the state of a sweep.
+
+    Args:
+      folder: path where the search begins.
+    """
     return sorted(run_search.holding(folder, STATE_FILE))
 
 
@@ -36,6 +40,9 @@ def read(folder):
 
     Its `runs` hold for each name a `key` (see `keys`), the `state` "done" or "failed", `seconds`
     and of a failed one the `error`; `environment` is where the newest ones ran.
+
+    Args:
+      folder: path of the sweep's folder.
 
     Raises:
       ValueError: if the file is damaged or a run is not in the folder.
@@ -53,7 +60,15 @@ def read(folder):
 
 
 def write(folder, state):
-    """Writes the state of a sweep."""
+    """Writes the state of a sweep.
+
+    Args:
+      folder: path of the sweep's folder.
+      state: dict, see `read`.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
     files.write_json(os.path.join(folder, STATE_FILE), state)
 
 

@@ -65,6 +65,9 @@ def find(folders, without=()):
 def read(folder):
     """Returns the tickets of one folder, see `find`; a report's file of that name has none.
 
+    Args:
+      folder: path of a folder with a `tickets.json`.
+
     Raises:
       ValueError: if a file is damaged.
       OSError: if one cannot be read.
