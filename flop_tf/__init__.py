@@ -8,7 +8,8 @@ from flop_tf.layers.factorized_dense import FactorizedDense
 from flop_tf.layers.factorized_einsum import FactorizedEinsumDense
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.surgery import compact, factorize, prune
-from flop_tf.training.gated_model import FixGates, GatedModel
+from flop_tf.training.fix_gates import FixGates
+from flop_tf.training.gated_model import GatedModel
 from flop_tf.training.optimizers import BertAdam, BertAdamax
 
 __all__ = [

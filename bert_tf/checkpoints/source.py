@@ -41,16 +41,15 @@ class Source:
         """Whether the weights of the task head are there."""
         return head_of(self.config).weights.keys() <= self.weights.keys()
 
-    def model(self, kind=BertModel, **changes):
+    def model(self, **changes):
         """Returns a new model with these weights.
 
         Args:
-          kind: class of the model. Defaults to `BertModel`.
           **changes: other values of `BertConfig`. A task head of another kind or size, and
             a head, a pooler or gates that are not among the weights, start anew.
         """
         config = dataclasses.replace(self.config, **changes)
-        model = kind(config)
+        model = BertModel(config)
         shapes = expected_shapes(config)
         kept = {
             path: array

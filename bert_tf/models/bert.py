@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES, BertEncoder
-from bert_tf.heads import losses
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
@@ -59,43 +58,6 @@ class BertModel(GatedModel):
             table = tf.convert_to_tensor(self.encoder.embeddings.word_embeddings)
             encoded = {**encoded, "word_embeddings": table}
         return self.head.logits(getattr(self, self.config.head), encoded, inputs, training)
-
-    def compile(self, *args, distill_alpha=0.0, distill_temperature=1.0, **kwargs):
-        """Configures training, see `GatedModel.compile`.
-
-        Args:
-          *args: of `GatedModel.compile`.
-          distill_alpha: share in [0, 1] of the distillation loss, for batches whose
-            features hold `losses.TEACHER_LOGITS`.
-          distill_temperature: T > 0 of the distillation loss.
-          **kwargs: of `GatedModel.compile`.
-
-        Raises:
-          ValueError: if a distillation argument is out of range.
-        """
-        if not 0 <= distill_alpha <= 1:
-            raise ValueError(
-                f"Argument `distill_alpha` must be in [0, 1], received {distill_alpha}."
-            )
-        if distill_temperature <= 0:
-            raise ValueError(
-                f"Argument `distill_temperature` must be above 0, received {distill_temperature}."
-            )
-        super().compile(*args, **kwargs)
-        self.distill_alpha = distill_alpha
-        self.distill_temperature = distill_temperature
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
-        """Returns `(1 - a) task + a distillation`, with a = 0 where there is no teacher."""
-        loss = super().compute_loss(x, y, y_pred, sample_weight)
-        if losses.TEACHER_LOGITS not in x:
-            return loss
-        teacher = losses.distillation_loss(
-            x[losses.TEACHER_LOGITS], y_pred, self.distill_temperature, sample_weight
-        )
-        # As Keras does with the task's loss: optimizers add up what the replicas give them.
-        teacher /= tf.distribute.get_strategy().num_replicas_in_sync
-        return (1 - self.distill_alpha) * loss + self.distill_alpha * teacher
 
     def predict_step(self, data):
         """Returns predictions of the head, with the positions of their examples if given."""

@@ -1,4 +1,4 @@
-"""What happens beside the training steps: a progress line, TensorBoard and checkpoints."""
+"""Callbacks between training steps: progress line, TensorBoard, checkpoints, log, signals."""
 
 import signal
 import sys
@@ -16,7 +16,7 @@ from flop_tf import FixGates
 from flop_tf.backend import keras
 from flop_tf.training.gradual import GradualPruning
 
-#: Scalars of `GatedModel.train_step`, by their TensorBoard tags.
+#: Logs of training steps that TensorBoard shows, by their tags.
 TAGS = (
     "loss",
     "lagrangian_loss",
@@ -33,7 +33,7 @@ TAGS = (
     "lambda_lr",
 )
 
-# Half a point: a stored sparsity that is further from the asked one is worth a warning.
+# Half a point: a stored sparsity that is further from the target is worth a warning.
 _MISS = 0.005
 
 
@@ -122,32 +122,20 @@ class Summaries(keras.callbacks.Callback):
             tf.summary.scalar("steps_per_second", (step - before) / (self.last[1] - then))
 
 
-class FixGatesAndSay(FixGates):
-    """`FixGates` that notes in the log and in a variable when it has fixed them.
-
-    Args:
-      sparsity: see `FixGates`.
-      target_sparsity: see `FixGates`.
-      last_step: see `FixGates`.
-      fixed: a boolean `tf.Variable` of the run's checkpoint.
-    """
-
-    def __init__(self, sparsity, target_sparsity, last_step, fixed):
-        super().__init__(sparsity, target_sparsity, last_step)
-        self.fixed_variable = fixed
+class LoggedFixGates(FixGates):
+    """`FixGates` that logs when it has fixed them."""
 
     def fix(self, shift=0.0):
-        """Fixes the gates now."""
+        """Fixes the gates now, see `FixGates.fix`."""
         super().fix(shift)
-        self.fixed_variable.assign(True)
         stored = float(self.sparsity.stored_sparsity())
-        with tqdm.tqdm.external_write_mode(sys.stderr):  # Not behind the progress line.
-            self._say(shift, stored)
+        with tqdm.tqdm.external_write_mode(sys.stderr):  # Not in the middle of the progress line.
+            self._log(shift, stored)
 
-    def _say(self, shift, stored):
+    def _log(self, shift, stored):
         logging.info(
             "Gates fixed at step %d by a shift of %.4f: expected sparsity %.4f, stored %.4f, "
-            "asked %.4f.",
+            "target %.4f.",
             int(self.model.optimizer.iterations.numpy()),
             shift,
             float(self.sparsity.expected_sparsity()),
@@ -163,27 +151,27 @@ class FixGatesAndSay(FixGates):
             )
 
 
-class GradualPruningAndSay(GradualPruning):
-    """`GradualPruning` that notes in the log when the masks are what they stay."""
+class LoggedGradualPruning(GradualPruning):
+    """`GradualPruning` that logs when the masks have reached their last state."""
 
     def finish(self):
-        """Notes it."""
-        with tqdm.tqdm.external_write_mode(sys.stderr):  # Not behind the progress line.
+        """Logs step and sparsity."""
+        with tqdm.tqdm.external_write_mode(sys.stderr):  # Not in the middle of the progress line.
             logging.info(
-                "Masks fixed at step %d: stored sparsity %.4f, asked %.4f.",
+                "Masks fixed at step %d: stored sparsity %.4f, target %.4f.",
                 self.step,
                 self.stored,
                 self.target_sparsity,
             )
 
 
-class AtSteps(keras.callbacks.Callback):
+class EverySteps(keras.callbacks.Callback):
     """Calls a function of step and logs every `every` steps and when training ends.
 
     Args:
-      function: of the step and its logs.
-      every: steps between two calls.
-      last_step: end of the run.
+      function: function of the step, an int, and its logs, a dict.
+      every: int of at least 1, steps between two calls.
+      last_step: int, end of the run.
     """
 
     def __init__(self, function, every, last_step):

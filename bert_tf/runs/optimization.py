@@ -2,9 +2,11 @@
 
 from official.modeling.optimization import lr_schedule
 
+from bert_tf.runs.distillation import Distillation
 from flop_tf import BertAdam, BertAdamax, Lagrangian
 from flop_tf.backend import keras
 from flop_tf.training import schedules
+from flop_tf.training.task_objective import TaskObjective
 
 
 def weight_optimizer(options, total_steps):
@@ -44,7 +46,35 @@ OPTIMIZERS = {
 }
 
 
-def compile_model(options, model, loss, total_steps, **gates):
+def batch_settings(options):
+    """Returns how an objective goes through a batch, a dict of its arguments.
+
+    Args:
+      options: `FinetuneOptions`.
+    """
+    settings = {
+        "gradient_accumulation_steps": options.gradient_accumulation_steps,
+        "seed": options.seed,
+    }
+    if options.teacher:
+        settings["loss"] = Distillation(options.distill_alpha, options.distill_temperature)
+    return settings
+
+
+def task_settings(options):
+    """Returns the arguments of a `TaskObjective`, a dict.
+
+    Args:
+      options: `FinetuneOptions`.
+    """
+    return {
+        "train_weights": options.learning_rate > 0,
+        "regularization_scale": options.regularization_scale,
+        **batch_settings(options),
+    }
+
+
+def compile_model(options, model, loss, total_steps, objective=None):
     """Compiles a model for a run, its optimizers built, so that a checkpoint can be restored.
 
     Args:
@@ -52,20 +82,14 @@ def compile_model(options, model, loss, total_steps, **gates):
       model: a `BertModel`.
       loss: of the task, a Keras loss.
       total_steps: of the run.
-      **gates: what `gate_training` returns, if gates are trained.
+      objective: an `Objective`; None makes a `TaskObjective` of the options.
     """
     optimizer = weight_optimizer(options, total_steps)
     model.compile(
         _scaling(options, optimizer),
         loss=loss,
-        train_weights=options.learning_rate > 0,
-        regularization_scale=options.regularization_scale,
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
-        distill_alpha=options.distill_alpha if options.teacher else 0.0,
-        distill_temperature=options.distill_temperature,
-        seed=options.seed,
+        objective=objective or TaskObjective(**task_settings(options)),
         jit_compile=options.jit_compile,
-        **gates,
     )
     weights = model.weight_variables()
     optimizer.exclude_from_weight_decay([v for v in weights if v.shape.rank < 2])
@@ -77,7 +101,7 @@ def compile_model(options, model, loss, total_steps, **gates):
 
 
 def gate_training(options, model, sparsity, fix_step):
-    """Returns what `GatedModel.compile` needs to train gates, a dict of its arguments.
+    """Returns what a `LagrangianObjective` needs to train gates, a dict of its arguments.
 
     Args:
       options: `FinetuneOptions` with a target sparsity.

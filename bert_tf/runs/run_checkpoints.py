@@ -19,6 +19,10 @@ class RunCheckpoints:
     there is to save. TensorFlow copies them and writes the copies in a thread of
     its own; a checkpoint counts once it is complete.
 
+    Attributes:
+      folder: of the run.
+      writes: whether this process writes files.
+
     Args:
       folder: of the run.
       keep: how many of the newest stay.
@@ -26,22 +30,23 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder, keep, writes=True):
-        self._folder = os.path.join(folder, run_folder.CHECKPOINTS)
+        self.folder = folder
+        self._directory = os.path.join(folder, run_folder.CHECKPOINTS)
         self._keep = keep
-        self._writes = writes
+        self.writes = writes
         self._repair_list()
 
     @property
     def found(self):
         """Whether the run has a checkpoint to go on from."""
-        return tf.train.latest_checkpoint(self._folder) is not None
+        return tf.train.latest_checkpoint(self._directory) is not None
 
     def track(self, step, **parts):
         """Says what to save: trackable objects by name, and the variable of the step."""
         self._step = step
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, self._folder, max_to_keep=self._keep, step_counter=step
+            self._checkpoint, self._directory, max_to_keep=self._keep, step_counter=step
         )
 
     def restore(self):
@@ -64,7 +69,7 @@ class RunCheckpoints:
             return True
         if self._manager.checkpoints:
             raise ValueError(
-                f"No checkpoint in {self._folder!r} can be read, all of them are incomplete or "
+                f"No checkpoint in {self._directory!r} can be read, all of them are incomplete or "
                 "damaged; delete that folder to start anew."
             )
         return False
@@ -75,7 +80,7 @@ class RunCheckpoints:
         Raises:
           OSError: if this or an earlier checkpoint cannot be written.
         """
-        if not self._writes:
+        if not self.writes:
             return
         step = int(self._step.numpy())
         options = tf.train.CheckpointOptions(experimental_enable_async_checkpoint=True)
@@ -86,7 +91,7 @@ class RunCheckpoints:
                 outside.submit(self._manager.save, step, options=options).result()
         except tf.errors.OpError as error:
             raise OSError(
-                f"A checkpoint up to step {step} cannot be written to {self._folder!r}: "
+                f"A checkpoint up to step {step} cannot be written to {self._directory!r}: "
                 f"{error.message}."
             ) from error
 
@@ -96,30 +101,30 @@ class RunCheckpoints:
         Raises:
           OSError: if it cannot be written.
         """
-        if not self._writes:
+        if not self.writes:
             return
         self._checkpoint.sync()
         written = self._manager.latest_checkpoint or ""
         if not written.endswith(f"-{int(self._step.numpy())}"):
             self.save()  # Raises what the thread met.
             self._checkpoint.sync()
-        for left in glob.glob(os.path.join(glob.escape(self._folder), "*_temp")):
+        for left in glob.glob(os.path.join(glob.escape(self._directory), "*_temp")):
             shutil.rmtree(left, ignore_errors=True)  # Of a process that was killed.
 
     def _repair_list(self):
         """Lists the checkpoints anew where TensorFlow's list of them is damaged."""
-        path = os.path.join(self._folder, "checkpoint")
+        path = os.path.join(self._directory, "checkpoint")
         with contextlib.suppress(ValueError):  # Where it names none.
-            if not os.path.isfile(path) or tf.train.get_checkpoint_state(self._folder):
+            if not os.path.isfile(path) or tf.train.get_checkpoint_state(self._directory):
                 return
-        indices = glob.glob(os.path.join(glob.escape(self._folder), "ckpt-*.index"))
+        indices = glob.glob(os.path.join(glob.escape(self._directory), "ckpt-*.index"))
         indices.sort(key=os.path.getmtime)
         found = [index.removesuffix(".index") for index in indices]
         logging.warning("The file %s is damaged, %d checkpoints lie beside it.", path, len(found))
         if found:
             times = [os.path.getmtime(index) for index in indices]
             tf.compat.v1.train.update_checkpoint_state(
-                self._folder, found[-1], found, all_model_checkpoint_timestamps=times
+                self._directory, found[-1], found, all_model_checkpoint_timestamps=times
             )
         else:
             os.remove(path)
@@ -127,7 +132,7 @@ class RunCheckpoints:
     def _foreign(self, path):
         return ValueError(
             f"The checkpoint {path!r} is of a model or a training of other variables; choose "
-            f"another output folder, or delete {self._folder!r} to start anew."
+            f"another output folder, or delete {self._directory!r} to start anew."
         )
 
 

@@ -1,4 +1,4 @@
-"""Scores of a run at its checkpoints, its best model and what it leaves behind."""
+"""Scores of a run at its checkpoints, and the files that it ends with."""
 
 import os
 import time
@@ -22,16 +22,15 @@ class RunScores:
       eval_time: seconds that scoring took.
 
     Args:
-      options: `FinetuneOptions`.
-      task: of `bert_tf.tasks.registry`.
-      tokenizer: of the model.
-      data: `RunData`.
+      inputs: the `RunInputs` of the run.
+      store: what keeps the best model, as `ModelStore`.
       is_chief: whether this process writes files.
     """
 
-    def __init__(self, options, task, tokenizer, data, is_chief):
-        self._options, self._task, self._tokenizer = options, task, tokenizer
-        self._data, self._is_chief = data, is_chief
+    def __init__(self, inputs, store, is_chief):
+        self._options, self._task = inputs.options, inputs.task
+        self._tokenizer, self._data = inputs.tokenizer, inputs.data
+        self._store, self._is_chief = store, is_chief
         self.best = tf.Variable(-float("inf"), dtype=tf.float64)
         self.eval_time = 0.0
 
@@ -40,8 +39,8 @@ class RunScores:
 
         Args:
           model: a `BertModel`.
-          step: that was made last.
-          loss: of that step.
+          step: int, the number of updates so far.
+          loss: float, of the last update.
           writer: of `tf.summary`.
         """
         scores = self._score(model)
@@ -52,7 +51,7 @@ class RunScores:
                     tag = key if split == self._data.report_split else f"{split}/{key}"
                     tf.summary.scalar(tag, value)
         callbacks.write_survivors(writer, step, model)
-        if selected > float(self.best):
+        if self._store.keeps_last or selected > float(self.best):
             self.best.assign(selected)
             self.save(model, step, loss, scores)
         return selected
@@ -62,22 +61,9 @@ class RunScores:
         self.save(model, 0, 0.0, self._score(model))
 
     def save(self, model, step, loss, scores):
-        """Writes the model directory of the best model."""
-        if not self._is_chief:
-            return
-        model_dir.save(
-            self._options.output_dir,
-            model,
-            self._tokenizer,
-            task=self._task.to_dict(),
-            data_dir=os.path.abspath(self._options.data_dir),
-            max_seq_length=self._options.max_seq_length,
-            stage=model_dir.stage_after(self._options.init_checkpoint, model.config),
-            step=step,
-            loss=loss,
-            stored_sparsity=float(model.budget().stored_sparsity()),
-            scores=scores,
-        )
+        """Stores the model, in the process that writes files; see `ModelStore.save`."""
+        if self._is_chief:
+            self._store.save(model, step, loss, scores)
 
     def finish(self, seconds):
         """Writes predictions and, last, the results of the best model; returns its scores.
@@ -109,14 +95,11 @@ class RunScores:
         return scores
 
     def _predict(self, folder):
-        best = self._best_model(folder)
+        best = self._store.load()
         for split, examples in self._data.tests.items():
             encoded = self._task.encode(examples, self._tokenizer, self._options.max_seq_length)
             logits = evaluation.predict(best, encoded, self._options.predict_batch_size)
             self._task.write_predictions(split, examples, encoded, logits, folder)
-
-    def _best_model(self, folder):
-        return model_dir.load(folder)
 
 
 def _brief(scores):

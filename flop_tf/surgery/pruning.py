@@ -6,7 +6,7 @@ import tensorflow as tf
 from flop_tf.budget.lagrangian import Lagrangian
 from flop_tf.importance.rank_importance import order_gates, rank_importance
 from flop_tf.surgery.keras_models import compact, factorize
-from flop_tf.training.gated_model import FixGates
+from flop_tf.training.fix_gates import FixGates
 from flop_tf.training.optimizers import BertAdam
 from flop_tf.training.schedules import ALPHA_TRAVEL, LAMBDA_TRAVEL, RAMP
 

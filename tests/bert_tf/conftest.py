@@ -14,7 +14,7 @@ from bert_tf.encoders.config import BertConfig
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
 from bert_tf.methods.diffs import base_model
-from bert_tf.methods.diffs.diff_runs import save
+from bert_tf.methods.diffs.diff_store import save
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions

@@ -6,7 +6,7 @@ import numpy as np
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.diffs import base_model
-from bert_tf.methods.diffs.diff_runs import DIFF_FILE
+from bert_tf.methods.diffs.diff_store import DIFF_FILE
 from flop_tf import surgery
 from flop_tf.files import diff_file
 

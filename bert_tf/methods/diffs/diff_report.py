@@ -10,7 +10,7 @@ import typing
 import pandas as pd
 
 from bert_tf.methods.diffs import applying
-from bert_tf.methods.diffs.diff_runs import DIFF_FILE
+from bert_tf.methods.diffs.diff_store import DIFF_FILE
 from bert_tf.presentation import pages, plots
 from bert_tf.runs import run_search
 from bert_tf.runs.run_folder import FLAGS_FILE

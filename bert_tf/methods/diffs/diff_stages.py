@@ -6,14 +6,14 @@ model, go when a stage is finished.
 """
 
 import dataclasses
-import functools
 import os
 
 from absl import logging
 
 from bert_tf.checkpoints import read_source
 from bert_tf.methods.diffs import base_model
-from bert_tf.methods.diffs.diff_runs import DIFF_FILE, DiffRun, save
+from bert_tf.methods.diffs.diff_store import DIFF_FILE, save
+from bert_tf.methods.diffs.diff_training import DiffTraining
 from bert_tf.runs import evaluation, finetuning, run_folder
 from bert_tf.runs.run_data import RunData
 from bert_tf.runs.run_scores import RESULTS_FILE
@@ -83,7 +83,8 @@ def run(stage, options, folder):
 
 
 def _learn(options, folder):
-    return finetuning.finetune(dataclasses.replace(options, output_dir=folder), run=DiffRun)
+    options = dataclasses.replace(options, output_dir=folder)
+    return finetuning.finetune(options, training=DiffTraining())
 
 
 def _project(options, folder):
@@ -143,7 +144,7 @@ def projected(diff, target_density):
 def _finetune(options, folder):
     diff, path = _finished(options, "project")
     options = dataclasses.replace(options.of_finetuning(), output_dir=folder)
-    return finetuning.finetune(options, run=functools.partial(DiffRun, fixed=diff, path=path))
+    return finetuning.finetune(options, training=DiffTraining(diff, path))
 
 
 def _finished(options, stage):

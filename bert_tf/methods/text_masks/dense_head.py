@@ -4,8 +4,9 @@ import os
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
-from bert_tf.methods.text_masks.training_loop import TrainingLoop
 from bert_tf.runs import evaluation
+from bert_tf.runs.run_checkpoints import RunCheckpoints
+from bert_tf.runs.trainer import Trainer
 from flop_tf import BertAdam
 from flop_tf.backend import keras
 
@@ -30,8 +31,8 @@ def train(options, data):
     if not os.path.isfile(os.path.join(folder, model_dir.INFO_FILE)):
         model = _compiled(options, data)
         data.text.total_steps = steps = options.head_steps
-        loop = TrainingLoop(model, folder, steps, max(1, steps // 4), options.keep_checkpoints)
-        loop.run(data.text.train_batches)
+        checkpoints = RunCheckpoints(folder, options.keep_checkpoints)
+        Trainer(model, checkpoints, steps, max(1, steps // 4)).run(data.text.train_batches)
         splits, size = data.text.splits, options.eval_batch_size
         model_dir.save(
             folder,

@@ -1,4 +1,4 @@
-"""The search by rounds of training all weights and pruning the smallest: iterative magnitude.
+"""The objective of rounds of training all weights and pruning the smallest.
 
 How much a round prunes and how weights are rewound is in `flop_tf.training.iterative_magnitude`.
 """
@@ -7,23 +7,23 @@ import contextlib
 
 import tensorflow as tf
 
-from bert_tf.methods.text_masks.mask_learner import MaskLearner
+from bert_tf.methods.text_masks.mask_loss import MaskLoss
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.surgery import masks
 from flop_tf import BertAdam
 from flop_tf.backend import keras
 from flop_tf.training import iterative_magnitude
+from flop_tf.training.task_objective import TaskObjective
 
 
-class MagnitudeRounds:
-    """A BERT whose weights are pruned by magnitude between rounds of training.
+class MagnitudeRounds(TaskObjective):
+    """Trains all weights of a BERT and prunes the smallest between rounds.
 
-    The first tenth goes before training and the last one at its last step, so that a round has
-    `num_train_steps / (rounds - 1)` steps.
+    The first tenth is pruned before training and the last one at its last step, so that a round has
+    `num_train_steps / (rounds - 1)` steps. The rate is restarted with each round.
 
     Attributes:
-      model: the `MaskLearner`.
-      callback: ends the rounds, between two steps.
+      model: the BERT with gates, compiled.
 
     Args:
       options: `MaskOptions`.
@@ -31,54 +31,45 @@ class MagnitudeRounds:
     """
 
     def __init__(self, options, data):
-        self.options = options
+        super().__init__(
+            gradient_accumulation_steps=options.gradient_accumulation_steps,
+            seed=options.seed,
+            loss=MaskLoss(options.loss_terms(), data.teacher),
+        )
         gated = masks.with_gates(data.source, "magnitude")
-        self.model = gated.model(kind=MaskLearner, **MLM_HEAD)
-        for gate in self.model.gates:
+        self.model = model = gated.model(**MLM_HEAD)
+        for gate in model.gates:
             gate.trainable = False
         rounds = iterative_magnitude.num_rounds(options.sparsity)
-        self._interval = options.num_train_steps // max(1, rounds - 1)
-        encoder = self.model.encoder
-        weights = encoder.trainable_variables
-        self.callback = iterative_magnitude.IterativeMagnitude(
-            [(gate, variable) for _, gate, variable in encoder.weight_gates()],
+        interval = options.num_train_steps // max(1, rounds - 1)
+        weights = model.encoder.trainable_variables
+        self._pruning = iterative_magnitude.IterativeMagnitude(
+            [(gate, variable) for _, gate, variable in model.encoder.weight_gates()],
             weights,
             [variable.numpy() for variable in weights],
             rounds,
-            self._interval,
+            interval,
             options.rewind,
         )
-
-    def compile(self, loss):
-        """Compiles the model: all weights train, at a rate that is restarted with each round.
-
-        Args:
-          loss: of masked words.
-        """
-        options, model = self.options, self.model
-        rate = RestartedDecay(options.learning_rate, options.num_train_steps, self._interval)
+        rate = RestartedDecay(options.learning_rate, options.num_train_steps, interval)
         optimizer = BertAdam(rate, global_clipnorm=1.0)
         optimizer.build(model.weight_variables())
-        model.compile(
-            optimizer,
-            loss=loss,
-            gradient_accumulation_steps=options.gradient_accumulation_steps,
-            seed=options.seed,
-        )
+        model.compile(optimizer, loss=data.task.loss(), objective=self)
 
-    def begin(self):
-        """Does nothing: what a checkpoint holds is all that training goes on from."""
+    def callbacks(self):
+        """Returns the callback that ends the rounds, between two steps."""
+        return [self._pruning]
 
-    def thresholded(self, step):
-        """Returns a context that gives the masks by path; the model is under them anyway."""
+    def scored(self, step):
+        """Returns a context that yields the masks by path; the model is under them anyway."""
         return contextlib.nullcontext(self.found(step))
 
     def changes(self, now):
-        """Returns nothing: what is pruned stays so, the share of zeros says it all."""
+        """Returns an empty dict: as pruned weights stay pruned, the share of zeros is enough."""
         return {}
 
     def found(self, step):
-        """Returns the masks as they are, by path."""
+        """Returns the present masks, boolean arrays by path."""
         return {path: gate.keep().numpy() for path, gate, _ in self.model.encoder.weight_gates()}
 
 

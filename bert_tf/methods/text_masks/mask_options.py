@@ -5,7 +5,7 @@ import math
 
 from bert_tf.data.batch_plan import MOST_EXAMPLES
 from bert_tf.methods.text_masks.hidden_losses import HIDDEN, RELATIONS
-from bert_tf.methods.text_masks.mask_learner import Objective
+from bert_tf.methods.text_masks.mask_loss import LossTerms
 from bert_tf.ranges import FROM_0, FROM_1, SEED, SEQUENCE_LENGTH, SHARE_BELOW_1, Range
 from bert_tf.runs.options import (
     PARTS,
@@ -153,7 +153,7 @@ class MaskOptions:
         compared = self.distill_attention and "heads" in self.unit_kinds
         check(self, "distill_attention", not compared, "false of heads")
         self.finetune_options()
-        self.objective()
+        self.loss_terms()
 
     @property
     def unit_kinds(self):
@@ -183,9 +183,9 @@ class MaskOptions:
         """Steps between two checkpoints."""
         return self.save_checkpoints_steps or max(1, self.num_train_steps // 4)
 
-    def objective(self):
-        """Returns the `Objective`."""
-        return Objective(
+    def loss_terms(self):
+        """Returns the `LossTerms`."""
+        return LossTerms(
             self.mlm,
             self.distill_hidden,
             self.distill_last_layer,

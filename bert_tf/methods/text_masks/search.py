@@ -16,10 +16,11 @@ from absl import logging
 from bert_tf.data import masking
 from bert_tf.methods.text_masks import dense_head, text_scores
 from bert_tf.methods.text_masks.magnitude_rounds import MagnitudeRounds
-from bert_tf.methods.text_masks.mask_learner import MaskLearner, with_text_weights
+from bert_tf.methods.text_masks.mask_loss import MaskLoss, with_text_weights
 from bert_tf.methods.text_masks.search_data import MLM_HEAD, SearchData
 from bert_tf.methods.text_masks.trained_scores import TrainedScores
-from bert_tf.methods.text_masks.training_loop import TrainingLoop
+from bert_tf.runs.run_checkpoints import RunCheckpoints
+from bert_tf.runs.trainer import Trainer
 from bert_tf.surgery import masks
 from flop_tf import files, surgery
 from flop_tf.backend import keras
@@ -40,7 +41,7 @@ _HINT = (
 )
 
 # By name of the method, see `bert_tf.methods.text_masks.mask_options.METHODS`.
-_METHODS = {"mask": TrainedScores, "imp": MagnitudeRounds}
+_OBJECTIVES = {"mask": TrainedScores, "imp": MagnitudeRounds}
 
 
 def search(options):
@@ -61,7 +62,7 @@ def search(options):
     data = SearchData(options)
     if options.train_head and not data.has_head:
         data.source = dense_head.train(options, data)
-        if options.num_train_steps and not options.objective().distills:
+        if options.num_train_steps and not options.loss_terms().distills:
             logging.info(_HINT)
     if options.num_train_steps:
         results = _Search(options, data).run()
@@ -74,17 +75,16 @@ def search(options):
 
 def _given(options, data):
     """Returns the scores of what is there: the dense BERT, and a mask if one is named."""
-    models = {"dense": _learner(options, data, data.source)}
+    sources = {"dense": data.source}
     if data.mask is not None:
-        models["masked"] = _learner(options, data, masks.apply(data.source, data.mask, tied=True))
-    size = options.eval_batch_size
-    return {name: text_scores.score(model, data, size) for name, model in models.items()}
+        sources["masked"] = masks.apply(data.source, data.mask, tied=True)
+    models = {name: source.model(**MLM_HEAD) for name, source in sources.items()}
+    return {name: _score(options, data, model) for name, model in models.items()}
 
 
-def _learner(options, data, source):
-    model = source.model(kind=MaskLearner, **MLM_HEAD)
-    model.learn(options.objective(), data.teacher)
-    return model
+def _score(options, data, model, num_blocks=0):
+    loss = MaskLoss(options.loss_terms(), data.teacher)
+    return text_scores.score(model, data, loss, options.eval_batch_size, num_blocks)
 
 
 class _Search:
@@ -92,53 +92,50 @@ class _Search:
 
     def __init__(self, options, data):
         self.options, self.data = options, data
-        self.method = _METHODS[options.method](options, data)
-        self.model = self.method.model
-        self.model.learn(options.objective(), data.teacher)
-        self.method.compile(data.task.loss())
-        steps = options.num_train_steps, options.save_steps
-        self.loop = TrainingLoop(self.model, options.output_dir, *steps, options.keep_checkpoints)
+        self.objective = _OBJECTIVES[options.method](options, data)
+        self.model = self.objective.model
 
     def run(self):
         """Trains, writes the mask and returns the results."""
-        settings = json.dumps(dataclasses.asdict(self.options), indent=2)
+        options = self.options
+        settings = json.dumps(dataclasses.asdict(options), indent=2)
+        checkpoints = RunCheckpoints(options.output_dir, options.keep_checkpoints)
+        trainer = Trainer(self.model, checkpoints, options.num_train_steps, options.save_steps)
         self.eval_seconds = 0.0
         began = time.perf_counter()
-        first = self.loop.run(self._batches, [self.method.callback], self._look, settings)
+        first = trainer.run(self._batches, self._look, settings=settings)
         seconds = time.perf_counter() - began - self.eval_seconds
-        logging.info("Searched for %d steps.", self.options.num_train_steps)
-        found = self.method.found(self.options.num_train_steps)
+        logging.info("Searched for %d steps.", options.num_train_steps)
+        found = self.objective.found(options.num_train_steps)
         self._write(MASK_FILE, found)
-        logging.info("The mask is in %s.", os.path.join(self.options.output_dir, MASK_FILE))
+        logging.info("The mask is in %s.", os.path.join(options.output_dir, MASK_FILE))
         # What a run took that was stopped is not known.
         return self._results(found, None if first else round(seconds, 1))
 
-    def _batches(self, first):
+    def _batches(self, first, context):
         self.data.text.total_steps = self.options.num_train_steps
-        self.method.begin()
-        batches = self.data.text.train_batches(first)
-        if self.options.objective().distills:
+        batches = self.data.text.train_batches(first, context)
+        if self.options.loss_terms().distills:
             batches = batches.map(with_text_weights)
         if self.options.mlm:
             return batches
         return batches.map(lambda features, *rest: (masking.restored(features), *rest))
 
-    def _look(self, step):
-        """Scores the masks of a step and writes them."""
+    def _look(self, step, logs, writer):
+        """Scores the masks of a step and writes them; returns what the progress line shows."""
         began = time.perf_counter()
-        with self.method.thresholded(step) as now:
-            scores = self._score(self.model, self.options.eval_blocks)
+        with self.objective.scored(step) as now:
+            scores = _score(self.options, self.data, self.model, self.options.eval_blocks)
         if not all(map(math.isfinite, scores.values())):
             raise ValueError(f"The search has diverged at step {step}: {scores}; take lower rates.")
-        found = {"zero_rate": mask_training.zero_rate(now), **self.method.changes(now)}
+        found = {"zero_rate": mask_training.zero_rate(now), **self.objective.changes(now)}
         name = os.path.join(STEPS_FOLDER, f"step-{step}.safetensors")
-        self._write(name, self.method.found(step), step=step, scores=scores)
-        with self.loop.writer.as_default(step):
+        self._write(name, self.objective.found(step), step=step, scores=scores)
+        with writer.as_default(step):
             for name, value in {**found, **scores}.items():
                 tf.summary.scalar(name, value)
-        shown = {name: scores[name] for name in ("eval_loss", "distance") if name in scores}
-        self.loop.shown.update(shown)
         self.eval_seconds += time.perf_counter() - began
+        return {name: scores[name] for name in ("eval_loss", "distance") if name in scores}
 
     def _write(self, name, found, **about):
         path = os.path.join(self.options.output_dir, name)
@@ -147,21 +144,18 @@ class _Search:
 
     def _results(self, found, seconds):
         options, data = self.options, self.data
-        pruned = _learner(options, data, masks.apply(data.source, found, tied=True))
+        pruned = masks.apply(data.source, found, tied=True).model(**MLM_HEAD)
         results = {
             "method": options.method,
             "sparsity": options.sparsity,
             "zero_rate": mask_training.zero_rate(found),
             "steps": options.num_train_steps,
             "seconds": seconds,
-            "masked": self._score(pruned),
+            "masked": _score(options, data, pruned),
         }
         if data.has_head and options.mlm and options.method == "mask":
             for path in pruned.head.weights:
                 own, theirs = (surgery.named_variables(m)[path] for m in (pruned, self.model))
                 own.assign(theirs)
-            results["masked_with_its_own_head"] = self._score(pruned)
+            results["masked_with_its_own_head"] = _score(options, data, pruned)
         return results
-
-    def _score(self, model, num_blocks=0):
-        return text_scores.score(model, self.data, self.options.eval_batch_size, num_blocks)

@@ -40,7 +40,7 @@ class SearchData:
         self.importance = _read_importance(options, self.source.config)
         self.mask = masks.load(options.mask, self.source.config).masks if options.mask else None
         if self.teacher is not None:
-            self._check_teacher(options.objective())
+            self._check_teacher(options.loss_terms())
         if options.mlm and not (self.has_head or options.train_head):
             raise ValueError(
                 f"The checkpoint {options.init_checkpoint!r} must have a head of masked language "
@@ -53,12 +53,12 @@ class SearchData:
         """Whether the BERT has a head of masked language modelling."""
         return self.source.config.head == MLM_HEAD["head"] and self.source.has_head
 
-    def _check_teacher(self, objective):
+    def _check_teacher(self, terms):
         # Now: what does not fit must not come to light after the head was trained.
         student = self.source
         if self.mask is not None:
             student = masks.apply(student, self.mask, tied=True)
-        objective.check_teacher(student.config, self.teacher.config)
+        terms.check_teacher(student.config, self.teacher.config)
 
 
 def _read_dense(options):
@@ -83,7 +83,7 @@ def _check_sizes(options, config):
 
 
 def _read_teacher(options, student, tokenizer):
-    if not options.objective().distills:
+    if not options.loss_terms().distills:
         if options.teacher:
             raise ValueError(
                 "Argument `teacher` needs something to learn from it: --distill_hidden, "

@@ -7,16 +7,17 @@ from bert_tf.data import batching, masking
 from bert_tf.runs import evaluation
 
 
-def score(model, data, batch_size, num_blocks=0):
+def score(model, data, loss, batch_size, num_blocks=0):
     """Returns the scores of a model, a dict.
 
-    `eval_loss` and what follows from it are there if the BERT has a head, `distance` if the
-    model has a teacher: the mean over blocks, of the words behind the masks.
+    `eval_loss` and what follows from it are there if the BERT has a head, `distance` if the loss
+    has a teacher: the mean over blocks, of the original words.
 
     Args:
       model: a BERT with the head of masked language modelling.
       data: `SearchData`.
-      batch_size: blocks a batch.
+      loss: the `MaskLoss` of the search.
+      batch_size: int, blocks a batch.
       num_blocks: scores at most so many; 0 is all.
     """
     (encoded,) = data.text.splits.values()
@@ -25,13 +26,13 @@ def score(model, data, batch_size, num_blocks=0):
     found = {}
     if data.has_head:
         found |= data.task.score(evaluation.predict(model, encoded, batch_size), encoded)
-    if getattr(model, "teacher", ()):
-        found["distance"] = _mean_distance(model, encoded, batch_size)
+    if loss.teacher is not None:
+        found["distance"] = _mean_distance(model, loss, encoded, batch_size)
     return found
 
 
-def _mean_distance(model, encoded, batch_size):
+def _mean_distance(model, loss, encoded, batch_size):
     dataset = batching.evaluation_dataset(encoded, batch_size)
-    distance = tf.function(lambda features: model.distance(masking.restored(features)))
+    distance = tf.function(lambda features: loss.distance(model, masking.restored(features)))
     sums = [(float(distance(f)), len(index)) for f, _, index in dataset]
     return sum(value * rows for value, rows in sums) / sum(rows for _, rows in sums)

@@ -1,4 +1,4 @@
-"""The search by scores that are trained while all weights but the head stay as they are.
+"""The objective of scores that are trained while all weights but the head stay as they are.
 
 What scores start from and how thresholds follow is in `flop_tf.training.mask_training`, how scores
 make the mask of a step in `flop_tf.gates.straight_through`.
@@ -8,20 +8,23 @@ import dataclasses
 
 import numpy as np
 
-from bert_tf.methods.text_masks.mask_learner import MaskLearner
+from bert_tf.methods.text_masks.mask_loss import MaskLoss
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.surgery import masks, units
 from flop_tf import BertAdam
 from flop_tf.backend import keras
 from flop_tf.training import mask_training
+from flop_tf.training.task_objective import TaskObjective
 
 
-class TrainedScores:
-    """A BERT with a score for each weight, or for each unit.
+class TrainedScores(TaskObjective):
+    """Trains a score for each weight of a BERT, or for each unit.
+
+    Adam trains the scores and our usual optimizer the head. Both rates decay to 0, and both
+    gradients are clipped to norm 1, each on its own.
 
     Attributes:
-      model: the `MaskLearner`.
-      callback: sets the thresholds anew, between two steps.
+      model: the BERT with gates, compiled.
 
     Args:
       options: `MaskOptions`.
@@ -30,64 +33,45 @@ class TrainedScores:
 
     def __init__(self, options, data):
         self.options = options
-        gated = _with_gates(options, data.source)
-        self.model = gated.model(kind=MaskLearner, **MLM_HEAD)
-        groups = _groups(options, self.model.encoder, data.importance)
+        self.model = model = _with_gates(options, data.source).model(**MLM_HEAD)
+        groups = _groups(options, model.encoder, data.importance)
         self._freeze_weights(groups)
         self._scored = mask_training.ScoredMasks(groups)
         rng = np.random.default_rng(options.seed)
         self._scored.start(options.first_scores, self._sparsity(0), rng)
         self._first = self._scored.masks()
-        self.callback = mask_training.Rethresholding(
-            self._scored, self._sparsity, options.update_every
-        )
-
-    def compile(self, loss):
-        """Compiles the model: Adam for the scores, our usual one for the head.
-
-        Both rates decay to 0, and both gradients are clipped to norm 1, each on its own.
-
-        Args:
-          loss: of masked words.
-        """
-        options, model = self.options, self.model
-        decay = keras.optimizers.schedules.PolynomialDecay
-        scores = BertAdam(
-            decay(options.score_rate, options.num_train_steps, 0.0),
-            epsilon=1e-8,
-            bias_correction=True,
-            weight_decay=options.score_weight_decay or None,
-            global_clipnorm=1.0,
-        )
-        scores.build(model.gate_variables())
-        rate = decay(options.learning_rate, options.num_train_steps, 0.0)
-        weights = BertAdam(rate, global_clipnorm=1.0)
-        weights.build(model.weight_variables())
-        model.compile(
-            weights,
-            loss=loss,
-            train_weights=options.mlm,
+        scores, weights = _optimizers(options, model)
+        super().__init__(
             gate_optimizer=scores,
+            train_weights=options.mlm,
             gradient_accumulation_steps=options.gradient_accumulation_steps,
             seed=options.seed,
+            loss=MaskLoss(options.loss_terms(), data.teacher),
         )
+        model.compile(weights, loss=data.task.loss(), objective=self)
 
-    def begin(self):
+    def begin(self, model):
         """Notes the masks from which training starts or goes on."""
         self._last = self._scored.masks()
+        return super().begin(model)
 
-    def thresholded(self, step):
-        """Returns a context that gives the masks of a step by path and has the model under them.
+    def callbacks(self):
+        """Returns the callback that sets the thresholds anew, between two steps."""
+        every = self.options.update_every
+        return [mask_training.Rethresholding(self._scored, self._sparsity, every)]
 
-        Thresholds are put back behind it: when training sets its own must not depend on who looks.
+    def scored(self, step):
+        """Returns a context that yields the masks of a step by path; the model is under them.
+
+        Thresholds are put back after it: when training sets its own must not depend on who looks.
         """
         return self._scored.rethresholded(self._sparsity(step))
 
     def changes(self, now):
-        """Returns the share of entries that differ from the first masks and the last ones.
+        """Returns the shares of entries that differ from the first masks and from the last ones.
 
         Args:
-          now: the masks of a step; they are the last ones of the next call.
+          now: dict of the boolean masks of a step; they are the last ones of the next call.
         """
         size = sum(map(np.size, now.values()))
         then = {"mask_distance": self._first, "mask_change": self._last}
@@ -98,7 +82,7 @@ class TrainedScores:
         }
 
     def found(self, step):
-        """Returns the masks that were found until a step, of exactly its sparsity."""
+        """Returns the masks after a number of steps, of exactly its sparsity, a dict by path."""
         return self._scored.project(self._sparsity(step))
 
     def _freeze_weights(self, groups):
@@ -118,6 +102,23 @@ class TrainedScores:
         return mask_training.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
 
 
+def _optimizers(options, model):
+    """Returns the optimizers of scores and weights, both built."""
+    decay = keras.optimizers.schedules.PolynomialDecay
+    scores = BertAdam(
+        decay(options.score_rate, options.num_train_steps, 0.0),
+        epsilon=1e-8,
+        bias_correction=True,
+        weight_decay=options.score_weight_decay or None,
+        global_clipnorm=1.0,
+    )
+    scores.build(model.gate_variables())
+    rate = decay(options.learning_rate, options.num_train_steps, 0.0)
+    weights = BertAdam(rate, global_clipnorm=1.0)
+    weights.build(model.weight_variables())
+    return scores, weights
+
+
 def _with_gates(options, source):
     if options.unit_kinds:
         config = units.with_gates(source.config, options.unit_kinds, options.binarizer)
@@ -128,8 +129,8 @@ def _with_gates(options, source):
 def _groups(options, encoder, importance):
     """Returns the groups of `ScoredMasks`: one a matrix, or one a kind of units.
 
-    What is large is kept at first. Of a unit that is its importance, or without any the norm of
-    the weights behind it.
+    What is large is kept at first: of units the importance, or without any the norm of the weights
+    after each.
     """
     if not options.unit_kinds:
         return [
@@ -148,7 +149,7 @@ def _groups(options, encoder, importance):
 
 
 def _size_of_units(block, kind):
-    """Returns the norm of the weights behind each head or neuron of a block."""
+    """Returns the norm of the weights after each head or neuron of a block."""
     projection = {"heads": block.attention_output, "neurons": block.ffn_out}[kind]
     kernel = projection.kernel.numpy()
     return np.linalg.norm(kernel.reshape(block.layer.num_units(kind), -1), axis=1)

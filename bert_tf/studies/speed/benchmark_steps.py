@@ -6,7 +6,7 @@ from official.nlp.modeling import networks
 
 from bert_tf.encoders.encoder import INPUT_NAMES, activation, initializer
 from bert_tf.heads import losses
-from bert_tf.methods.diffs import diff_runs as diff_training
+from bert_tf.methods.diffs import diff_training
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import in_encoder
@@ -16,7 +16,9 @@ from bert_tf.studies.speed import benchmark_process
 from bert_tf.surgery import compression
 from flop_tf import ProjectionSpec, surgery
 from flop_tf.backend import keras
+from flop_tf.diffs.diff_objective import DiffObjective
 from flop_tf.diffs.diff_pruning import LearnedDiff
+from flop_tf.training.lagrangian_objective import LagrangianObjective
 
 _RATE = 5e-5
 _DECAY = 0.01
@@ -137,10 +139,11 @@ def _ours(config):
     options = FinetuneOptions(
         **nowhere, learning_rate=_RATE, target_sparsity=0.6 if sparsity.gates else None
     )
-    training = (
-        optimization.gate_training(options, model, sparsity, _STEPS // 2) if sparsity.gates else {}
-    )
-    optimization.compile_model(options, model, losses.task_loss(False), _STEPS, **training)
+    objective = None
+    if sparsity.gates:
+        training = optimization.gate_training(options, model, sparsity, _STEPS // 2)
+        objective = LagrangianObjective(**training, **optimization.task_settings(options))
+    optimization.compile_model(options, model, losses.task_loss(False), _STEPS, objective)
     return _step(model)
 
 
@@ -155,8 +158,9 @@ def _diff(config):
     model.compile(
         diff_training.adam(_RATE, diff.trained),
         loss=losses.task_loss(False),
-        diff=diff,
-        gate_optimizer=diff_training.adam(DiffOptions.alpha_learning_rate, diff.gates),
+        objective=DiffObjective(
+            diff, diff_training.adam(DiffOptions.alpha_learning_rate, diff.gates)
+        ),
     )
     return _step(model)
 

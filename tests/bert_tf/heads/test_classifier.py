@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from bert_tf.encoders.config import PROJECTIONS, BertConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES, activation
-from bert_tf.heads import losses
 from bert_tf.models.bert import BertModel
 from flop_tf import randomness, surgery
 from flop_tf.backend import keras
@@ -188,31 +187,3 @@ def test_activations():
     tanh = 0.5 * x * (1 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
     np.testing.assert_allclose(activation("gelu_tanh")(x), tanh, atol=1e-6)
     np.testing.assert_array_equal(activation("relu")(x), [0, 0.5, 2])
-
-
-def test_share_of_the_teacher():
-    model = model_of("dense")
-    logits, labels = tf.constant([[1.0, 2.0, 0.5]]), tf.constant([1])
-    taught = {losses.TEACHER_LOGITS: tf.constant([[0.0, 1.0, 3.0]])}
-
-    def loss(x, alpha):
-        model.compile("sgd", loss=losses.task_loss(False), distill_alpha=alpha)
-        model.distill_temperature = 2.0
-        return float(model.compute_loss(x, labels, logits))
-
-    task, teacher = loss({}, 0.9), loss(taught, 1.0)
-    assert loss(taught, 0.25) == pytest.approx(0.75 * task + 0.25 * teacher, abs=1e-6)
-    expected = losses.distillation_loss(taught[losses.TEACHER_LOGITS], logits, 2.0)
-    assert teacher == pytest.approx(float(expected))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ({"distill_alpha": 1.5}, r"`distill_alpha` must be in \[0, 1\], received 1.5"),
-        ({"distill_temperature": 0}, "`distill_temperature` must be above 0, received 0"),
-    ],
-)
-def test_errors_of_distillation(arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        model_of("dense").compile("sgd", **arguments)

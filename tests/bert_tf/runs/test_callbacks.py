@@ -47,7 +47,7 @@ def read(folder):
 
 def test_at_steps(model):
     called = []
-    callback = callbacks.AtSteps(lambda step, logs: called.append((step, logs["loss"])), 3, 11)
+    callback = callbacks.EverySteps(lambda step, logs: called.append((step, logs["loss"])), 3, 11)
     steps(callback, model, 7)
     assert called == [(6, 0.5), (9, 0.5), (11, 0.5)]
 

@@ -8,6 +8,7 @@ from flop_tf import BertAdam, GatedModel
 from flop_tf.backend import keras
 from flop_tf.diffs import diff_pruning
 from flop_tf.diffs.diff_finetuning import FixedDiff
+from flop_tf.diffs.diff_objective import DiffObjective
 from flop_tf.diffs.diff_pruning import LearnedDiff
 from flop_tf.gates import hard_concrete
 from flop_tf.gates.hard_concrete import sample_with_slope as draw
@@ -205,7 +206,7 @@ def fit(model, diff, steps, **settings):
     gate_optimizer = BertAdam(0.1, epsilon=1e-8, bias_correction=True, global_clipnorm=1.0)
     optimizer.build(diff.trained)
     gate_optimizer.build(list(diff.gates))
-    model.compile(optimizer, loss="mse", diff=diff, gate_optimizer=gate_optimizer, **settings)
+    model.compile(optimizer, loss="mse", objective=DiffObjective(diff, gate_optimizer, **settings))
     return model.fit(data(), steps_per_epoch=steps, verbose=0).history
 
 

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 import flop_tf
 from flop_tf.backend import keras
-from flop_tf.training.gated_model import FixGates, GatedModel
+from flop_tf.training.fix_gates import FixGates
+from flop_tf.training.gated_model import GatedModel
 
 LATENT = 16
 SMALL = 16
@@ -223,8 +224,8 @@ def test_the_parts_of_the_loss_by_hand():
 
     model = gated_model()
     sparsity = compiled(model)
-    model.lagrangian.lambda_1.assign(0.3)
-    model.lagrangian.lambda_2.assign(0.2)
+    model.objective.lagrangian.lambda_1.assign(0.3)
+    model.objective.lagrangian.lambda_2.assign(0.2)
     model.optimizer.iterations.assign(40)
     behind = TARGET - float(sparsity.expected_sparsity())
     logs = model.train_step((x, y))
@@ -254,9 +255,9 @@ def test_a_checkpoint_goes_on_as_an_unbroken_run(tmp_path):
         return {
             "model": model,
             "optimizer": model.optimizer,
-            "gates": model.gate_optimizer,
-            "multipliers": model.multiplier_optimizer,
-            "lagrangian": model.lagrangian,
+            "gates": model.objective.gate_optimizer,
+            "multipliers": model.objective.multiplier_optimizer,
+            "lagrangian": model.objective.lagrangian,
         }
 
     unbroken = gated_model()
@@ -270,8 +271,9 @@ def test_a_checkpoint_goes_on_as_an_unbroken_run(tmp_path):
     resumed = gated_model()
     compiled(resumed)
     resumed.optimizer.build(resumed.weight_variables())
-    resumed.gate_optimizer.build(resumed.gate_variables())
-    resumed.multiplier_optimizer.build(resumed.lagrangian.multipliers)
+    objective = resumed.objective
+    objective.gate_optimizer.build(resumed.gate_variables())
+    objective.multiplier_optimizer.build(objective.lagrangian.multipliers)
     tf.train.Checkpoint(**parts(resumed)).restore(path).assert_existing_objects_matched()
     resumed.fit(data(6).skip(3), verbose=0, shuffle=False)
     for ours, theirs in zip(resumed.weights, unbroken.weights, strict=True):

@@ -66,7 +66,9 @@ def assert_same(ours, theirs, atol=1e-5):
     for path, weight in flop_tf.surgery.named_weights(other).items():
         np.testing.assert_allclose(flop_tf.surgery.named_weights(model)[path], weight, atol=atol)
     for multiplier, wanted in zip(
-        model.lagrangian.multipliers, other.lagrangian.multipliers, strict=True
+        model.objective.lagrangian.multipliers,
+        other.objective.lagrangian.multipliers,
+        strict=True,
     ):
         assert float(wanted) > 0
         np.testing.assert_allclose(multiplier, wanted, atol=atol)

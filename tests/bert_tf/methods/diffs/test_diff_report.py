@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bert_tf.methods.diffs import diff_report
-from bert_tf.methods.diffs.diff_runs import save
+from bert_tf.methods.diffs.diff_store import save
 
 
 @pytest.fixture(scope="module")

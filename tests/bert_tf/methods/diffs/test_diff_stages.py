@@ -113,7 +113,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(make, learned, monkeypatch):
 
     options = make("stopped", alpha_learning_rate=0.5, sparsity_penalty=1e-7)
 
-    class Stop(callbacks.AtSteps):
+    class Stop(callbacks.EverySteps):
         def on_train_batch_end(self, batch, logs=None):
             super().on_train_batch_end(batch, logs)
             if self.step == 7:
@@ -121,7 +121,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(make, learned, monkeypatch):
 
     folder = diff_stages.folder_of(options.output_dir, "learn", options)
     with monkeypatch.context() as patched:
-        patched.setattr(callbacks, "AtSteps", Stop)
+        patched.setattr(callbacks, "EverySteps", Stop)
         with pytest.raises(KeyboardInterrupt):
             diff_stages.run("learn", options, folder)
     diff_stages.run("learn", options, folder)

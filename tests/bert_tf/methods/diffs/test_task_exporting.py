@@ -11,7 +11,7 @@ import tensorflow_text  # noqa: F401  Its operations are in the graph.
 from bert_tf.checkpoints import read_source
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.diffs import applying, base_model, task_exporting
-from bert_tf.methods.diffs.diff_runs import save
+from bert_tf.methods.diffs.diff_store import save
 from bert_tf.serving import versions
 from bert_tf.tasks import model_task
 

@@ -3,7 +3,7 @@ import pytest
 
 from bert_tf.checkpoints import read_source
 from bert_tf.methods.diffs import applying, base_model, task_models
-from bert_tf.methods.diffs.diff_runs import save
+from bert_tf.methods.diffs.diff_store import save
 from bert_tf.tasks import model_task
 from flop_tf import surgery
 from flop_tf.diffs.diff_switching import SwitchedDiffs

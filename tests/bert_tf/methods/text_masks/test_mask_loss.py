@@ -1,4 +1,4 @@
-"""What the model whose masks are trained learns from a teacher."""
+"""What masks are trained by."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import tensorflow as tf
 from bert_tf.checkpoints import read_source
 from bert_tf.encoders.config import BertConfig
 from bert_tf.heads.mlm import MASKED_POSITIONS
-from bert_tf.methods.text_masks.mask_learner import TEXT_WEIGHTS, MaskLearner, Objective
+from bert_tf.methods.text_masks.mask_loss import TEXT_WEIGHTS, LossTerms, MaskLoss
 from bert_tf.models.bert import BertModel
 from bert_tf.surgery import masks, one_shot_masks
 
@@ -19,18 +19,15 @@ def test_a_teacher_that_does_not_fit_is_refused(bert_dir):
             BertConfig(**{"vocab_size": 15, "num_attention_heads": 2, **sizes, **changes})
         )
 
-    def learn(objective, teacher):
-        config = {"vocab_size": 15, "hidden_size": 4, "num_hidden_layers": 1, "head": "mlm"}
-        model = MaskLearner(
-            BertConfig(**config, num_attention_heads=2, intermediate_size=8, num_labels=1)
-        )
-        model.learn(objective, teacher)
+    def learn(terms, teacher):
+        MaskLoss(terms, teacher)
+        terms.check_teacher(BertConfig(15, 4, 1, 2, 8), teacher.config)
 
     with pytest.raises(ValueError, match="the student's width of 4 where hidden states are match"):
-        learn(Objective(hidden="mse"), teacher())
-    learn(Objective(relation="tokens"), teacher())
+        learn(LossTerms(hidden="mse"), teacher())
+    learn(LossTerms(relation="tokens"), teacher())
     with pytest.raises(ValueError, match="the student's 2 heads where attention is matched, rec"):
-        learn(Objective(attention=True), teacher(num_attention_heads=4))
+        learn(LossTerms(attention=True), teacher(num_attention_heads=4))
     source = read_source(bert_dir)
     pruned = masks.apply(source, {"blocks.0.heads": np.array([True, False])}).config
     for name, configs in (
@@ -39,10 +36,10 @@ def test_a_teacher_that_does_not_fit_is_refused(bert_dir):
     ):
         expected = f"The {name} must have all its heads where .* heads removed in 1 layers"
         with pytest.raises(ValueError, match=expected):
-            Objective(attention=True).check_teacher(*configs)
-        Objective(hidden="cosine").check_teacher(*configs)
+            LossTerms(attention=True).check_teacher(*configs)
+        LossTerms(hidden="cosine").check_teacher(*configs)
     with pytest.raises(ValueError, match="A teacher is needed where hidden states, attention"):
-        learn(Objective(attention=True), None)
+        learn(LossTerms(attention=True), None)
 
 
 def test_the_distance_to_a_teacher_counts_each_term(bert_dir):
@@ -50,7 +47,7 @@ def test_the_distance_to_a_teacher_counts_each_term(bert_dir):
     source = read_source(bert_dir)
     head = {"head": "mlm", "num_labels": 1}
     student, teacher = (
-        one.model(kind=MaskLearner, **head)
+        one.model(**head)
         for one in (masks.multiply(source, one_shot_masks.one_shot(source, "random", 0.5)), source)
     )
     features = {
@@ -60,9 +57,9 @@ def test_the_distance_to_a_teacher_counts_each_term(bert_dir):
         MASKED_POSITIONS: tf.constant([[1], [1]]),
     }
 
-    def distance(learner, **terms):
-        learner.learn(Objective(mlm=False, **terms), teacher)
-        return float(learner.distance(features))
+    def distance(learner, batch=features, **terms):
+        loss = MaskLoss(LossTerms(mlm=False, **terms), teacher)
+        return float(loss.distance(learner, batch))
 
     terms = [{"hidden": "cosine"}, {"attention": True}, {"relation": "tokens"}]
     alone = [distance(student, **term) for term in terms]
@@ -74,8 +71,8 @@ def test_the_distance_to_a_teacher_counts_each_term(bert_dir):
     filled[TEXT_WEIGHTS] = tf.constant([2.0, 2, 0, 0])
     for term in (*terms, {"relation": "samples"}, {"hidden": "mse", "padding": True}):
         expected = distance(student, **term)
-        assert float(student.distance(filled)) == pytest.approx(expected, rel=1e-5)
+        assert distance(student, filled, **term) == pytest.approx(expected, rel=1e-5)
     nothing = {name: values[3:] for name, values in filled.items()}
-    assert float(student.distance(nothing)) == 0
+    assert distance(student, nothing, **term) == 0
     for change in ({"first_token": True}, {"padding": True}):
         assert distance(student, hidden="cosine", **change) != pytest.approx(alone[0], rel=1e-4)

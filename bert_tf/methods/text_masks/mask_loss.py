@@ -1,4 +1,4 @@
-"""The model whose masks are trained: masked words, a teacher's hidden states, or both."""
+"""The loss that masks are trained by: masked words, a teacher's hidden states, or both."""
 
 import dataclasses
 
@@ -6,16 +6,14 @@ import tensorflow as tf
 
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.text_masks import hidden_losses
-from bert_tf.models.bert import BertModel
-from flop_tf.backend import keras
 
 #: Feature of a batch of training: the weight of each text, float32 `[B]`, 0 where it only fills up.
 TEXT_WEIGHTS = "text_weights"
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
-    """What is learned; the parts are added up, each with weight 1.
+class LossTerms:
+    """The terms of the loss, which are added up, each with weight 1.
 
     Args:
       mlm: whether masked words are predicted.
@@ -51,11 +49,11 @@ class Objective:
         return bool(self.hidden or self.attention or self.relation)
 
     def check_teacher(self, student, teacher):
-        """Checks that a teacher fits.
+        """Checks that a teacher fits its student.
 
         Args:
-          student: its `BertConfig`.
-          teacher: that of the teacher.
+          student: the `BertConfig` of the student.
+          teacher: the `BertConfig` of the teacher.
 
         Raises:
           ValueError: if widths, heads or numbers of layers do not fit what is learned.
@@ -83,80 +81,78 @@ class Objective:
         hidden_losses.layer_map(len(student.layers), len(teacher.layers))
 
 
-@keras.saving.register_keras_serializable("bert_tf")
-class MaskLearner(BertModel):
-    """A `BertModel` whose loss is what an `Objective` says, see `learn`.
+class MaskLoss:
+    """The loss of masked words and the distance to a teacher, as `LossTerms` say.
+
+    An objective takes it in place of `flop_tf.training.batch_gradients.task_loss`.
 
     Args:
-      config: a `BertConfig` with the head "mlm".
-      **kwargs: of `keras.Model`.
+      terms: `LossTerms`.
+      teacher: a `BertModel`, needed where there is something to learn from it.
+
+    Raises:
+      ValueError: if there is no teacher where one is needed.
     """
 
-    objective = Objective()
-    #: The teacher in a tuple, where Keras does not look for layers, or nothing.
-    teacher = ()
+    def __init__(self, terms, teacher=None):
+        if terms.distills and teacher is None:
+            raise ValueError(
+                "A teacher is needed where hidden states, attention or relations are learned, "
+                "received none; name one by --teacher."
+            )
+        self.terms = terms
+        self.teacher = teacher if terms.distills else None
 
-    @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def learn(self, objective, teacher=None):
-        """Says what to learn; call it before `compile`.
+    def __call__(self, model, x, y, sample_weight):
+        """Returns loss and predictions of a batch, see `task_loss`."""
+        encoded = model.encoder(x, training=True)
+        if not self.terms.mlm:
+            # Nothing is predicted: metrics get a column without meaning.
+            return self._share(x, model, encoded), encoded["sequence_output"][:, 0, :1]
+        logits = model.logits(encoded, x, training=True)
+        loss = model.compute_loss(x, y, logits, sample_weight)
+        if self.teacher is not None:
+            loss += self._share(x, model, encoded)
+        return loss, logits
+
+    def distance(self, model, inputs):
+        """Returns the distance of a student to its teacher on a batch, without dropout.
 
         Args:
-          objective: an `Objective`.
-          teacher: a `BertModel`, where there is something to learn from it. It
-            is no part of this model.
+          model: the student.
+          inputs: dict of the features of a batch.
 
-        Raises:
-          ValueError: if there is no teacher where one is needed, or it does not fit.
+        Returns:
+          A float32 scalar.
         """
-        if objective.distills:
-            if teacher is None:
-                raise ValueError(
-                    "A teacher is needed where hidden states, attention or relations are learned, "
-                    "received none; name one by --teacher."
-                )
-            objective.check_teacher(self.config, teacher.config)
-        self.objective = objective
-        self.teacher = (teacher,) if objective.distills else ()
+        return self._distance(inputs, model, model.encoder(inputs, training=False))
 
-    def call(self, inputs, training=None):
-        """Returns float32 logits; of training without masked words, something without meaning."""
-        encoded = self.encoder(inputs, training=training)
-        if training and self.teacher:
-            self.add_loss(self._distance(inputs, encoded))
-            if not self.objective.mlm:
-                return encoded["sequence_output"][:, 0, :1]
-        return self.logits(encoded, inputs, training)
+    def _share(self, inputs, model, encoded):
+        # Optimizers add up what the replicas give them.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return self._distance(inputs, model, encoded) / replicas
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
-        """Returns the loss of masked words, if they are learned, and that of the teacher."""
-        if self.objective.mlm:
-            return super().compute_loss(x, y, y_pred, sample_weight)
-        return tf.add_n(self.losses)
-
-    def distance(self, inputs):
-        """Returns how far the student is from its teacher on a batch, without dropout; a scalar."""
-        return self._distance(inputs, self.encoder(inputs, training=False))
-
-    def _distance(self, inputs, encoded):
-        (teacher,), objective = self.teacher, self.objective
+    def _distance(self, inputs, student, encoded):
+        teacher, terms = self.teacher, self.terms
         taught = teacher.encoder({name: inputs[name] for name in INPUT_NAMES}, training=False)
-        layers = hidden_losses.layer_map(len(self.encoder.blocks), len(teacher.encoder.blocks))
-        mask = _counted(inputs, objective.padding)
+        layers = hidden_losses.layer_map(len(student.encoder.blocks), len(teacher.encoder.blocks))
+        mask = _counted(inputs, terms.padding)
         students = encoded["encoder_outputs"]
         teachers = [tf.stop_gradient(taught["encoder_outputs"][layer]) for layer in layers]
-        if objective.last_layer:
+        if terms.last_layer:
             students, teachers = students[-1:], teachers[-1:]
         parts = []
-        if objective.hidden:
-            first = slice(0, 1 if objective.first_token else None)
+        if terms.hidden:
+            first = slice(0, 1 if terms.first_token else None)
             pairs = ([h[:, first] for h in each] for each in (students, teachers))
             own = mask[:, first]
-            parts.append(hidden_losses.hidden_distance(*pairs, own, objective.hidden))
-        if objective.relation:
-            kind = objective.relation
+            parts.append(hidden_losses.hidden_distance(*pairs, own, terms.hidden))
+        if terms.relation:
+            kind = terms.relation
             parts.append(hidden_losses.relation_distance(students, teachers, mask, kind))
-        if objective.attention:
-            ours = _attention(self.encoder, encoded, range(len(self.encoder.blocks)), inputs)
+        if terms.attention:
+            all_layers = range(len(student.encoder.blocks))
+            ours = _attention(student.encoder, encoded, all_layers, inputs)
             theirs = _attention(teacher.encoder, taught, layers, inputs)
             theirs = [tf.stop_gradient(scores) for scores in theirs]
             parts.append(hidden_losses.attention_distance(ours, theirs, mask))
@@ -166,7 +162,7 @@ class MaskLearner(BertModel):
 
 
 def with_text_weights(features, labels, weights):
-    """Returns a batch of training whose features say what each text weighs."""
+    """Returns a batch of training whose features hold the weight of each text."""
     return {**features, TEXT_WEIGHTS: weights}, labels, weights
 
 

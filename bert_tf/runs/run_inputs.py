@@ -1,0 +1,130 @@
+"""What a run starts from: its task, its checkpoint with the head of the task, and its data."""
+
+import dataclasses
+
+from bert_tf.checkpoints import read_source
+from bert_tf.runs.options import check_of_tasks
+from bert_tf.runs.run_data import RunData, check_length
+from bert_tf.surgery import compression, masks, task_masks
+from bert_tf.tasks import registry
+from flop_tf import gates
+
+
+class RunInputs:
+    """The inputs of a run.
+
+    Attributes:
+      options: `FinetuneOptions`, with the length of the task where they name none.
+      task: of `bert_tf.tasks.registry`.
+      source: the `bert_tf.checkpoints.Source` to train, under its masks and with the task's head.
+      changes: dict of the changes of its config.
+      tokenizer: of the source.
+      data: `RunData`.
+
+    Args:
+      options: `FinetuneOptions`.
+
+    Raises:
+      ValueError: if a file, an option or what the checkpoint holds does not fit.
+    """
+
+    def __init__(self, options):
+        if options.glue_dir:
+            options = dataclasses.replace(options, data_dir=options.glue_dir)
+        self.task = _task(options)
+        check_of_tasks(options, getattr(self.task, "names", (self.task.name,)))
+        tied = self.task.head_class.is_tied
+        source = read_source(
+            options.init_checkpoint,
+            options.bert_config_file or None,
+            options.vocab_file or None,
+            pretraining_head=tied,
+        )
+        source = _with_head(source, self.task, options)
+        self.tokenizer = source.tokenizer(options.do_lower_case)
+        if options.mask:
+            source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
+        if options.task_masks:
+            found = task_masks.load(options.task_masks, self.task, source.config)
+            source = task_masks.with_masks(source, found)
+        self.source = source
+        length = options.max_seq_length or self.task.default_seq_length
+        self.options = options = dataclasses.replace(options, max_seq_length=length)
+        self.changes = _config_changes(options, source, self.task)
+        self.data = RunData(options, self.task, self.tokenizer)
+
+
+def _task(options):
+    columns = {
+        "text_columns": options.text_columns or None,
+        "label_column": options.label_column or None,
+        "label_type": options.label_type,
+        "quoting": options.quoting,
+        "language": options.language,
+        "tfds": options.tfds,
+    }
+    if options.tasks:
+        return registry.get_several(options.tasks, data_dir=options.data_dir, **columns)
+    return registry.get(
+        options.task_name,
+        data_dir=options.data_dir,
+        doc_stride=options.doc_stride,
+        max_query_length=options.max_query_length,
+        n_best_size=options.n_best_size,
+        max_answer_length=options.max_answer_length,
+        train_file=options.train_file,
+        dev_file=options.dev_file,
+        **columns,
+    )
+
+
+def _with_head(source, task, options):
+    owner = f"the checkpoint {options.init_checkpoint!r}"
+    if options.do_train:
+        return task.start(source, owner)
+    if not (source.has_head or source.missing_head):
+        raise ValueError(
+            f"Argument `do_train=false` scores the model at hand, but {owner} has no task head; "
+            "take one that was trained on this task."
+        )
+    return task.with_head(source, owner)
+
+
+def _config_changes(options, source, task):
+    config = source.config
+    if options.teacher and task.head_class.is_tied:
+        raise ValueError(
+            f"Argument `teacher` needs a task with a logit for each class, received the task "
+            f"{task.name!r}; train_mask.py distils hidden states on text."
+        )
+    task.check_masks(config, f"the checkpoint {options.init_checkpoint!r}")
+    changes = dict(task.head)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    check_length(options.max_seq_length, config)
+    if options.factorized and config.has_gates:
+        raise ValueError(
+            "Argument `factorized` trains factors without gates, but the checkpoint "
+            f"{options.init_checkpoint!r} has gates; remove them first with remove_mask.py."
+        )
+    if options.gate_name and config.has_gates:
+        _check_gates(options, config)
+    elif options.gate_name:
+        arguments = gates.accepted(options.gate_name, initial_log_alpha=options.initial_log_alpha)
+        changes["layers"] = compression.with_gates(config, options.gate_name, **arguments).layers
+    return changes
+
+
+def _check_gates(options, config):
+    """Raises ValueError if a model has gates, but not those that the options ask for."""
+    expected = {options.gate} if options.gate else set(gates.PRUNING)
+    found = {spec.gate.get("name") for *_, spec, _ in config.projections() if spec.gate}
+    if not found or not found <= expected:
+        raise ValueError(
+            f"Argument `gate={options.gate_name}` needs a model without gates or with gates of "
+            f"{' or '.join(sorted(expected))} over its projections, but {options.init_checkpoint!r}"
+            f"{' under its mask' if options.mask else ''} has those of "
+            f"{', '.join(sorted(map(str, found))) or 'its units'}; remove them first with "
+            "remove_mask.py."
+        )
