@@ -8,7 +8,11 @@ from bert_tf.tokenizers.tokenization import read_vocab
 
 
 def is_uncased(vocab_file):
-    """Returns whether a vocabulary is uncased, by the name of its folder, else by its words."""
+    """Returns whether a vocabulary is uncased, by the name of its folder, else by its words.
+
+    Args:
+      vocab_file: path of the vocabulary.
+    """
     folder = os.path.basename(os.path.dirname(os.path.abspath(vocab_file))).lower()
     words = (word for word in read_vocab(vocab_file) if not word.startswith("["))
     capital = next((word for word in words if word != word.lower()), None)

@@ -37,6 +37,9 @@ class ForeignConfig:
     def labels_of(self, num_labels):
         """Returns the names of a classifier's outputs, or None where there are none.
 
+        Args:
+          num_labels: number of outputs.
+
         Raises:
           ValueError: if there are not as many as outputs, or one is used twice.
         """

@@ -41,7 +41,11 @@ class Files:
 
 
 def format_of(variables):
-    """Returns the `Format` of some `Variables`; those that take everything come last."""
+    """Returns the `Format` of some `Variables`; those that take everything come last.
+
+    Args:
+      variables: a `Variables`.
+    """
     kinds = sorted(FORMATS, key=lambda name: FORMATS[name].is_general)
     return next(kind for kind in map(FORMATS.__getitem__, kinds) if kind.recognises(variables))()
 
@@ -60,11 +64,18 @@ class Format(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def recognises(variables):
-        """Returns whether `Variables` are of this format."""
+        """Returns whether `Variables` are of this format.
+
+        Args:
+          variables: a `Variables`.
+        """
 
     @abc.abstractmethod
     def read(self, files):
         """Returns the `Source` in some `Files`.
+
+        Args:
+          files: a `Files`.
 
         Raises:
           ValueError: if a file is missing or damaged, or they do not fit each other.
@@ -72,6 +83,10 @@ class Format(abc.ABC):
 
     def find_config(self, files, required=True):
         """Returns the path of the config of some `Files`, None where it may lack.
+
+        Args:
+          files: a `Files`.
+          required: whether it must be there. Defaults to True.
 
         Raises:
           ValueError: if it is required and not there.

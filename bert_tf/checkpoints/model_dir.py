@@ -75,6 +75,9 @@ def load(folder, config_file=None):
 def load_tokenizer(folder):
     """Returns the `Tokenizer` of a model directory.
 
+    Args:
+      folder: the model directory.
+
     Raises:
       ValueError: if the folder has no vocabulary or not the one of the model, or a file
         is damaged.
@@ -92,6 +95,9 @@ def load_tokenizer(folder):
 
 def load_info(folder):
     """Returns `info.json` of a model directory as a dict.
+
+    Args:
+      folder: the model directory.
 
     Raises:
       ValueError: if the folder has none or it is damaged.

@@ -78,6 +78,9 @@ class ModelDirectory(Format):
 def read_config(path):
     """Returns the `BertConfig` in a file, which has a task head of ours.
 
+    Args:
+      path: of the file.
+
     Raises:
       ValueError: if the file is missing or damaged, or a value does not fit.
     """
@@ -92,6 +95,9 @@ def read_config(path):
 def read_info(place):
     """Returns `info.json` of a model directory, a dict, or None where there is none.
 
+    Args:
+      place: path of the directory.
+
     Raises:
       ValueError: if it is damaged.
     """
@@ -101,6 +107,9 @@ def read_info(place):
 
 def read_rules(place):
     """Returns `tokenizer_config.json` of a model directory, a dict, or None where there is none.
+
+    Args:
+      place: path of the directory.
 
     Raises:
       ValueError: if it is damaged.
@@ -117,6 +126,10 @@ def read_rules(place):
 
 
 def labels(info):
-    """Returns the names of a model's classes that its `info.json` says, or None."""
+    """Returns the names of a model's classes that its `info.json` says, or None.
+
+    Args:
+      info: of `read_info`.
+    """
     names = info.get("task", {}).get("labels") or info.get("labels")
     return names and tuple(names)

@@ -51,6 +51,9 @@ class TfModels(ForeignFormat):
         """Returns `(config, weights)`.
 
         Without a config the sizes follow from the weights, and the rest is tf-models' defaults.
+
+        Raises:
+          ValueError: if no encoder is among the variables, or it does not fit the config.
         """
         table = self.names(about).table
         encoder = _encoder_variables(variables, table)

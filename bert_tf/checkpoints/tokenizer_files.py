@@ -107,7 +107,11 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
 
 
 def count(vocab_file):
-    """Returns the number of tokens of a vocabulary, of either kind."""
+    """Returns the number of tokens of a vocabulary, of either kind.
+
+    Args:
+      vocab_file: path of a `vocab.txt` or `tokenizer.json`.
+    """
     return len(_lines(vocab_file))
 
 

@@ -90,6 +90,9 @@ def open_checkpoint(prefix):
 def open_safetensors(folder):
     """Opens `model.safetensors` of a folder, or the shards that its index lists.
 
+    Args:
+      folder: path of the folder.
+
     Raises:
       ValueError: if a file is missing or damaged.
     """

@@ -42,6 +42,7 @@ _LARGEST_SIZE = 2**24
 
 _SIZES = (
     "vocab_size",
+    "embedding_width",
     "hidden_size",
     "num_attention_heads",
     "max_position_embeddings",
@@ -101,7 +102,11 @@ class LayerConfig:
             object.__setattr__(self, "projections", kept)
 
     def projection(self, name):
-        """Returns the `ProjectionSpec` called `name`; rank 0 where it has no inputs."""
+        """Returns the `ProjectionSpec` called `name`; rank 0 where it has no inputs.
+
+        Args:
+          name: of the projection, one of `PROJECTIONS`.
+        """
         if not (self.intermediate_size if name == "ffn_out" else self.num_heads) and name in (
             "attention_output",
             "ffn_out",
@@ -117,7 +122,11 @@ class LayerConfig:
         return tuple(name for name in PROJECTIONS if name not in absent)
 
     def num_units(self, kind):
-        """Returns how many units of a kind of `UNITS` the block has."""
+        """Returns how many units of a kind of `UNITS` the block has.
+
+        Args:
+          kind: one of `UNITS`.
+        """
         return {
             "heads": self.num_heads,
             "neurons": self.intermediate_size,
@@ -125,7 +134,13 @@ class LayerConfig:
         }[kind]
 
     def shape(self, name, hidden_size, head_size):
-        """Returns the dense shape `(I, O)` of the projection called `name`."""
+        """Returns the dense shape `(I, O)` of the projection called `name`.
+
+        Args:
+          name: of the projection, one of `PROJECTIONS`.
+          hidden_size: H.
+          head_size: D.
+        """
         context = self.num_heads * head_size
         return {
             "query": (hidden_size, context),
@@ -196,31 +211,9 @@ class BertConfig:
     pooler_act: str | None = "tanh"
 
     def __post_init__(self):
-        _check_numbers(self, _SIZES, 1, _LARGEST_SIZE)
-        _check_numbers(self, ("num_hidden_layers",), 1, _MOST_LAYERS)
-        _check_numbers(self, ("type_vocab_size",), 0, _LARGEST_SIZE)
-        _check_numbers(self, ("position_offset",), 0, self.max_position_embeddings - 1)
-        _check_numbers(self, ("embedding_width",), 1, _LARGEST_SIZE)
-        _check_numbers(self, _SHARES, 0, 1)
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "
-                f"{self.hidden_size} and {self.num_attention_heads}."
-            )
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(
-                f"Argument `hidden_act` must be one of {sorted(ACTIVATIONS)}, "
-                f"received {self.hidden_act!r}."
-            )
-        if self.pooler_act not in (None, *POOLER_ACTIVATIONS):
-            raise ValueError(
-                f"Argument `pooler_act` must be None or one of {POOLER_ACTIVATIONS}, received "
-                f"{self.pooler_act!r}."
-            )
+        _check(self)
         if self.embedding_size == self.hidden_size:
             object.__setattr__(self, "embedding_size", None)
-        if unknown := sorted(set(self.gates) - set(GATED)):
-            raise ValueError(f"Argument `gates` expects names of {GATED}, received {unknown}.")
         object.__setattr__(self, "hidden_act", ACTIVATIONS[self.hidden_act])
         if not self.layers:
             unpruned = LayerConfig(self.num_attention_heads, self.intermediate_size)
@@ -283,7 +276,11 @@ class BertConfig:
                     yield index, kind, layer.num_units(kind)
 
     def with_projections(self, specs):
-        """Returns a config whose projections are `specs`, a dict by `(block index, name)`."""
+        """Returns a config whose projections are `specs`, a dict by `(block index, name)`.
+
+        Args:
+          specs: dict of `ProjectionSpec` by `(block index, name)`; others stay as they are.
+        """
         layers = tuple(
             dataclasses.replace(
                 layer,
@@ -331,6 +328,9 @@ class BertConfig:
         Keys that say nothing about this architecture (`pooler_fc_size`,
         `architectures`, ...) are ignored.
 
+        Args:
+          data: plain data, a dict.
+
         Raises:
           ValueError: if `vocab_size` is missing or a value does not fit.
         """
@@ -352,6 +352,9 @@ class BertConfig:
     def from_json_file(cls, path):
         """Reads `path`, a JSON file.
 
+        Args:
+          path: of the file.
+
         Raises:
           ValueError: if the file is missing, is not JSON or does not describe a BERT.
         """
@@ -370,6 +373,30 @@ def _default(field):
 
 def _names(cls):
     return {field.name for field in dataclasses.fields(cls)}
+
+
+def _check(config):
+    """Raises ValueError where a value of a `BertConfig` is out of range or not known."""
+    _check_numbers(config, _SIZES, 1, _LARGEST_SIZE)
+    _check_numbers(config, ("num_hidden_layers",), 1, _MOST_LAYERS)
+    _check_numbers(config, ("type_vocab_size",), 0, _LARGEST_SIZE)
+    _check_numbers(config, ("position_offset",), 0, config.max_position_embeddings - 1)
+    _check_numbers(config, _SHARES, 0, 1)
+    if config.hidden_size % config.num_attention_heads:
+        raise ValueError(
+            "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "
+            f"{config.hidden_size} and {config.num_attention_heads}."
+        )
+    for name, choices in (
+        ("hidden_act", tuple(sorted(ACTIVATIONS))),
+        ("pooler_act", (*POOLER_ACTIVATIONS, None)),
+    ):
+        if (value := getattr(config, name)) not in choices:
+            raise ValueError(
+                f"Argument `{name}` must be one of {list(choices)}, received {value!r}."
+            )
+    if unknown := sorted(set(config.gates) - set(GATED)):
+        raise ValueError(f"Argument `gates` expects names of {GATED}, received {unknown}.")
 
 
 def _check_keys(data, cls):

@@ -33,12 +33,20 @@ _BLOCK_SEEDS = 100
 
 
 def initializer(config):
-    """Returns a new initializer of kernels and embeddings; each weight needs its own."""
+    """Returns a new initializer of kernels and embeddings; each weight needs its own.
+
+    Args:
+      config: a `BertConfig`.
+    """
     return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
 
 def activation(name):
-    """Returns the function of a `hidden_act`: erf or tanh GELU, or ReLU."""
+    """Returns the function of a `hidden_act`: erf or tanh GELU, or ReLU.
+
+    Args:
+      name: "gelu" (erf), "gelu_tanh" or "relu".
+    """
     if name == "relu":
         return tf.nn.relu
     return _gelu_tanh if name == "gelu_tanh" else _gelu_erf

@@ -54,10 +54,18 @@ class Family:
 
     @classmethod
     def only_of(cls, data):
-        """Returns `only`, with what depends on other keys of a config."""
+        """Returns `only`, with what depends on other keys of a config.
+
+        Args:
+          data: the JSON object of a config.
+        """
         return cls.only
 
     @classmethod
     def fields(cls, data):
-        """Returns the fields of the `BertConfig`, from the keys of a foreign config."""
+        """Returns the fields of the `BertConfig`, from the keys of a foreign config.
+
+        Args:
+          data: the JSON object of a config.
+        """
         return {key: data[key] for key in cls.known & data.keys()}

@@ -46,7 +46,12 @@ class Names:
 
 
 def per_block(table, num_blocks):
-    """Returns the table with each row of `{i}` repeated for every block."""
+    """Returns the table with each row of `{i}` repeated for every block.
+
+    Args:
+      table: dict of `From` by our path.
+      num_blocks: number of blocks, at least 1.
+    """
     return {
         path.replace("{i}", str(i)): From(row.name.replace("{i}", str(i)), row.transform)
         for path, row in table.items()

@@ -94,24 +94,46 @@ class Head(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def loss(num_outputs):
-        """Returns the Keras loss of `(labels, logits)` for a number of outputs."""
+        """Returns the Keras loss of `(labels, logits)` for a number of outputs.
+
+        Args:
+          num_outputs: C.
+        """
 
     @abc.abstractmethod
     def multiplications(self, length):
-        """Returns the multiplications of pooler and head for an input of `length` tokens."""
+        """Returns the multiplications of pooler and head for an input of `length` tokens.
+
+        Args:
+          length: T.
+        """
 
     # Logits of batches of any width, joined.
 
     def pad_to_max_length(self, logits):
-        """Returns logits whose shape does not depend on the width of the batch."""
+        """Returns logits whose shape does not depend on the width of the batch.
+
+        Args:
+          logits: of a batch, with an axis of T or without.
+        """
         return logits
 
     def restrict(self, logits, features):
-        """Returns the part of all logits that training and scores look at."""
+        """Returns the part of all logits that training and scores look at.
+
+        Args:
+          logits: of a batch, at all tokens where the head has any there.
+          features: inputs of the model, a dict.
+        """
         return logits
 
     def predictions(self, logits, features):
-        """Returns the predictions that a task scores, from restricted logits."""
+        """Returns the predictions that a task scores, from restricted logits.
+
+        Args:
+          logits: of `logits()` or `restrict()`.
+          features: inputs of the model, a dict.
+        """
         return self.pad_to_max_length(logits)
 
     # Answers of a server.
@@ -119,12 +141,20 @@ class Head(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def outputs(logits):
-        """Returns float32 tensors by name, from which `logits_of` restores the logits."""
+        """Returns float32 tensors by name, from which `logits_of` restores the logits.
+
+        Args:
+          logits: float32, of a batch.
+        """
 
     @staticmethod
     @abc.abstractmethod
     def logits_of(outputs):
-        """Returns the logits, a NumPy array, of `outputs` as NumPy arrays."""
+        """Returns the logits, a NumPy array, of `outputs` as NumPy arrays.
+
+        Args:
+          outputs: dict of arrays.
+        """
 
     @staticmethod
     def answers(outputs, labels, vocab):
@@ -151,6 +181,9 @@ class Head(abc.ABC):
 
 def head_of(config):
     """Returns the `Head` of a `BertConfig`.
+
+    Args:
+      config: a `BertConfig`.
 
     Raises:
       ValueError: if there is none of that name, or `num_labels` does not fit it.

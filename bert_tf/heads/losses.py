@@ -9,7 +9,11 @@ TEACHER_LOGITS = "teacher_logits"
 
 
 def task_loss(is_regression):
-    """Returns the Keras loss of a task: cross-entropy of logits, or mean squared error."""
+    """Returns the Keras loss of a task: cross-entropy of logits, or mean squared error.
+
+    Args:
+      is_regression: whether labels are numbers.
+    """
     if is_regression:
         return keras.losses.MeanSquaredError()
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -11,12 +11,20 @@ from flop_tf.linalg import costs
 
 
 def num_parameters(config):
-    """Returns the number of weights of a model, task head and gates included."""
+    """Returns the number of weights of a model, task head and gates included.
+
+    Args:
+      config: a `BertConfig`.
+    """
     return sum(math.prod(shape) for shape in expected_shapes(config).values())
 
 
 def num_kernel_parameters(config):
-    """Returns the parameters of the projections' kernels and factors."""
+    """Returns the parameters of the projections' kernels and factors.
+
+    Args:
+      config: a `BertConfig`.
+    """
     return sum(
         costs.kernel_parameters(inputs, outputs, spec.rank)
         for _, _, spec, (inputs, outputs) in config.projections()
@@ -28,6 +36,9 @@ def stage(config):
 
     Factorized means that all projections of a kind have one rank, compact that
     ranks are uneven, or heads, neurons or FFNs were removed.
+
+    Args:
+      config: a `BertConfig`.
     """
     if config == config.dense:
         return "dense"
@@ -65,7 +76,11 @@ def counts(config, factorized=None, zeros=0):
 
 
 def as_text(info):
-    """Returns `info.txt`: a line `key = value` for each count, in the original's format."""
+    """Returns `info.txt`: a line `key = value` for each count, in the original's format.
+
+    Args:
+      info: of `counts`.
+    """
     lines = (
         f"{key} = {value:.6f}" if isinstance(value, float) else f"{key} = {value}"
         for key, value in info.items()
@@ -74,7 +89,11 @@ def as_text(info):
 
 
 def per_projection(config):
-    """Returns a list of the sizes of each projection as stored, for `info.json`."""
+    """Returns a list of the sizes of each projection as stored, for `info.json`.
+
+    Args:
+      config: a `BertConfig`.
+    """
     return [
         {
             "projection": f"blocks.{index}.{name}",

@@ -47,12 +47,20 @@ def expected_shapes(config):
 
 
 def in_encoder(path):
-    """Returns whether a path leads into the encoder; all others lead into the task head."""
+    """Returns whether a path leads into the encoder; all others lead into the task head.
+
+    Args:
+      path: of a weight in a model.
+    """
     return path.startswith("encoder.")
 
 
 def is_gate_variable(path):
-    """Returns whether a path leads to a variable of a gate."""
+    """Returns whether a path leads to a variable of a gate.
+
+    Args:
+      path: of a weight in a model.
+    """
     owner = path.rpartition(".")[0]
     return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))
 

@@ -148,7 +148,13 @@ def kernel_masks(model):
 
 
 def largest_difference(first, second, dataset):
-    """Returns the largest absolute difference of two models' logits over batches, or NaN."""
+    """Returns the largest absolute difference of two models' logits over batches, or NaN.
+
+    Args:
+      first: a model.
+      second: another one.
+      dataset: batches, tuples that begin with the features.
+    """
     differences = [
         np.abs(first(features, training=False) - second(features, training=False)).max()
         for features, *_ in dataset

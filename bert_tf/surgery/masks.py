@@ -28,6 +28,9 @@ def identity(config):
     """Returns the fingerprint of the architecture that masks belong to, hexadecimal digits.
 
     The task head does not count.
+
+    Args:
+      config: a `BertConfig`.
     """
     shapes = {
         path: shape
@@ -116,7 +119,11 @@ def multiply(source, mask, tied=False):
 
 
 def prunable(source):
-    """Returns the weights that a trained mask is over, by path: `kernels`, pooler, embedding."""
+    """Returns the weights that a trained mask is over, by path: `kernels`, pooler, embedding.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+    """
     others = {path: source.weights.get(f"encoder.{path}") for path in _OTHERS}
     return kernels(source) | {path: array for path, array in others.items() if array is not None}
 
@@ -136,7 +143,11 @@ def check_dense(source, what):
 
 
 def kernels(source):
-    """Returns the dense kernels of the projections by path, such as `blocks.0.query.kernel`."""
+    """Returns the dense kernels of the projections by path, such as `blocks.0.query.kernel`.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+    """
     paths = [f"blocks.{index}.{name}{_KERNEL}" for index, name, *_ in source.config.projections()]
     found = {path: source.weights.get(f"encoder.{path}") for path in paths}
     return {path: kernel for path, kernel in found.items() if kernel is not None}

@@ -43,6 +43,10 @@ def load(text, task, config):
 def pairs(argument, text):
     """Returns `(name, path)` of each `name=path` in a text, separated by commas.
 
+    Args:
+      argument: name of the argument, for errors.
+      text: "RTE=path,STS-B=path".
+
     Raises:
       ValueError: if a part is none.
     """

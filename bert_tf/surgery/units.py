@@ -38,7 +38,12 @@ def with_gates(config, kinds, name, **arguments):
 
 
 def full_mask(config, *kinds):
-    """Returns the mask that keeps all units of the kinds, `{path: bool array}`; see `UNITS`."""
+    """Returns the mask that keeps all units of the kinds, `{path: bool array}`; see `UNITS`.
+
+    Args:
+      config: a `BertConfig`.
+      *kinds: of `UNITS`; all without any.
+    """
     return {
         f"blocks.{index}.{kind}": np.ones(number, bool)
         for index, kind, number in config.units(*kinds)
@@ -58,7 +63,11 @@ def check_mask(config, mask):
 
 
 def by_kind(importance):
-    """Returns arrays by path as arrays by kind: `[L, U]` of heads and neurons, `[L]` of FFNs."""
+    """Returns arrays by path as arrays by kind: `[L, U]` of heads and neurons, `[L]` of FFNs.
+
+    Args:
+      importance: dict of arrays by path.
+    """
     found = {}
     for kind in UNITS:
         rows = [array for path, array in importance.items() if path.endswith(f".{kind}")]
@@ -68,7 +77,12 @@ def by_kind(importance):
 
 
 def by_path(mask, kinds=UNITS):
-    """Returns a mask by kind, as of `by_kind`, as one by path."""
+    """Returns a mask by kind, as of `by_kind`, as one by path.
+
+    Args:
+      mask: dict of arrays by kind.
+      kinds: of `UNITS`, those to take. Defaults to all.
+    """
     return {
         f"blocks.{index}.{kind}": np.atleast_1d(row)
         for kind, rows in mask.items()
@@ -78,7 +92,12 @@ def by_path(mask, kinds=UNITS):
 
 
 def config_under(config, mask):
-    """Returns the `BertConfig` of what a mask of units leaves; see `remove`."""
+    """Returns the `BertConfig` of what a mask of units leaves; see `remove`.
+
+    Args:
+      config: a `BertConfig`.
+      mask: see `remove`.
+    """
     return remove(config, {}, mask)[0]
 
 

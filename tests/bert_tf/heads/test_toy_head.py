@@ -38,7 +38,8 @@ class TwoLayers(keras.layers.Layer):
 
 class Hinge(keras.losses.Loss):
     def call(self, y_true, y_pred):
-        signs = 2 * tf.one_hot(tf.cast(y_true, tf.int32), y_pred.shape[-1]) - 1
+        labels = tf.reshape(tf.cast(y_true, tf.int32), [-1])  # Keras adds an axis of 1.
+        signs = 2 * tf.one_hot(labels, y_pred.shape[-1]) - 1
         return tf.reduce_sum(tf.nn.relu(1 - signs * y_pred), axis=-1)
 
 
