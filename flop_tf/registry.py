@@ -19,11 +19,14 @@ class Registry:
       kind: what is registered, for errors: "head".
       package: folder all of whose modules are imported before the first look, so that a new file
         is found without being named anywhere; None where nothing needs to be imported.
+      plain: function of a name; names that it makes equal are the same, such as `str.lower`.
+        Defaults to `str`.
     """
 
-    def __init__(self, kind, package=None):
+    def __init__(self, kind, package=None, plain=str):
         self.kind = kind
         self._package = package
+        self._plain = plain
         self._found = {}
 
     def register(self, name):
@@ -57,12 +60,23 @@ class Registry:
         Raises:
           ValueError: if nothing is; it names the nearest.
         """
-        known = self._all()
-        if name in known:
-            return known[name]
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-        hint = f", did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown {self.kind} {name!r}{hint} Expected one of {list(known)}.")
+        return self._all()[self.canonical(name)]
+
+    def canonical(self, name):
+        """Returns a name as it was registered, however it is written.
+
+        Raises:
+          ValueError: if nothing is registered under it; it names the nearest.
+        """
+        known = {self._plain(one): one for one in self._all()}
+        plain = self._plain(name)
+        if plain in known:
+            return known[plain]
+        near = difflib.get_close_matches(str(plain), known, n=1, cutoff=0.0)
+        hint = f", did you mean {known[near[0]]!r}?" if near else "."
+        raise ValueError(
+            f"Unknown {self.kind} {name!r}{hint} Expected one of {list(known.values())}."
+        )
 
     def __contains__(self, name):
         return name in self._all()

@@ -110,10 +110,10 @@ def _task(name):
 
 def _data(name):
     if FLAGS.tfds_data_dir:
-        sets = [dataset for dataset, (task, _) in tfds_data.DATASETS.items() if task == name]
-        if not sets:
+        dataset = tfds_data.dataset_of(name)
+        if dataset is None:
             raise ValueError(f"The task {name!r} is not in TFDS, pass its files by another flag.")
-        return f"--tfds={sets[0]}", f"--tfds_data_dir={os.path.abspath(FLAGS.tfds_data_dir)}"
+        return f"--tfds={dataset}", f"--tfds_data_dir={os.path.abspath(FLAGS.tfds_data_dir)}"
     folder = os.path.abspath(FLAGS.data_dir or os.path.join(FLAGS.glue_dir, name))
     if not os.path.isdir(folder):
         raise ValueError(f"The folder {folder!r} of the task {name} does not exist.")

@@ -3,7 +3,6 @@
 import dataclasses
 
 from bert_tf.checkpoints import read_source
-from bert_tf.runs.options import check_of_tasks
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.surgery import compression, masks, task_masks
 from bert_tf.tasks import registry
@@ -31,8 +30,7 @@ class RunInputs:
     def __init__(self, options):
         if options.glue_dir:
             options = dataclasses.replace(options, data_dir=options.glue_dir)
-        self.task = _task(options)
-        check_of_tasks(options, getattr(self.task, "names", (self.task.name,)))
+        self.task = registry.of_options(options)
         tied = self.task.head_class.is_tied
         source = read_source(
             options.init_checkpoint,
@@ -52,30 +50,6 @@ class RunInputs:
         self.options = options = dataclasses.replace(options, max_seq_length=length)
         self.changes = _config_changes(options, source, self.task)
         self.data = RunData(options, self.task, self.tokenizer)
-
-
-def _task(options):
-    columns = {
-        "text_columns": options.text_columns or None,
-        "label_column": options.label_column or None,
-        "label_type": options.label_type,
-        "quoting": options.quoting,
-        "language": options.language,
-        "tfds": options.tfds,
-    }
-    if options.tasks:
-        return registry.get_several(options.tasks, data_dir=options.data_dir, **columns)
-    return registry.get(
-        options.task_name,
-        data_dir=options.data_dir,
-        doc_stride=options.doc_stride,
-        max_query_length=options.max_query_length,
-        n_best_size=options.n_best_size,
-        max_answer_length=options.max_answer_length,
-        train_file=options.train_file,
-        dev_file=options.dev_file,
-        **columns,
-    )
 
 
 def _with_head(source, task, options):

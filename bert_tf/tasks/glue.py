@@ -1,4 +1,4 @@
-"""GLUE and XNLI: one line for each file of the published layouts.
+"""GLUE: one line for each file of the published layouts.
 
 tf-models' processors (`official.nlp.data.classifier_data_lib`) give the labels
 and their order. The files are read here: since tf-models 2.20 its GLUE
@@ -17,33 +17,16 @@ import dataclasses
 from official.nlp.data import classifier_data_lib as processors
 
 from bert_tf.data.examples import Table
-from bert_tf.tasks.task import TextTask
+from bert_tf.tasks.registry import register_task
+from bert_tf.tasks.text_task import TextTask
 
 
-def xnli(language):
-    """Returns XNLI in one language; raises ValueError if there is no such language."""
-    if language not in processors.XnliProcessor.supported_languages:
-        raise ValueError(
-            f"Argument `language` must be one of {processors.XnliProcessor.supported_languages}, "
-            f"received {language!r}."
-        )
-    train = Table(f"multinli/multinli.train.{language}.tsv", ("premise", "hypo"), "label")
-    dev = Table(
-        "xnli.dev.tsv", ("sentence1", "sentence2"), "gold_label", where=("language", language)
-    )
-    test = dataclasses.replace(dev, file="xnli.test.tsv", label_is_optional=True)
-    return TextTask(
-        name="XNLI",
-        labels=_labels(processors.XnliProcessor),
-        splits=(("train", (train,)), ("dev", (dev,)), ("test", (test,))),
-        prediction_files=(("test", "XNLI.tsv"),),
-        label_names=(("contradictory", "contradiction"),),
-        arguments=(("language", language),),
-    )
+def labels_of(processor):
+    """Returns the labels of a processor of tf-models, in their order.
 
-
-def _labels(processor):
-    # Asked of the class: the constructor of `MnliProcessor` downloads the data.
+    Args:
+      processor: its class; the constructor of `MnliProcessor` downloads the data.
+    """
     return tuple(processor.get_labels(None))
 
 
@@ -51,7 +34,7 @@ def _glue(name, processor, texts, label="label", **fields):
     """A task of three files with header lines, the test file without labels."""
     return TextTask(
         name=name,
-        labels=None if label == "score" else _labels(processor),
+        labels=None if label == "score" else labels_of(processor),
         splits=(
             ("train", (Table("train.tsv", texts, label),)),
             ("dev", (Table("dev.tsv", texts, label),)),
@@ -66,7 +49,7 @@ def _cola():
     header = ("source", "label", "mark", "sentence")
     return TextTask(
         name="CoLA",
-        labels=_labels(processors.ColaProcessor),
+        labels=labels_of(processors.ColaProcessor),
         splits=(
             ("train", (Table("train.tsv", ("sentence",), "label", header=header),)),
             ("dev", (Table("dev.tsv", ("sentence",), "label", header=header),)),
@@ -88,7 +71,7 @@ def _mrpc():
     test = Table("test.tsv", columns["texts"], id="index")
     return TextTask(
         name="MRPC",
-        labels=_labels(processors.MrpcProcessor),
+        labels=labels_of(processors.MrpcProcessor),
         splits=(
             ("train", (Table("train.tsv", **columns), train, raw_train)),
             ("dev", (Table("dev.tsv", **columns), dev, raw_test)),
@@ -104,7 +87,7 @@ def _qqp():
     columns = {"texts": ("question1", "question2"), "label": "is_duplicate"}
     return TextTask(
         name="QQP",
-        labels=_labels(processors.QqpProcessor),
+        labels=labels_of(processors.QqpProcessor),
         splits=(
             ("train", (Table("train.tsv", skips_short_rows=True, **columns),)),
             ("dev", (Table("dev.tsv", skips_short_rows=True, **columns),)),
@@ -123,7 +106,7 @@ def _mnli():
         splits.append((f"test_{kind}", (Table(f"test_{kind}.tsv", texts, id="index"),)))
     return TextTask(
         name="MNLI",
-        labels=_labels(processors.MnliProcessor),
+        labels=labels_of(processors.MnliProcessor),
         splits=tuple(splits),
         prediction_files=(("test_matched", "MNLI-m.tsv"), ("test_mismatched", "MNLI-mm.tsv")),
     )
@@ -139,6 +122,7 @@ _CLASS_NAMES = {
 }
 
 _PAIR = ("sentence1", "sentence2")
+
 #: The nine tasks of GLUE by name.
 TASKS = {
     task.name: dataclasses.replace(task, class_names=_CLASS_NAMES.get(task.name, ()))
@@ -161,3 +145,13 @@ TASKS = {
         _glue("WNLI", processors.WnliProcessor, _PAIR),
     )
 }
+
+
+def _register(task):
+    @register_task(task.name)
+    def get(settings, data_dir, labels):
+        return task
+
+
+for _task in TASKS.values():
+    _register(_task)

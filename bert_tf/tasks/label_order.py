@@ -19,7 +19,7 @@ def outputs_of(names, task, owner):
 
     Args:
       names: of the checkpoint's outputs in their order, or None.
-      task: a `bert_tf.tasks.task.TextTask`.
+      task: a `bert_tf.tasks.text_task.TextTask`.
       owner: of the outputs, for errors: "the checkpoint 'x'".
 
     Returns:

@@ -7,7 +7,21 @@ import numpy as np
 
 from bert_tf.data import masking, text_blocks
 from bert_tf.data.text_blocks import TextFile
+from bert_tf.option_fields import option
+from bert_tf.tasks.registry import register_task
 from bert_tf.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFileOptions:
+    """The options of masked language modelling: its files."""
+
+    train_file: str = option(
+        "", "Task mlm: text of data_dir to train on; train.txt.", in_data_dir=True
+    )
+    dev_file: str = option(
+        "", "Task mlm: text of data_dir to evaluate on; dev.txt.", in_data_dir=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,3 +91,9 @@ class MlmTask(Task):
 
     def write_predictions(self, split, examples, encoded, logits, directory):
         """Writes nothing: a masked text has no file of predictions."""
+
+
+@register_task("mlm", TextFileOptions)
+def mlm(settings, data_dir, labels):
+    """Returns masked language modelling on the files of the settings, a `TextFileOptions`."""
+    return MlmTask(**{name: file for name, file in vars(settings).items() if file})

@@ -1,27 +1,54 @@
-"""What a model directory knows of its task: which one, where its data are, how long its inputs."""
+"""The task of a model directory: its name, the folder of its data, the length of its inputs."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.option_fields import option
+from bert_tf.ranges import SEQUENCE_LENGTH
 from bert_tf.tasks import registry
 
 
-def find_task(info, task_name="", data_dir="", tfds="", **columns):
-    """Returns the task that is asked for and its folder; what is empty is that of the model.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelDataOptions:
+    """The data of a model that knows its task; whatever is empty is the model's own."""
+
+    task_name: str = option("", "Task; that of the model.")
+    data_dir: str = option("", "Folder of the task; that of the model.")
+    tfds: str = option("", "Data set of TensorFlow Datasets, instead of both.")
+    max_seq_length: int = option(
+        None, "Longest input in WordPieces; as in training.", allowed=SEQUENCE_LENGTH
+    )
+
+    def names_data(self, info):
+        """Returns whether data and task are named here or in `info.json` of a model."""
+        return bool(self.data_dir and (self.task_name or self.tfds or "task" in info))
+
+    def find_task(self, info, **settings):
+        """Returns the task of a model and the folder of its data, see `find_task`."""
+        return find_task(info, self.task_name, self.data_dir, self.tfds, **settings)
+
+    def longest(self, info, config, task):
+        """Returns the length of the longest input of a model for a task, see `longest`."""
+        return longest(self.max_seq_length, info, config, task.default_seq_length)
+
+
+def find_task(info, task_name="", data_dir="", tfds="", **settings):
+    """Returns the task of a model and the folder of its data; what is empty is the model's own.
 
     Args:
-      info: `info.json` of the model directory.
-      task_name: see `bert_tf.tasks.registry.get`; so the rest.
-      data_dir: see above.
-      tfds: see above.
-      **columns: see above.
+      info: `info.json` of the model directory, a dict.
+      task_name: name of the task, see `bert_tf.tasks.registry.get`.
+      data_dir: folder of the task; with `tfds` the folder of TensorFlow Datasets.
+      tfds: data set of TensorFlow Datasets.
+      **settings: options that only one task has, see `bert_tf.tasks.registry.get`.
 
     Returns:
-      `(Task, folder)`; the folder is empty where nobody names one.
+      `(Task, folder)`; the folder is empty where none is known.
 
     Raises:
       ValueError: if the arguments do not fit.
@@ -29,20 +56,26 @@ def find_task(info, task_name="", data_dir="", tfds="", **columns):
     known, folder = copy.deepcopy(info.get("task", {})), data_dir or info.get("data_dir", "")
     if folder and not data_dir:
         logging.info("The data of the model's task are in %s, as its info.json says.", folder)
-    given = {key: value for key, value in {"tfds": tfds, **columns}.items() if value}
+    given = {key: value for key, value in {"tfds": tfds, **settings}.items() if value}
     if not known or task_name.lower() not in ("", known["name"].lower()):
         return registry.get(task_name, data_dir=folder, **given), folder
     registry.check_dict(known)
     for one in (known, *(known.get("tasks") or ())):
         if data_dir:
-            one.pop("tfds", None)  # The model's own is not in a folder that is asked for.
+            one.pop("tfds", None)  # The model's own is not in a folder that was named.
         if "quoting" in given and one["name"] == "tsv":
             one["quoting"] = given["quoting"]  # Of several tasks too.
     return registry.from_dict(known, **given), folder
 
 
 def longest(max_seq_length, info, config, default=128):
-    """Returns the length that is asked for, else that of the training, within the positions.
+    """Returns the length of the longest input, within the positions of a model.
+
+    Args:
+      max_seq_length: int from 1 on, or None for the length of the training.
+      info: `info.json` of the model directory, a dict.
+      config: the model's `BertConfig`.
+      default: int, where `info` lacks a length. Defaults to 128.
 
     Raises:
       ValueError: if it is below 1.

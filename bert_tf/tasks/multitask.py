@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from bert_tf.data import batching
 from bert_tf.heads import losses
-from bert_tf.tasks.task import Task, TextTask
+from bert_tf.tasks.task import Task, plain
+from bert_tf.tasks.text_task import TextTask
 
 #: What it is called in model directories.
 NAME = "multitask"
@@ -86,13 +87,13 @@ class MultiTask(Task):
         Raises:
           ValueError: if it is none of them.
         """
-        plain = [_plain(one) for one in self.names]
-        if _plain(name) not in plain:
+        known = [plain(one) for one in self.names]
+        if plain(name) not in known:
             raise ValueError(
                 f"Unknown task {name!r}, expected one of those trained together, "
                 f"{list(self.names)}."
             )
-        return plain.index(_plain(name))
+        return known.index(plain(name))
 
     def outputs(self, index):
         """Returns the slice of the logits that belongs to the task of an index."""
@@ -248,7 +249,3 @@ def _splits(tasks):
             for number, own in enumerate(names):
                 found.setdefault(own if number else kind, []).append((index, own))
     return tuple((split, tuple(sources)) for split, sources in found.items())
-
-
-def _plain(name):
-    return name.lower().replace("-", "").replace("_", "")

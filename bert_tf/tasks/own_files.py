@@ -4,26 +4,53 @@ import dataclasses
 
 from bert_tf.data import table_rows
 from bert_tf.data.examples import Table
-from bert_tf.tasks.task import TextTask
+from bert_tf.option_fields import option
+from bert_tf.tasks.registry import register_task
+from bert_tf.tasks.text_task import TextTask
 
 _SPLITS = ("train", "dev", "test")
 
 
-def task(data_dir, text_columns, label_column, label_type, quoting, labels):
-    """Returns the task, see `bert_tf.tasks.registry.get` for its arguments.
+@dataclasses.dataclass(frozen=True)
+class TableOptions:
+    """The options of tables of one's own: their columns and how they are written.
+
+    A label that looks like a number is a class unless `label_type` is "number". Quotes have no
+    meaning with `quoting="none"`.
+    """
+
+    text_columns: str = option(
+        "", "Task tsv: one or two column names, separated by a comma.", list_of=str
+    )
+    label_column: str = option("", "Task tsv: name of the label's column.")
+    label_type: str = option("class", "Task tsv: what a label is.", ("class", "number"))
+    quoting: str = option(
+        "minimal",
+        "Task tsv: how fields are quoted; none if quotes mean nothing.",
+        table_rows.QUOTINGS,
+    )
+
+
+@register_task("tsv", TableOptions)
+def task(settings, data_dir, labels):
+    """Returns the task of tables of one's own.
+
+    Args:
+      settings: `TableOptions`; `text_columns` may be a list too.
+      data_dir: where `train.tsv` lies, whose labels are collected and sorted, as numbers if all
+        are integers; not used with `labels`.
+      labels: the labels, a list of texts, or None.
 
     Raises:
       ValueError: if an argument or the training file does not fit.
     """
-    columns = _text_columns(text_columns, label_column)
-    for name, value, choices in (
-        ("label_type", label_type, ("class", "number")),
-        ("quoting", quoting, table_rows.QUOTINGS),
-    ):
-        if value not in choices:
-            raise ValueError(
-                f"Argument `{name}` must be {choices[0]!r} or {choices[1]!r}, received {value!r}."
-            )
+    label_column, label_type, quoting = (
+        settings.label_column,
+        settings.label_type,
+        settings.quoting,
+    )
+    columns = _text_columns(settings.text_columns, label_column)
+    _check_choices(settings)
     is_regression = label_type == "number"
     found = TextTask(
         name="tsv",
@@ -44,15 +71,14 @@ def task(data_dir, text_columns, label_column, label_type, quoting, labels):
     return dataclasses.replace(found, labels=tuple(labels))
 
 
-def check_left_out(
-    name, text_columns=None, label_column=None, label_type="class", quoting="minimal"
-):
-    """Raises ValueError, naming another task, where an argument of this one is given."""
-    if text_columns or label_column or label_type != "class" or quoting != "minimal":
-        raise ValueError(
-            "Arguments `text_columns`, `label_column`, `label_type` and `quoting` belong to the "
-            f"task 'tsv', received the task {name!r}."
-        )
+def _check_choices(settings):
+    for field in dataclasses.fields(settings):
+        value, choices = getattr(settings, field.name), field.metadata["choices"]
+        if choices and value not in choices:
+            raise ValueError(
+                f"Argument `{field.name}` must be {choices[0]!r} or {choices[1]!r}, received "
+                f"{value!r}."
+            )
 
 
 def _text_columns(names, label_column):
@@ -61,7 +87,7 @@ def _text_columns(names, label_column):
     if not names or len(names) > 2 or not label_column:
         raise ValueError(
             "Task 'tsv' needs `text_columns`, one or two column names, and `label_column`, "
-            f"received {names} and {label_column!r}."
+            f"received {names or None} and {label_column or None!r}."
         )
     if len({*names, label_column}) <= len(names):
         raise ValueError(

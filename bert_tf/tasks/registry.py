@@ -1,89 +1,87 @@
-"""Finds a task by its name: GLUE, XNLI, SQuAD, plain text ("mlm") or one's own table ("tsv")."""
+"""Every task by its name, each in a file of this folder: GLUE, XNLI, SQuAD, "mlm", "tsv", ..."""
 
 import dataclasses
-import difflib
+import functools
 import os
 
 import msgspec
 
-from bert_tf.tasks import glue, multitask, own_files, tfds_data
-from bert_tf.tasks.mlm import MlmTask
-from bert_tf.tasks.squad import SquadTask
+from bert_tf import option_fields
+from bert_tf.tasks import multitask, tfds_data
+from bert_tf.tasks.task import plain
+from flop_tf import files
 from flop_tf.files import json_file
+from flop_tf.registry import Registry
 
 # Characters of a stored task that an error shows.
 _SHOWN = 300
 
 
-class TaskData(msgspec.Struct, forbid_unknown_fields=True):
-    """The arguments of `get` that `Task.to_dict` returns, a shape for `flop_tf.files.json_file`."""
-
-    name: str
-    labels: list[str] | None = None
-    text_columns: list[str] | None = None
-    label_column: str | None = None
-    label_type: str = "class"
-    quoting: str = "minimal"
-    language: str = "en"
-    doc_stride: json_file.Size | None = None
-    max_query_length: json_file.Size | None = None
-    n_best_size: json_file.Size | None = None
-    max_answer_length: json_file.Size | None = None
-    train_file: str = ""
-    dev_file: str = ""
-    tfds: str = ""
-    tasks: list["TaskData"] | None = None
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """The options of a task that has none of its own."""
 
 
-def get(
-    name,
-    *,
-    data_dir=None,
-    text_columns=None,
-    label_column=None,
-    label_type="class",
-    quoting="minimal",
-    labels=None,
-    language="en",
-    doc_stride=None,
-    max_query_length=None,
-    n_best_size=None,
-    max_answer_length=None,
-    train_file="",
-    dev_file="",
-    tfds="",
-    tasks=None,
-):
+class TaskMaker:
+    """A function that makes a task, with the class of the task's own options.
+
+    Args:
+      make: function of `(settings, data_dir, labels)`; the settings are of the class.
+      options: frozen dataclass of `bert_tf.option_fields.option`.
+    """
+
+    def __init__(self, make, options):
+        functools.update_wrapper(self, make)
+        self.options = options
+
+    def __call__(self, settings, data_dir, labels):
+        """Returns the `Task`."""
+        return self.__wrapped__(settings, data_dir, labels)
+
+
+#: A `TaskMaker` for the name of each task, as it is published.
+TASKS = Registry("task", "bert_tf.tasks", plain)
+
+
+def register_task(name, options=NoOptions):
+    """Returns a decorator that registers a function which makes a task.
+
+    ```python
+    @register_task("tone", ToneOptions)
+    def tone(settings, data_dir, labels):
+        return TextTask("tone", splits, labels=("calm", "loud"))
+    ```
+
+    Args:
+      name: of the task, as it is published.
+      options: frozen dataclass of `bert_tf.option_fields.option`, the options that only this task
+        has. They are arguments of `get` and flags of flop-finetune. Defaults to none.
+    """
+
+    def decorator(make):
+        TASKS.register(name)(TaskMaker(make, options))
+        return make
+
+    return decorator
+
+
+def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
     """Returns the task called `name`, however its case and hyphens are written.
 
     Args:
-      name: a GLUE task, "xnli", "squad", "mlm" for masked words of plain text, or "tsv" for
-        `train.tsv`, `dev.tsv` and `test.tsv` with a header line, or `train.csv`, ...; may be empty
-        next to `tfds`.
-      data_dir: for "tsv" without `labels`: where `train.tsv` lies, whose labels
-        are collected and sorted, as numbers if all are integers.
-      text_columns: for "tsv": one or two column names, in a list or with a comma between them.
-      label_column: for "tsv": a column name.
-      label_type: for "tsv": "class" or "number". Labels that look like numbers
-        are classes unless "number" makes the task a regression. Defaults to "class".
-      quoting: for "tsv": "minimal" where fields are quoted as spreadsheets and pandas quote them,
-        "none" where quotes have no meaning. Defaults to "minimal".
+      name: a GLUE task, "xnli", "squad", "mlm" for masked words of plain text, "tsv" for
+        `train.tsv`, `dev.tsv` and `test.tsv` with a header line, or `train.csv`, ..., or another
+        registered task; may be empty next to `tfds`.
+      data_dir: folder of the task, for a task that collects its labels there.
       labels: the labels that a model was trained with, in the order of its
         logits. Decides those of "tsv"; the others must agree with it.
-      language: for "xnli": its two letters. Defaults to "en".
-      doc_stride: for "squad", see `bert_tf.tasks.squad.SquadTask`; None takes the default. So the
-        next three.
-      max_query_length: see above.
-      n_best_size: see above.
-      max_answer_length: see above.
-      train_file: for "mlm": the text to train on, in `data_dir`. Defaults to train.txt.
-      dev_file: for "mlm": the text to evaluate on. Defaults to dev.txt.
       tfds: data set of TensorFlow Datasets to read instead of the published
         files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
-      tasks: of what `MultiTask.to_dict` returns.
+      tasks: list of tasks that are learned together, as `MultiTask.to_dict` returns it.
+      **settings: the task's own options, such as `language` of "xnli"; None is the default.
 
     Returns:
-      `Task`.
+      The `Task`.
 
     Raises:
       ValueError: if the name is unknown or the arguments do not fit the task.
@@ -91,41 +89,73 @@ def get(
     if tasks is not None:
         found = multitask.of([get(**one) for one in tasks])
         return get_several(",".join(found.names), tfds=tfds) if tfds else found
-    prepared = tfds_data.task(tfds) if tfds else None
-    key = canonical_name(name or (prepared.name if prepared else ""))
-    if prepared and key != prepared.name:
+    dataset = tfds_data.DATASETS[tfds] if tfds else None
+    key = canonical_name(name or (dataset.task if dataset else ""))
+    if dataset and key != dataset.task:
         raise ValueError(
-            f"The data set {tfds!r} is of the task {prepared.name!r}, received the task {key!r}; "
+            f"The data set {tfds!r} is of the task {dataset.task!r}, received the task {key!r}; "
             "leave one of `tfds` and `task_name` out."
         )
-    if key == "tsv":
-        return own_files.task(data_dir, text_columns, label_column, label_type, quoting, labels)
-    own_files.check_left_out(key, text_columns, label_column, label_type, quoting)
-    texts = {"train_file": train_file, "dev_file": dev_file}
-    texts = {name: file for name, file in texts.items() if file}
-    if key == "mlm":
-        return MlmTask(**texts)
-    if texts:
-        raise ValueError(
-            f"Arguments `train_file` and `dev_file` belong to the task 'mlm', received the task "
-            f"{key!r}."
-        )
-    if key == "SQuAD":
-        settings = {
-            "doc_stride": doc_stride,
-            "max_query_length": max_query_length,
-            "n_best_size": n_best_size,
-            "max_answer_length": max_answer_length,
-        }
-        settings = {name: value for name, value in settings.items() if value is not None}
-        return dataclasses.replace(prepared or SquadTask(), **settings)
-    task = prepared or (glue.xnli(language) if key == "XNLI" else glue.TASKS[key])
+    _check_own(settings, [key], key)
+    maker = TASKS[key]
+    own = {one: settings[one] for one in option_fields.names(maker.options) if one in settings}
+    own = {one: value for one, value in own.items() if value is not None}
+    task = maker(maker.options(**own), data_dir, labels)
+    if dataset:
+        task = dataset.prepared(task)
     if labels and tuple(labels) != task.labels:
         raise ValueError(
             f"Task {key} has the labels {task.labels and list(task.labels)}, but the model was "
             f"trained with {list(labels)}."
         )
     return task
+
+
+def get_several(names, *, data_dir="", tfds="", **settings):
+    """Returns the `MultiTask` of tasks that are learned together.
+
+    Args:
+      names: of the tasks, with commas between them.
+      data_dir: folder with one for each, of its name.
+      tfds: "glue" for the data sets of TensorFlow Datasets; `data_dir` is then its folder.
+      **settings: options that one of the tasks has, see `get`.
+
+    Raises:
+      ValueError: if a name is unknown, there is none, one occurs twice, or one is a task whose
+        outputs are not those of a text.
+    """
+    names = [canonical_name(name) for name in filter(None, map(str.strip, names.split(",")))]
+    _check_own(settings, names, ",".join(names))
+    tasks = []
+    for name in names:
+        own = option_fields.names(TASKS[name].options)
+        given = {one: value for one, value in settings.items() if one in own}
+        tasks.append(get(name, data_dir=os.path.join(data_dir, name), **given))
+    return multitask.of([_of_tfds(task, tfds) for task in tasks] if tfds else tasks)
+
+
+def of_options(options):
+    """Returns the task, or the `MultiTask`, of the options of a run.
+
+    Args:
+      options: of `bert_tf.runs.options.task`.
+
+    Raises:
+      ValueError: if a name is unknown, or an option belongs to another task.
+    """
+    several = [name for name in map(str.strip, options.tasks.split(",")) if name]
+    name = options.task_name or (options.tfds and tfds_data.DATASETS[options.tfds].task)
+    known = [canonical_name(one) for one in (several if options.tasks else [name])]
+    check_of_tasks(options, known)
+    settings = {
+        one: getattr(options, one)
+        for key in known
+        for one in option_fields.names(TASKS[key].options)
+        if hasattr(options, one)
+    }
+    if options.tasks:
+        return get_several(options.tasks, data_dir=options.data_dir, tfds=options.tfds, **settings)
+    return get(options.task_name, data_dir=options.data_dir, tfds=options.tfds, **settings)
 
 
 def from_dict(data, **changes):
@@ -139,20 +169,19 @@ def from_dict(data, **changes):
       ValueError: if the data are no task of this version, or `get` refuses them.
     """
     check_dict(data)
-    for name in {"train_file", "dev_file"} & data.keys() - changes.keys():
-        path = os.path.normpath(data[name])
-        if os.path.isabs(path) or path.startswith(os.pardir):
-            raise ValueError(
-                f"The stored task must name files inside of its data folder, received {name}="
-                f"{data[name]!r}; name the file by its flag."
-            )
+    for field in _own_fields():
+        if field.metadata["in_data_dir"] and field.name not in changes and data.get(field.name):
+            files.inside("", data[field.name], f"The stored task, by its `{field.name}`,")
     return get(**{**data, **changes})
 
 
 def check_dict(data):
     """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
     beginning = "The task of the model must be one that this version knows, received"
-    json_file.check(data, TaskData, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
+    form = _form(_own_fields())
+    json_file.check(data, form, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
+    for one in data.get("tasks") or ():
+        check_dict(one)
 
 
 def canonical_name(name):
@@ -161,53 +190,83 @@ def canonical_name(name):
     Raises:
       ValueError: if the name is unknown.
     """
-    known = {_plain(key): key for key in (*glue.TASKS, "XNLI", "SQuAD", "mlm", "tsv")}
-    if _plain(name) not in known:
-        nearest = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"Unknown task {name!r}, did you mean {known[nearest]!r}? Expected one of "
-            f"{list(known.values())}."
-        )
-    return known[_plain(name)]
+    return TASKS.canonical(name)
 
 
-def get_several(names, *, data_dir="", tfds="", language="en", **columns):
-    """Returns the `MultiTask` of tasks that are learned together.
+def option_groups():
+    """Returns the classes of the options that only one task has, a tuple, each once."""
+    groups = {maker.options: None for _, maker in TASKS.items()}
+    return tuple(group for group in groups if dataclasses.fields(group))
+
+
+def check_of_tasks(options, tasks):
+    """Raises ValueError where an option of another task than those of a run was changed.
 
     Args:
-      names: of the tasks, with commas between them.
-      data_dir: the folder with one for each, for "tsv" as in `get`.
-      tfds: "glue" for the data sets of TensorFlow Datasets; `data_dir` is then its folder.
-      language: for "xnli", as in `get`.
-      **columns: for "tsv", as in `get`.
-
-    Raises:
-      ValueError: if a name is unknown, there is none, one occurs twice, or one is a task whose
-        outputs are not those of a text.
+      options: dataclass of `bert_tf.option_fields.option`.
+      tasks: names of the tasks, as they are published.
     """
-    tasks, names = [], list(filter(None, map(str.strip, names.split(","))))
-    if "tsv" not in map(_plain, names):
-        own_files.check_left_out(",".join(names), **columns)
-    for name in names:
-        if _plain(name) == "tsv":
-            folder = os.path.join(data_dir, "tsv")
-            tasks.append(get(name, data_dir=folder, **columns))
-        else:
-            tasks.append(get(name, language=language))
-    if tfds:
-        tasks = [_of_tfds(task, tfds) for task in tasks]
-    return multitask.of(tasks)
+    for field in dataclasses.fields(options):
+        owners = _owners(field.name)
+        if owners and not set(owners) & set(tasks) and option_fields.is_changed(options, field):
+            raise ValueError(
+                f"Argument `{field.name}` belongs to the task {owners[0]}, received "
+                f"{getattr(options, field.name)!r} with {' and '.join(tasks)}; leave it out."
+            )
+
+
+def _check_own(settings, names, received):
+    """Raises ValueError where settings belong to none of some tasks."""
+    defaults = {field.name: field.default for field in _own_fields()}
+    for setting, value in settings.items():
+        if setting not in defaults:
+            raise ValueError(
+                f"Argument `{setting}` must be an option of a task, one of {sorted(defaults)}; "
+                "leave it out."
+            )
+        owners = _owners(setting)
+        if value is None or value == defaults[setting] or set(owners) & set(names):
+            continue
+        *first, last = [f"`{one}`" for one in option_fields.names(TASKS[owners[0]].options)]
+        listed = f"Arguments {', '.join(first)} and {last} belong"
+        raise ValueError(
+            f"{listed if first else f'Argument {last} belongs'} to the task {owners[0]!r}, "
+            f"received the task {received!r}."
+        )
+
+
+def _owners(option):
+    """Returns the names of the tasks that have an option."""
+    return [name for name, maker in TASKS.items() if option in option_fields.names(maker.options)]
+
+
+def _own_fields():
+    """Returns the fields of the options of all tasks."""
+    return [field for group in option_groups() for field in dataclasses.fields(group)]
+
+
+def _form(fields):
+    """Returns the shape of `Task.to_dict` for `flop_tf.files.json_file`."""
+    given = {"labels": list[str], "tfds": str, "tasks": list[dict]}
+    given |= {field.name: _stored_type(field) for field in fields}
+    optional = [(name, kind | None, None) for name, kind in given.items()]
+    return msgspec.defstruct("TaskData", [("name", str), *optional], forbid_unknown_fields=True)
+
+
+def _stored_type(field):
+    item, allowed = field.metadata["list_of"], field.metadata["allowed"]
+    if item:
+        return str | list[item]
+    if allowed is not None and isinstance(field.default, int):
+        return json_file.Count if 0 in allowed else json_file.Size
+    return type(field.default)
 
 
 def _of_tfds(task, tfds):
-    known = {name: dataset for dataset, (name, _) in reversed(tfds_data.DATASETS.items())}
-    if tfds != "glue" or task.name not in known:
+    dataset = tfds_data.dataset_of(task.name) if tfds == "glue" else None
+    if dataset is None:
         raise ValueError(
             "Argument `tfds` must be glue for several tasks, which are those of GLUE, received "
             f"{tfds!r} for {task.name!r}."
         )
-    return get("", tfds=known[task.name])
-
-
-def _plain(name):
-    return name.lower().replace("-", "").replace("_", "")
+    return get("", tfds=dataset)

@@ -5,7 +5,11 @@ import os
 
 from official.nlp.tools import squad_evaluate_v1_1
 
+from bert_tf import option_fields
+from bert_tf.option_fields import option
+from bert_tf.ranges import FROM_1
 from bert_tf.tasks import metrics, squad_windows
+from bert_tf.tasks.registry import register_task
 from bert_tf.tasks.squad_examples import SquadFile
 from bert_tf.tasks.task import Task
 from bert_tf.tokenizers.tokenization import first_tokens
@@ -13,8 +17,24 @@ from flop_tf import files
 
 
 @dataclasses.dataclass(frozen=True)
+class SquadOptions:
+    """The options of SQuAD, with the defaults of Google's `run_squad.py`."""
+
+    doc_stride: int = option(
+        128, "Task squad: tokens between the starts of two windows.", allowed=FROM_1
+    )
+    max_query_length: int = option(
+        64, "Task squad: tokens of a question that are kept.", allowed=FROM_1
+    )
+    n_best_size: int = option(
+        20, "Task squad: starts and ends combined, answers kept.", allowed=FROM_1
+    )
+    max_answer_length: int = option(30, "Task squad: the most tokens of an answer.", allowed=FROM_1)
+
+
+@dataclasses.dataclass(frozen=True)
 class SquadTask(Task):
-    """SQuAD v1.1, with the settings of Google's `run_squad.py` as defaults.
+    """SQuAD v1.1; the settings are the `SquadOptions`.
 
     Args:
       name: "SQuAD".
@@ -36,10 +56,10 @@ class SquadTask(Task):
         ("dev", (SquadFile("dev-v1.1.json"),)),
     )
     primary_metric: str = "f1"
-    doc_stride: int = 128
-    max_query_length: int = 64
-    n_best_size: int = 20
-    max_answer_length: int = 30
+    doc_stride: int = SquadOptions.doc_stride
+    max_query_length: int = SquadOptions.max_query_length
+    n_best_size: int = SquadOptions.n_best_size
+    max_answer_length: int = SquadOptions.max_answer_length
 
     text_names = ("question", "context")
     default_seq_length = 384
@@ -120,5 +140,10 @@ class SquadTask(Task):
         return squad_windows.answers(encoded, logits, self.n_best_size, self.max_answer_length)
 
     def _settings(self):
-        names = ("doc_stride", "max_query_length", "n_best_size", "max_answer_length")
-        return {name: getattr(self, name) for name in names}
+        return option_fields.values_of(self, SquadOptions)
+
+
+@register_task("SQuAD", SquadOptions)
+def squad(settings, data_dir, labels):
+    """Returns SQuAD v1.1 with the settings, `SquadOptions`."""
+    return SquadTask(**vars(settings))

@@ -1,62 +1,23 @@
-"""GLUE and SQuAD from TensorFlow Datasets: prepared directories in place of the published files.
+"""Data sets of TensorFlow Datasets: prepared directories in place of the published files.
 
-Labels are read by their names, since their order differs from that of our tasks, and examples in
-the order of `idx`, the line of the published file: a writer of TFDS shuffles them. So the same
-examples give the same batches, whichever way they come.
+A file of this folder registers the data sets of its tasks and says how their rows become examples,
+in an order that does not depend on the writer of TFDS, which shuffles them: so the same examples
+give the same batches from either source.
 """
 
 import dataclasses
-import difflib
 import os
+import typing
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
-from bert_tf.tasks import glue
-from bert_tf.tasks.squad import SquadTask
-from bert_tf.tasks.squad_examples import SquadExamples
 from flop_tf import files
+from flop_tf.registry import Registry
 
-#: Each data set: its task, and our splits with theirs.
-_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-DATASETS = {
-    "glue/cola": ("CoLA", _SPLITS),
-    "glue/sst2": ("SST-2", _SPLITS),
-    "glue/mrpc": ("MRPC", _SPLITS),
-    "glue/qqp": ("QQP", _SPLITS),
-    "glue/stsb": ("STS-B", _SPLITS),
-    "glue/mnli": (
-        "MNLI",
-        {
-            "train": "train",
-            "dev_matched": "validation_matched",
-            "test_matched": "test_matched",
-            "dev_mismatched": "validation_mismatched",
-            "test_mismatched": "test_mismatched",
-        },
-    ),
-    "glue/mnli_matched": ("MNLI", {"dev_matched": "validation", "test_matched": "test"}),
-    "glue/mnli_mismatched": ("MNLI", {"dev_mismatched": "validation", "test_mismatched": "test"}),
-    "glue/qnli": ("QNLI", _SPLITS),
-    "glue/rte": ("RTE", _SPLITS),
-    "glue/wnli": ("WNLI", _SPLITS),
-    "glue/ax": ("MNLI", {"test": "test"}),
-    "squad": ("SQuAD", {"train": "train", "dev": "validation"}),
-}
-
-# The builder of a data set where it has another name.
-_BUILDERS = {"squad": "squad/v1.1"}
-
-# Names of labels that our tasks call "0" and "1", in this order.
-_BINARY_LABELS = {
-    "CoLA": ("unacceptable", "acceptable"),
-    "SST-2": ("negative", "positive"),
-    "MRPC": ("not_equivalent", "equivalent"),
-    "QQP": ("not_duplicate", "duplicate"),
-    "WNLI": ("not_entailment", "entailment"),
-}
+#: A `Dataset` for the name of each data set.
+DATASETS = Registry("data set", "bert_tf.tasks")
 
 # What a damaged file raises, depending on the file.
 _DAMAGE = (OSError, ValueError, json_format.Error, tf.errors.OpError)
@@ -69,7 +30,7 @@ _DOWNLOAD_ERRORS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """One split of a prepared data set, a source of a `bert_tf.tasks.task.Task`.
 
     Args:
@@ -91,107 +52,27 @@ class _Prepared:
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparedSplit(_Prepared):
-    """One split of texts and labels; what `bert_tf.data.examples.Table` is for a file.
+class Dataset:
+    """A data set of TensorFlow Datasets, registered in `DATASETS`.
 
     Args:
-      dataset: name of the data set, such as "glue/sst2".
-      split: as TFDS calls it, such as "validation".
-      texts: names of the one or two text features.
+      task: name of its task, as it is published.
+      prepared: function of this task; returns it with the prepared splits as its sources.
+      builder: name of its builder, where that is not the name of the data set.
     """
 
-    texts: tuple
-
-    def read(self, data_dir):
-        """Reads the split in the order of `idx`.
-
-        Args:
-          data_dir: folder of TFDS, with the prepared data set in it.
-
-        Returns:
-          `(texts, labels, ids, numbers)` as `Table.read`: labels are names or
-          numbers as text, or None where all are -1; numbers are `idx`.
-
-        Raises:
-          ValueError: if the data set is not prepared there, damaged or lacks a feature.
-        """
-        rows, features = _rows(self.dataset, self.split, data_dir, (*self.texts, "label", "idx"))
-        order = np.argsort(rows["idx"], kind="stable")
-        texts = [[rows[name][i].decode("utf-8") for i in order] for name in self.texts]
-        labels = rows["label"][order]
-        ids = rows["idx"][order].tolist()
-        return texts, _label_texts(labels, features["label"]), [str(i) for i in ids], ids
+    task: str
+    prepared: typing.Callable
+    builder: str = ""
 
 
-class PreparedSquad(_Prepared):
-    """One split of SQuAD v1.1; what `bert_tf.tasks.squad_examples.SquadFile` is for a file."""
-
-    def read(self, data_dir):
-        """Returns the `SquadExamples` of the split: questions with one context are a paragraph.
-
-        Raises:
-          ValueError: if the data set is not prepared there, damaged or lacks a feature.
-        """
-        names = ("id", "title", "context", "question", "answers")
-        rows, _ = _rows(self.dataset, self.split, data_dir, names)
-        articles = {}
-        for i, context in enumerate(rows["context"]):
-            texts, starts = rows["answers"]["text"][i], rows["answers"]["answer_start"][i]
-            question = {
-                "id": rows["id"][i].decode("utf-8"),
-                "question": rows["question"][i].decode("utf-8"),
-                "answers": [
-                    {"text": text.decode("utf-8"), "answer_start": int(start)}
-                    for text, start in zip(texts.tolist(), starts.tolist(), strict=True)
-                    if text  # Rows are padded to the most answers.
-                ],
-            }
-            article = articles.setdefault(rows["title"][i].decode("utf-8"), {})
-            article.setdefault(context.decode("utf-8"), []).append(question)
-        return SquadExamples(
-            [
-                {"title": title, "paragraphs": [{"context": c, "qas": q} for c, q in paragraphs]}
-                for title, paragraphs in ((t, list(p.items())) for t, p in articles.items())
-            ]
-        )
-
-
-def task(dataset):
-    """Returns the task of a data set; its `data_dir` is the folder of TFDS.
+def dataset_of(task):
+    """Returns the name of the first data set of a task, or None.
 
     Args:
-      dataset: name of TFDS, such as "glue/sst2".
-
-    Raises:
-      ValueError: if it is unknown.
+      task: name of the task, as it is published.
     """
-    if dataset not in DATASETS:
-        nearest = difflib.get_close_matches(dataset, DATASETS, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"Unknown data set {dataset!r}, did you mean {nearest!r}? Expected one of "
-            f"{list(DATASETS)}."
-        )
-    name, splits = DATASETS[dataset]
-    if name == "SQuAD":
-        return SquadTask(
-            splits=tuple(
-                (ours, (PreparedSquad(dataset, theirs),)) for ours, theirs in splits.items()
-            ),
-            arguments=(("tfds", dataset),),
-        )
-    collection, config = dataset.split("/")
-    texts = tuple(tfds.builder_cls(collection).builder_configs[config].text_features)
-    names = zip(_BINARY_LABELS.get(name, ()), ("0", "1"), strict=False)
-    changes = {"prediction_files": (("test", "AX.tsv"),)} if config == "ax" else {}
-    return dataclasses.replace(
-        glue.TASKS[name],
-        splits=tuple(
-            (ours, (PreparedSplit(dataset, theirs, texts),)) for ours, theirs in splits.items()
-        ),
-        label_names=tuple(names),
-        arguments=(("tfds", dataset),),
-        **changes,
-    )
+    return next((name for name, one in DATASETS.items() if one.task == task), None)
 
 
 def folder(data_dir=""):
@@ -209,7 +90,6 @@ def download(dataset, data_dir):
     Raises:
       ValueError: if the name is unknown, or the data set cannot be downloaded.
     """
-    task(dataset)
     builder = _builder(dataset, data_dir)
     if builder.is_prepared():
         return
@@ -222,19 +102,14 @@ def download(dataset, data_dir):
         ) from error
 
 
-def _builder(dataset, data_dir):
-    """Returns the builder of the newest version in the folder, or one that can prepare it."""
-    for folder, _, names in os.walk(os.path.join(data_dir, dataset)):
-        for name in names:  # TensorFlow would wait for ever for what a FIFO holds.
-            files.check_regular(os.path.join(folder, name), f"file of the data set {dataset!r}")
-    try:
-        return tfds.builder(f"{_BUILDERS.get(dataset, dataset)}:*.*.*", data_dir=data_dir)
-    except _DAMAGE as error:
-        raise _damaged(dataset, os.path.join(data_dir, dataset), error) from error
-
-
-def _rows(dataset, split, data_dir, names):
+def rows(dataset, split, data_dir, names):
     """Returns a whole split, an array or dict for each feature, and the features.
+
+    Args:
+      dataset: name of TFDS.
+      split: as TFDS calls it.
+      data_dir: folder of TFDS.
+      names: of the features that are needed.
 
     Raises:
       ValueError: if the data set is not prepared there, damaged or lacks one of `names`.
@@ -257,17 +132,20 @@ def _rows(dataset, split, data_dir, names):
         raise _damaged(dataset, builder.data_dir, error) from error
 
 
+def _builder(dataset, data_dir):
+    """Returns the builder of the newest version in the folder, or one that can prepare it."""
+    name = DATASETS[dataset].builder or dataset
+    for folder, _, names in os.walk(os.path.join(data_dir, dataset)):
+        for file in names:  # TensorFlow would wait for ever for what a FIFO holds.
+            files.check_regular(os.path.join(folder, file), f"file of the data set {dataset!r}")
+    try:
+        return tfds.builder(f"{name}:*.*.*", data_dir=data_dir)
+    except _DAMAGE as error:
+        raise _damaged(dataset, os.path.join(data_dir, dataset), error) from error
+
+
 def _damaged(dataset, path, error):
     return ValueError(
         f"The data set {dataset!r} in {str(path)!r} is damaged, delete that folder and prepare it "
         f"anew: {error}"
     )
-
-
-def _label_texts(labels, feature):
-    """Returns names of classes, or numbers, as text; None where all are -1, as in test splits."""
-    if (labels == -1).all():
-        return None
-    if isinstance(feature, tfds.features.ClassLabel):
-        return [feature.int2str(label) if label >= 0 else str(label) for label in labels]
-    return [str(label) for label in labels]

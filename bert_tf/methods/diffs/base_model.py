@@ -8,7 +8,6 @@ import msgspec
 from bert_tf.checkpoints import model_dir
 from bert_tf.heads.head import head_of
 from bert_tf.models.weight_paths import expected_shapes, in_encoder
-from bert_tf.tasks import registry
 from flop_tf.files import diff_file, json_file
 
 _ENCODER = "encoder."
@@ -23,7 +22,7 @@ class _Head(msgspec.Struct, forbid_unknown_fields=True):
 class _Info(typing.TypedDict, total=False):
     """What others read of a difference's info, where it is there."""
 
-    task: registry.TaskData
+    task: dict
     head: _Head
     data_dir: str
     max_seq_length: json_file.Size

@@ -9,14 +9,14 @@ from sklearn import dummy
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.tasks import metrics, model_task
-from bert_tf.tasks.task import TextTask
+from bert_tf.tasks.text_task import TextTask
 
 
 def majority_baseline(task, labels, seed=0):
     """Scores the most frequent class of labels, or draws of a normal distribution fitted to them.
 
     Args:
-      task: a `bert_tf.tasks.task.TextTask`.
+      task: a `bert_tf.tasks.text_task.TextTask`.
       labels: `[N]`, the labels of the dev set.
       seed: int, of the draws.
 
