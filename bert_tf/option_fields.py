@@ -22,7 +22,7 @@ class Declared:
 
     Args:
       help: one line of help.
-      choices: tuple of the allowed values, or None.
+      choices: the allowed values, a tuple or the `Names` of a registry; None for any.
       allowed: the `bert_tf.ranges.Range` of a number, or of the numbers of a list; every number has
         one.
       list_of: `int`, `float` or `str` of a text that holds such with commas between them, or None.

@@ -41,6 +41,7 @@ ORDER = (
     "bert_tf.checkpoints",
     "bert_tf.tasks",
     "bert_tf.runs",
+    "bert_tf.runs.options",
     "bert_tf.serving.formats",
     "bert_tf.serving",
     "bert_tf.methods.flop",

@@ -1,8 +1,11 @@
 """Flags of the programs that read a task: its published files, or TensorFlow Datasets."""
 
+from flop_tools import program
+
 from absl import flags
 
 from bert_tf.tasks import tfds_data
+from bert_tf.tasks.model_task import ModelDataOptions
 
 FLAGS = flags.FLAGS
 
@@ -10,13 +13,15 @@ FLAGS = flags.FLAGS
 def define():
     """Defines the flags that go with `--tfds`, and that one unless the program has it already."""
     if "tfds" not in FLAGS:
-        flags.DEFINE_string("tfds", "", "Data set of TensorFlow Datasets, instead of both.")
+        program.define_dataclass(ModelDataOptions, names=("tfds",))
     flags.DEFINE_string("tfds_data_dir", None, "Folder of TFDS; TFDS_DATA_DIR or its own default.")
     flags.DEFINE_bool("tfds_download", False, "Downloads the data set if it is not prepared.")
 
 
 def data_dir():
-    """Returns the folder of the data: `--data_dir`, or that of `--tfds`, downloaded if allowed.
+    """Returns the folder of the data: `--data_dir`, or the folder of TFDS with `--tfds`.
+
+    With `--tfds_download` the data set is downloaded where it is not prepared.
 
     Raises:
       ValueError: if the flags exclude each other or the data set cannot be downloaded.

@@ -9,12 +9,10 @@ import dataclasses
 
 from flop_tools import data_flags, program
 
-from absl import flags, logging
+from absl import logging
 
 from bert_tf.methods.tickets import finding, ticket_file
 from bert_tf.methods.tickets.find_options import FindOptions
-
-FLAGS = flags.FLAGS
 
 
 def main(_):
@@ -23,7 +21,7 @@ def main(_):
     with program.output_folder(options.output_dir, ticket_file.TICKETS_FILE) as folder:
         if folder is not None:
             options = dataclasses.replace(options, output_dir=folder)
-            for ticket in finding.find(options, FLAGS.tfds)["tickets"]:
+            for ticket in finding.find(options)["tickets"]:
                 share = 100 * ticket["share_of_parameters"]
                 logging.info("%s: %.1f %% of the parameters", ticket["file"], share)
 

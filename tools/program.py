@@ -45,7 +45,7 @@ _MUTED = ("tensorflow", "tensorflow_datasets")
 _own_flags = set()
 
 
-def run(main, define_flags, words=()):
+def run(main, define_flags, subcommands=()):
     """Defines and parses the flags, calls `main(argv)` and exits.
 
     Flags are defined here and not at import, so that several programs can be
@@ -58,15 +58,15 @@ def run(main, define_flags, words=()):
     Args:
       main: function of one argument, the command line without flags; reads absl's FLAGS.
       define_flags: function without arguments, calls absl's DEFINE functions.
-      words: what the program can do, for one that does several things; one of them follows its
-        name, and is `argv[1]` of `main`.
+      subcommands: names, for a program that does several things; one of them follows the
+        program's name, and is `argv[1]` of `main`.
     """
     libraries = set(FLAGS)
     _quiet_logging()
     define_flags()
     _own_flags.update(set(FLAGS) - libraries)
     try:
-        app.run(main, flags_parser=functools.partial(_parse, words))
+        app.run(main, flags_parser=functools.partial(_parse, subcommands))
     except KeyboardInterrupt:
         print(f"{_name()}: stopped; the same command goes on or starts again.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -79,33 +79,47 @@ def run(main, define_flags, words=()):
 
 
 def exit_on_sigterm(name):
-    """Ends the program of a name by SystemExit when it is told to; Python itself would just end."""
+    """Turns SIGTERM into SystemExit, so that `with` blocks and `finally` are carried out.
+
+    Args:
+      name: of the program, for its last line.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{name}: ended by a signal."))
 
 
-def define_dataclass(cls, flag_values=FLAGS):
-    """Defines a flag for each field of an options class, with its default and help."""
+def define_dataclass(cls, flag_values=FLAGS, names=None, required=(), subject="Argument `{}`"):
+    """Defines a flag for each field of an options class, with its default and help.
+
+    Args:
+      cls: frozen dataclass of `bert_tf.option_fields.option`.
+      flag_values: where they are defined. Defaults to absl's FLAGS.
+      names: of the fields; None, the default, is all.
+      required: names of fields that must be passed.
+      subject: begins the error of a number, with a place for its name.
+    """
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        name, default, kind = field.name, field.default, hints[field.name]
-        choices = field.metadata["choices"]
-        text = field.metadata["help"] + (f" One of: {', '.join(choices)}." if choices else "")
-        if kind in (int, float):
-            allowed, subject = field.metadata["allowed"], "Argument `{}`"
-            flag_types.define_number(name, default, text, allowed, kind, flag_values, subject)
-        else:
-            definer = flags.DEFINE_bool if kind is bool else flags.DEFINE_string
-            definer(name, default, text, flag_values=flag_values)
+        if names is None or field.name in names:
+            _define(field, hints[field.name], flag_values, field.name in required, subject)
 
 
 def dataclass_from_flags(cls, flag_values=FLAGS, **changes):
-    """Returns the options class with the values of flags, `changes` apart.
+    """Returns options with the values of flags.
+
+    Args:
+      cls: their class, see `define_dataclass`.
+      flag_values: where the flags are. Defaults to absl's FLAGS.
+      **changes: values by field that take the place of the flags'.
 
     Raises:
       ValueError: if a value is out of range.
     """
-    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(cls)}
-    return cls(**{**values, **changes})
+    given = {
+        field.name: flag_values[field.name].value
+        for field in dataclasses.fields(cls)
+        if field.name not in changes
+    }
+    return cls(**given, **changes)
 
 
 def define_output_flags():
@@ -181,6 +195,17 @@ def output_folder(folder, done_file=None, owner=True, without=()):
         yield folder if to_do else None
 
 
+def _define(field, kind, flag_values, required, subject):
+    name, default, choices = field.name, field.default, field.metadata["choices"]
+    text = field.metadata["help"] + (f" One of: {', '.join(choices)}." if choices else "")
+    if kind in (int, float):
+        allowed = field.metadata["allowed"]
+        flag_types.define_number(name, default, text, allowed, kind, flag_values, subject)
+    else:
+        definer = flags.DEFINE_bool if kind is bool else flags.DEFINE_string
+        definer(name, default, text, flag_values=flag_values, required=required)
+
+
 def _check_program(folder):
     """Raises ValueError where a folder has a run with flags that this program does not define."""
     lines = (run_folder.command_of(folder) or "").splitlines()
@@ -246,18 +271,18 @@ def _library(path):
     return path.rpartition(f"-packages{os.sep}")[2].partition(os.sep)[0]
 
 
-def _parse(words, argv):
+def _parse(subcommands, argv):
     for word in argv:
         if word.encode(errors="replace").decode() != word:
             raise ValueError(
                 f"The command line must be UTF-8 text, received {word!r}; rename what it names."
             )
     name, *rest = FLAGS([argv[0], *flag_files.expanded(argv[1:])])
-    if words and (len(rest) != 1 or rest[0] not in words):
+    if subcommands and (len(rest) != 1 or rest[0] not in subcommands):
         raise ValueError(
-            f"What to do must follow the program's name, one of {', '.join(words)}, received "
+            f"What to do must follow the program's name, one of {', '.join(subcommands)}, received "
             f"{' '.join(rest) or 'nothing'!r}."
         )
-    if rest and not words:
+    if rest and not subcommands:
         raise ValueError(f"Everything is passed as a flag `--name=value`, received {rest}.")
     return [name, *rest]

@@ -3,42 +3,34 @@
 Usage: flop-remove-mask --checkpoint=runs/pruned --output_folder_dir=runs/compact
 """
 
-from flop_tools import data_flags, flag_types, program
+import dataclasses
 
-from absl import flags
+from flop_tools import data_flags, program
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.methods.flop import stages
-from bert_tf.ranges import SHARE_BELOW_1
-
-FLAGS = flags.FLAGS
+from bert_tf.methods.flop.stage_options import RemoveOptions
+from bert_tf.option_fields import names
 
 
 def main(_):
     """Removes the masks of the checkpoint that FLAGS name."""
-    with program.output_folder(FLAGS.output_folder_dir, model_dir.INFO_FILE) as folder:
+    options = program.dataclass_from_flags(
+        RemoveOptions, data_dir=data_flags.data_dir(), max_seq_length=None
+    )
+    with program.output_folder(options.output_folder_dir, model_dir.INFO_FILE) as folder:
         if folder is not None:
-            stages.remove_mask(
-                FLAGS.checkpoint,
-                folder,
-                config_file=FLAGS.bert_config_file,
-                threshold=FLAGS.threshold,
-                data_dir=data_flags.data_dir(),
-                tfds=FLAGS.tfds,
-                task_name=FLAGS.task_name,
-            )
+            stages.remove_mask(dataclasses.replace(options, output_folder_dir=folder))
 
 
 def define_flags():
     """Defines the flags of this program."""
-    flags.DEFINE_string("bert_config_file", None, "BERT config, if not in the checkpoint's folder.")
-    flags.DEFINE_string("checkpoint", None, "Model directory of the gated model.", required=True)
-    flags.DEFINE_string("output_folder_dir", None, "Folder for the compact model.", required=True)
-    flag_types.define_number(
-        "threshold", 0.0, "Inference gates up to it are dropped.", SHARE_BELOW_1, float
+    program.define_dataclass(
+        RemoveOptions,
+        names=set(names(RemoveOptions)) - {"max_seq_length"},
+        required=("checkpoint", "output_folder_dir"),
+        subject="Flag `--{}`",
     )
-    flags.DEFINE_string("data_dir", "", "Sentences to compare both models on; of the checkpoint.")
-    flags.DEFINE_string("task_name", "", "Task of --data_dir; of the checkpoint.")
     data_flags.define()
     program.define_output_flags()
 

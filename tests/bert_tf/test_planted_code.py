@@ -11,6 +11,7 @@ from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import BertConfig
 from bert_tf.methods.diffs import applying, task_models
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.runs import finetuning
 from bert_tf.serving import exporting
 from bert_tf.studies.speed import benchmark_subjects
@@ -73,9 +74,9 @@ def test_a_model_directory(planted, kind, bert_dir, sst_dir, options, tmp_path):
         for load in (
             model_dir.load,
             read_source,
-            lambda path: stages.evaluate(path, **task),
-            lambda path: stages.factorize(path, str(tmp_path / "factorized")),
-            lambda path: stages.remove_mask(path, str(tmp_path / "compact")),
+            lambda path: stages.evaluate(EvaluateOptions(path, **task)),
+            lambda path: stages.factorize(FactorizeOptions(path, str(tmp_path / "factorized"))),
+            lambda path: stages.remove_mask(RemoveOptions(path, str(tmp_path / "compact"))),
             lambda path: exporting.export(path, str(tmp_path / "export"), **task),
             lambda path: benchmark_subjects.find([path]),
             lambda path: finetuning.finetune(options(init_checkpoint=path)),

@@ -7,11 +7,12 @@ from programs import Program
 
 import bert_tf
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions
 
 
 def test_the_chief_trains_through_the_others(bert_dir, demo_dir, tmp_path):
     factors, folder = str(tmp_path / "factors"), tmp_path / "out"
-    stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=demo_dir)
+    stages.factorize(FactorizeOptions(bert_dir, factors, task_name="sst-2", data_dir=demo_dir))
     roles = [("ps", 0), ("worker", 0), ("worker", 1), ("chief", 0)]
     servers = [socket.create_server(("127.0.0.1", 0)) for _ in roles]
     cluster = {}

@@ -10,13 +10,14 @@ from programs import Program
 from safetensors.numpy import load_file
 
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions
 
 
 @pytest.fixture(scope="module")
 def command(bert_dir, demo_dir, tmp_path_factory):
     """Returns a function that starts a gated run of 60 steps in a folder."""
     factors = str(tmp_path_factory.mktemp("factors"))
-    stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=demo_dir)
+    stages.factorize(FactorizeOptions(bert_dir, factors, task_name="sst-2", data_dir=demo_dir))
 
     def start(folder):
         return Program(

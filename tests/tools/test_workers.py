@@ -9,6 +9,7 @@ from programs import Program
 from safetensors.numpy import load_file
 
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions
 
 
 def free_ports(number):
@@ -22,7 +23,7 @@ def free_ports(number):
 @pytest.fixture(scope="module")
 def flags(bert_dir, demo_dir, tmp_path_factory):
     factors = str(tmp_path_factory.mktemp("factors"))
-    stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=demo_dir)
+    stages.factorize(FactorizeOptions(bert_dir, factors, task_name="sst-2", data_dir=demo_dir))
     return [
         "--task_name=sst-2",
         f"--data_dir={demo_dir}",

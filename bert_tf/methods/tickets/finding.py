@@ -16,7 +16,6 @@ from bert_tf.methods.tickets.measured_bert import MeasuredBert
 from bert_tf.models import model_info
 from bert_tf.runs import run_data
 from bert_tf.surgery import masks
-from bert_tf.tasks import model_task
 from flop_tf import files
 
 #: The kinds of tickets that a method finds, by its name.
@@ -34,12 +33,11 @@ _METHODS = {
 }
 
 
-def find(options, tfds=""):
+def find(options):
     """Finds the tickets of a model and writes their masks.
 
     Args:
       options: `FindOptions`.
-      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`.
 
     Returns:
       What `tickets.json` holds.
@@ -47,7 +45,7 @@ def find(options, tfds=""):
     Raises:
       ValueError: if the model, its data or an option do not fit.
     """
-    finder = Finder(options, tfds)
+    finder = Finder(options)
     tickets = _METHODS[options.method](finder)
     identity = masks.identity(finder.source.config)
     data = {"method": options.method, "model": identity, **finder.about, "tickets": tickets}
@@ -65,7 +63,7 @@ class Finder:
       about: where tickets come from, plain data.
     """
 
-    def __init__(self, options, tfds):
+    def __init__(self, options):
         self.options = options
         info = model_dir.load_info(options.model_dir)
         self.source = read_source(options.model_dir)
@@ -74,16 +72,14 @@ class Finder:
                 f"Tickets are found in dense models, but the one in {options.model_dir!r} is "
                 f"{info.get('stage', model_info.stage(self.source.config))}."
             )
-        self.task, data_dir = model_task.find_task(info, options.task_name, options.data_dir, tfds)
+        self.task, data_dir = options.find_task(info)
         if self.task.head_class.is_tied:
             raise ValueError(
                 f"Tickets are found on a task with labels, received the task {self.task.name!r}; "
                 "train_mask.py finds masks on text."
             )
         split = options.split_name or self.task.dev_splits[0]
-        length = model_task.longest(
-            options.max_seq_length, info, self.source.config, self.task.default_seq_length
-        )
+        length = options.longest(info, self.source.config, self.task)
         if split == "train":
             examples, _ = run_data.training_examples(self.task, data_dir, options)
         else:

@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf.methods.tickets import importance_file
-from bert_tf.runs.options import numbers
+from bert_tf.option_fields import items
 from bert_tf.surgery import units
 from flop_tf.searches import super_tickets
 
@@ -59,9 +59,9 @@ def level_counts(options, config):
     """
     whole = units.by_kind(units.full_mask(config, *options.kinds))
     shapes = {kind: mask.shape for kind, mask in whole.items()}
-    given = {kind: numbers(options, COUNTS[kind]) for kind in shapes}
+    given = {kind: items(options, COUNTS[kind]) for kind in shapes}
     if not any(given.values()):
-        given = _counts_of_percents(numbers(options, "percents"), shapes, options.min_heads)
+        given = _counts_of_percents(items(options, "percents"), shapes, options.min_heads)
     if len({len(counts) for counts in given.values()}) != 1:
         names = [COUNTS[kind] for kind in shapes]
         raise ValueError(

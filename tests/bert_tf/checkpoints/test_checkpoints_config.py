@@ -8,6 +8,7 @@ import safetensors.numpy
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions
 from bert_tf.models.weight_paths import POOLER, in_encoder
 
 NAMES = {"id2label": {"0": "positive", "1": "negative"}}
@@ -97,8 +98,8 @@ def test_a_head_that_is_lacking_is_left_out(hugging_face_folder, tmp_path, log, 
     assert name in log.text and "which is left out" in log.text
     out = str(tmp_path / "out")
     with pytest.raises(ValueError, match=f"Argument `finetuned` needs a task head .* {name}"):
-        stages.factorize(str(folder), out, finetuned=True)
-    stages.factorize(str(folder), out)
+        stages.factorize(FactorizeOptions(str(folder), out, finetuned=True))
+    stages.factorize(FactorizeOptions(str(folder), out))
     assert model_dir.load(out).config.head == "classifier"
 
 
@@ -125,7 +126,9 @@ def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
 @pytest.mark.parametrize("name", ["head_tokens_with_pooler", "head_multi_label"])
 def test_heads_as_they_were_found(shared, tmp_path, name):
     with pytest.raises(ValueError, match="BertForTokenClassification|multi_label_classification"):
-        stages.factorize(str(shared / "faults" / name), str(tmp_path), finetuned=True)
+        stages.factorize(
+            FactorizeOptions(str(shared / "faults" / name), str(tmp_path), finetuned=True)
+        )
 
 
 # Names of labels

@@ -22,6 +22,7 @@ from bert_tf.families.family import FAMILIES, register_family
 from bert_tf.families.names import From, Names, layers, per_block
 from bert_tf.heads.head import HEADS
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import POOLER
 from bert_tf.runs import finetuning
@@ -155,17 +156,19 @@ def test_what_differs_from_bert(theirs):
 
 def test_the_chain(theirs, options, sst_dir, table_file, tmp_path):
     factorized, compact, exported = (str(tmp_path / name) for name in "fce")
-    stages.factorize(theirs[0], factorized, finetuned=True, data_dir=sst_dir, task_name="sst-2")
+    stages.factorize(
+        FactorizeOptions(theirs[0], factorized, finetuned=True, data_dir=sst_dir, task_name="sst-2")
+    )
     found = bert_tf.load(factorized)
     np.testing.assert_allclose(found(batch()), theirs[1](batch()), atol=1e-5)
     gated = options(
         init_checkpoint=factorized, gate="hard_concrete", target_sparsity=0.4, num_train_epochs=1
     )
     finetuning.finetune(gated)
-    assert stages.remove_mask(gated.output_dir, compact) < 1e-5
+    assert stages.remove_mask(RemoveOptions(gated.output_dir, compact)) < 1e-5
     model = bert_tf.load(compact)
     assert model.config.embedding_size == 24 and model.config != model.config.dense
-    assert set(stages.evaluate(compact)["dev"]) > {"eval_accuracy"}
+    assert set(stages.evaluate(EvaluateOptions(compact))["dev"]) > {"eval_accuracy"}
     names = ["saved_model", "onnx", "litert_float32"]
     exporting.export(
         compact, exported, format_names=names, table_file=table_file, allow_slower=True

@@ -15,6 +15,7 @@ from bert_tf.data.examples import Table
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import HEADS, Head, register_head
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.weight_paths import POOLER, expected_shapes
 from bert_tf.runs import finetuning
 from bert_tf.serving import exporting
@@ -133,15 +134,15 @@ def test_the_chain(bert_dir, sst_dir, options, table_file, tmp_path):
     before = bert_tf.load(bert_dir).encoder.pooler.kernel
     np.testing.assert_array_equal(model.encoder.pooler.kernel, before)  # Nothing reads it.
 
-    stages.factorize(dense, factorized, finetuned=True, **task)
+    stages.factorize(FactorizeOptions(dense, factorized, finetuned=True, **task))
     found = bert_tf.load(factorized)
     np.testing.assert_allclose(found(features()), model(features()), atol=1e-5)
     pruning = {"gate": "hard_concrete", "target_sparsity": 0.4, "num_train_epochs": 1}
     finetuning.finetune(
         options(task_name="tone", init_checkpoint=factorized, output_dir=gated, **pruning)
     )
-    assert stages.remove_mask(gated, compact) < 1e-5
-    assert stages.evaluate(compact)["dev"].keys() == {"eval_loss", "least_recall"}
+    assert stages.remove_mask(RemoveOptions(gated, compact)) < 1e-5
+    assert stages.evaluate(EvaluateOptions(compact))["dev"].keys() == {"eval_loss", "least_recall"}
 
     names = ["saved_model", "onnx"]
     report = exporting.export(

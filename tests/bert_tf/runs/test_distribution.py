@@ -9,6 +9,7 @@ import tensorflow as tf
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions
 from bert_tf.runs import distribution, finetuning, run_data
 from bert_tf.tasks import registry
 from flop_tf import surgery
@@ -30,7 +31,7 @@ def test_ten_gated_steps_on_two_devices_are_those_of_one(
 ):
     """203 sentences are four batches of 48 and one of 11."""
     factors = str(tmp_path / "factors")
-    stages.factorize(bert_dir, factors, task_name="sst-2", data_dir=sst_dir)
+    stages.factorize(FactorizeOptions(bert_dir, factors, task_name="sst-2", data_dir=sst_dir))
     teacher = str(tmp_path / "teacher")
     keras.utils.set_random_seed(1)
     config, tokenizer = bert_tf.load(bert_dir).config, bert_tf.load_tokenizer(bert_dir)

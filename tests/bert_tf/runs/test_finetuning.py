@@ -12,6 +12,7 @@ from event_files import tags
 import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks, finetuning, options, run_scores
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -61,7 +62,7 @@ def dense(run):
 @pytest.fixture(scope="module")
 def full_rank(dense, folder, sst_dir):
     path = str(folder / "full_rank")
-    stages.factorize(dense[0], path, finetuned=True, data_dir=sst_dir)
+    stages.factorize(FactorizeOptions(dense[0], path, finetuned=True, data_dir=sst_dir))
     return path
 
 
@@ -85,7 +86,7 @@ def gated(run, full_rank, dense):
 @pytest.fixture(scope="module")
 def compact(gated, folder):
     path = str(folder / "compact")
-    return path, stages.remove_mask(gated[0], path)
+    return path, stages.remove_mask(RemoveOptions(gated[0], path))
 
 
 def weights(path):
@@ -131,7 +132,7 @@ def test_tags_of_a_dense_run(dense):
 
 def test_full_rank_is_the_dense_model(dense, full_rank, sst_dir):
     assert bert_tf.load_info(full_rank)["stage"] == "factorized"
-    scores = stages.evaluate(full_rank)
+    scores = stages.evaluate(EvaluateOptions(full_rank))
     assert scores["dev"] == pytest.approx(dense[1]["dev"], abs=1e-5)
 
 
@@ -168,8 +169,8 @@ def test_compact_equals_gated(gated, compact):
 
 def test_evaluate_repeats_the_score(gated, compact, tmp_path):
     written = bert_tf.load_info(gated[0])["scores"]["dev"]
-    assert stages.evaluate(gated[0])["dev"] == pytest.approx(written, abs=1e-6)
-    scores = stages.evaluate(compact[0], output_dir=str(tmp_path))
+    assert stages.evaluate(EvaluateOptions(gated[0]))["dev"] == pytest.approx(written, abs=1e-6)
+    scores = stages.evaluate(EvaluateOptions(compact[0], output_dir=str(tmp_path)))
     assert scores["dev"] == pytest.approx(written, abs=1e-5)
     assert sorted(os.listdir(tmp_path)) == ["SST-2.dev.tsv", "scores.json"]
 
@@ -293,15 +294,17 @@ def test_a_regression_on_pairs_of_ones_own(run, pairs_dir, folder):
     lines = pathlib.Path(dense, "predictions.tsv").read_text().splitlines()
     assert len(lines) == 6 and float(lines[1].split("\t")[1])
     factors = str(folder / "pairs_full")
-    stages.factorize(dense, factors, finetuned=True, data_dir=pairs_dir, task_name="tsv")
+    stages.factorize(
+        FactorizeOptions(dense, factors, finetuned=True, data_dir=pairs_dir, task_name="tsv")
+    )
     gated, pruned = run(
         "pairs_gated", init_checkpoint=factors, target_sparsity=0.4, teacher=dense, **table
     )
     # One rank of this model is up to 1.2 points.
     assert 0.4 <= bert_tf.load_info(gated)["stored_sparsity"] < 0.412
     compact = str(folder / "pairs_compact")
-    assert stages.remove_mask(gated, compact) < 1e-4
-    again = stages.evaluate(compact)["dev"]
+    assert stages.remove_mask(RemoveOptions(gated, compact)) < 1e-4
+    again = stages.evaluate(EvaluateOptions(compact))["dev"]
     assert again == pytest.approx(pruned["dev"], abs=1e-4)
 
 
@@ -318,12 +321,17 @@ def test_both_dev_sets_of_mnli(run, tmp_path, folder):
     assert {"eval_accuracy", "dev_mismatched_eval_accuracy"} <= set(results(path))
     assert {"MNLI-m.tsv", "MNLI-mm.tsv"} <= set(os.listdir(path))
     assert {"eval_accuracy", "dev_mismatched/eval_accuracy"} <= set(tags(path))
-    assert list(stages.evaluate(path)) == list(scores)
-    assert list(stages.evaluate(path, split="dev_mismatched")) == ["dev_mismatched"]
-    assert stages.evaluate(path, split="test", output_dir=str(folder / "mnli_test")) == {}
+    assert list(stages.evaluate(EvaluateOptions(path))) == list(scores)
+    assert list(stages.evaluate(EvaluateOptions(path, split="dev_mismatched"))) == [
+        "dev_mismatched"
+    ]
+    assert (
+        stages.evaluate(EvaluateOptions(path, split="test", output_dir=str(folder / "mnli_test")))
+        == {}
+    )
     assert len(os.listdir(folder / "mnli_test")) == 3
     with pytest.raises(ValueError, match="needs .*num_labels=2, but the model in .*num_labels=3"):
-        stages.evaluate(path, task_name="sst-2", data_dir=str(tmp_path))
+        stages.evaluate(EvaluateOptions(path, task_name="sst-2", data_dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -397,7 +405,7 @@ def test_a_checkpoint_of_other_variables(options, bert_dir, tmp_path):
     settings = {"num_train_epochs": 0.2, "save_checkpoints_steps": 1}
     finetuning.finetune(options(**settings))
     factors = str(tmp_path / "factors")
-    stages.factorize(bert_dir, factors)
+    stages.factorize(FactorizeOptions(bert_dir, factors))
     sentence = "The checkpoint '.*' is of .* of other variables; .*, or delete '(.*)' to start anew"
     with pytest.raises(ValueError, match=sentence) as error:
         finetuning.finetune(options(**settings, init_checkpoint=factors))

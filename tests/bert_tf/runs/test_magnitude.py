@@ -10,6 +10,7 @@ from event_files import tags
 
 import bert_tf
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions, RemoveOptions
 from bert_tf.runs import callbacks, finetuning, options
 from bert_tf.studies.sweeps import run_results
 from bert_tf.surgery import masks
@@ -65,7 +66,7 @@ def pruned(run):
 @pytest.fixture(scope="module")
 def sparse(pruned, folder):
     path = str(folder / "sparse")
-    assert stages.remove_mask(pruned[0], path) < 1e-5
+    assert stages.remove_mask(RemoveOptions(pruned[0], path)) < 1e-5
     return path
 
 
@@ -217,7 +218,7 @@ def test_the_mask_retrains_the_model_that_it_was_found_on(run, sparse, bert_dir)
     for name, layer in model.encoder.projections():
         np.testing.assert_array_equal(layer.gate.keep(), saved.masks[f"{name}.kernel"])
     # Removed, it is a sparse model of the same mask.
-    stages.remove_mask(path, path + "_sparse")
+    stages.remove_mask(RemoveOptions(path, path + "_sparse"))
     again = masks.load(os.path.join(path + "_sparse", stages.MASK_FILE), model.config)
     for name, mask in saved.masks.items():
         np.testing.assert_array_equal(again.masks[name], mask)
@@ -225,7 +226,7 @@ def test_the_mask_retrains_the_model_that_it_was_found_on(run, sparse, bert_dir)
 
 def test_what_does_not_fit_is_said_at_once(run, pruned, sparse, bert_dir, folder):
     factors = str(folder / "factors")
-    stages.factorize(bert_dir, factors)
+    stages.factorize(FactorizeOptions(bert_dir, factors))
     mask = os.path.join(sparse, stages.MASK_FILE)
     other = {"gate": "hard_concrete"}
     for changes, sentence in (

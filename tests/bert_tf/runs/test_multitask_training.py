@@ -12,6 +12,7 @@ import bert_tf
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.encoder import TASK
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, RemoveOptions
 from bert_tf.methods.tickets import sharing
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks, finetuning, optimization, options, run_scores
@@ -99,7 +100,7 @@ def test_both_tasks_are_learned(trained, glue_dir):
 
 
 def test_evaluation_scores_every_task(trained, tmp_path):
-    scores = stages.evaluate(trained[0], output_dir=str(tmp_path))
+    scores = stages.evaluate(EvaluateOptions(trained[0], output_dir=str(tmp_path)))
     assert scores["dev"] == pytest.approx(trained[1]["dev"], abs=1e-5)
     assert {"SST-2.dev.tsv", "tsv.dev.tsv"} <= set(os.listdir(tmp_path))
 
@@ -118,7 +119,7 @@ def test_one_task_is_cut_out(trained, tmp_path, name, index, outputs):
         np.testing.assert_allclose(model(features, training=False), expected, atol=1e-5)
     info = bert_tf.load_info(folder)
     assert info["stage"] == "compact" and "tasks" not in info["task"]
-    scores = stages.evaluate(folder)
+    scores = stages.evaluate(EvaluateOptions(folder))
     assert scores["dev"] == pytest.approx(info["scores"]["dev"], abs=1e-5)
     prefix = f"{info['task']['name']}/"
     theirs = {k: v for k, v in trained[1]["dev"].items() if k.startswith(prefix)}
@@ -236,7 +237,7 @@ def test_what_cannot_be_cut(trained, bert_dir, tmp_path):
     ):
         sharing.cut(bert_dir, "RTE", str(tmp_path / "out"))
     with pytest.raises(ValueError, match="has a mask for each of 2 tasks; cut it to one of them"):
-        stages.remove_mask(trained[0], str(tmp_path / "out"))
+        stages.remove_mask(RemoveOptions(trained[0], str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 

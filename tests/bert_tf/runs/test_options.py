@@ -8,7 +8,8 @@ import pytest
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.methods.text_masks.mask_options import MaskOptions
 from bert_tf.methods.tickets.find_options import FindOptions
-from bert_tf.runs.options import FinetuneOptions, check_of_tasks
+from bert_tf.runs.options import FinetuneOptions
+from bert_tf.tasks.registry import check_of_tasks
 
 NEEDED = {"task_name": "sst-2", "data_dir": "d", "init_checkpoint": "c", "output_dir": "o"}
 

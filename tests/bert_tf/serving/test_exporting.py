@@ -20,6 +20,7 @@ from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import run_folder
 from bert_tf.serving import (
@@ -139,7 +140,7 @@ def test_report(exported, sst):
     for name, limit in (("litert_float16", 0.01), ("litert_int8", 0.25)):
         assert found[name]["median_difference"] <= found[name]["percentile_99"] <= limit
         assert found[name]["flips"] * 67 <= 4
-    scores = stages.evaluate(sst)["dev"]
+    scores = stages.evaluate(EvaluateOptions(sst))["dev"]
     for name in ("saved_model", "litert_float32", "onnx"):
         assert found[name]["scores"] == pytest.approx(scores, abs=1e-5)
     assert report["scores"] == pytest.approx(scores, abs=1e-5)

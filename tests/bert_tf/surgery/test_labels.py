@@ -11,6 +11,7 @@ import tensorflow as tf
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.diffs import applying
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions
 from bert_tf.runs import finetuning
 from bert_tf.serving import exporting
 from bert_tf.tasks import registry
@@ -56,7 +57,7 @@ def data_dir(answers, tmp_path):
 def factorized(theirs, data_dir, tmp_path):
     folder = str(tmp_path / "factorized")
     data = {"task_name": "tsv", "data_dir": data_dir, **COLUMNS}
-    stages.factorize(theirs, folder, finetuned=True, **data)
+    stages.factorize(FactorizeOptions(theirs, folder, finetuned=True, **data))
     return folder
 
 
@@ -66,7 +67,7 @@ def accuracy(scores):
 
 def test_factorized_and_evaluated(factorized):
     assert model_dir.load_info(factorized)["task"]["labels"] == sorted(NAMES)
-    assert accuracy(stages.evaluate(factorized)) == 1
+    assert accuracy(stages.evaluate(EvaluateOptions(factorized))) == 1
 
 
 def test_exported(factorized, table_file, answers, tmp_path):
@@ -80,7 +81,7 @@ def test_exported(factorized, table_file, answers, tmp_path):
 
 
 def test_labels_outlive_a_stage_without_a_task(theirs, data_dir, options, tmp_path):
-    stages.factorize(theirs, str(tmp_path / "f"), finetuned=True)
+    stages.factorize(FactorizeOptions(theirs, str(tmp_path / "f"), finetuned=True))
     assert model_dir.load_info(str(tmp_path / "f"))["labels"] == list(NAMES)
     assert read_source(str(tmp_path / "f")).labels == NAMES
     settings = {"data_dir": data_dir, "task_name": "tsv", "do_train": False, **COLUMNS}
@@ -88,7 +89,7 @@ def test_labels_outlive_a_stage_without_a_task(theirs, data_dir, options, tmp_pa
         out = str(tmp_path / f"scored{number}")
         changes = {**settings, "init_checkpoint": start, "output_dir": out}
         assert accuracy(finetuning.finetune(options(**changes))) == 1
-        assert accuracy(stages.evaluate(out)) == 1
+        assert accuracy(stages.evaluate(EvaluateOptions(out))) == 1
 
 
 def test_a_teacher_answers_in_the_order_of_the_task(
@@ -96,7 +97,7 @@ def test_a_teacher_answers_in_the_order_of_the_task(
 ):
     """It knows its classes better than any student that starts anew."""
     teacher = str(tmp_path / "teacher")
-    stages.factorize(theirs, teacher, finetuned=True)
+    stages.factorize(FactorizeOptions(theirs, teacher, finetuned=True))
     run = finetuning.Run(
         options(
             task_name="tsv",
@@ -132,12 +133,14 @@ def test_other_labels(theirs, sst_dir, data_dir, options, tmp_path, caplog, trai
             finetuning.finetune(options(**settings, do_train=False))
         with pytest.raises(ValueError, match=sentence):
             stages.factorize(
-                theirs,
-                str(tmp_path / "f"),
-                finetuned=True,
-                task_name="tsv",
-                data_dir=data_dir,
-                **COLUMNS,
+                FactorizeOptions(
+                    theirs,
+                    str(tmp_path / "f"),
+                    finetuned=True,
+                    task_name="tsv",
+                    data_dir=data_dir,
+                    **COLUMNS,
+                )
             )
 
 
@@ -149,7 +152,7 @@ def test_no_head_is_neither_scored_nor_carried_over(theirs, data_dir, options, t
     with pytest.raises(ValueError, match="`do_train=false` .* has no task head; take one that was"):
         finetuning.finetune(options(**settings, do_train=False))
     with pytest.raises(ValueError, match="Argument `finetuned` carries .* has none; leave it out"):
-        stages.factorize(theirs, str(tmp_path / "f"), finetuned=True)
+        stages.factorize(FactorizeOptions(theirs, str(tmp_path / "f"), finetuned=True))
 
 
 def test_a_model_of_another_task_is_not_scored(factorized, sst_dir):
@@ -158,7 +161,7 @@ def test_a_model_of_another_task_is_not_scored(factorized, sst_dir):
     info["labels"] = ["x", "y", "z"]
     files.write_json(str(pathlib.Path(factorized, "info.json")), info)
     with pytest.raises(ValueError, match="Task 'MNLI' has the labels .* but the model in .* .'x'"):
-        stages.evaluate(factorized, task_name="mnli", data_dir=sst_dir)
+        stages.evaluate(EvaluateOptions(factorized, task_name="mnli", data_dir=sst_dir))
 
 
 def test_a_difference_has_the_labels_of_its_task(bert_dir, diff_dirs, tmp_path):

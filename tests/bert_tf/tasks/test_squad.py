@@ -18,6 +18,7 @@ from bert_tf.methods.diffs import applying
 from bert_tf.methods.diffs import diff_stages as diff_stages
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning, run_scores
 from bert_tf.runs.options import FinetuneOptions
@@ -190,7 +191,9 @@ def dense(run):
 @pytest.fixture(scope="module")
 def factorized(dense, runs, data_dir):
     folder = str(runs / "factorized")
-    stages.factorize(dense[0], folder, finetuned=True, data_dir=data_dir, holdout_examples=20)
+    stages.factorize(
+        FactorizeOptions(dense[0], folder, finetuned=True, data_dir=data_dir, holdout_examples=20)
+    )
     return folder
 
 
@@ -240,7 +243,7 @@ def test_the_pooler_and_the_softmax_of_padding_stay(dense, tiny):
 def test_full_rank_is_the_dense_model(dense, factorized, tmp_path):
     info = bert_tf.load_info(factorized)
     assert (info["stage"], info["init"], info["task"]) == ("factorized", "whitened", NAME)
-    scores = stages.evaluate(factorized, output_dir=str(tmp_path))["dev"]
+    scores = stages.evaluate(EvaluateOptions(factorized, output_dir=str(tmp_path)))["dev"]
     assert scores == pytest.approx(dense[1]["dev"], abs=1e-4)
 
 
@@ -248,9 +251,11 @@ def test_pruned_and_compact(gated, runs, data_dir):
     folder, scores = gated
     assert bert_tf.load_info(folder)["stored_sparsity"] >= 0.5 and scores["dev"]["f1"] > 0.6
     compact = str(runs / "compact")
-    assert stages.remove_mask(folder, compact) < 1e-4
+    assert stages.remove_mask(RemoveOptions(folder, compact)) < 1e-4
     assert bert_tf.load_info(compact)["task"] == NAME
-    assert stages.evaluate(compact)["dev"] == pytest.approx(scores["dev"], abs=1e-4)
+    assert stages.evaluate(EvaluateOptions(compact))["dev"] == pytest.approx(
+        scores["dev"], abs=1e-4
+    )
 
 
 def test_a_sparse_difference(tiny, data_dir, tmp_path):
@@ -275,7 +280,7 @@ def test_a_sparse_difference(tiny, data_dir, tmp_path):
     applying.apply(folders[-1], tiny, merged)
     assert applying.inspect(folders[-1])["density"] <= 0.1
     assert bert_tf.load_info(merged)["task"] == NAME
-    assert stages.evaluate(merged)["dev"] == pytest.approx(scores["dev"], abs=1e-4)
+    assert stages.evaluate(EvaluateOptions(merged))["dev"] == pytest.approx(scores["dev"], abs=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 9, 64])
@@ -283,7 +288,7 @@ def test_predictions(dense, data_dir, tmp_path, batch_size):
     """The last batch is short with 9 windows each, and there is only one with 64."""
     folder, scores = dense
     out = str(tmp_path / "out")
-    found = stages.evaluate(folder, output_dir=out, batch_size=batch_size)
+    found = stages.evaluate(EvaluateOptions(folder, output_dir=out, eval_batch_size=batch_size))
     assert found["dev"] == pytest.approx(scores["dev"], abs=1e-5)
     assert sorted(os.listdir(out)) == ["nbest_predictions.json", "predictions.json", "scores.json"]
     best, n_best = (
@@ -303,19 +308,23 @@ def test_predictions(dense, data_dir, tmp_path, batch_size):
 def test_fisher(dense, data_dir, tmp_path, tiny):
     out = str(tmp_path / "out")
     stages.factorize(
-        dense[0],
-        out,
-        finetuned=True,
-        data_dir=data_dir,
-        init="fisher",
-        rank=5,
-        calibration_batches=2,
+        FactorizeOptions(
+            dense[0],
+            out,
+            finetuned=True,
+            data_dir=data_dir,
+            init="fisher",
+            rank=5,
+            calibration_batches=2,
+        )
     )
     assert bert_tf.load_info(out)["init"] == "fisher"
-    assert stages.evaluate(out)["dev"]["f1"] > 0.2
+    assert stages.evaluate(EvaluateOptions(out))["dev"]["f1"] > 0.2
     with pytest.raises(ValueError, match="'SQuAD' needs head='span' .*, but the checkpoint for"):
-        stages.factorize(tiny, out, data_dir=data_dir, task_name="squad", init="fisher",
-                         max_seq_length=20, )  # fmt: skip
+        options = FactorizeOptions(
+            tiny, out, data_dir=data_dir, task_name="squad", init="fisher", max_seq_length=20
+        )
+        stages.factorize(options)
 
 
 def test_a_teacher_of_classes(run, tiny):

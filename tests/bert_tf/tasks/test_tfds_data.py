@@ -13,6 +13,7 @@ from tensorflow_datasets.text import glue as tfds_glue
 import bert_tf
 from bert_tf.data import batching
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions
 from bert_tf.runs import finetuning
 from bert_tf.tasks import registry, tfds_data
 from bert_tf.tasks.squad_examples import SquadExamples
@@ -258,15 +259,19 @@ def test_the_chain(toy_dir, sst_dir, options, tmp_path):
     folder = str(tmp_path / "out")
     assert bert_tf.load_info(folder)["task"]["tfds"] == "glue/sst2"
     assert (tmp_path / "out" / "SST-2.tsv").read_text().startswith("index\tprediction\n0\t")
-    assert stages.evaluate(folder)["dev"] == pytest.approx(scores["dev"])
-    assert stages.evaluate(folder, data_dir=sst_dir)["dev"] == pytest.approx(scores["dev"])
+    assert stages.evaluate(EvaluateOptions(folder))["dev"] == pytest.approx(scores["dev"])
+    assert stages.evaluate(EvaluateOptions(folder, data_dir=sst_dir))["dev"] == pytest.approx(
+        scores["dev"]
+    )
     factorized = str(tmp_path / "factorized")
     few = {"calibration_batches": 1}
-    stages.factorize(folder, factorized, tfds="glue/sst2", data_dir=toy_dir, **few)
+    stages.factorize(
+        FactorizeOptions(folder, factorized, tfds="glue/sst2", data_dir=toy_dir, **few)
+    )
     info = bert_tf.load_info(factorized)
     assert info["init"] == "whitened" and info["data_dir"] == toy_dir
     with pytest.raises(ValueError, match="'glue/rte' is of the task 'RTE', received the task 'SST"):
-        stages.evaluate(folder, tfds="glue/rte", data_dir=toy_dir)
+        stages.evaluate(EvaluateOptions(folder, tfds="glue/rte", data_dir=toy_dir))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import bert_tf
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
 from flop_tf import gates
@@ -52,7 +53,7 @@ def chain(bert_dir, sst_dir, tmp_path_factory):
     """Returns the folders of the gated and the compact model."""
     folder = tmp_path_factory.mktemp("chain")
     factorized, gated, compact = (str(folder / name) for name in ("factorized", "gated", "compact"))
-    stages.factorize(bert_dir, factorized)
+    stages.factorize(FactorizeOptions(bert_dir, factorized))
     options = {
         "task_name": "sst-2",
         "data_dir": sst_dir,
@@ -69,7 +70,7 @@ def chain(bert_dir, sst_dir, tmp_path_factory):
         "num_train_epochs": 1.0,
     }
     finetuning.finetune(FinetuneOptions(**options))
-    stages.remove_mask(gated, compact)
+    stages.remove_mask(RemoveOptions(gated, compact))
     return gated, compact
 
 
@@ -86,4 +87,6 @@ def test_removal_keeps_what_it_computes(chain):
     gated, compact = chain
     assert bert_tf.load_info(compact)["largest_difference"] < 1e-5
     assert not bert_tf.load(compact).gates
-    assert stages.evaluate(compact)["dev"] == pytest.approx(stages.evaluate(gated)["dev"], abs=1e-5)
+    assert stages.evaluate(EvaluateOptions(compact))["dev"] == pytest.approx(
+        stages.evaluate(EvaluateOptions(gated))["dev"], abs=1e-5
+    )

@@ -10,6 +10,7 @@ import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.tasks import model_task
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -57,7 +58,9 @@ KNOWN = {
 def test_factorize(bert_dir, sst_dir, out, init):
     data = {} if init == "svd" else {"data_dir": sst_dir, "task_name": "sst-2"}
     stages.factorize(
-        bert_dir, out, rank=5, init=init, max_seq_length=11, calibration_batches=3, **data
+        FactorizeOptions(
+            bert_dir, out, rank=5, init=init, max_seq_length=11, calibration_batches=3, **data
+        )
     )
     info = bert_tf.load_info(out)
     assert info["init"] == init and info["stage"] == "factorized"
@@ -71,11 +74,20 @@ def test_whitened_is_the_default_with_data_and_better(bert_dir, sst_dir, tmp_pat
     for init in ("", "svd"):
         folder = str(tmp_path / f"f{init}")
         stages.factorize(
-            bert_dir, folder, finetuned=True, rank=8, init=init, data_dir=sst_dir, task_name="SST-2"
+            FactorizeOptions(
+                bert_dir,
+                folder,
+                finetuned=True,
+                rank=8,
+                init=init,
+                data_dir=sst_dir,
+                task_name="SST-2",
+            )
         )
         first, second = bert_tf.load(bert_dir), bert_tf.load(folder)
         tokenizer = bert_tf.load_tokenizer(bert_dir)
-        batches = stages._check_batches(first, tokenizer, {}, 11, ("sst-2", sst_dir, ""))
+        data = model_task.ModelDataOptions(task_name="sst-2", data_dir=sst_dir, max_seq_length=11)
+        batches = stages._check_batches(first, tokenizer, {}, data)
         outputs = [[m.encoder(x)["pooled_output"] for x, *_ in batches] for m in (first, second)]
         errors[init] = np.mean((np.concatenate(outputs[0]) - np.concatenate(outputs[1])) ** 2)
         assert bert_tf.load_info(folder)["init"] == (init or "whitened")
@@ -93,12 +105,14 @@ def test_held_out_examples_do_not_calibrate(bert_dir, sst_dir, tmp_path, monkeyp
     for holdout in (0, 190):
         with pytest.raises(InterruptedError):
             stages.factorize(
-                bert_dir,
-                str(tmp_path / "f"),
-                data_dir=sst_dir,
-                task_name="sst-2",
-                max_seq_length=11,
-                holdout_examples=holdout,
+                FactorizeOptions(
+                    bert_dir,
+                    str(tmp_path / "f"),
+                    data_dir=sst_dir,
+                    task_name="sst-2",
+                    max_seq_length=11,
+                    holdout_examples=holdout,
+                )
             )
     assert sizes == [203, 13]
 
@@ -108,7 +122,9 @@ def test_fisher_needs_the_head_of_the_task(save, sst_dir, out):
         ValueError, match="needs .*num_labels=2, but the checkpoint for .*num_labels=3"
     ):
         stages.factorize(
-            save(num_labels=3), out, init="fisher", data_dir=sst_dir, task_name="sst-2"
+            FactorizeOptions(
+                save(num_labels=3), out, init="fisher", data_dir=sst_dir, task_name="sst-2"
+            )
         )
 
 
@@ -120,12 +136,14 @@ def test_fisher_needs_a_head(save, sst_dir, out):
         del weights[name]
     safetensors.numpy.save_file(weights, path)
     with pytest.raises(ValueError, match="fine-tuned on 'SST-2', received one without a task head"):
-        stages.factorize(folder, out, init="fisher", data_dir=sst_dir, task_name="sst-2")
+        stages.factorize(
+            FactorizeOptions(folder, out, init="fisher", data_dir=sst_dir, task_name="sst-2")
+        )
 
 
 def test_factorize_repeats_itself(bert_dir, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        stages.factorize(bert_dir, str(tmp_path / name), seed=seed)
+        stages.factorize(FactorizeOptions(bert_dir, str(tmp_path / name), seed=seed))
     a, b, c = (surgery.named_weights(bert_tf.load(tmp_path / name)) for name in "abc")
     assert all((a[path] == b[path]).all() for path in a)
     assert (a["classifier.kernel"] != c["classifier.kernel"]).any()
@@ -134,14 +152,16 @@ def test_factorize_repeats_itself(bert_dir, tmp_path):
 def test_factorize_hands_on_what_is_known(save, sst_dir, out):
     known = {"task": {"name": "SST-2", "labels": ["0", "1"]}, "data_dir": sst_dir}
     folder = save(max_seq_length=11, scores={"dev": {}}, **known)
-    stages.factorize(folder, out, finetuned=True)
+    stages.factorize(FactorizeOptions(folder, out, finetuned=True))
     info = bert_tf.load_info(out)
     assert {key: info[key] for key in known} == known and info["max_seq_length"] == 11
     assert "scores" not in info
 
 
 def test_factorize_with_a_table_of_ones_own(save, pairs_dir, out):
-    stages.factorize(save(), out, data_dir=pairs_dir, label_type="number", **PAIRS)
+    stages.factorize(
+        FactorizeOptions(save(), out, data_dir=pairs_dir, label_type="number", **PAIRS)
+    )
     assert bert_tf.load_info(out)["task"] == {
         "name": "tsv",
         "labels": None,
@@ -154,7 +174,9 @@ def test_factorize_with_a_table_of_ones_own(save, pairs_dir, out):
 
 def test_factorize_keeps_the_order_of_the_labels(save, pairs_dir, out):
     folder = save(num_labels=3, task=KNOWN)
-    stages.factorize(folder, out, data_dir=pairs_dir, task_name="tsv", init="fisher")
+    stages.factorize(
+        FactorizeOptions(folder, out, data_dir=pairs_dir, task_name="tsv", init="fisher")
+    )
     assert bert_tf.load_info(out)["task"] == KNOWN
 
 
@@ -175,14 +197,14 @@ def test_factorize_keeps_the_order_of_the_labels(save, pairs_dir, out):
 )
 def test_errors_of_factorize(bert_dir, out, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
-        stages.factorize(bert_dir, out, **arguments)
+        stages.factorize(FactorizeOptions(bert_dir, out, **arguments))
     assert not os.path.exists(out)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
 def test_remove_mask_on_random_tokens(save, out, threshold):
     gated = save(16, "hard_concrete")
-    assert stages.remove_mask(gated, out, threshold=threshold) < 1e-5
+    assert stages.remove_mask(RemoveOptions(gated, out, threshold=threshold)) < 1e-5
     info = bert_tf.load_info(out)
     assert info["threshold"] == threshold and info["stage"] == "compact"
     assert info["dense_total_params"] == bert_tf.load_info(gated)["dense_pruned_params"]
@@ -193,9 +215,12 @@ def test_remove_mask_on_random_tokens(save, out, threshold):
 
 def test_remove_mask_on_the_pairs_of_a_table(save, pairs_dir, out):
     gated = save(16, "hard_concrete", num_labels=3, task=KNOWN, data_dir=pairs_dir)
-    assert stages.remove_mask(gated, out) < 1e-5
+    assert stages.remove_mask(RemoveOptions(gated, out)) < 1e-5
     assert bert_tf.load_info(out)["task"] == KNOWN
-    assert stages.remove_mask(gated, out + "2", task_name="tsv", data_dir=pairs_dir) < 1e-5
+    assert (
+        stages.remove_mask(RemoveOptions(gated, out + "2", task_name="tsv", data_dir=pairs_dir))
+        < 1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,41 +238,45 @@ def test_remove_mask_on_the_pairs_of_a_table(save, pairs_dir, out):
 )
 def test_errors_of_remove_mask(save, out, gate, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
-        stages.remove_mask(save(16, gate), out, **arguments)
+        stages.remove_mask(RemoveOptions(save(16, gate), out, **arguments))
     assert not os.path.exists(out)
 
 
 def test_a_compact_model_that_differs_is_not_written(save, out, monkeypatch):
     monkeypatch.setattr(stages, "TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="differs from the gated one by .*; nothing was written"):
-        stages.remove_mask(save(16, "hard_concrete"), out)
+        stages.remove_mask(RemoveOptions(save(16, "hard_concrete"), out))
     assert not os.path.exists(out)
 
 
 def test_remove_mask_needs_a_model_directory(tmp_path, out):
     with pytest.raises(ValueError, match="is no model directory: expected 'info.json' in it"):
-        stages.remove_mask(str(tmp_path), out)
+        stages.remove_mask(RemoveOptions(str(tmp_path), out))
 
 
 def test_evaluate_writes_scores_and_predictions(save, sst_dir, out):
     folder = save(task={"name": "SST-2", "labels": ["0", "1"]}, data_dir=sst_dir)
-    scores = stages.evaluate(folder, output_dir=out)
+    scores = stages.evaluate(EvaluateOptions(folder, output_dir=out))
     assert json.loads(pathlib.Path(out, "scores.json").read_text()) == scores
     lines = pathlib.Path(out, "SST-2.dev.tsv").read_text().splitlines()
     assert len(lines) == 1 + 67 and lines[0] == "index\tprediction"
-    assert stages.evaluate(folder, split="test", output_dir=out) == {}
+    assert stages.evaluate(EvaluateOptions(folder, split="test", output_dir=out)) == {}
     assert pathlib.Path(out, "SST-2.tsv").is_file()
-    assert set(stages.evaluate(folder, split="train")) == {"train"}
+    assert set(stages.evaluate(EvaluateOptions(folder, split="train"))) == {"train"}
 
 
 def test_evaluate_by_name(save, sst_dir):
-    scores = stages.evaluate(save(), task_name="SST2", data_dir=sst_dir, batch_size=7)
+    scores = stages.evaluate(
+        EvaluateOptions(save(), task_name="SST2", data_dir=sst_dir, eval_batch_size=7)
+    )
     assert set(scores) == {"dev"}
 
 
 def test_evaluate_keeps_the_order_of_the_labels(save, pairs_dir, out):
     folder = save(num_labels=3, task=KNOWN)
-    scores = stages.evaluate(folder, task_name="tsv", data_dir=pairs_dir, output_dir=out)
+    scores = stages.evaluate(
+        EvaluateOptions(folder, task_name="tsv", data_dir=pairs_dir, output_dir=out)
+    )
     lines = pathlib.Path(out, "tsv.dev.tsv").read_text().splitlines()[1:]
     assert {line.split("\t")[1] for line in lines} <= set(KNOWN["labels"])
     gold = pathlib.Path(pairs_dir, "dev.tsv").read_text().splitlines()[1:]
@@ -268,7 +297,7 @@ def test_evaluate_keeps_the_order_of_the_labels(save, pairs_dir, out):
 )
 def test_errors_of_evaluate(save, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
-        stages.evaluate(save(), **arguments)
+        stages.evaluate(EvaluateOptions(save(), **arguments))
 
 
 @pytest.mark.parametrize("task", [{"name": "SST-2", "style": 1}, {"name": "SST-2", "labels": 5}])

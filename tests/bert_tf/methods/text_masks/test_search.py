@@ -15,6 +15,7 @@ import bert_tf
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import BertConfig
 from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.methods.text_masks import dense_head, search
 from bert_tf.methods.text_masks.mask_options import MaskOptions
 from bert_tf.methods.tickets import importance_file
@@ -137,10 +138,14 @@ def test_results(searched, dense):
     info = bert_tf.load_info(dense)
     # The head has learned something: chance is log(15), all words of the vocabulary alike.
     assert info["scores"]["dev"]["eval_loss"] < np.log(len(VOCAB)) - 0.1
-    under = stages.evaluate(dense, mask=os.path.join(path, search.MASK_FILE))["dev"]
+    under = stages.evaluate(EvaluateOptions(dense, mask=os.path.join(path, search.MASK_FILE)))[
+        "dev"
+    ]
     assert under == pytest.approx(results["masked"], rel=1e-4)
     assert under["perplexity"] == pytest.approx(np.exp(under["eval_loss"]))
-    assert stages.evaluate(dense)["dev"] == pytest.approx(info["scores"]["dev"], rel=1e-4)
+    assert stages.evaluate(EvaluateOptions(dense))["dev"] == pytest.approx(
+        info["scores"]["dev"], rel=1e-4
+    )
 
 
 def test_tags(searched):
@@ -272,9 +277,9 @@ def test_a_mask_begins_fine_tuning_and_the_chain(searched, bert, folder):
     weights = surgery.named_weights(bert_tf.load(folder / "tuned"))
     for name, kept in mask_of(searched[0]).items():
         assert not weights[f"encoder.{name}"][~kept].any()
-    stages.remove_mask(str(folder / "tuned"), str(folder / "sparse"))
+    stages.remove_mask(RemoveOptions(str(folder / "tuned"), str(folder / "sparse")))
     assert not bert_tf.load(folder / "sparse").config.has_gates
-    stages.factorize(bert, str(folder / "factorized"), mask=mask)
+    stages.factorize(FactorizeOptions(bert, str(folder / "factorized"), mask=mask))
     found = surgery.named_weights(bert_tf.load(folder / "factorized"))
     product = found["encoder.blocks.0.query.factor_in"] @ found["encoder.blocks.0.query.factor_out"]
     expected = masks.multiply(read_source(bert), mask_of(searched[0])).weights

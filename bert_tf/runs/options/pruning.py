@@ -1,0 +1,115 @@
+"""Options of pruning: masks, gates and the sparsity that they reach."""
+
+import dataclasses
+
+from bert_tf.option_fields import FINE_TUNING, option
+from bert_tf.ranges import FINITE, FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1
+from flop_tf import gates
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PruningOptions:
+    """Gates over ranks, magnitude masks of weights, and a mask that was made before."""
+
+    mask: str = option(
+        "",
+        "Mask file: its units are removed, weights that it masks stay 0.",
+        runs=FINE_TUNING,
+    )
+    gate: str = option(
+        "",
+        "Gates of a factorized model, or magnitude masks of a dense one; by --target_sparsity "
+        "hard_concrete.",
+        gates.PRUNING.after("", "none"),
+        runs=FINE_TUNING,
+    )
+    factorized: bool = option(
+        False, "As in the original: train factors without gates.", runs=FINE_TUNING
+    )
+    target_sparsity: float = option(
+        None,
+        "Sparsity of the dense kernels to reach, in [0, 1).",
+        allowed=SHARE_BELOW_1,
+        runs=FINE_TUNING,
+    )
+    target_sparsity_warmup: int = option(
+        None,
+        "Steps to it, 0 at once; 4/5 of the gates' training, of magnitude masks all.",
+        allowed=FROM_0,
+        runs=FINE_TUNING,
+    )
+    mask_update_steps: int = option(
+        None,
+        "Steps between two updates of magnitude masks; a hundredth of theirs, at least 10.",
+        allowed=FROM_1,
+        runs=FINE_TUNING,
+    )
+    gate_freeze_fraction: float = option(
+        0.5,
+        "Share of the run after which gates are fixed.",
+        allowed=SHARE_ABOVE_0,
+        runs=FINE_TUNING,
+    )
+    initial_log_alpha: float = option(
+        3.0,
+        "Start of log_alpha, at the boundary if ordered.",
+        allowed=FINITE,
+        runs=FINE_TUNING,
+    )
+    gate_order_examples: int = option(
+        1600,
+        "Training examples whose gradients order new gates by importance; 0 starts all equal.",
+        allowed=FROM_0,
+        runs=FINE_TUNING,
+    )
+    alpha_learning_rate: float = option(
+        None, "Rate of the gates; from the run's length.", allowed=FROM_0
+    )
+    lambda_learning_rate: float = option(
+        None,
+        "Rate of the multipliers; from the run's length.",
+        allowed=FROM_0,
+        runs=FINE_TUNING,
+    )
+    learning_rate_warmup: int = option(
+        0,
+        "Steps in which the rates of gates and multipliers grow.",
+        allowed=FROM_0,
+        runs=FINE_TUNING,
+    )
+    gate_schedule: str = option(
+        "constant", "Of both rates after that.", ("constant", "noam"), runs=FINE_TUNING
+    )
+    sparsity_base: str = option(
+        "dense",
+        "Also shows sparsity over the factors, as the original.",
+        ("dense", "factorized"),
+        runs=FINE_TUNING,
+    )
+
+    @property
+    def gate_name(self):
+        """Name of the gate that a model without gates gets, or None."""
+        if self.factorized or self.gate == "none":
+            return None
+        if self.gate:
+            return self.gate
+        return None if self.target_sparsity is None else "hard_concrete"
+
+    def check_rules(self):
+        """Raises ValueError where gates and their target exclude each other."""
+        if self.factorized and (self.gate or self.target_sparsity is not None):
+            raise ValueError(
+                "Argument `factorized` trains factors without gates, received "
+                f"gate={self.gate!r} and target_sparsity={self.target_sparsity} next to it."
+            )
+        if self.gate == "none" and self.target_sparsity is not None:
+            raise ValueError(
+                "Argument `target_sparsity` needs gates, received gate='none' and "
+                f"target_sparsity={self.target_sparsity}."
+            )
+        if self.gate in gates.BY_MAGNITUDE and self.target_sparsity is None:
+            raise ValueError(
+                f"Argument `gate={self.gate}` needs `target_sparsity`, which its masks reach by a "
+                "schedule, received none."
+            )
