@@ -114,8 +114,20 @@ class FactorizeOptions(CalibrationOptions, Options):
             )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ComparedOptions(ModelDataOptions):
+    """The sentences that a gated and a compact model are compared on."""
+
+    task_name: str = changed(
+        ModelDataOptions, "task_name", "", "Task of --data_dir; of the checkpoint."
+    )
+    data_dir: str = changed(
+        ModelDataOptions, "data_dir", "", "Sentences to compare both models on; of the checkpoint."
+    )
+
+
 @dataclasses.dataclass(frozen=True)
-class RemoveOptions(ModelDataOptions, Options):
+class RemoveOptions(ComparedOptions, Options):
     """Settings of `bert_tf.methods.flop.stages.remove_mask`.
 
     Raises:
@@ -126,12 +138,6 @@ class RemoveOptions(ModelDataOptions, Options):
     output_folder_dir: str = option(None, "Folder for the compact model.")
     bert_config_file: str = option(None, "BERT config, if not in the checkpoint's folder.")
     threshold: float = option(0.0, "Inference gates up to it are dropped.", allowed=SHARE_BELOW_1)
-    task_name: str = changed(
-        ModelDataOptions, "task_name", "", "Task of --data_dir; of the checkpoint."
-    )
-    data_dir: str = changed(
-        ModelDataOptions, "data_dir", "", "Sentences to compare both models on; of the checkpoint."
-    )
 
 
 @dataclasses.dataclass(frozen=True)
