@@ -106,7 +106,12 @@ def values_of(options, group):
 
 
 def is_changed(options, field):
-    """Returns whether a field of options has another value than its default."""
+    """Returns whether an option has another value than its default.
+
+    Args:
+      options: dataclass of `option`.
+      field: one of its `dataclasses.fields`.
+    """
     return getattr(options, field.name) != field.default
 
 
@@ -126,7 +131,15 @@ def check_fields(options):
 
 
 def items(options, name):
-    """Returns the list in an option that is a text with commas between its items."""
+    """Returns the list in an option that is a text with commas between its items.
+
+    Args:
+      options: dataclass of `option`.
+      name: of an option with `list_of`.
+
+    Raises:
+      ValueError: if an item is no number of its range, or occurs twice.
+    """
     (field,) = (field for field in dataclasses.fields(options) if field.name == name)
     value, declared = getattr(options, name), field.metadata
     if declared["list_of"] is str:
@@ -152,7 +165,12 @@ def check(options, name, holds, expected):
 
 
 def check_needed(options, *needed):
-    """Raises ValueError where an option is empty that nothing can be done without."""
+    """Raises ValueError where a necessary option is empty.
+
+    Args:
+      options: dataclass of `option`.
+      *needed: names of the necessary options, in the order in which they are reported.
+    """
     for name in needed:
         if not getattr(options, name):
             raise ValueError(f"Argument `{name}` is needed, received nothing.")

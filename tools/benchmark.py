@@ -46,7 +46,7 @@ _THREADS = Range(at_least=0, at_most=2**10)
 
 
 def main(_):
-    """Measures what FLAGS ask for, writes a report or a table and prints the former."""
+    """Measures what FLAGS name, writes a report or a table and prints the former."""
     program.check_mode(_mode(), _FLAGS_OF)
     with program.output_folder(FLAGS.output_dir) as folder:
         benchmark_process.configure(FLAGS.mixed_precision, FLAGS.intra_op_threads)
@@ -86,7 +86,7 @@ def run():
 
 
 def _mode():
-    """Returns what is to be measured, of `_FLAGS_OF`."""
+    """Returns the kind of measurement, a key of `_FLAGS_OF`."""
     found = [name for name in ("table", "training", "densities") if FLAGS[name].value]
     return f"--{found[0]}" if found else "--model_dirs"
 

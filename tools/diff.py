@@ -1,4 +1,4 @@
-"""Adds a difference of diff pruning to its base, takes it away again, or tells what is in it.
+"""Adds a difference of diff pruning to its base, takes it away again, or reports its content.
 
 Usage:
   flop-diff inspect --diff=runs/rte/finetune-0.005
@@ -28,7 +28,7 @@ _NEEDS = {
 
 
 def main(argv):
-    """Does what was asked for."""
+    """Runs the subcommand."""
     action = argv[1]
     program.check_mode(action, _NEEDS)
     for name in _NEEDS[action]:

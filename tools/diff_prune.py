@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 
 
 def main(argv):
-    """Runs the stages that were asked for; what is done already is not run again."""
+    """Runs the stages of the subcommand; a finished stage is not run again."""
     options = program.dataclass_from_flags(DiffOptions, data_dir=data_flags.data_dir())
     if FLAGS.timestamp_dir:
         raise ValueError(

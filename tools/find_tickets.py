@@ -16,7 +16,7 @@ from bert_tf.methods.tickets.find_options import FindOptions
 
 
 def main(_):
-    """Finds what FLAGS ask for."""
+    """Finds what FLAGS name."""
     options = program.dataclass_from_flags(FindOptions, data_dir=data_flags.data_dir())
     with program.output_folder(options.output_dir, ticket_file.TICKETS_FILE) as folder:
         if folder is not None:

@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Runs what FLAGS ask for."""
+    """Runs what FLAGS name."""
     options = program.dataclass_from_flags(FinetuneOptions, data_dir=data_flags.data_dir())
     owner = distribution.is_chief(options)
     with program.output_folder(options.output_dir, run_scores.RESULTS_FILE, owner) as folder:

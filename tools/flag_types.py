@@ -1,4 +1,4 @@
-"""Flags that check what they are given where they are defined: numbers in a range, lists."""
+"""Flags that check their values: numbers in a range, lists of numbers or names."""
 
 from absl import flags
 
@@ -113,7 +113,7 @@ class _Names(flags.ListParser):
 
 
 def _refused(check, *args):
-    """Returns what a check returns; its sentence stays as it is, absl would add to a ValueError."""
+    """Returns the result of a check; absl would add to the sentence of a ValueError."""
     try:
         return check(*args)
     except ValueError as error:

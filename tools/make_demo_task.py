@@ -14,7 +14,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Writes the task that FLAGS ask for."""
+    """Writes the task that FLAGS name."""
     splits = demo_task.generate(FLAGS.num_train, FLAGS.num_dev, FLAGS.num_test, FLAGS.seed)
     if demo_task.holds(FLAGS.output_dir, splits):
         logging.info("The demo task was already in %s.", FLAGS.output_dir)

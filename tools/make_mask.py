@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Writes the mask that FLAGS ask for."""
+    """Writes the mask that FLAGS name."""
     if not FLAGS.output:
         raise ValueError("Flag `--output` must name a file, received nothing.")
     path = os.path.abspath(FLAGS.output)
@@ -39,7 +39,7 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("checkpoint", None, "Dense BERT, any format.", required=True)
-    flags.DEFINE_string("bert_config_file", None, "BERT config, if not beside the checkpoint.")
+    flags.DEFINE_string("bert_config_file", None, "BERT config, if not next to the checkpoint.")
     flags.DEFINE_string("output", None, "File for the mask.", required=True)
     flags.DEFINE_enum("kind", "magnitude", ["magnitude", "random"], "What the mask keeps.")
     define = flag_types.define_number

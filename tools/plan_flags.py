@@ -25,7 +25,7 @@ def define():
     """Defines the flags that every plan has."""
     flags.DEFINE_string("bert_dir", None, "BERT to start from, any format.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for all runs.", required=True)
-    flag_types.define_numbers("seeds", [0], "Of everything random.", SEED)
+    flag_types.define_numbers("seeds", [0], "Random seeds.", SEED)
     flag_types.define_number(
         "epochs", None, "Of every long training; those of the task.", ABOVE_0, float
     )
@@ -43,7 +43,14 @@ def check_training():
 
 
 def words(name):
-    """Returns the flags that stand in a flag, those of a `--flagfile` among them."""
+    """Returns the flags that stand in a flag, a tuple, with the flags of a `--flagfile`.
+
+    Args:
+      name: of the flag.
+
+    Raises:
+      ValueError: if its text is not of words `--name=value`.
+    """
     sentence = f"Flag `--{name}` must be of words `--name=value`, received "
     try:
         found = shlex.split(FLAGS[name].value)

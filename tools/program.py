@@ -137,11 +137,11 @@ def define_made_from():
 
 
 def check_mode(mode, flags_of):
-    """Raises ValueError where a flag is passed that says nothing to what the program does.
+    """Raises ValueError where a flag is passed that the chosen mode does not use.
 
     Args:
-      mode: what it does, a key of `flags_of`.
-      flags_of: dict of the names of flags by mode; those that none has are of all modes.
+      mode: the chosen mode, a key of `flags_of`.
+      flags_of: dict of the names of flags by mode; a flag of no mode belongs to all.
     """
     others = {name for names in flags_of.values() for name in names} - set(flags_of[mode])
     if passed := sorted(name for name in others if FLAGS[name].present):
@@ -149,13 +149,21 @@ def check_mode(mode, flags_of):
 
 
 def check_output(folder):
-    """Raises ValueError where no output folder is named."""
+    """Raises ValueError where no output folder is named.
+
+    Args:
+      folder: its path, or an empty text.
+    """
     if not folder:
         raise ValueError("An output folder is needed, received none; name one by its flag.")
 
 
 def check_inputs(folder):
-    """Raises ValueError where an output folder is or holds an input, which it might replace."""
+    """Raises ValueError where an output folder is or holds an input, which it might replace.
+
+    Args:
+      folder: path of the output folder.
+    """
     for name in sorted(_INPUTS & _own_flags):
         for path in _paths(FLAGS[name].value):
             there = any(os.path.exists(path + end) for end in ("", ".index"))
@@ -171,10 +179,10 @@ def output_folder(folder, done_file=None, owner=True, without=()):
     """Opens the output folder of this command, by the rule of `bert_tf.runs.run_folder`.
 
     Args:
-      folder: the folder that was asked for.
-      done_file: what a run writes there last; None for a program that always runs again.
-      owner: False for a worker beside the one that writes.
-      without: names of flags that say nothing of this folder.
+      folder: path of the output folder.
+      done_file: name of the file that a run writes last; None for a program that always runs again.
+      owner: False for a worker next to the one that writes.
+      without: names of flags that do not change the files of this folder.
 
     Yields:
       The folder to write to, or None if the same command is already done there.
@@ -229,7 +237,7 @@ def command(without=()):
     """Returns every flag of this program that has a value, one a line, as a flag file.
 
     Args:
-      without: names of flags that say nothing of what is written.
+      without: names of flags that do not change the written files.
     """
     lines = [
         FLAGS[name].serialize()
@@ -257,7 +265,7 @@ def _reason(text):
 
 
 def _quiet_logging():
-    """Shows the messages of this project as they are and leaves out those of `_MUTED`."""
+    """Shows the messages of this project as they are and leaves out the libraries of `_MUTED`."""
     # absl does so in the first program of a process only.
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()

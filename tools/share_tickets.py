@@ -17,7 +17,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Does what FLAGS ask for."""
+    """Does what FLAGS name."""
     if bool(FLAGS.tickets) == bool(FLAGS.model_dir) or bool(FLAGS.model_dir) != bool(FLAGS.task):
         raise ValueError(
             "Either `--tickets`, or `--model_dir` and `--task`, are needed, received "

@@ -5,8 +5,8 @@ Usage:
     --learning_rates=5e-5,4e-5,3e-5,2e-5 --sparsities=.6,.8 --seeds=0,1,2
   flop-sweep --task_name=RTE --data_dir=glue/RTE --bert_dir=BERT --output_dir=runs/rte
 
-Each run lies in TASK/lrRATE-seedSEED/STAGE-SPARSITY with a log beside it. The same command again
-goes on where it stopped. Without `--tasks`, `--task_name` makes one pruned model, in the folder
+Each run lies in TASK/lrRATE-seedSEED/STAGE-SPARSITY with a log next to it. The same command again
+resumes. Without `--tasks`, `--task_name` makes one pruned model, in the folder
 itself.
 """
 
@@ -30,7 +30,7 @@ _GRID = ("tasks", "glue_dir", "learning_rates", "sparsities", "seeds")
 
 
 def main(_):
-    """Plans what FLAGS ask for, runs it and reports it."""
+    """Plans what FLAGS name, runs it and reports it."""
     plan = _plan()
     folder = os.path.abspath(FLAGS.output_dir)
     with plan_flags.carried_out(plan, "sweep", shows_output=bool(FLAGS.task_name)):

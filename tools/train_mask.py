@@ -18,7 +18,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Runs the search that FLAGS ask for."""
+    """Runs the search that FLAGS name."""
     options = program.dataclass_from_flags(MaskOptions)
     with program.output_folder(options.output_dir, search.RESULTS_FILE) as folder:
         if folder is not None:

@@ -6,8 +6,7 @@ Usage:
   flop-train-tickets --task_name=RTE --data_dir=glue/RTE --bert_dir=BERT --output_dir=runs/lottery \
     --method=lottery,magnitude --pruned --seeds=0,1,2
 
-Each run lies in TASK/seedSEED with a log beside it. The same command again goes on where it
-stopped; more seeds, percents, methods or tasks leave what is there. It ends with the curves and
+Each run lies in TASK/seedSEED with a log next to it. The same command again resumes; more seeds, percents, methods or tasks leave what is there. It ends with the curves and
 tables of all that the folder holds, tickets.html, and the best ticket, super_ticket.json.
 """
 
@@ -27,7 +26,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    """Plans what FLAGS ask for, runs it and reports it."""
+    """Plans what FLAGS name, runs it and reports it."""
     with plan_flags.carried_out(_plan(), "train_tickets"):
         if text := ticket_study.report_trained(os.path.abspath(FLAGS.output_dir)):
             print(f"\n{text}", end="")

@@ -8,7 +8,7 @@ file and crashes on a short row. So each task has a table for each file of the
 published layout, with quotes off. Against tf-models, MNLI's first text is the
 premise, as in the published files and Google's code.
 
-Primary metrics are those of GLUE, except that STS-B counts Pearson alone
+Primary metrics are the ones of GLUE, except that STS-B counts Pearson alone
 (Spearman is reported) and MRPC and QQP count F1 (accuracy is reported).
 """
 
@@ -149,7 +149,8 @@ TASKS = {
 
 def _register(task):
     @register_task(task.name)
-    def get(settings, data_dir, labels):
+    def constant(settings, data_dir, labels):
+        """Returns the task, which has no settings."""
         return task
 
 

@@ -65,7 +65,11 @@ def in_order(source, outputs, labels):
 
 
 def without_head(source):
-    """Returns a `Source` without its task head, which then starts anew."""
+    """Returns a `Source` without its task head, which then starts anew.
+
+    Args:
+      source: a `bert_tf.checkpoints.Source`.
+    """
     kept = {path: array for path, array in source.weights.items() if in_encoder(path)}
     return dataclasses.replace(source, weights=kept, labels=None)
 

@@ -15,7 +15,7 @@ def score(task, logits, labels):
     correlation of a constant, is 0.
 
     Args:
-      task: `bert_tf.tasks.registry.Task`.
+      task: `bert_tf.tasks.text_task.TextTask`.
       logits: `[N, num_outputs]`, floats.
       labels: `[N]`, classes or scores.
 
@@ -39,20 +39,35 @@ def score(task, logits, labels):
 
 
 def loss(task, logits, labels):
-    """Returns the mean loss of logits `[N, num_outputs]`: squared error or cross-entropy."""
+    """Returns the mean loss, a float: squared error or cross-entropy.
+
+    Args:
+      task: `bert_tf.tasks.text_task.TextTask`.
+      logits: `[N, num_outputs]`, floats.
+      labels: `[N]`, classes or scores.
+    """
     if task.is_regression:
         return float(metrics.mean_squared_error(labels, logits[:, 0]))
     return cross_entropy(logits, labels)
 
 
 def cross_entropy(logits, labels):
-    """Returns the mean cross-entropy of logits `[..., C]` and classes `[...]`."""
+    """Returns the mean cross-entropy, a float.
+
+    Args:
+      logits: `[..., C]`, floats.
+      labels: `[...]`, classes as int.
+    """
     log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
     return float(-np.take_along_axis(log_probabilities, labels[..., np.newaxis], -1).mean())
 
 
 def check_finite(logits):
-    """Raises ValueError if a logit is not a finite number."""
+    """Raises ValueError if a logit is not a finite number.
+
+    Args:
+      logits: floats of any shape.
+    """
     if not np.isfinite(logits).all():
         raise ValueError(
             "Argument `logits` must be finite, received NaN or infinity, as of a model that has "

@@ -32,7 +32,7 @@ class MlmTask(Task):
       name: "mlm".
       splits: tuple of `(split, sources)`, follows from the files.
       primary_metric: the metric that decides which checkpoint is best.
-      arguments: tuple of `(name, value)` of what `get` received beside the name and the files.
+      arguments: tuple of `(name, value)` of the other arguments of `get`.
       train_file: name of the file to train on.
       dev_file: name of the file to evaluate on.
     """
@@ -95,5 +95,11 @@ class MlmTask(Task):
 
 @register_task("mlm", TextFileOptions)
 def mlm(settings, data_dir, labels):
-    """Returns masked language modelling on the files of the settings, a `TextFileOptions`."""
+    """Returns masked language modelling on two files.
+
+    Args:
+      settings: `TextFileOptions`; an empty name is the default of `MlmTask`.
+      data_dir: not used; so `labels`.
+      labels: see above.
+    """
     return MlmTask(**{name: file for name, file in vars(settings).items() if file})

@@ -1,7 +1,7 @@
 """Several tasks of one encoder: a classifier over the outputs of all, of which each has a slice.
 
 A label is float32 `[2]`: which task, and its class or score. A split holds the examples of all
-tasks, and each batch those of one. C outputs of all tasks, N examples.
+tasks, and each batch the examples of one. C outputs of all tasks, N examples.
 
 Reference:
   Multi-Task Deep Neural Networks for Natural Language Understanding, arXiv 1901.11504; Super
@@ -42,7 +42,7 @@ class MultiExamples:
         return sum(map(len, self.parts.values()))
 
     def take(self, indices):
-        """Returns the examples at `indices`, those of a task in that order."""
+        """Returns the examples at `indices`; the order within a task is kept."""
         indices = np.asarray(indices, np.int64)
         ends = np.cumsum([len(part) for part in self.parts.values()])
         owner = np.searchsorted(ends, indices, side="right")
@@ -59,7 +59,7 @@ class MultiTask(Task):
     """Tasks that are learned together; made by `of`.
 
     Each reads a folder of its name in `data_dir`, such as "glue/RTE"; one of TensorFlow Datasets
-    reads `data_dir` itself. The splits are those of each kind: "dev" has the first dev set of
+    reads `data_dir` itself. There is a split of each kind: "dev" has the first dev set of
     every task, "dev_mismatched" the second one of MNLI.
 
     Args:
@@ -112,7 +112,7 @@ class MultiTask(Task):
 
     @property
     def metrics(self):
-        """The mean of the primary metrics, and those of each task after its name."""
+        """The mean of the primary metrics, then each task's metrics after its name."""
         own = (f"{task.name}/{metric}" for task in self.tasks for metric in task.metrics)
         return (MEAN, *own)
 
@@ -241,7 +241,7 @@ def of(tasks):
 
 
 def _splits(tasks):
-    """Returns the splits of all tasks by those of each."""
+    """Returns the splits of all tasks, each with the tasks and their own splits."""
     found = {}
     for index, task in enumerate(tasks):
         for kind in _KINDS:

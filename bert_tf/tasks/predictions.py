@@ -16,7 +16,7 @@ def write(task, split, ids, logits, directory):
     three decimals and inside the task's range. The file is written aside and renamed.
 
     Args:
-      task: `bert_tf.tasks.registry.Task`.
+      task: `bert_tf.tasks.text_task.TextTask`.
       split: for example "test"; a test split gets the name of a submission
         ("SST-2.tsv", "MNLI-mm.tsv"), another one gets its own ("SST-2.dev.tsv").
       ids: N strings, `Examples.ids`.

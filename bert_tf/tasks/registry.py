@@ -74,7 +74,7 @@ def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
         registered task; may be empty next to `tfds`.
       data_dir: folder of the task, for a task that collects its labels there.
       labels: the labels that a model was trained with, in the order of its
-        logits. Decides those of "tsv"; the others must agree with it.
+        logits. Decides the labels of "tsv"; other tasks must have the same.
       tfds: data set of TensorFlow Datasets to read instead of the published
         files, such as "glue/sst2"; `data_dir` of the task is then the folder of TFDS.
       tasks: list of tasks that are learned together, as `MultiTask.to_dict` returns it.
@@ -121,8 +121,8 @@ def get_several(names, *, data_dir="", tfds="", **settings):
       **settings: options that one of the tasks has, see `get`.
 
     Raises:
-      ValueError: if a name is unknown, there is none, one occurs twice, or one is a task whose
-        outputs are not those of a text.
+      ValueError: if a name is unknown, there is none, one occurs twice, or one is no
+        classification or regression of texts.
     """
     names = [canonical_name(name) for name in filter(None, map(str.strip, names.split(",")))]
     _check_own(settings, names, ",".join(names))
@@ -176,7 +176,11 @@ def from_dict(data, **changes):
 
 
 def check_dict(data):
-    """Raises ValueError unless plain data have the form that `Task.to_dict` returns."""
+    """Raises ValueError unless plain data have the form that `Task.to_dict` returns.
+
+    Args:
+      data: plain data, of JSON.
+    """
     beginning = "The task of the model must be one that this version knows, received"
     form = _form(_own_fields())
     json_file.check(data, form, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
@@ -186,6 +190,9 @@ def check_dict(data):
 
 def canonical_name(name):
     """Returns the name of a task as it is published, such as "STS-B" for "stsb".
+
+    Args:
+      name: the name in any case, with or without hyphens.
 
     Raises:
       ValueError: if the name is unknown.
@@ -200,7 +207,7 @@ def option_groups():
 
 
 def check_of_tasks(options, tasks):
-    """Raises ValueError where an option of another task than those of a run was changed.
+    """Raises ValueError where an option was changed that belongs to none of the tasks of a run.
 
     Args:
       options: dataclass of `bert_tf.option_fields.option`.

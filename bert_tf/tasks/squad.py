@@ -40,7 +40,7 @@ class SquadTask(Task):
       name: "SQuAD".
       splits: tuple of `(split, sources)`, see `bert_tf.tasks.squad_examples.SquadFile`.
       primary_metric: the metric that decides which checkpoint is best.
-      arguments: tuple of `(name, value)` of what `get` received beside name and settings.
+      arguments: tuple of `(name, value)` of the arguments of `get` next to name and settings.
       doc_stride: tokens between the starts of two windows of a paragraph.
       max_query_length: tokens of a question that are kept.
       n_best_size: starts and ends of a window that are combined, and answers that are kept.
@@ -145,5 +145,14 @@ class SquadTask(Task):
 
 @register_task("SQuAD", SquadOptions)
 def squad(settings, data_dir, labels):
-    """Returns SQuAD v1.1 with the settings, `SquadOptions`."""
+    """Returns SQuAD v1.1.
+
+    Args:
+      settings: `SquadOptions`.
+      data_dir: not used; so `labels`.
+      labels: see above.
+
+    Raises:
+      ValueError: if a number is below 1.
+    """
     return SquadTask(**vars(settings))

@@ -52,7 +52,7 @@ class EncodedWindows(EncodedExamples):
     do_lower_case: bool = True
 
     def take(self, indices):
-        """Returns the windows at `indices`; the others count as never asked."""
+        """Returns the windows at `indices`; the others have no answer."""
         features = [self.features[i] for i in indices]
         return dataclasses.replace(super().take(indices), features=features)
 
@@ -91,9 +91,7 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
             features.append(feature)
 
     with _quiet():
-        questions = _questions(examples)
-        if training:
-            questions = [question for question in questions if not question.is_impossible]
+        questions = _kept_questions(examples, training)
         squad_lib.convert_examples_to_features(
             examples=questions,
             tokenizer=_WordPieces(tokenizer, questions),
@@ -102,12 +100,6 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
             max_query_length=max_query_length,
             is_training=True,
             output_fn=collect,
-        )
-    if len(questions) < len(examples):
-        logging.warning(
-            "Left out %d of %d questions, whose answers are in no words of their paragraphs.",
-            len(examples) - len(questions),
-            len(examples),
         )
     if not ids:
         raise ValueError(
@@ -143,7 +135,7 @@ def check_length(max_seq_length, max_query_length):
 
 
 def answers(encoded, logits, n_best_size, max_answer_length):
-    """Returns the answer to each question and the best ones beside it.
+    """Returns the answer to each question, and the best answers.
 
     Args:
       encoded: `EncodedWindows`.
@@ -200,6 +192,20 @@ class _WordPieces:
 
     def convert_tokens_to_ids(self, tokens):
         return [self._ids[token] for token in tokens]
+
+
+def _kept_questions(examples, training):
+    """Returns the questions of tf-models; for training only the ones with an answer in words."""
+    questions = _questions(examples)
+    if training:
+        questions = [question for question in questions if not question.is_impossible]
+    if len(questions) < len(examples):
+        logging.warning(
+            "Left out %d of %d questions, whose answers are in no words of their paragraphs.",
+            len(examples) - len(questions),
+            len(examples),
+        )
+    return questions
 
 
 def _questions(examples):

@@ -3,14 +3,12 @@
 import abc
 import dataclasses
 
-import numpy as np
-
-from bert_tf.data import batching
 from bert_tf.heads.head import HEADS
+from bert_tf.tasks.splits import Splits
 
 
 @dataclasses.dataclass(frozen=True)
-class Task(abc.ABC):
+class Task(Splits, abc.ABC):
     """What is learned. Callers never branch on the task's name.
 
     N examples; the shape of logits and labels is the task's own.
@@ -20,7 +18,7 @@ class Task(abc.ABC):
       splits: tuple of `(split, sources)`; a source has `file`, `exists(data_dir)` and
         `read(data_dir)`, the first one that exists is read.
       primary_metric: the metric that decides which checkpoint is best.
-      arguments: tuple of `(name, value)` of what `get` received beside the name.
+      arguments: tuple of `(name, value)` of the other arguments of `get`, for `to_dict`.
     """
 
     name: str
@@ -36,28 +34,6 @@ class Task(abc.ABC):
     default_seq_length = 128
     #: How many tasks share the model, each perhaps with a mask of its own; 0 of a single one.
     num_tasks = 0
-
-    @property
-    def dev_splits(self):
-        """Names of the splits to evaluate on; the first one decides."""
-        return self.expand("dev")
-
-    @property
-    def test_splits(self):
-        """Names of the splits to predict."""
-        return self.expand("test")
-
-    def expand(self, split):
-        """Returns the splits that `split` names: "dev" of MNLI is two.
-
-        Raises:
-          ValueError: if the task has no such split.
-        """
-        names = tuple(name for name, _ in self.splits)
-        found = tuple(name for name in names if name == split or name.startswith(f"{split}_"))
-        if not found:
-            raise self._no_split(split)
-        return found
 
     def check_head(self, config, owner):
         """Raises ValueError, naming `owner`, where a model of a config has not the task's head."""
@@ -117,56 +93,6 @@ class Task(abc.ABC):
                 f"{owner} has {config.num_masks}; cut it to one task by flop-share-tickets."
             )
 
-    def source(self, data_dir, split):
-        """Returns the first source of a split that exists in `data_dir`.
-
-        Raises:
-          ValueError: if there is no such split or none of its files.
-        """
-        if not data_dir:
-            raise ValueError(f"Task {self.name} needs `data_dir`, the folder of its files.")
-        sources = dict(self.splits).get(split)
-        if sources is None:
-            raise self._no_split(split)
-        for source in sources:
-            if source.exists(data_dir):
-                return source
-        files = list(dict.fromkeys(source.file for source in sources))
-        raise ValueError(
-            f"Task {self.name} reads its split {split!r} from {' or '.join(files)}, but the folder "
-            f"{str(data_dir)!r} has no such file."
-        )
-
-    def _no_split(self, split):
-        tfds = dict(self.arguments).get("tfds")
-        source = f" in the data set {tfds!r}" if tfds else ""
-        return ValueError(
-            f"Task {self.name} has no split {split!r}{source}, expected one of "
-            f"{[name for name, _ in self.splits]}."
-        )
-
-    def holdout(self, examples, num_examples, seed):
-        """Splits examples into `(rest, held out)`, see `bert_tf.data.batching.holdout`."""
-        return batching.holdout(examples, num_examples, seed)
-
-    def first(self, examples, num_examples):
-        """Returns the first of what `read` returned, at most so many."""
-        return examples.take(range(min(num_examples, len(examples))))
-
-    def sample(self, examples, num_examples, seed):
-        """Returns some of what `read` returned, drawn at random, in their old order.
-
-        Raises:
-          ValueError: if there are not so many.
-        """
-        if not 1 <= num_examples <= len(examples):
-            raise ValueError(
-                f"Argument `train_subset` must be at most the {len(examples)} training examples, "
-                f"received {num_examples}."
-            )
-        chosen = np.random.default_rng(seed).permutation(len(examples))[:num_examples]
-        return examples.take(np.sort(chosen))
-
     @property
     @abc.abstractmethod
     def head(self):
@@ -180,7 +106,7 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def metrics(self):
-        """Names of the scores beside `eval_loss`."""
+        """Names of the scores next to `eval_loss`, a tuple."""
 
     @abc.abstractmethod
     def to_dict(self):
@@ -207,10 +133,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def texts(self, examples):
-        """Returns a list of strings by each of `text_names`, of what `read` returned."""
+        """Returns a list of strings by each of `text_names`, of the examples of `read`."""
 
     def encode_texts(self, texts, tokenizer, max_seq_length):
-        """Returns what a server makes of requests, as `encode` does; it works inside a graph.
+        """Returns the encoded requests of a server, as `encode` does; it works inside a graph.
 
         Args:
           texts: string tensors `[B]` by each of `text_names`.
@@ -228,7 +154,7 @@ class Task(abc.ABC):
         return None
 
     def batch_change(self, tokenizer):
-        """Returns what happens to each batch of training, or None for nothing.
+        """Returns a function that changes each batch of training, or None.
 
         Args:
           tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
@@ -240,7 +166,7 @@ class Task(abc.ABC):
         return None
 
     def loss(self):
-        """Returns the Keras loss of `(labels, logits)`, that of the head."""
+        """Returns the Keras loss of `(labels, logits)`, by the head."""
         return self.head_class.loss(self.head["num_labels"])
 
     @abc.abstractmethod
@@ -266,7 +192,11 @@ class Task(abc.ABC):
 
 
 def plain(name):
-    """Returns the name of a task without case and hyphens: names that agree in it are one."""
+    """Returns the name of a task without case, hyphens and underscores.
+
+    Args:
+      name: the name; two with the same plain name are one task.
+    """
     return str(name).lower().replace("-", "").replace("_", "")
 
 

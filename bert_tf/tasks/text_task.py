@@ -39,7 +39,7 @@ class TextTask(Task):
       label_names: tuple of `(text in the file, label)` where they differ.
       class_names: published names of the classes, in the order of `labels`, where these are
         numbers; empty where they are names themselves.
-      arguments: tuple of `(name, value)` of what `get` received beside the name.
+      arguments: tuple of `(name, value)` of the other arguments of `get`, for `to_dict`.
     """
 
     primary_metric: str = "eval_accuracy"

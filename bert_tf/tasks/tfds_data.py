@@ -76,7 +76,11 @@ def dataset_of(task):
 
 
 def folder(data_dir=""):
-    """Returns the folder of TFDS: `data_dir`, or its own default where that is empty."""
+    """Returns the path of the folder of TFDS.
+
+    Args:
+      data_dir: a folder; empty is TFDS' own default.
+    """
     return os.path.abspath(os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR))
 
 

@@ -19,7 +19,7 @@ from flop_tf.training import iterative_magnitude, mask_training
 #: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
 METHODS = ("mask", "imp")
 
-#: Units whose masks can be trained instead of those of weights.
+#: Units whose masks can be trained instead of masks of weights.
 UNIT_KINDS = ("heads", "neurons")
 
 _STEPS = Range(at_least=0, at_most=MOST_EXAMPLES)

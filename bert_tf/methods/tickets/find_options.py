@@ -234,7 +234,11 @@ class FindOptions(
         return tuple(items(self, "include")) or PROJECTIONS
 
     def includes(self, path):
-        """Returns whether the weights of a path, such as `blocks.0.query.kernel`, may go."""
+        """Returns whether weights may be removed.
+
+        Args:
+          path: of the weights, such as `blocks.0.query.kernel`.
+        """
         return path.split(".")[-2] in self._included
 
     @property
