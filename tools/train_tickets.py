@@ -6,8 +6,9 @@ Usage:
   flop-train-tickets --task_name=RTE --data_dir=glue/RTE --bert_dir=BERT --output_dir=runs/lottery \
     --method=lottery,magnitude --pruned --seeds=0,1,2
 
-Each run lies in TASK/seedSEED with a log next to it. The same command again resumes; more seeds, percents, methods or tasks leave what is there. It ends with the curves and
-tables of all that the folder holds, tickets.html, and the best ticket, super_ticket.json.
+Each run lies in TASK/seedSEED with a log next to it. The same command again resumes; more seeds,
+percents, methods or tasks leave finished runs as they are. It ends with the curves and tables of
+all runs in the folder, tickets.html, and the best ticket, super_ticket.json.
 """
 
 import os
