@@ -34,7 +34,7 @@ class Declared:
     """
 
     help: str
-    choices: tuple | None = None
+    choices: typing.Collection | None = None
     allowed: ranges.Range | None = None
     list_of: type | None = None
     distinct: bool = True
