@@ -291,8 +291,8 @@ def test_evaluate_keeps_the_order_of_the_labels(save, pairs_dir, out):
         ({"task_name": "sst-2"}, "SST-2 needs `data_dir`"),
         ({"task_name": "sts-b"}, "'STS-B' needs .*num_labels=1, but the model in .*num_labels=2"),
         ({"task_name": "sst-2", "split": "devel"}, "has no split 'devel', expected one of"),
-        ({"task_name": "rte", "max_seq_length": 0}, "`max_seq_length` must be .*1, received 0"),
-        ({"task_name": "rte", "max_seq_length": -3}, "`max_seq_length` must be .*1, received -3"),
+        ({"task_name": "rte", "max_seq_length": 0}, "`max_seq_length` must be .*3, received 0"),
+        ({"task_name": "rte", "max_seq_length": -3}, "`max_seq_length` must be .*3, received -3"),
     ],
 )
 def test_errors_of_evaluate(save, arguments, sentence):
