@@ -20,7 +20,7 @@ from bert_tf.models.weight_paths import POOLER, expected_shapes
 from bert_tf.runs import finetuning
 from bert_tf.serving import exporting
 from bert_tf.tasks import registry
-from bert_tf.tasks.task import TextTask
+from bert_tf.tasks.text_task import TextTask
 from flop_tf import surgery
 from flop_tf.backend import keras
 
