@@ -108,10 +108,9 @@ TASK = ToneTask(
 def known():
     """The head and its task, which are unknown again afterwards."""
     register_head("tone")(Tone)
-    with pytest.MonkeyPatch.context() as patch:
-        get = registry.get
-        patch.setattr(registry, "get", lambda name, **k: TASK if name == "tone" else get(name, **k))
-        yield
+    registry.register_task("tone")(lambda settings, data_dir, labels: TASK)
+    yield
+    registry.TASKS._found.pop("tone")
     HEADS._found.pop("tone")
 
 

@@ -36,7 +36,7 @@ class Lines:
 
 
 @dataclasses.dataclass(frozen=True)
-class ToneTask(TextTask):
+class VolumeTask(TextTask):
     """Calm or loud texts, read from lines and scored by the share of loud answers too."""
 
     metrics = ("eval_accuracy", "share_loud")
@@ -55,25 +55,32 @@ class ToneTask(TextTask):
 
 
 @dataclasses.dataclass(frozen=True)
-class ToneOptions:
+class VolumeOptions:
     """The options of the task."""
 
-    num_marks: int = option(1, "Task tone: marks after a loud text.", allowed=FROM_1)
+    num_marks: int = option(1, "Task volume: marks after a loud text.", allowed=FROM_1)
 
 
-@register_task("Tone", ToneOptions)
-def tone(settings, data_dir, labels):
+def volume(settings, data_dir, labels):
     """Returns the task."""
-    return ToneTask(
-        name="Tone",
+    return VolumeTask(
+        name="Volume",
         splits=(("train", (Lines("train.txt"),)), ("dev", (Lines("dev.txt"),))),
         labels=("calm", "loud"),
         arguments=(("num_marks", settings.num_marks),),
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def known():
+    """The task, which is unknown again afterwards."""
+    register_task("Volume", VolumeOptions)(volume)
+    yield
+    registry.TASKS._found.pop("Volume")
+
+
 @pytest.fixture
-def tone_dir(tmp_path):
+def volume_dir(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     lines = "calm: a good film\nloud: a bad film\n"
@@ -83,28 +90,29 @@ def tone_dir(tmp_path):
 
 
 def test_its_name_and_options():
-    assert registry.get("tone") == registry.get("TONE", num_marks=1)
-    three = registry.get("tone", num_marks=3)
+    assert registry.get("volume") == registry.get("VOLUME", num_marks=1)
+    three = registry.get("volume", num_marks=3)
     assert registry.from_dict(json.loads(json.dumps(three.to_dict()))) == three
-    with pytest.raises(ValueError, match="Unknown task 'tome', did you mean 'Tone'?"):
-        registry.get("tome")
+    with pytest.raises(ValueError, match="Unknown task 'volum', did you mean 'Volume'?"):
+        registry.get("volum")
     with pytest.raises(
-        ValueError, match="Argument `num_marks` belongs to the task 'Tone', received the task 'RTE'"
+        ValueError,
+        match="`num_marks` belongs to the task 'Volume', received the task 'RTE'",
     ):
         registry.get("rte", num_marks=3)
     with pytest.raises(ValueError, match="The task of the model must be one .*num_marks"):
-        registry.from_dict({"name": "Tone", "num_marks": "many"})
+        registry.from_dict({"name": "Volume", "num_marks": "many"})
 
 
-def test_it_is_one_of_several(tone_dir, tmp_path):
-    os.rename(tone_dir, tmp_path / "Tone")
-    both = registry.get_several("Tone,RTE", num_marks=2)
-    assert both.tasks == (registry.get("Tone", num_marks=2), registry.get("RTE"))
+def test_it_is_one_of_several(volume_dir, tmp_path):
+    os.rename(volume_dir, tmp_path / "Volume")
+    both = registry.get_several("Volume,RTE", num_marks=2)
+    assert both.tasks == (registry.get("Volume", num_marks=2), registry.get("RTE"))
     assert len(both.tasks[0].read(both.folder(str(tmp_path), 0), "dev")) == 4
 
 
-def test_the_chain(bert_dir, tone_dir, tmp_path):
-    data = {"task_name": "tone", "data_dir": tone_dir, "max_seq_length": 8}
+def test_the_chain(bert_dir, volume_dir, tmp_path):
+    data = {"task_name": "volume", "data_dir": volume_dir, "max_seq_length": 8}
     factors, pruned, compact = (str(tmp_path / name) for name in ("factors", "pruned", "compact"))
     stages.factorize(FactorizeOptions(bert_dir, factors, calibration_batches=1, **data))
     assert bert_tf.load_info(factors)["init"] == "whitened"
@@ -121,8 +129,8 @@ def test_the_chain(bert_dir, tone_dir, tmp_path):
     )
     assert set(scores["dev"]) >= {"share_loud", "eval_accuracy"}
     stages.remove_mask(RemoveOptions(pruned, compact))
-    assert bert_tf.load_info(compact)["task"]["name"] == "Tone"
+    assert bert_tf.load_info(compact)["task"]["name"] == "Volume"
     again = stages.evaluate(EvaluateOptions(compact))["dev"]
     assert again == pytest.approx(scores["dev"], abs=1e-4)
     report = exporting.export(compact, str(tmp_path / "served"), allow_slower=True)
-    assert report["task"]["name"] == "Tone" and os.path.isdir(tmp_path / "served" / "1")
+    assert report["task"]["name"] == "Volume" and os.path.isdir(tmp_path / "served" / "1")
