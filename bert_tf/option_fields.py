@@ -1,7 +1,7 @@
 """Fields of options: each declares its help, what it may be, and where it belongs.
 
 Options are frozen dataclasses, made of groups by multiple inheritance. A group is a frozen
-dataclass of `option` fields; `check_fields` checks all of them, whatever the class is made of, and
+dataclass of `option` fields; `Options` checks all of them, whatever the class is made of, and
 `flop_tools.program` makes a flag of each.
 """
 
@@ -45,7 +45,7 @@ class Declared:
 
 
 class Options:
-    """Base of the classes that are made of groups: it checks their fields, then their rules.
+    """Base of the classes that are made of groups: it checks values, rules and places of options.
 
     A group's rules, over several of its options, are its method `check_rules`. A class may have the
     attribute `run_kind`, a noun for errors, and the option `method`, see `Declared`.
@@ -55,10 +55,11 @@ class Options:
     """
 
     def __post_init__(self):
-        check_fields(self)
+        check_values(self)
         for cls in reversed(type(self).__mro__):
             if "check_rules" in vars(cls):
                 cls.check_rules(self)
+        check_places(self)
 
 
 def option(default, text, choices=None, allowed=None, **declared):
@@ -115,16 +116,24 @@ def is_changed(options, field):
     return getattr(options, field.name) != field.default
 
 
-def check_fields(options):
-    """Raises ValueError where an option is not as it is declared, or belongs to something else.
+def check_values(options):
+    """Raises ValueError where an option is not as it is declared: type, choices, range, list.
 
     Args:
-      options: `Options`.
+      options: dataclass of `option`.
     """
     hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
         if getattr(options, field.name) is not None or field.default is not None:
             _check_value(options, field, hints[field.name])
+
+
+def check_places(options):
+    """Raises ValueError where an option was changed that its method or kind of run does not use.
+
+    Args:
+      options: dataclass of `option`.
+    """
     for field in dataclasses.fields(options):
         if is_changed(options, field):
             _check_place(options, field)

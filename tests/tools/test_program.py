@@ -80,7 +80,7 @@ def test_words_that_are_no_text(call):
 
 def test_what_to_do_is_handed_on(call, capsys, monkeypatch):
     monkeypatch.setitem(globals(), "main", lambda argv: print(argv[1:]))
-    assert call("run", "--opinion=good", words=("walk", "run")) is None
+    assert call("run", "--opinion=good", subcommands=("walk", "run")) is None
     assert capsys.readouterr().out == "['run']\n"
 
 
@@ -105,7 +105,7 @@ def test_bad_input_is_one_sentence(call, argument, sentence):
 )
 def test_what_to_do_is_one_word(call, arguments, received):
     expected = f"follow the program's name, one of walk, run, received '{received}'."
-    text = call("--opinion=good", *arguments, words=("walk", "run"))
+    text = call("--opinion=good", *arguments, subcommands=("walk", "run"))
     assert text == f"tool: error: What to do must {expected}"
 
 
