@@ -55,6 +55,7 @@ def test_every_section_has_an_example():
         "A head",
         "A family",
         "A checkpoint format",
+        "A method",
     ]
 
 
@@ -108,3 +109,16 @@ def test_a_checkpoint_format(bert_dir, tmp_path):
     assert source.format == "transposed"
     for path, array in surgery.named_weights(source.model()).items():
         np.testing.assert_array_equal(array, weights[path])
+
+
+def test_a_method(bert_dir, sst_dir, tmp_path, monkeypatch):
+    (tmp_path / "SST-2").symlink_to(sst_dir)
+    (tmp_path / "BERT").symlink_to(bert_dir)
+    monkeypatch.chdir(tmp_path)
+    short = {"max_seq_length": 11, "num_train_epochs": 0.1, "length_buckets": "11"}
+    make = BLOCKS["A method"].replace("task_name=", f"**{short}, task_name=")
+    monkeypatch.setitem(BLOCKS, "A method", make)
+    found = run("A method")
+    assert (tmp_path / "runs/l1/model.safetensors").is_file()
+    assert bert_tf.load("runs/l1").config == bert_tf.load("BERT").config
+    assert found["L1Objective"](0.1).scale == 0.1
