@@ -12,14 +12,7 @@ _VALIDATION_SHARE = 0.2
 
 
 def train(
-    maps,
-    labels,
-    *,
-    kind="probabilities",
-    epochs=200,
-    batch_size=64,
-    learning_rate=1e-3,
-    seed=0,
+    maps, labels, *, kind="probabilities", epochs=200, batch_size=64, learning_rate=1e-3, seed=0
 ):
     """Trains a classifier and keeps the weights of its best epoch.
 
