@@ -67,7 +67,7 @@ def latencies(timings):
     """Returns a picture of latencies: a group of bars for each shape, p50 high with a line to p90.
 
     Args:
-      timings: those of a report of `bert_tf.studies.speed.benchmarking`.
+      timings: the entry `timings` of a report of `bert_tf.studies.speed.benchmarking`.
     """
     shapes = list(dict.fromkeys(f"{row['batch_size']}x{row['length']}" for row in timings))
     names = list(dict.fromkeys(row["model"] for row in timings))

@@ -165,7 +165,7 @@ def _check_seeds(rows):
 
 def _way(row):
     """Returns the key of a row of the table: method, stage and target density."""
-    # What is learned has another density in each run.
+    # A learned difference has another density in each run.
     density = 1.0 if row["stage"] == "learn" else row["target_density"]
     return row["method"], row["stage"], density
 

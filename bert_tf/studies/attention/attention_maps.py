@@ -1,7 +1,7 @@
-"""Attention maps: probabilities, and the norms of what they add to the outputs.
+"""Attention maps: probabilities, and the norms of the vectors that they add to the outputs.
 
 B batch, T tokens, H hidden, N heads of a block, D head size. Rows are the tokens that attend,
-columns those that are attended to; rows and columns of padding are 0.
+columns the tokens that they attend to; rows and columns of padding are 0.
 """
 
 import math
@@ -141,5 +141,5 @@ def _kernel(block):
     if "heads" in block.layer.gates:
         by_head = tf.reshape(unit, [size, 1, block.layer.num_heads, block.config.head_size])
         unit = tf.reshape(block.heads_gate(by_head, training=False), [size, size])
-    # Factors and gates are in what the layer computes; what is added to it is the bias.
+    # The layer applies its factors and gates, and then adds the bias.
     return layer(unit, training=False) - tf.cast(layer.bias, block.compute_dtype)

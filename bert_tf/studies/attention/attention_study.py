@@ -115,7 +115,7 @@ def train_patterns(labels, maps, output_dir, kind, **settings):
 
 
 def find_patterns(classifier, examined, masks, output_dir, num_texts=100, seed=0):
-    """Writes which patterns the heads of models show, all of them and those that masks keep.
+    """Writes the patterns of the heads of models, of all heads and of the kept ones.
 
     Args:
       classifier: folder of a `PatternClassifier`.
@@ -184,7 +184,7 @@ class Examined:
       task_name: of the task, see `bert_tf.tasks.registry.get`.
       data_dir: its folder.
       tfds: data set of TensorFlow Datasets instead.
-      max_seq_length: longest input in WordPieces; None is that of the training.
+      max_seq_length: longest input in WordPieces; None takes the length of the training.
 
     Raises:
       ValueError: if the model or the task does not fit.

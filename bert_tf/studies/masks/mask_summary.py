@@ -58,7 +58,7 @@ def summarize(masks, config=None):
 
 
 def over_seeds(seeds):
-    """Returns mean and deviation over seeds of what is kept of each head and FFN, plain data.
+    """Returns mean and deviation over seeds of the kept share of each head and FFN, plain data.
 
     Args:
       seeds: dict by seed of `{"heads": [L, N], "ffn": [L]}`, bool or shares in [0, 1].

@@ -79,7 +79,7 @@ def _sweeps(folder):
 
 
 def _lineage(path, runs):
-    """Returns a run and those that made the models it began with, the last first."""
+    """Returns a run and the runs that made the models it began with, the last first."""
     found = []
     while path in runs and path not in found:
         found.append(path)

@@ -202,7 +202,7 @@ def single(task, settings, sparsity=None):
     Args:
       task: a `SweepTask`.
       settings: `Settings`.
-      sparsity: to reach; None is that of the task.
+      sparsity: to reach; None takes the task's.
 
     Returns:
       List of `Run`.
@@ -229,12 +229,12 @@ def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
     Args:
       tasks: list of `SweepTask`.
       settings: `Settings`.
-      learning_rates: of dense and gated training, as text; empty is that of each task.
-      sparsities: to reach, as text; empty is that of each task.
+      learning_rates: of dense and gated training, as text; empty takes each task's.
+      sparsities: to reach, as text; empty takes each task's.
       seeds: ints.
 
     Returns:
-      List of `Run`, in an order in which each one comes after those that it needs.
+      List of `Run`, each one after the runs that it needs.
 
     Raises:
       ValueError: if two runs would share a folder.
@@ -269,7 +269,7 @@ class _Chain:
       task: a `SweepTask`.
       settings: `Settings`.
       place: the beginning of the names of the runs.
-      rate: learning rate of dense and gated training; None is that of the task.
+      rate: learning rate of dense and gated training; None takes the task's.
       seed: int.
     """
 

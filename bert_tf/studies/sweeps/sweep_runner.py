@@ -15,12 +15,12 @@ from bert_tf.studies.sweeps import run_results, sweep_state
 
 
 class SweepRunner:
-    """Runs that are done already are not started; a failed one stops only those that need it.
+    """Runs that are done already are not started; a failed one stops only the runs that need it.
 
     A run that is done keeps its model and loses its checkpoints, which are several times as large.
 
     Args:
-      runs: list of `bert_tf.studies.sweeps.sweep.Run`, each one after those that it needs.
+      runs: list of `bert_tf.studies.sweeps.sweep.Run`, each one after the runs that it needs.
       folder: the sweep's folder.
       command: function of a run that returns the words of its command, without its flags.
       environment: dict of environment variables for the programs.

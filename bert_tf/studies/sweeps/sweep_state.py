@@ -76,7 +76,7 @@ def keys(runs):
     """Returns a key for each run by name: of what it does and of the runs that it needs.
 
     Args:
-      runs: list of `bert_tf.studies.sweeps.sweep.Run`, each one after those that it needs.
+      runs: list of `bert_tf.studies.sweeps.sweep.Run`, each one after the runs that it needs.
     """
     found = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""The score of knowing nothing but the labels: the most frequent class, or random numbers."""
+"""The score of labels alone: of the most frequent class, or of random numbers."""
 
 import os
 
@@ -46,7 +46,7 @@ def of_models(folders):
     """Returns the score of labels alone on the dev set of the tasks of models, a dict by task.
 
     Models that know no task, tasks of another kind, and those whose data are not where the training
-    had them are left out; so is what is damaged, with a warning.
+    had them are left out; so are damaged models, with a warning.
 
     Args:
       folders: model directories.

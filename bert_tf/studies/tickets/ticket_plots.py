@@ -16,7 +16,7 @@ def survival_heatmap(heads, ffn, label="tasks"):
     Args:
       heads: `(mean [L, N], deviation [L, N] or None)`, see `bert_tf.studies.masks.survival`.
       ffn: `(mean [L], deviation [L] or None)`.
-      label: what is counted.
+      label: of the counted things.
     """
     rows, columns = np.shape(heads[0])
     size = (3.5 + 0.55 * columns, 1.2 + 0.45 * rows)
