@@ -1,14 +1,37 @@
 """The classifier: logits of classes, or one number of a regression."""
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
 from bert_tf.encoders.dropout import StepDropout
+from bert_tf.encoders.encoder import initializer
 from bert_tf.heads.head import DenseHead, register_head
+from flop_tf.backend import keras
 
 _SEED = 2
+
+
+class DropoutDense(keras.layers.Dense):
+    """Dropout, then a dense layer.
+
+    Args:
+      units: number of outputs.
+      rate: share of the inputs that training drops, in [0, 1).
+      **kwargs: of `keras.layers.Dense`.
+    """
+
+    def __init__(self, units, rate, **kwargs):
+        super().__init__(units, **kwargs)
+        self.rate = rate
+        self.dropout = StepDropout(rate, seed=_SEED)
+
+    def call(self, inputs, training=None):
+        """Returns the outputs `[B, units]` of inputs `[B, I]`."""
+        return super().call(self.dropout(inputs, training=training))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "rate": self.rate}
 
 
 @register_head("classifier")
@@ -19,14 +42,19 @@ class Classifier(DenseHead):
       config: a `BertConfig`.
     """
 
-    @functools.cached_property
-    def dropout(self):
-        """The dropout of the pooled output."""
-        return StepDropout(self.config.hidden_dropout_prob, seed=_SEED)
+    def layer(self):
+        """Returns the dropout and dense layer."""
+        return DropoutDense(
+            self.config.num_labels,
+            self.config.hidden_dropout_prob,
+            kernel_initializer=initializer(self.config),
+            dtype="float32",
+            name=self.name,
+        )
 
     def logits(self, layer, encoded, features, training=None):
         """Returns float32 `[B, C]`."""
-        return layer(self.dropout(encoded["pooled_output"], training=training))
+        return layer(encoded["pooled_output"], training=training)
 
     def multiplications(self, length):
         """Returns the multiplications of pooler and head, which read one token."""
