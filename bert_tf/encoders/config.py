@@ -36,6 +36,10 @@ ACTIVATIONS = {
     "relu": "relu",
 }
 
+# Written to the entries of `layers` by versions before `bert_tf.encoders.execution`: it says how
+# exports compute attention, and nothing of the architecture. Keys beside `layers` need no mention.
+_EXECUTION_KEYS = {"fused_attention"}
+
 # Far beyond every model, so that what a damaged or a forged config asks for is never begun.
 _MOST_LAYERS = 1000
 _LARGEST_SIZE = 2**24
@@ -67,8 +71,6 @@ class LayerConfig:
       intermediate_size: F, 0 or more; 0 leaves only the bias of the FFN output.
       projections: a `ProjectionSpec` for each name in `PROJECTIONS`; a name
         left out is dense.
-      fused_attention: whether query, key and value share their first product, as in
-        exported models; see `bert_tf.serving.execution_plan`.
       has_ffn: whether there is a feed-forward at all; without it not even its bias is left.
       gates: a serialized gate for some of `UNITS`, see `flop_tf.gates.serialize`.
     """
@@ -76,7 +78,6 @@ class LayerConfig:
     num_heads: int
     intermediate_size: int
     projections: dict[str, ProjectionSpec] = dataclasses.field(default_factory=dict)
-    fused_attention: bool = False
     has_ffn: bool = True
     gates: dict[str, dict] = dataclasses.field(default_factory=dict)
 
@@ -175,14 +176,10 @@ class BertConfig:
       layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
       gates: a serialized gate for some of `GATED`, over each weight of the word embedding or of
         the pooler's kernel.
-      fused_layer_norm: whether inference computes LayerNorm in one operation, see
-        `bert_tf.encoders.layer_norm`; exported models for few tokens do not.
       embedding_size: width of the embeddings, where a dense layer makes H of it; None is H.
       position_offset: number of the position embedding's row for the first token. Defaults to 0.
       pooler_act: activation of the dense layer on the first token that a head may read, one of
         `POOLER_ACTIVATIONS`; None is without such a layer.
-      einsum_attention: whether attention is by einsums, see `bert_tf.encoders.attention`; exported
-        models for few tokens do so.
 
     Raises:
       ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
@@ -204,8 +201,6 @@ class BertConfig:
     head: str = "classifier"
     layers: tuple[LayerConfig, ...] = ()
     gates: dict[str, dict] = dataclasses.field(default_factory=dict)
-    fused_layer_norm: bool = True
-    einsum_attention: bool = False
     embedding_size: int | None = None
     position_offset: int = 0
     pooler_act: str | None = "tanh"
@@ -313,7 +308,6 @@ class BertConfig:
                     for name, spec in layer.projections.items()
                     if spec != ProjectionSpec()
                 },
-                **({"fused_attention": True} if layer.fused_attention else {}),
                 **({} if layer.has_ffn else {"has_ffn": False}),
                 **({"gates": layer.gates} if layer.gates else {}),
             }
@@ -341,9 +335,9 @@ class BertConfig:
         values = {key: data[key] for key in _names(cls) & set(data)}
         config = json_file.convert(values, cls, "A BERT config must have values that fit")
         for layer in values.get("layers", ()):
-            _check_keys(layer, LayerConfig)
+            _check_keys(layer.keys() - _EXECUTION_KEYS, LayerConfig)
             for spec in layer.get("projections", {}).values():
-                _check_keys(spec, ProjectionSpec)
+                _check_keys(spec.keys(), ProjectionSpec)
         for gate in config.all_gates():
             gates.deserialize(gate)  # Raises now rather than where a model is built.
         return config
@@ -399,9 +393,9 @@ def _check(config):
         raise ValueError(f"Argument `gates` expects names of {GATED}, received {unknown}.")
 
 
-def _check_keys(data, cls):
-    """Raises ValueError where plain data say what no field of a class would hear."""
-    if unknown := sorted(set(data) - _names(cls)):
+def _check_keys(keys, cls):
+    """Raises ValueError where a key of plain data is no field of a class."""
+    if unknown := sorted(keys - _names(cls)):
         raise ValueError(
             f"The entries of `layers` must have no keys but {sorted(_names(cls))}, received "
             f"{unknown}."

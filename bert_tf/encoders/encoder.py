@@ -10,9 +10,10 @@ import math
 
 import tensorflow as tf
 
-from bert_tf.encoders.attention import Attention
+from bert_tf.encoders.attention import Attention, EinsumAttention
 from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
 from bert_tf.encoders.dropout import StepDropout
+from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.encoders.layer_norm import LayerNorm
 from flop_tf import gates
 from flop_tf.backend import keras
@@ -66,8 +67,8 @@ def _mask_of(inputs):
     return mask_scope(inputs[TASK][0]) if TASK in inputs else contextlib.nullcontext()
 
 
-def _layer_norm(config):
-    return LayerNorm(config.fused_layer_norm, epsilon=config.layer_norm_eps)
+def _layer_norm(config, execution):
+    return LayerNorm(execution.fused_layer_norm, epsilon=config.layer_norm_eps)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -79,12 +80,13 @@ class BertEmbeddings(keras.layers.Layer):
 
     Args:
       config: a `BertConfig`.
+      execution: an `Execution`; default the one of training.
       **kwargs: of `keras.layers.Layer`.
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config, execution=TRAINING, **kwargs):
         super().__init__(**kwargs)
-        self.config = config
+        self.config, self.execution = config, execution
         rows_of = {
             "word_embeddings": config.vocab_size,
             "position_embeddings": config.max_position_embeddings,
@@ -99,7 +101,7 @@ class BertEmbeddings(keras.layers.Layer):
         self.gate = gates.get(config.gates.get("word_embeddings"))
         if self.gate is not None:
             self.gate.build(self.word_embeddings.shape)
-        self.layer_norm = _layer_norm(config)
+        self.layer_norm = _layer_norm(config, execution)
         self.dropout = StepDropout(config.hidden_dropout_prob, seed=_EMBEDDING_SEED)
         if config.embedding_size is not None:
             self.projection = keras.layers.Dense(
@@ -143,20 +145,18 @@ class TransformerBlock(keras.layers.Layer):
     Args:
       config: a `BertConfig`.
       index: which of its `layers` this is.
+      execution: an `Execution`; default the one of training.
       **kwargs: of `keras.layers.Layer`.
     """
 
-    def __init__(self, config, index, **kwargs):
+    #: Whether the weights of the query hold the scale of attention.
+    is_scaled = False
+
+    def __init__(self, config, index, execution=TRAINING, **kwargs):
         super().__init__(**kwargs)
-        self.config = config
+        self.config, self.execution = config, execution
         self.layer = config.layers[index]
-        if self.layer.fused_attention:
-            specs = [self.layer.projection(name) for name in ATTENTION_INPUTS]
-            units = [self.layer.num_heads * config.head_size] * len(specs)
-            self.attention_inputs = FusedProjections(units, [spec.rank for spec in specs])
-        for name in self.layer.names():
-            if self.layer.fused_attention and name in ATTENTION_INPUTS:
-                continue
+        for name in self.own_projections():
             units = self.layer.shape(name, config.hidden_size, config.head_size)[1]
             spec = self.layer.projection(name)
             setattr(self, name, spec.make(units, name=name, kernel_initializer=initializer(config)))
@@ -165,17 +165,21 @@ class TransformerBlock(keras.layers.Layer):
         self.activation = activation(config.hidden_act)
         seed = _BLOCK_SEEDS * (index + 1)
         if self.layer.num_heads:
-            self.attention = Attention(
+            attention = EinsumAttention if execution.einsum_attention else Attention
+            self.attention = attention(
                 self.layer.num_heads,
-                is_scaled=self.layer.fused_attention,  # Its weights hold the scale.
-                by_einsum=config.einsum_attention,
+                is_scaled=self.is_scaled,
                 dropout=config.attention_probs_dropout_prob,
                 seed=seed,
             )
         self.attention_output_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 1)
         self.ffn_dropout = StepDropout(config.hidden_dropout_prob, seed=seed + 2)
-        self.attention_norm = _layer_norm(config)
-        self.ffn_norm = _layer_norm(config)
+        self.attention_norm = _layer_norm(config, execution)
+        self.ffn_norm = _layer_norm(config, execution)
+
+    def own_projections(self):
+        """Returns the names of the projections that are a layer of their own."""
+        return self.layer.names()
 
     def call(self, hidden, attention_bias, training=None):
         """Returns `(outputs [B T, H], inputs)`.
@@ -213,6 +217,10 @@ class TransformerBlock(keras.layers.Layer):
         outputs = self._gate("ffn", outputs, batch, training)
         return self.ffn_norm(attended + outputs, training=training), inputs
 
+    def project(self, hidden, training=None):
+        """Returns query, key and value, `[B T, N D]` each, of `hidden [B T, H]`."""
+        return [getattr(self, name)(hidden, training=training) for name in ATTENTION_INPUTS]
+
     def _gate(self, kind, inputs, batch, training):
         """Returns `inputs [B T, U W]` with the units of a kind, U, scaled by their gate."""
         if kind not in self.layer.gates:
@@ -224,12 +232,34 @@ class TransformerBlock(keras.layers.Layer):
 
     def _attend(self, hidden, attention_bias, training):
         """Returns the context `[B T, N D]` of all heads."""
-        if self.layer.fused_attention:
-            projected = self.attention_inputs(hidden)
-        else:
-            projected = [getattr(self, n)(hidden, training=training) for n in ATTENTION_INPUTS]
+        projected = self.project(hidden, training)
         context = self.attention(*projected, attention_bias, training=training)
         return self._gate("heads", context, tf.shape(attention_bias)[0], training)
+
+
+@keras.saving.register_keras_serializable("bert_tf")
+class FusedBlock(TransformerBlock):
+    """A `TransformerBlock` whose query, key and value share their first product.
+
+    The weights of the query hold the scale of attention. For inference only, and without gates on
+    the three; see `bert_tf.serving.execution_plan`.
+    """
+
+    is_scaled = True
+
+    def __init__(self, config, index, execution=TRAINING, **kwargs):
+        super().__init__(config, index, execution, **kwargs)
+        specs = [self.layer.projection(name) for name in ATTENTION_INPUTS]
+        units = [self.layer.num_heads * config.head_size] * len(specs)
+        self.attention_inputs = FusedProjections(units, [spec.rank for spec in specs])
+
+    def own_projections(self):
+        """Returns the names of the projections but query, key and value."""
+        return tuple(name for name in self.layer.names() if name not in ATTENTION_INPUTS)
+
+    def project(self, hidden, training=None):
+        """See `TransformerBlock.project`."""
+        return self.attention_inputs(hidden, training=training)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -238,17 +268,18 @@ class BertEncoder(keras.layers.Layer):
 
     Args:
       config: a `BertConfig`.
+      execution: an `Execution`; default the one of training.
       **kwargs: of `keras.layers.Layer`.
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config, execution=TRAINING, **kwargs):
         super().__init__(**kwargs)
-        self.config = config
-        self.embeddings = BertEmbeddings(config)
-        self.blocks = [
-            TransformerBlock(config, index, name=f"block_{index}")
-            for index in range(config.num_hidden_layers)
-        ]
+        self.config, self.execution = config, execution
+        self.embeddings = BertEmbeddings(config, execution)
+        self.blocks = []
+        for index in range(config.num_hidden_layers):
+            block = FusedBlock if index in execution.fused_blocks else TransformerBlock
+            self.blocks.append(block(config, index, execution, name=f"block_{index}"))
         self.pooler = None
         if config.pooler_act is not None:
             act = config.pooler_act
@@ -327,11 +358,13 @@ class BertEncoder(keras.layers.Layer):
                 yield f"blocks.{index}.{kind}", getattr(block, f"{kind}_gate")
 
     def get_config(self):
-        """Returns the constructor's arguments, the `BertConfig` as plain data."""
-        return {**super().get_config(), "config": self.config.to_dict()}
+        """Returns the constructor's arguments, config and execution as plain data."""
+        described = {"config": self.config.to_dict(), "execution": self.execution.to_dict()}
+        return {**super().get_config(), **described}
 
     @classmethod
     def from_config(cls, config):
         """Builds an encoder from `get_config`."""
         config = dict(config)
-        return cls(BertConfig.from_dict(config.pop("config")), **config)
+        architecture = BertConfig.from_dict(config.pop("config"))
+        return cls(architecture, Execution(**config.pop("execution", {})), **config)

@@ -37,7 +37,7 @@ class MlmLayer(keras.layers.Layer):
             activation=activation(config.hidden_act),
             kernel_initializer=initializer(config),
         )
-        self.layer_norm = LayerNorm(config.fused_layer_norm, epsilon=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
         self.output_bias = self.add_weight(
             name="output_bias", shape=[config.vocab_size], initializer="zeros"
         )

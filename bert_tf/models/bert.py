@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES, BertEncoder
+from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
@@ -23,17 +24,18 @@ class BertModel(GatedModel):
 
     Args:
       config: a `BertConfig`.
+      execution: an `Execution`; default the one of training.
       **kwargs: of `keras.Model`.
 
     Raises:
       ValueError: if there is no such head, or `num_labels` does not fit it.
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config, execution=TRAINING, **kwargs):
         super().__init__(**kwargs)
-        self.config = config
+        self.config, self.execution = config, execution
         self.head = head_of(config)
-        self.encoder = BertEncoder(config, name="encoder")
+        self.encoder = BertEncoder(config, execution, name="encoder")
         if self.encoder.pooler is not None and not self.head.reads_pooler:
             self.encoder.pooler.trainable = False
         setattr(self, config.head, self.head.layer())
@@ -76,11 +78,13 @@ class BertModel(GatedModel):
         """Does nothing: the weights exist since the constructor."""
 
     def get_config(self):
-        """Returns the constructor's arguments, the `BertConfig` as plain data."""
-        return {"name": self.name, "config": self.config.to_dict()}
+        """Returns the constructor's arguments, config and execution as plain data."""
+        described = {"config": self.config.to_dict(), "execution": self.execution.to_dict()}
+        return {"name": self.name, **described}
 
     @classmethod
     def from_config(cls, config):
         """Builds a model from `get_config`."""
         config = dict(config)
-        return cls(BertConfig.from_dict(config.pop("config")), **config)
+        architecture = BertConfig.from_dict(config.pop("config"))
+        return cls(architecture, Execution(**config.pop("execution", {})), **config)

@@ -1,9 +1,9 @@
 """How a device computes each projection of a finished model fastest, and the model that does it so.
 
-A plan is a `BertConfig`: a projection keeps its factors, has their rank rounded up to one that
-the processor likes, or becomes its dense kernel; query, key and value may share their first
-product, with the scale of attention in the query's weights; LayerNorm is one operation or
-several, and attention by einsums or not. The model of a plan computes what its source does.
+In a `Plan` a projection keeps its factors, has their rank rounded up to one that the processor
+likes, or becomes its dense kernel; query, key and value may share their first product, with the
+scale of attention in the query's weights; LayerNorm is one operation or several, and attention by
+einsums or not. The model of a plan computes what its source does.
 M tokens, I inputs, O outputs, R rank.
 """
 
@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from bert_tf.encoders.config import ATTENTION_INPUTS
+from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import latency_table
 from flop_tf import surgery
@@ -38,6 +39,19 @@ class Form:
     specs: tuple
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A model in the form in which a device computes it.
+
+    Args:
+      config: the `BertConfig`, with the rank in which each projection is computed.
+      execution: the `Execution`; default the one of training.
+    """
+
+    config: BertConfig
+    execution: Execution = TRAINING
+
+
 def choose(config, table):
     """Returns the fastest plan for a model, by a table.
 
@@ -46,42 +60,31 @@ def choose(config, table):
       table: a `LatencyTable` of the device, for the shape that decides.
 
     Returns:
-      `(BertConfig, rows)`: the plan, and for each projection a dict of what was chosen.
+      `(Plan, rows)`: the plan, and for each projection a dict of what was chosen.
 
     Raises:
       ValueError: if the table lacks a size.
     """
-    layers, rows = [], []
+    specs, fused, rows = {}, [], []
     for index, layer in enumerate(config.layers):
         shapes = {n: layer.shape(n, config.hidden_size, config.head_size) for n in layer.names()}
-        found = {
-            name: best(_forms(name, layer.projection(name), *shape, table))
-            for name, shape in shapes.items()
-        }
-        is_fused = False
-        if layer.num_heads:
-            separate = _joined([found[name] for name in ATTENTION_INPUTS])
-            specs = [layer.projection(name) for name in ATTENTION_INPUTS]
-            chosen = best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
-            is_fused = chosen is not separate
-            if is_fused:
-                found.update(_parts(chosen))
-        specs = {name: form.specs[0] for name, form in found.items()}
-        layers.append(dataclasses.replace(layer, projections=specs, fused_attention=is_fused))
-        rows += [
-            {
-                "projection": f"blocks.{index}.{name}",
-                "shape": list(shapes[name]),
-                "rank": layer.projection(name).rank,
-                "chosen_rank": form.specs[0].rank,
-                "fused": is_fused and name in ATTENTION_INPUTS,
-                "microseconds": round(1e6 * form.seconds, 1),
-            }
-            for name, form in found.items()
-        ]
-    plan = dataclasses.replace(
-        config,
-        layers=tuple(layers),
+        found, is_fused = _of_block(layer, shapes, table)
+        if is_fused:
+            fused.append(index)
+        for name, form in found.items():
+            specs[index, name] = form.specs[0]
+            rows.append(
+                {
+                    "projection": f"blocks.{index}.{name}",
+                    "shape": list(shapes[name]),
+                    "rank": layer.projection(name).rank,
+                    "chosen_rank": form.specs[0].rank,
+                    "fused": is_fused and name in ATTENTION_INPUTS,
+                    "microseconds": round(1e6 * form.seconds, 1),
+                }
+            )
+    execution = Execution(
+        tuple(fused),
         # Of all heads of an unpruned block, for all blocks alike.
         fused_layer_norm=not _is_faster(
             latency_table.PLAIN_NORM, latency_table.FUSED_NORM, config, table
@@ -90,7 +93,7 @@ def choose(config, table):
             latency_table.EINSUM_ATTENTION, latency_table.TRANSPOSED_ATTENTION, config, table
         ),
     )
-    return plan, rows
+    return Plan(config.with_projections(specs), execution), rows
 
 
 def merged(config):
@@ -109,22 +112,39 @@ def apply(model, plan):
 
     Args:
       model: a `BertModel` without gates.
-      plan: a `BertConfig` of `choose`, or of the same architecture with other forms.
+      plan: a `Plan` of `choose`, or of the same architecture with other forms.
 
     Returns:
-      A BERT; `model` itself where there is nothing to do.
+      The BERT of the plan; `model` itself where there is nothing to do.
     """
-    if plan == model.config and not any(spec.rank for *_, spec, _ in plan.projections()):
+    config = plan.config
+    has_factors = any(spec.rank for *_, spec, _ in config.projections())
+    if plan == Plan(model.config, model.execution) and not has_factors:
         return model
     weights = surgery.named_weights(model)
-    for index, name, spec, _ in plan.projections():
+    for index, name, spec, _ in config.projections():
         _reform(weights, f"encoder.blocks.{index}.{name}", spec)
-    for index, layer in enumerate(plan.layers):
-        if layer.fused_attention:
-            _fuse(weights, f"encoder.blocks.{index}", 1 / math.sqrt(plan.head_size))
-    planned = BertModel(plan)
+    for index in plan.execution.fused_blocks:
+        _fuse(weights, f"encoder.blocks.{index}", 1 / math.sqrt(config.head_size))
+    planned = BertModel(config, plan.execution)
     surgery.assign_weights(planned, weights)
     return planned
+
+
+def _of_block(layer, shapes, table):
+    """Returns the fastest `Form` of each projection of a block, and whether three are fused."""
+    found = {
+        name: best(_forms(name, layer.projection(name), *shape, table))
+        for name, shape in shapes.items()
+    }
+    if not layer.num_heads:
+        return found, False
+    separate = _joined([found[name] for name in ATTENTION_INPUTS])
+    specs = [layer.projection(name) for name in ATTENTION_INPUTS]
+    chosen = best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
+    if chosen is separate:
+        return found, False
+    return {**found, **_parts(chosen)}, True
 
 
 def _is_faster(way, usual, config, table):

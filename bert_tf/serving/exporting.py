@@ -121,6 +121,7 @@ def export(
             "ratios": planned.ratios,
             "latencies_of": table.environment,
             "config": planned.config.to_dict(),
+            "execution": planned.execution.to_dict(),
             "task": source.service.task.to_dict(),
             "max_seq_length": source.service.max_seq_length,
             "compared_on": compared.description,

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tqdm
 
 from bert_tf import timing
-from bert_tf.encoders.attention import Attention
+from bert_tf.encoders.attention import Attention, EinsumAttention
 from bert_tf.encoders.config import ATTENTION_INPUTS
 from bert_tf.encoders.layer_norm import LayerNorm
 from flop_tf import files
@@ -37,6 +37,7 @@ FUSED_NORM, PLAIN_NORM = "fused_norm", "plain_norm"
 #: Attention of all heads of an unpruned block.
 EINSUM_ATTENTION, TRANSPOSED_ATTENTION = "einsum_attention", "transposed_attention"
 
+_ATTENTIONS = {EINSUM_ATTENTION: EinsumAttention, TRANSPOSED_ATTENTION: Attention}
 _ONE = ((DENSE, FACTORS),)
 _THREE = ((SEPARATE_DENSE, SEPARATE_FACTORS), (FUSED_DENSE, FUSED_FACTORS))
 # Ranks that are measured; those between are interpolated.
@@ -240,8 +241,8 @@ def _make(config, way, outputs, rank):
     count = len(ATTENTION_INPUTS)
     if way in (FUSED_NORM, PLAIN_NORM):
         return [LayerNorm(way == FUSED_NORM, epsilon=config.layer_norm_eps)]
-    if way in (EINSUM_ATTENTION, TRANSPOSED_ATTENTION):
-        return [Attention(config.num_attention_heads, by_einsum=way == EINSUM_ATTENTION)]
+    if way in _ATTENTIONS:
+        return [_ATTENTIONS[way](config.num_attention_heads)]
     if way in (FUSED_DENSE, FUSED_FACTORS):
         return [FusedProjections([outputs] * count, [rank or None] * count)]
     return [

@@ -7,7 +7,9 @@ import numpy as np
 from bert_tf import timing
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.encoders.execution import Execution
 from bert_tf.serving import constant_folding, execution_plan
+from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import model_task
 from flop_tf.linalg import costs
@@ -24,6 +26,7 @@ class PlannedModel:
     Args:
       served: the `ServedModel`.
       config: the `BertConfig` that it computes.
+      execution: the `Execution` by which it does.
       choices: of each projection by the latency table, see `execution_plan.choose`.
       way: "plan", "merged" or "as it is", which one it is.
       ratios: times of the ways over that of the model as it is, by name; those that differ.
@@ -31,6 +34,7 @@ class PlannedModel:
 
     served: ServedModel
     config: BertConfig
+    execution: Execution
     choices: list
     way: str
     ratios: dict
@@ -54,9 +58,9 @@ def make(model, service, table, shape):
     model = constant_folding.fold(model)
     ways, choices = _ways(model, table)
     served = {}
-    for name, config in ways.items():
-        one = execution_plan.apply(model, config)
-        served[name] = ServedModel(one, service, config.num_positions)
+    for name, plan in ways.items():
+        one = execution_plan.apply(model, plan)
+        served[name] = ServedModel(one, service, plan.config.num_positions)
     if len(ways) == 1:
         (way,), ratios = ways, {}
     else:
@@ -65,23 +69,24 @@ def make(model, service, table, shape):
             zip(ways, map(float, np.median(seconds / seconds[:, -1:], axis=0)), strict=True)
         )
         forms = [
-            execution_plan.Form(ratio, _num_parameters(ways[name]), (name,))
+            execution_plan.Form(ratio, _num_parameters(ways[name].config), (name,))
             for name, ratio in ratios.items()
         ]
         (way,) = execution_plan.best(forms).specs
         del ratios[_AS_IT_IS]
-    return PlannedModel(served[way], ways[way], choices, way, ratios)
+    plan = ways[way]
+    return PlannedModel(served[way], plan.config, plan.execution, choices, way, ratios)
 
 
 def _ways(model, table):
-    """Returns the configs of all ways to compute a model, by name, the model as it is last."""
-    plan, choices = execution_plan.choose(model.config, table)
+    """Returns the `Plan` of each way to compute a model by its name, the model as it is last."""
+    chosen, choices = execution_plan.choose(model.config, table)
     merged, _ = execution_plan.choose(execution_plan.merged(model.config), table)
-    ways = {}
-    for name, config in (("plan", plan), ("merged", merged)):
-        if config != model.config and config not in ways.values():
-            ways[name] = config
-    return {**ways, _AS_IT_IS: model.config}, choices
+    as_it_is, ways = Plan(model.config), {}
+    for name, plan in (("plan", chosen), ("merged", merged)):
+        if plan != as_it_is and plan not in ways.values():
+            ways[name] = plan
+    return {**ways, _AS_IT_IS: as_it_is}, choices
 
 
 def _seconds(served, config, shape):

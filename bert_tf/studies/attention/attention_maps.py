@@ -10,7 +10,6 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.encoders.config import ATTENTION_INPUTS
 from bert_tf.encoders.encoder import INPUT_NAMES
 
 
@@ -124,11 +123,8 @@ def _block_maps(block, inputs, mask):
 def _attention_inputs(block, inputs, mask):
     """Returns query, key and value, `[B, N, T, D]` each; the query holds the scale."""
     head_size = block.config.head_size
-    if block.layer.fused_attention:  # Its weights hold the scale.
-        projected, scale = block.attention_inputs(inputs["query"]), 1.0
-    else:
-        projected = [getattr(block, n)(inputs[n], training=False) for n in ATTENTION_INPUTS]
-        scale = math.sqrt(head_size)
+    projected = block.project(inputs["query"], training=False)
+    scale = 1.0 if block.is_scaled else math.sqrt(head_size)
     heads = [tf.shape(mask)[0], tf.shape(mask)[1], block.layer.num_heads, head_size]
     query, key, value = (tf.transpose(tf.reshape(each, heads), [0, 2, 1, 3]) for each in projected)
     return query / scale, key, value

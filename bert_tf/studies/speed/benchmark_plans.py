@@ -65,7 +65,7 @@ def build(config, densities, table):
         for way, config in configs.items():
             plan, _ = execution_plan.choose(config, table)
             forward = benchmark_subjects.compiled(execution_plan.apply(model, plan))
-            candidates.append(Candidate(f"{name}, {way}", plan, stage, forward))
+            candidates.append(Candidate(f"{name}, {way}", plan.config, stage, forward))
     return candidates
 
 

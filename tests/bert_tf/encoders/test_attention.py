@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.attention import Attention
+from bert_tf.encoders.attention import Attention, EinsumAttention
 from flop_tf.backend import keras
 
 
@@ -13,24 +13,22 @@ def _inputs(batch_size, length, width):
     return (*projected, bias)
 
 
-@pytest.mark.parametrize("by_einsum", [True, False])
-def test_by_hand(by_einsum):
+@pytest.mark.parametrize("form", [EinsumAttention, Attention])
+def test_by_hand(form):
     """Of two tokens the second one is padding: both attend to the first alone."""
     query, key, value = (tf.constant([[1.0, 2.0], [3.0, 4.0]]),) * 3
     bias = tf.constant([[[[0.0, -1e9]]]])
-    context = Attention(2, by_einsum=by_einsum)(query, key, value, bias)
+    context = form(2)(query, key, value, bias)
     np.testing.assert_allclose(context, [[1.0, 2.0], [1.0, 2.0]])
 
 
-@pytest.mark.parametrize("by_einsum", [True, False])
-def test_scaled_scores_by_hand(by_einsum):
+@pytest.mark.parametrize("form", [EinsumAttention, Attention])
+def test_scaled_scores_by_hand(form):
     """One head of size 4, two tokens: scores (2 ln 3, 0) / 2 of the first, 0 of the second."""
     query, key = np.zeros([2, 2, 4], np.float32)
     query[0, 0] = key[0, 0] = np.sqrt(2 * np.log(3))
     value = np.float32([[8, 0, 4, 1], [0, 4, 4, 1]])
-    context = Attention(1, by_einsum=by_einsum)(
-        query, key, value, np.zeros([1, 1, 1, 2], np.float32)
-    )
+    context = form(1)(query, key, value, np.zeros([1, 1, 1, 2], np.float32))
     np.testing.assert_allclose(context, [[6, 1, 4, 1], [4, 2, 4, 1]], rtol=1e-5)
 
 
@@ -38,7 +36,7 @@ def test_scaled_scores_by_hand(by_einsum):
 def test_einsums_compute_what_transpositions_do(num_heads):
     inputs = _inputs(3, 5, 16)
     expected = Attention(num_heads)(*inputs)
-    np.testing.assert_allclose(Attention(num_heads, by_einsum=True)(*inputs), expected, atol=1e-6)
+    np.testing.assert_allclose(EinsumAttention(num_heads)(*inputs), expected, atol=1e-6)
 
 
 def test_queries_that_are_scaled_already():
@@ -56,7 +54,7 @@ def test_training_drops_probabilities():
 
 
 def test_config():
-    layer = Attention(4, is_scaled=True, by_einsum=True, dropout=0.5, seed=3, name="a")
+    layer = EinsumAttention(4, is_scaled=True, dropout=0.5, seed=3, name="a")
     data = keras.layers.serialize(layer)
     again = keras.layers.deserialize(data)
-    assert again.get_config() == layer.get_config() and again.by_einsum
+    assert again.get_config() == layer.get_config() and type(again) is EinsumAttention

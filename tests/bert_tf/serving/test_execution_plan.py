@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.execution import Execution
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
+from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.latency_table import (
     DENSE,
     EINSUM_ATTENTION,
@@ -56,8 +58,9 @@ def table(cost, other=lambda way: 0.0):
 
 def chosen(ranks, cost):
     plan, _ = execution_plan.choose(model_of(ranks).config, table(cost))
-    layer = plan.layers[0]
-    return {name: layer.projection(name).rank for name in layer.names()}, layer.fused_attention
+    layer = plan.config.layers[0]
+    is_fused = 0 in plan.execution.fused_blocks
+    return {name: layer.projection(name).rank for name in layer.names()}, is_fused
 
 
 def work(inputs, outputs):
@@ -122,7 +125,7 @@ def test_factors_of_older_versions_are_balanced():
     layer = model.encoder.blocks[1].ffn_in
     layer.factor_in.assign(layer.factor_in * [1e3, 1e-3])
     layer.factor_out.assign(layer.factor_out * [[1e-3], [1e3]])
-    planned = execution_plan.apply(model, model.config)
+    planned = execution_plan.apply(model, Plan(model.config))
     (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
     np.testing.assert_allclose(
         planned(features, training=False), model(features, training=False), atol=1e-5
@@ -135,7 +138,7 @@ def test_factors_of_older_versions_are_balanced():
 
 def test_without_factors_there_is_nothing_to_do():
     model = model_of({"ffn_in": 0})
-    assert execution_plan.apply(model, model.config) is model
+    assert execution_plan.apply(model, Plan(model.config)) is model
 
 
 def test_every_form_of_fusing():
@@ -145,12 +148,11 @@ def test_every_form_of_fusing():
         {"query": ProjectionSpec(16), "key": ProjectionSpec(), "value": ProjectionSpec(30)},
     ):
         layers = tuple(
-            dataclasses.replace(
-                layer, projections={**layer.projections, **specs}, fused_attention=True
-            )
+            dataclasses.replace(layer, projections={**layer.projections, **specs})
             for layer in model.config.layers
         )
-        plan = dataclasses.replace(model.config, layers=layers)
+        config = dataclasses.replace(model.config, layers=layers)
+        plan = Plan(config, Execution(fused_blocks=(0, 1)))
         planned = execution_plan.apply(model, plan)
         (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
         np.testing.assert_allclose(
@@ -166,10 +168,11 @@ def test_without_heads():
     assert [row["projection"] for row in rows] == [
         f"blocks.{i}.{name}" for i in (0, 1) for name in ("attention_output", "ffn_in", "ffn_out")
     ]
-    assert not plan.layers[0].fused_attention
+    assert not plan.execution.fused_blocks
     model = BertModel(config)
     for norm in (True, False):
-        planned = execution_plan.apply(model, dataclasses.replace(plan, fused_layer_norm=norm))
+        execution = dataclasses.replace(plan.execution, fused_layer_norm=norm)
+        planned = execution_plan.apply(model, dataclasses.replace(plan, execution=execution))
         (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
         np.testing.assert_allclose(
             planned(features, training=False), model(features, training=False), atol=1e-5
@@ -182,8 +185,8 @@ def test_layer_norm_and_attention_as_they_are_faster(norm, attention):
     model = model_of({})
     other = table(work, lambda way: float(way not in (norm, attention)))
     plan, _ = execution_plan.choose(model.config, other)
-    assert plan.fused_layer_norm == (norm == FUSED_NORM)
-    assert plan.einsum_attention == (attention == EINSUM_ATTENTION)
+    assert plan.execution.fused_layer_norm == (norm == FUSED_NORM)
+    assert plan.execution.einsum_attention == (attention == EINSUM_ATTENTION)
     planned = execution_plan.apply(model, plan)
     (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
     np.testing.assert_allclose(

@@ -19,6 +19,7 @@ from bert_tf import timing
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.encoders.execution import Execution
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions
 from bert_tf.models.bert import BertModel
@@ -32,6 +33,7 @@ from bert_tf.serving import (
     services,
     versions,
 )
+from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.formats import fresh_process
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx import Onnx
@@ -153,13 +155,14 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     source = constant_folding.fold(bert_tf.load(sst)).config
     plan, _ = execution_plan.choose(source, LatencyTable.load(table_file))
     for name in ("query", "key", "attention_output"):
-        of_the_plan = plan.layers[0].projection(name).rank
+        of_the_plan = plan.config.layers[0].projection(name).rank
         assert ranks[f"blocks.0.{name}"] == (source.layers[0].projection(name).rank, of_the_plan)
     assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.ffn_out"] == (0, 0)
     assert "blocks.0.ffn_in" not in ranks
     merged, _ = execution_plan.choose(execution_plan.merged(source), LatencyTable.load(table_file))
-    ways = {"plan": plan, "merged": merged, "as it is": source}
-    assert BertConfig.from_dict(report["config"]) == ways[report["way"]]
+    ways = {"plan": plan, "merged": merged, "as it is": Plan(source)}
+    execution = Execution(**report["execution"])
+    assert Plan(BertConfig.from_dict(report["config"]), execution) == ways[report["way"]]
     assert all(ratio > 0 for ratio in report["ratios"].values())
     for name in formats.FORMATS:
         speed = report["formats"][name]["speed"]

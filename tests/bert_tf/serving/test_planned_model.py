@@ -7,6 +7,7 @@ from bert_tf import timing
 from bert_tf.encoders.config import BertConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan, planned_model, services
+from bert_tf.serving.execution_plan import Plan
 from bert_tf.tasks import model_task, registry
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.layers.projection import ProjectionSpec
@@ -36,7 +37,7 @@ def make(vocab_file, monkeypatch):
             return np.array([seconds] * rounds)
 
         def choose(config, table):
-            return (plan, ["choices"]) if config == FACTORS else (config, [])
+            return (Plan(plan), ["choices"]) if config == FACTORS else (Plan(config), [])
 
         monkeypatch.setattr(timing, "interleaved", interleaved)
         monkeypatch.setattr(execution_plan, "choose", choose)

@@ -8,6 +8,7 @@ from scipy import special
 from bert_tf.data import batching
 from bert_tf.encoders.config import BertConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.encoders.execution import Execution
 from bert_tf.models.bert import BertModel
 from bert_tf.studies.attention import attention_maps
 from flop_tf import gates, surgery
@@ -164,8 +165,7 @@ def test_the_entropy_of_nothing(examples):
 def test_fused_attention(features):
     """An exported model's query, key and value are one product, with the scale in it."""
     model = BertModel(DENSE)
-    layers = tuple(dataclasses.replace(layer, fused_attention=True) for layer in DENSE.layers)
-    fused = BertModel(dataclasses.replace(DENSE, layers=layers))
+    fused = BertModel(DENSE, execution=Execution(fused_blocks=(0, 1)))
     for old, new in zip(model.encoder.blocks, fused.encoder.blocks, strict=True):
         kernels = [old.query.kernel / 2.0, old.key.kernel, old.value.kernel]
         new.attention_inputs.kernel.assign(tf.concat(kernels, 1))
