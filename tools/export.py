@@ -6,7 +6,6 @@ Usage:
     --output_dir=served/tasks
 """
 
-import os
 import re
 import shlex
 import sys
@@ -18,7 +17,9 @@ from absl import flags
 from bert_tf import ranges
 from bert_tf.methods.diffs import task_exporting
 from bert_tf.ranges import FROM_0, FROM_1, SEQUENCE_LENGTH
-from bert_tf.serving import exporting, formats
+from bert_tf.serving import exporting, formats, versions
+from bert_tf.serving.sources import ServedTask
+from bert_tf.serving.target import Target
 
 FLAGS = flags.FLAGS
 
@@ -40,46 +41,39 @@ _NOT_OF_DIFFS = (
 
 def main(_):
     """Exports the model that FLAGS name."""
-    # Told to end, it takes away what it has half written.
+    # On SIGTERM, half-written files are removed.
     program.exit_on_sigterm("export")
     program.check_output(FLAGS.output_dir)
-    program.check_inputs(os.path.join(FLAGS.output_dir, str(FLAGS.version)))
-    if FLAGS.diffs:
-        _export_tasks()
-        return
-    exporting.export(
-        FLAGS.model_dir,
+    version = versions.Version(
         FLAGS.output_dir,
-        version=FLAGS.version,
-        format_names=FLAGS.format,
-        data_dir=data_flags.data_dir(),
-        task_name=FLAGS.task_name,
-        tfds=FLAGS.tfds,
-        max_seq_length=FLAGS.max_seq_length,
-        dev_examples=FLAGS.dev_examples,
-        optimize_for=_shape(FLAGS.optimize_for),
-        table_file=FLAGS.latency_table,
-        allow_slower=FLAGS.allow_slower,
-        overwrite=FLAGS.overwrite,
+        FLAGS.version,
+        FLAGS.overwrite,
         command=shlex.join(sys.argv),
         command_flags=program.command(),
     )
+    program.check_inputs(version.path)
+    if FLAGS.diffs:
+        _check_not_of_diffs()
+        task_exporting.export(FLAGS.model_dir, FLAGS.diffs, version)
+        return
+    target = Target(
+        FLAGS.format, _shape(FLAGS.optimize_for), FLAGS.latency_table, FLAGS.allow_slower
+    )
+    served = ServedTask(
+        FLAGS.task_name,
+        data_flags.data_dir(),
+        FLAGS.tfds,
+        FLAGS.max_seq_length,
+        FLAGS.dev_examples,
+    )
+    exporting.export(FLAGS.model_dir, version, target, served)
 
 
-def _export_tasks():
-    """Exports a base with differences; flags that are for one task must be as they are."""
+def _check_not_of_diffs():
+    """Raises ValueError where a flag for one task is changed next to --diffs."""
     for name in _NOT_OF_DIFFS:
         if FLAGS[name].value != FLAGS[name].default:
             raise ValueError(f"Flag `--{name}` is not for --diffs; leave it out.")
-    task_exporting.export(
-        FLAGS.model_dir,
-        FLAGS.diffs,
-        FLAGS.output_dir,
-        version=FLAGS.version,
-        overwrite=FLAGS.overwrite,
-        command=shlex.join(sys.argv),
-        command_flags=program.command(),
-    )
 
 
 def define_flags():

@@ -27,8 +27,8 @@ class Execution:
         object.__setattr__(self, "fused_blocks", tuple(self.fused_blocks))  # JSON has lists.
 
     def to_dict(self):
-        """Returns the constructor's arguments, plain data."""
-        return dataclasses.asdict(self)
+        """Returns the constructor's arguments, plain data as JSON gives it back."""
+        return {**dataclasses.asdict(self), "fused_blocks": list(self.fused_blocks)}
 
 
 #: The execution of training, and of every model that is not exported.

@@ -1,5 +1,6 @@
 """A BERT and tasks small enough to train in seconds."""
 
+import dataclasses
 import json
 import random
 
@@ -18,7 +19,10 @@ from bert_tf.methods.diffs.diff_store import save
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
-from bert_tf.serving import latency_table
+from bert_tf.serving import exporting, latency_table
+from bert_tf.serving.sources import ServedTask
+from bert_tf.serving.target import Target
+from bert_tf.serving.versions import Version
 from bert_tf.tasks import registry
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
@@ -100,6 +104,28 @@ def table_file(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("table") / "latency_table.json")
     latency_table.measure(TINY, shape=(8, 16), rounds=1).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def export(table_file):
+    """Exports by a table that exists, and what differs; toys may be slower than dense ones.
+
+    Args of the function: model directory, folder of the versions, number of the version, and fields
+    of `Version`, `Target` and `ServedTask` by name.
+    """
+
+    def export(folder, output_dir, version=1, **settings):
+        settings = {"table_file": table_file, "allow_slower": True, **settings}
+        parts = [
+            {field.name: settings.pop(field.name) for field in fields if field.name in settings}
+            for fields in map(dataclasses.fields, (Version, Target, ServedTask))
+        ]
+        assert not settings
+        command, target, served = parts
+        version = Version(output_dir, version, **command)
+        return exporting.export(folder, version, Target(**target), ServedTask(**served))
+
+    return export
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from bert_tf.methods.diffs import applying, task_models
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.runs import finetuning
-from bert_tf.serving import exporting
 from bert_tf.studies.speed import benchmark_subjects
 from flop_tf.backend import keras
 from flop_tf.files import diff_file
@@ -68,7 +67,7 @@ def doors(bert_dir, tmp_path, planted):
 
 
 @PLANTED
-def test_a_model_directory(planted, kind, bert_dir, sst_dir, options, tmp_path):
+def test_a_model_directory(planted, kind, bert_dir, sst_dir, options, export, tmp_path):
     task = {"task_name": "sst-2", "data_dir": sst_dir}
     for folder in doors(bert_dir, tmp_path, planted[kind]):
         for load in (
@@ -77,7 +76,7 @@ def test_a_model_directory(planted, kind, bert_dir, sst_dir, options, tmp_path):
             lambda path: stages.evaluate(EvaluateOptions(path, **task)),
             lambda path: stages.factorize(FactorizeOptions(path, str(tmp_path / "factorized"))),
             lambda path: stages.remove_mask(RemoveOptions(path, str(tmp_path / "compact"))),
-            lambda path: exporting.export(path, str(tmp_path / "export"), **task),
+            lambda path: export(path, str(tmp_path / "export"), **task),
             lambda path: benchmark_subjects.find([path]),
             lambda path: finetuning.finetune(options(init_checkpoint=path)),
             lambda path: finetuning.finetune(options(teacher=path)),

@@ -1,6 +1,6 @@
 """From a base and differences to one SavedModel with a `task` input, compared before it is kept.
 
-The folder is as in `bert_tf.serving.exporting`, without latency table and warm-up requests.
+The folder is as in `bert_tf.serving.versions`, without latency table and warm-up requests.
 """
 
 import os
@@ -8,30 +8,23 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf import timing
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.diffs import applying, base_model, task_models
-from bert_tf.runs import run_folder
-from bert_tf.serving import services, versions
+from bert_tf.serving import services
 from bert_tf.serving.formats.saved_model import SavedModel
 from bert_tf.serving.served_tasks import ServedTasks, text_signature
 from bert_tf.tasks import model_task
-from flop_tf import files
 
 _NUM_TEXTS = 8
 
 
-def export(base, paths, output_dir, *, version=1, overwrite=False, command="", command_flags=""):
-    """Writes `OUTPUT/VERSION`, whole or not at all.
+def export(base, paths, version):
+    """Writes a version, whole or not at all.
 
     Args:
       base: the BERT of the differences, any format.
-      paths: of differences, see `bert_tf.methods.diffs.applying.read`; each of another task.
-      output_dir: folder of the versions; its name is the model's.
-      version: int from 1 on.
-      overwrite: whether a version that exists is replaced.
-      command: how this was called, for the report.
-      command_flags: see `bert_tf.serving.exporting.export`.
+      paths: paths of differences, see `bert_tf.methods.diffs.applying.read`; each of another task.
+      version: the `bert_tf.serving.versions.Version` to write.
 
     Returns:
       The report, as in `bert_tf.serving.versions.REPORT_FILE`; None if the same command has
@@ -42,13 +35,12 @@ def export(base, paths, output_dir, *, version=1, overwrite=False, command="", c
         models by more than its tolerance.
       OSError: if a file cannot be written.
     """
-    path, form = versions.folder(output_dir, version), SavedModel()
-    with versions.opened(path, command_flags, overwrite, (base, *paths)) as to_do:
+    with version.opened() as to_do:
         if not to_do:
             return None
         shared = task_models.load(base, paths)
         tokenizer = shared.source.tokenizer()
-        served = ServedTasks(shared, _services(shared, tokenizer))
+        served, form = ServedTasks(shared, _services(shared, tokenizer)), SavedModel()
         report = {
             "base": os.path.abspath(base),
             "diffs": [os.path.abspath(applying.read(one)[1]) for one in paths],
@@ -56,25 +48,13 @@ def export(base, paths, output_dir, *, version=1, overwrite=False, command="", c
                 name: {"task": diff.info["task"], "density": diff.density}
                 for name, diff in shared.diffs.items()
             },
-            "command": command,
-            **timing.environment(),
         }
-        with files.replacing_folder(path) as aside:
-            for name in ("assets", "assets.extra"):
-                os.makedirs(os.path.join(aside, name))
-            vocab_file = os.path.join(aside, "assets", "vocab.txt")
-            files.write_text(vocab_file, tokenizer.vocab_text())
+        with version.written(tokenizer) as aside:
             form.write(served, aside)
-            report["largest_difference"] = _compare(form, aside, shared, served)
-            files.write_json(os.path.join(aside, versions.REPORT_FILE), report)
-            if command_flags:
-                files.write_text(os.path.join(aside, run_folder.FLAGS_FILE), command_flags)
-    logging.info(
-        "Exported %s to %s; they differ by at most %.2e.",
-        ", ".join(shared.diffs),
-        path,
-        report["largest_difference"],
-    )
+            largest = _compare(form, aside, shared, served)
+            report = version.write_report(aside, {**report, "largest_difference": largest})
+    sentence = "Exported %s to %s; they differ by at most %.2e."
+    logging.info(sentence, ", ".join(shared.diffs), version.path, largest)
     return report
 
 

@@ -1,4 +1,4 @@
-"""Answers requests by a SavedModel as a stranger would, with TensorFlow and tensorflow-text alone.
+"""Answers requests by a SavedModel as a client would, with TensorFlow and tensorflow-text alone.
 
 Usage: fresh_process.py FOLDER REQUESTS.npz ANSWERS.npz
 
@@ -8,7 +8,8 @@ Arrays of requests are named `number/signature/input`, those of answers `number/
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read when TensorFlow is imported.
 
 import numpy as np
 import tensorflow as tf
@@ -18,14 +19,14 @@ import tensorflow_text  # noqa: F401  Its operations are in the graph.
 def main(folder, requests, answers):
     """Reads the requests, answers each one by the signature that it names, writes the answers."""
     signatures = tf.saved_model.load(folder).signatures
-    asked, given = {}, {}
+    inputs_of, given = {}, {}
     with np.load(requests) as file:
         for key in file:
             number, signature, name = key.split("/")
             array = file[key]
             value = tf.constant(array.tolist()) if array.dtype.kind == "U" else tf.constant(array)
-            asked.setdefault((number, signature), {})[name] = value
-    for (number, signature), inputs in asked.items():
+            inputs_of.setdefault((number, signature), {})[name] = value
+    for (number, signature), inputs in inputs_of.items():
         for name, value in signatures[signature](**inputs).items():
             array = value.numpy()
             given[f"{number}/{name}"] = array if array.dtype != object else array.astype(np.bytes_)

@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
+from bert_tf.serving.formats.format import FORMATS
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.single_file import SingleFile
 
@@ -48,7 +49,7 @@ class LiteRT(SingleFile):
         return sorted({one.operator.name.removeprefix("tf.") for one in errors})
 
     def load(self, folder):
-        """See `SingleFile`."""
+        """See `Format`."""
         Interpreter = self.imported("ai_edge_litert.interpreter").Interpreter
         path = os.path.join(folder, self.file)
         threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
@@ -64,3 +65,7 @@ class LiteRT(SingleFile):
                 raise self.cannot_run(error) from error
 
         return answer
+
+
+for _precision in _LIMITS:
+    FORMATS.register(f"litert_{_precision}")(LiteRT(_precision))

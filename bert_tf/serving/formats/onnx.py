@@ -6,6 +6,7 @@ import re
 
 import tensorflow as tf
 
+from bert_tf.serving.formats.format import FORMATS
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.single_file import SingleFile
 
@@ -13,10 +14,10 @@ from bert_tf.serving.formats.single_file import SingleFile
 class Onnx(SingleFile):
     """An `.onnx` file."""
 
-    limits = Limits(largest_difference=1e-4)
-    family = "ONNX"
-    packages = ("tf2onnx", "onnxruntime")
     file = "model.onnx"
+    limits = Limits(largest_difference=1e-4)
+    packages = ("tf2onnx", "onnxruntime")
+    family = "ONNX"
 
     #: Version of the operations; everything that reads ONNX knows it.
     OPSET = 17
@@ -41,7 +42,7 @@ class Onnx(SingleFile):
         return re.findall(r"No Op registered for (\w+)", str(error))[:1]
 
     def load(self, folder):
-        """See `SingleFile`."""
+        """See `Format`."""
         onnxruntime = self.imported("onnxruntime")
         path = os.path.join(folder, self.file)
         options = onnxruntime.SessionOptions()
@@ -62,3 +63,6 @@ class Onnx(SingleFile):
             return dict(zip(names, outputs, strict=True))
 
         return answer
+
+
+FORMATS.register("onnx")(Onnx())

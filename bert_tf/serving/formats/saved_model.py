@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.serving.formats.format import FORMATS, Format
 from bert_tf.serving.formats.limits import Limits
 from flop_tf import processes
 
@@ -18,41 +19,26 @@ WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _SCRIPT = pathlib.Path(__file__).with_name("fresh_process.py")
 
 
-class SavedModel:
+class SavedModel(Format):
     """The signatures of a `ServedModel` with weights and, as assets, vocabulary and labels."""
 
+    file = "saved_model.pb"
     limits = Limits(largest_difference=1e-5)
     signatures = ("serving_default", "text")
     has_texts = True
+    is_program = True
     packages = ("tensorflow_serving",)
-    file = "saved_model.pb"
 
     def write(self, served, folder):
-        """Writes `saved_model.pb` and `variables` into a folder.
-
-        Args:
-          served: a `bert_tf.serving.served_model.ServedModel`.
-          folder: the folder, which may hold other files.
-        """
+        """Writes `saved_model.pb` and `variables`, see `Format`."""
         tf.saved_model.save(served, folder, signatures=served.signatures())
 
     def run(self, folder, requests):
-        """Answers requests in a process of its own that knows nothing of this project.
-
-        Args:
-          folder: of `write`.
-          requests: list of `(signature, {name: array})`.
-
-        Returns:
-          List of `{name: array}`, texts as NumPy strings.
-
-        Raises:
-          ValueError: if the process fails.
-        """
+        """Returns the answers of a process that knows nothing of this project, see `Format`."""
         with tempfile.TemporaryDirectory() as scratch:
-            asked, answered = (os.path.join(scratch, f"{name}.npz") for name in ("in", "out"))
-            np.savez(asked, **_flat(requests))
-            command = processes.command(str(_SCRIPT), folder, asked, answered)
+            given, answered = (os.path.join(scratch, f"{name}.npz") for name in ("in", "out"))
+            np.savez(given, **_flat(requests))
+            command = processes.command(str(_SCRIPT), folder, given, answered)
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
@@ -65,11 +51,7 @@ class SavedModel:
         return [answers[index] for index in range(len(requests))]
 
     def load(self, folder):
-        """Returns a function `{name: array} -> {name: array}`.
-
-        Raises:
-          ValueError: if the SavedModel is damaged.
-        """
+        """Returns a function of ids for this process, see `Format`."""
         import tensorflow_text  # noqa: F401  Its operations are in the graph.
 
         try:
@@ -89,30 +71,29 @@ class SavedModel:
     def files(self, folder):
         """Returns the paths of graph and weights."""
         variables = os.path.join(folder, "variables")
-        return [os.path.join(folder, self.file)] + [
-            os.path.join(variables, name) for name in os.listdir(variables)
-        ]
+        paths = [os.path.join(variables, name) for name in os.listdir(variables)]
+        return [*super().files(folder), *paths]
+
+    def is_at(self, path):
+        """Returns whether a path is `saved_model.pb` or the folder that holds it."""
+        return super().is_at(path) or os.path.isfile(os.path.join(path, self.file))
+
+    def warm_up(self, folder, requests, model_name):
+        """Writes `WARMUP_FILE`, which TensorFlow Serving reads when it loads the model."""
+        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+        with tf.io.TFRecordWriter(os.path.join(folder, WARMUP_FILE)) as file:
+            for signature, inputs in requests:
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name = model_name
+                request.model_spec.signature_name = signature
+                for name, array in inputs.items():
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+                log = prediction_log_pb2.PredictLog(request=request)
+                file.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
 
 
-def write_warmup(path, requests, model_name):
-    """Writes requests that TensorFlow Serving answers once when it loads the model.
-
-    Args:
-      path: of the file, `WARMUP_FILE` in the SavedModel's folder.
-      requests: list of `(signature, {name: array})`.
-      model_name: the name that the model is served under.
-    """
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
-    with tf.io.TFRecordWriter(path) as file:
-        for signature, inputs in requests:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = model_name
-            request.model_spec.signature_name = signature
-            for name, array in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-            log = prediction_log_pb2.PredictLog(request=request)
-            file.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+FORMATS.register("saved_model")(SavedModel())
 
 
 def _flat(requests):

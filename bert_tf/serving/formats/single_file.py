@@ -4,16 +4,17 @@ import abc
 import importlib
 import os
 
+from bert_tf.serving.formats.format import Format
 
-class SingleFile(abc.ABC):
+
+class SingleFile(Format):
     """The function of ids with its float outputs; batch and length stay variable.
 
-    Attributes of subclasses, beside those in `bert_tf.serving.formats`:
-      family: what errors call the format.
+    Attributes of subclasses, next to those of `Format`:
+      family: name of the format in errors.
     """
 
-    signatures = ("serving_default",)
-    has_texts = False
+    family: str
 
     @abc.abstractmethod
     def convert(self, served):
@@ -28,50 +29,25 @@ class SingleFile(abc.ABC):
         """Returns the operations that the format lacks by an error of `convert`, maybe none."""
 
     def write(self, served, folder):
-        """Writes the file into a folder.
-
-        Args:
-          served: a `bert_tf.serving.served_model.ServedModel`.
-          folder: where to write.
-
-        Raises:
-          ValueError: if the format cannot hold the model.
-          OSError: if the file cannot be written.
-        """
+        """Writes the file, see `Format`."""
         try:
             data = self.convert(served)
-        except Exception as error:  # Those of converters have no other class in common.
+        except Exception as error:  # Errors of converters have no other class in common.
             raise self._cannot_hold(error) from error
         with open(os.path.join(folder, self.file), "wb") as file:
             file.write(data)
 
-    @abc.abstractmethod
-    def load(self, folder):
-        """Returns a function `{name: array} -> {name: array}`, with TensorFlow's threads.
+    def cannot_run(self, error):
+        """Returns the ValueError for a file that cannot be run."""
+        reason = str(error).partition("\n")[0]
+        return ValueError(f"{self.family} cannot run the file {self.file!r}: {reason}.")
 
-        Raises:
-          ValueError: if the file cannot be run; so does the function.
-        """
-
-    def run(self, folder, requests):
-        """Answers requests.
-
-        Args:
-          folder: of `write`.
-          requests: list of `(signature, {name: array})`; there is one signature.
-
-        Returns:
-          List of `{name: array}`.
-
-        Raises:
-          ValueError: if the file cannot be run.
-        """
-        answer = self.load(folder)
-        return [answer(inputs) for _, inputs in requests]
-
-    def files(self, folder):
-        """Returns the paths of what `write` made."""
-        return [os.path.join(folder, self.file)]
+    def imported(self, module):
+        """Returns the module that runs files; raises ValueError if it is not installed."""
+        try:
+            return importlib.import_module(module)
+        except ImportError as error:
+            raise missing_package(self.family, module.partition(".")[0]) from error
 
     def _cannot_hold(self, error):
         if missing := self.missing(error):
@@ -80,18 +56,6 @@ class SingleFile(abc.ABC):
             )
         reason = str(error).partition("\n")[0][:300] or type(error).__name__
         return ValueError(f"{self.family} cannot hold the model: {reason}.")
-
-    def cannot_run(self, error):
-        """Returns the ValueError for a file that cannot be run."""
-        reason = str(error).partition("\n")[0]
-        return ValueError(f"{self.family} cannot run the file {self.file!r}: {reason}.")
-
-    def imported(self, module):
-        """Returns the module that runs files; raises ValueError where its package is not there."""
-        try:
-            return importlib.import_module(module)
-        except ImportError as error:
-            raise missing_package(self.family, module.partition(".")[0]) from error
 
 
 def missing_package(name, package):

@@ -58,14 +58,19 @@ class Subject:
     file_bytes: int
     about: dict
 
+    @property
+    def form(self):
+        """The `bert_tf.serving.formats.Format` of an export, None of a model directory."""
+        return formats.of_path(self.path)
+
     def load(self, jit_compile=False):
         """Returns a function that computes the outputs for features `{name: array [B, T]}`.
 
         Args:
           jit_compile: whether XLA compiles it; files are run as they are.
         """
-        if name := formats.of_file(self.path):
-            return formats.FORMATS[name].load(_folder(self.path))
+        if self.form is not None:
+            return self.form.load(_folder(self.path))
         return compiled(model_dir.load(self.path), jit_compile)
 
     def describe(self):
@@ -137,28 +142,39 @@ def counts(config):
 def _find(name, path):
     if not os.path.exists(path):
         raise ValueError(f"The path {path!r} does not exist.")
-    known = formats.of_file(path)
-    if known is None:
-        info = model_dir.load_info(path)
-        config = read_config(os.path.join(path, CONFIG_FILE))
-        task_masks.check_one_mask(path, config)
-        size = os.path.getsize(os.path.join(path, SAFETENSORS_FILE))
-        return Subject(name, path, config, size, _about(info, info.get("scores", {})))
-    files.check_regular(os.path.join(_folder(path), formats.FORMATS[known].file), "export")
-    report_file = os.path.join(_folder(path), versions.REPORT_FILE)
+    form = formats.of_path(path)
+    return _model(name, path) if form is None else _export(name, path, form)
+
+
+def _model(name, folder):
+    """Returns the `Subject` of a model directory."""
+    info = model_dir.load_info(folder)
+    config = read_config(os.path.join(folder, CONFIG_FILE))
+    task_masks.check_one_mask(folder, config)
+    size = os.path.getsize(os.path.join(folder, SAFETENSORS_FILE))
+    return Subject(name, folder, config, size, _about(info, info.get("scores", {})))
+
+
+def _export(name, path, form):
+    """Returns the `Subject` of an export in a format."""
+    folder = _folder(path)
+    files.check_regular(os.path.join(folder, form.file), "export")
+    report_file = os.path.join(folder, versions.REPORT_FILE)
     if not os.path.isfile(report_file):
         raise ValueError(f"The export {path!r} must have {report_file!r}, there is none.")
     report = json_file.read(report_file, _Report, "report of an export", "export the model again")
+    format_name = formats.FORMATS.name_of(form)
     try:
-        scores = report["formats"][known]["scores"]
+        scores = report["formats"][format_name]["scores"]
         split = f"{report['compared_on']}, {report['num_examples']} examples"
         about = _about(report, {split: scores} if scores else {})
         config = BertConfig.from_dict(report["config"])
         head_of(config)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"The file {report_file!r} is no report of {known}: {error}.") from error
-    size = sum(map(os.path.getsize, formats.FORMATS[known].files(_folder(path))))
-    return Subject(name, path, config, size, about)
+        raise ValueError(
+            f"The file {report_file!r} is no report of {format_name}: {error}."
+        ) from error
+    return Subject(name, path, config, sum(map(os.path.getsize, form.files(folder))), about)
 
 
 def _about(info, scores):
@@ -181,7 +197,7 @@ def _folder(path):
 def _short(path):
     """Returns the last part of a path, or as many as tell exports of several models apart."""
     parts = os.path.normpath(path).split(os.sep)
-    known = formats.of_file(path)
+    known = formats.of_path(path)
     return os.path.join(*parts[-1 if known is None else -3 if os.path.isfile(path) else -2 :])
 
 

@@ -13,7 +13,7 @@ from bert_tf import timing
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
-from bert_tf.serving import formats, latency_table
+from bert_tf.serving import latency_table
 from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
 
@@ -91,10 +91,11 @@ def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=
     subjects = benchmark_subjects.find(paths)
     batches = _batches([subject.config for subject in subjects], batch_sizes, lengths)
     for subject in subjects:
-        if formats.of_file(subject.path) == "saved_model":
+        if subject.form is not None and subject.form.is_program:
             logging.warning(
-                "The SavedModel %s is a program and is run now; measure only what comes from "
-                "people that you trust.",
+                "The %s %s is a program and is run now; measure only what comes from people that "
+                "you trust.",
+                type(subject.form).__name__,
                 subject.path,
             )
     forwards = [subject.load(jit_compile) for subject in subjects]

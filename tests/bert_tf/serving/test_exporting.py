@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -39,6 +38,7 @@ from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, SavedModel
 from bert_tf.serving.latency_table import LatencyTable
+from bert_tf.serving.target import Target
 from bert_tf.tasks import registry, squad
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.layers.projection import ProjectionSpec
@@ -79,12 +79,6 @@ def save(vocab_file, bert_dir, tmp_path_factory):
         return folder
 
     return save
-
-
-@pytest.fixture(scope="module")
-def export(table_file):
-    """Exports by a table that is there; toys may be slower than their dense models."""
-    return functools.partial(exporting.export, table_file=table_file, allow_slower=True)
 
 
 @pytest.fixture(scope="module")
@@ -222,11 +216,11 @@ def test_a_slower_format_does_not_throw_away_the_others(export, sst, tmp_path, m
 def test_a_table_of_another_device_is_told(sst, table_file, tmp_path, caplog):
     caplog.set_level("WARNING")
     config, path = bert_tf.load(sst).config, str(tmp_path / "table.json")
-    table = exporting._table(table_file, config, (8, 16))
+    table = Target(table_file=table_file).table(config)
     assert not caplog.text
     other = {**table.environment, "device": "Abacus", "cores": 77}
     dataclasses.replace(table, environment=other).save(path)
-    exporting._table(path, config, (8, 16))
+    Target(table_file=path).table(config)
     assert "The latency table is of Abacus, 77 cores, " in caplog.text
     assert f"; this device is {table.environment['device']}, {os.cpu_count()} cores" in caplog.text
 
@@ -239,7 +233,7 @@ def test_a_table_without_a_size_of_the_model(export, save, table_file, tmp_path)
 
 
 def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(dense_comparison, "DenseModel", None)
+    monkeypatch.setattr(exporting, "DenseModel", None)
     report = export(
         bert_dir, str(tmp_path), task_name="SST-2", format_names=["onnx"], allow_slower=False
     )
@@ -410,9 +404,7 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
 
     refuses("The version '.*1' exists already; choose another", output_dir=exported[0].parent)
     version = {"output_dir": exported[0].parent, "overwrite": True}
-    refuses("would replace '.*'; choose another", folder=str(exported[0]), **version)
-    table = exported[0] / "assets.extra/latency_table.json"
-    refuses("would replace '.*latency_table.json'", table_file=str(table), **version)
+    refuses("is no model directory", folder=str(exported[0]), **version)
     foreign = tmp_path / "foreign" / "1"
     foreign.mkdir(parents=True)
     (foreign / "thesis.txt").write_text("years")
@@ -469,7 +461,7 @@ def test_a_saved_model_that_is_left_out_takes_its_files_along(export, sst, tmp_p
         def run(self, folder, requests):
             raise ValueError("It cannot be used.")
 
-    monkeypatch.setitem(formats.FORMATS, "saved_model", Broken())
+    monkeypatch.setitem(formats.FORMATS._found, "saved_model", Broken())
     report = export(sst, str(tmp_path), format_names=["saved_model", "litert_int8"])
     assert report["formats"]["saved_model"] == {"left_out": "It cannot be used."}
     files = {item.relative_to(tmp_path / "1").as_posix() for item in (tmp_path / "1").rglob("*")}
@@ -489,7 +481,7 @@ def test_if_all_formats_are_left_out_nothing_is_written(export, sst, tmp_path, m
         def convert(self, served):
             raise KeyError("Einsum")
 
-    monkeypatch.setitem(formats.FORMATS, "onnx", Broken())
+    monkeypatch.setitem(formats.FORMATS._found, "onnx", Broken())
     monkeypatch.setattr(formats.FORMATS["litert_int8"], "limits", Limits(largest_difference=-1.0))
     far = (
         "The format 'litert_int8' is too far from its model: on .* a logit differs by .*, above -1"
@@ -525,7 +517,7 @@ def test_outputs_that_do_not_follow_from_the_logits_are_refused(export, sst, tmp
             answers = super().run(folder, requests)
             return [{**one, "probabilities": 1 - one["probabilities"]} for one in answers]
 
-    monkeypatch.setitem(formats.FORMATS, "onnx", Wrong())
+    monkeypatch.setitem(formats.FORMATS._found, "onnx", Wrong())
     with pytest.raises(ValueError, match="'onnx' must give .*, but probabilities on dev are other"):
         export(sst, str(tmp_path / "out"), format_names=["onnx"])
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,6 @@ from bert_tf.methods.diffs import applying
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions
 from bert_tf.runs import finetuning
-from bert_tf.serving import exporting
 from bert_tf.tasks import registry
 from flop_tf import files
 
@@ -70,10 +69,8 @@ def test_factorized_and_evaluated(factorized):
     assert accuracy(stages.evaluate(EvaluateOptions(factorized))) == 1
 
 
-def test_exported(factorized, table_file, answers, tmp_path):
-    exporting.export(
-        factorized, str(tmp_path / "e"), table_file=table_file, allow_slower=True, max_seq_length=16
-    )
+def test_exported(export, factorized, answers, tmp_path):
+    export(factorized, str(tmp_path / "e"), max_seq_length=16)
     assert (tmp_path / "e/1/assets/labels.txt").read_text().split() == sorted(NAMES)
     text = tf.saved_model.load(str(tmp_path / "e/1")).signatures["text"]
     served = text(text=tf.constant(TEXTS))["label"].numpy()

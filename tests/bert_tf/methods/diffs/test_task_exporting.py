@@ -13,6 +13,7 @@ from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.diffs import applying, base_model, task_exporting
 from bert_tf.methods.diffs.diff_store import save
 from bert_tf.serving import versions
+from bert_tf.serving.versions import Version
 from bert_tf.tasks import model_task
 
 NAMES = ("SST-2", "STS-B")
@@ -22,9 +23,9 @@ NAMES = ("SST-2", "STS-B")
 def exported(diff_dirs, bert_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "tasks"
     paths = [diff_dirs["sst-2"], diff_dirs["sts-b"]]
-    settings = {"command": "flop x", "command_flags": "--x\n"}
-    report = task_exporting.export(bert_dir, paths, str(out), **settings)
-    assert task_exporting.export(bert_dir, paths, str(out), **settings) is None  # It is done.
+    version = Version(str(out), command="flop x", command_flags="--x\n")
+    report = task_exporting.export(bert_dir, paths, version)
+    assert task_exporting.export(bert_dir, paths, version) is None  # It is done.
     return out / "1", report
 
 
@@ -88,9 +89,10 @@ def test_what_is_refused(exported, diff_dirs, make_diff, bert_dir, tmp_path):
     paths = [diff_dirs["sst-2"], diff_dirs["sts-b"]]
     for flags in ("", "--other\n"):
         with pytest.raises(ValueError, match="exists already; choose another one by --version"):
-            task_exporting.export(bert_dir, paths, str(folder.parent), command_flags=flags)
+            version = Version(str(folder.parent), command_flags=flags)
+            task_exporting.export(bert_dir, paths, version)
     other = make_diff()
     save(str(tmp_path / "other"), type(other)(**{**vars(other), "base": "0" * 64}), "float32")
     with pytest.raises(ValueError, match="has a difference to another base model: expected the"):
-        task_exporting.export(bert_dir, [str(tmp_path / "other")], str(tmp_path / "out"))
+        task_exporting.export(bert_dir, [str(tmp_path / "other")], Version(str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,7 @@ import pytest
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import BertConfig
-from bert_tf.serving import exporting, formats
+from bert_tf.serving import formats
 from bert_tf.studies.speed import benchmark_subjects, benchmark_table, benchmarking
 from bert_tf.surgery import units
 
@@ -15,17 +15,11 @@ pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 
 
 @pytest.fixture(scope="module")
-def exported(bert_dir, sst_dir, table_file, tmp_path_factory):
+def exported(export, bert_dir, sst_dir, tmp_path_factory):
     """A dense BERT in all formats."""
     out = tmp_path_factory.mktemp("served") / "toy"
-    exporting.export(
-        bert_dir,
-        str(out),
-        task_name="SST-2",
-        data_dir=sst_dir,
-        format_names=list(formats.FORMATS),
-        table_file=table_file,
-    )
+    task = {"task_name": "SST-2", "data_dir": sst_dir}
+    export(bert_dir, str(out), format_names=list(formats.FORMATS), **task)
     return out / "1"
 
 

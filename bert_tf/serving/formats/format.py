@@ -1,0 +1,92 @@
+"""What a format of exported models is, and the registry of all of them."""
+
+import abc
+import os
+
+from flop_tf.registry import Registry
+
+#: `Format` instances by name. A file of this folder registers its own ones, an instance a name.
+FORMATS = Registry("format", "bert_tf.serving.formats")
+
+
+class Format(abc.ABC):
+    """A kind of file or folder that answers requests: written, run, compared and timed.
+
+    ```python
+    FORMATS.register("mine_float32")(Mine("float32"))
+    ```
+
+    A subclass sets the attributes below that differ from the defaults, `file` and `limits` always.
+
+    Attributes:
+      file: name of the file by which an export in this format is recognized.
+      limits: a `bert_tf.serving.formats.limits.Limits` of how far answers may be from the source.
+      signatures: names of the functions of a `ServedModel` that it holds; default ids alone.
+      has_texts: whether answers hold texts next to numbers; default False.
+      is_program: whether loading it runs code that its author chose; default False.
+      packages: names of the modules that it needs, of the extra `export`; default none.
+    """
+
+    file: str
+    limits: object
+    signatures = ("serving_default",)
+    has_texts = False
+    is_program = False
+    packages = ()
+
+    @abc.abstractmethod
+    def write(self, served, folder):
+        """Writes a model into a folder, which may hold other formats.
+
+        Args:
+          served: a `bert_tf.serving.served_model.ServedModel`.
+          folder: path of the folder.
+
+        Raises:
+          ValueError: if the format cannot hold the model.
+          OSError: if a file cannot be written.
+        """
+
+    @abc.abstractmethod
+    def load(self, folder):
+        """Returns a function of ids, `{name: array} -> {name: array}`, for use in this process.
+
+        Args:
+          folder: of `write`.
+
+        Raises:
+          ValueError: if what was written cannot be loaded; so does the function if it cannot run.
+        """
+
+    def run(self, folder, requests):
+        """Returns the answers to requests, as a client gets them; by default those of `load`.
+
+        Args:
+          folder: of `write`.
+          requests: list of `(name of a signature, {name: array})`.
+
+        Returns:
+          The list of answers, `{name: array}`, texts as NumPy strings.
+
+        Raises:
+          ValueError: if what was written cannot be run.
+        """
+        answer = self.load(folder)
+        return [answer(inputs) for _, inputs in requests]
+
+    def files(self, folder):
+        """Returns the paths of graph and weights, by default of `file` alone."""
+        return [os.path.join(folder, self.file)]
+
+    def is_at(self, path):
+        """Returns whether a path names an export in this format; by default its `file`."""
+        return os.path.basename(path) == self.file
+
+    def warm_up(self, folder, requests, model_name):  # noqa: B027  Most formats have none.
+        """Adds requests that a server answers before the first client; by default nothing.
+
+        Args:
+          folder: of `write`.
+          requests: as in `run`.
+          model_name: name under which the model is served.
+        """

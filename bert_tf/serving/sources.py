@@ -1,0 +1,93 @@
+"""What is exported: a model, the task that it is served for, and the data it is compared on."""
+
+import dataclasses
+import os
+
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
+from bert_tf.serving import services
+from bert_tf.surgery import task_masks
+from bert_tf.tasks import model_task
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedTask:
+    """The task that a model is served for; what is empty is taken from the model directory.
+
+    Args:
+      task_name: name of the task; default "".
+      data_dir: folder of the task; default "".
+      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`; default "".
+      max_seq_length: tokens, at least 1, that texts are cut to; None, the default, takes the length
+        of the training, else the default of the task.
+      dev_examples: number of dev examples to compare on, where the data are at hand; 0 is all;
+        default 1,024.
+
+    Raises:
+      ValueError: if `dev_examples` is below 0.
+    """
+
+    task_name: str = ""
+    data_dir: str = ""
+    tfds: str = ""
+    max_seq_length: int | None = None
+    dev_examples: int = 1024
+
+    def __post_init__(self):
+        if self.dev_examples < 0:
+            raise ValueError(
+                f"Argument `dev_examples` must be at least 0, received {self.dev_examples}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A model to export.
+
+    Args:
+      model: the `BertModel`, without gates.
+      service: the `bert_tf.serving.services.Service` of its task.
+      data_dir: folder of the task's data, or "".
+      stage: of the model, see `bert_tf.models.model_info.stage`.
+    """
+
+    model: BertModel
+    service: services.Service
+    data_dir: str
+    stage: str
+
+
+def read(folder, served):
+    """Returns the `Source` in a model directory.
+
+    Args:
+      folder: the model directory, dense, factorized or compact, with a task head.
+      served: the `ServedTask`.
+
+    Raises:
+      ValueError: if the model has gates, or does not fit the task.
+    """
+    info = model_dir.load_info(folder)
+    source, tokenizer = read_source(folder), model_dir.load_tokenizer(folder)
+    _check_gates(folder, source.config)
+    if not (served.task_name or served.tfds or "task" in info):
+        raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
+    task, known_dir = model_task.find_task(info, served.task_name, served.data_dir, served.tfds)
+    model = task.with_head(source, f"the model in {folder!r}").model()
+    length = model_task.longest(served.max_seq_length, info, model.config, task.default_seq_length)
+    data_dir = served.data_dir
+    if not data_dir and os.path.isdir(known_dir):
+        data_dir = known_dir
+    stage = info.get("stage", model_info.stage(model.config))
+    return Source(model, services.get(task, tokenizer, length), data_dir, stage)
+
+
+def _check_gates(folder, config):
+    """Raises ValueError where masks are not removed."""
+    task_masks.check_one_mask(folder, config)
+    if config.has_gates:
+        raise ValueError(
+            f"The model in {str(folder)!r} has gates, which are not exported; remove the masks "
+            "first by flop-remove-mask."
+        )

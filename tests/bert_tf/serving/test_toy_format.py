@@ -1,0 +1,96 @@
+"""A format that is defined here alone is exported, checked, timed and benchmarked as all others."""
+
+import json
+import os
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
+
+from bert_tf.serving import formats, versions
+from bert_tf.serving.formats.limits import Limits
+from bert_tf.serving.formats.single_file import SingleFile
+from bert_tf.studies.speed import benchmarking
+
+
+class FrozenGraph(SingleFile):
+    """A GraphDef with constants for weights."""
+
+    file = "frozen.pb"
+    limits = Limits(largest_difference=1e-4)
+    family = "GraphDef"
+
+    def convert(self, served):
+        function = served.portable_numbers.get_concrete_function()
+        frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+        self.names = (frozen.inputs, frozen.outputs, function.structured_outputs)
+        return frozen.graph.as_graph_def().SerializeToString()
+
+    def missing(self, error):
+        return []
+
+    def load(self, folder):
+        inputs, outputs, structure = self.names
+        with open(os.path.join(folder, self.file), "rb") as file:
+            graph = tf.compat.v1.GraphDef.FromString(file.read())
+        function = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph), [])
+        tensors = [
+            [function.graph.get_tensor_by_name(f"import/{one.name}") for one in some]
+            for some in (inputs, outputs)
+        ]
+        pruned = function.prune(*tensors)
+        arguments = [tensor.name.partition(":")[0] for tensor in inputs]
+
+        def answer(features):
+            values = pruned(*(tf.constant(features[name]) for name in arguments))
+            packed = tf.nest.pack_sequence_as(structure, values)
+            return {name: value.numpy() for name, value in packed.items()}
+
+        return answer
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The registered format; the registry is as before after a test."""
+    known = dict(formats.FORMATS.items())
+    monkeypatch.setattr(formats.FORMATS, "_found", known)
+    form = FrozenGraph()
+    formats.FORMATS.register("frozen")(form)
+    return form
+
+
+def test_exported_checked_and_timed(toy, export, bert_dir, sst_dir, tmp_path):
+    task = {"task_name": "SST-2", "data_dir": sst_dir}
+    report = export(bert_dir, str(tmp_path / "toy"), format_names=["frozen"], **task)
+    row = report["formats"]["frozen"]
+    assert row["largest_difference"] <= 1e-5 and row["flips"] == 0.0 and "left_out" not in row
+    folder = tmp_path / "toy" / "1"
+    assert json.loads((folder / versions.REPORT_FILE).read_text()) == report
+    path = str(folder / "frozen.pb")
+    assert formats.of_path(path) is toy
+    measured = benchmarking.inference([bert_dir, path], [2], [5], rounds=2)
+    source, exported = measured["models"]
+    assert exported["model"] == os.path.join("toy", "1", "frozen.pb")
+    assert exported["parameters"] == source["parameters"] and len(measured["timings"]) == 2
+    assert exported["file_bytes"] == os.path.getsize(path)
+
+
+def test_one_that_is_too_far_off_is_refused(toy, export, bert_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "limits", Limits(largest_difference=-1.0))
+    with pytest.raises(ValueError, match="The format 'frozen' is too far from its model"):
+        export(bert_dir, str(tmp_path / "toy"), format_names=["frozen"], task_name="SST-2")
+    assert not (tmp_path / "toy").exists()
+
+
+def test_an_unknown_name_gets_the_nearest(toy):
+    with pytest.raises(ValueError, match="received 'frozn', did you mean 'frozen'?"):
+        formats.get("frozn")
+    assert formats.get("frozen") is toy
+    assert list(formats.FORMATS) == [
+        "saved_model",
+        "litert_float32",
+        "litert_float16",
+        "litert_int8",
+        "onnx",
+        "frozen",
+    ]
