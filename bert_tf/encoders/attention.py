@@ -55,7 +55,7 @@ class Attention(keras.layers.Layer):
         return tf.reshape(self.contexts(probabilities, value), [-1, width])
 
     def arrange(self, inputs):
-        """Returns `[B, T, N, D]` in the order of axes that the two products take."""
+        """Returns `inputs [B, T, N, D]` in the order of axes that the two products take."""
         return _heads_first(inputs)
 
     def scores(self, query, key):

@@ -12,7 +12,7 @@ _scopes = threading.local()
 
 @contextlib.contextmanager
 def in_plain_operations():
-    """What is traced inside a `with` block computes LayerNorm as Keras does.
+    """Layers that are traced inside a `with` block compute LayerNorm as Keras does.
 
     LiteRT and ONNX have no batch-normalization by the statistics of its input.
     """
@@ -28,14 +28,14 @@ def in_plain_operations():
 class LayerNorm(keras.layers.LayerNormalization):
     """`(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the last axis.
 
-    Keras makes a dozen operations of it where epsilon is as small as BERT's.
+    Keras computes it by a dozen operations where epsilon is as small as BERT's.
     Outside of training this layer normalizes every row as a channel of one
     batch-normalization. In float32, with an unknown number of rows, TensorFlow's graph
-    optimizer makes one oneDNN operation of it and of gamma and beta: less than half of the
+    optimizer turns it, with gamma and beta, into one oneDNN operation: less than half of the
     time for a thousand tokens, three times as long for sixteen.
 
     Args:
-      fused: whether it does.
+      fused: whether inference is by one operation; default True.
       **kwargs: of `keras.layers.LayerNormalization`.
     """
 

@@ -26,17 +26,17 @@ class Comparison:
 
     Attributes:
       requests: list of `(signature, {name: array})`: ids in batches, and one batch of texts.
-      texts: the texts of the last one, a list of strings by name.
-      description: what `requests` are made of.
+      texts: the texts of the last request, a list of strings by name.
+      description: the source of the requests, a split or "random tokens".
       num_examples: how many examples the requests of ids hold.
-      metric: the one that decides.
+      metric: name of the metric that decides.
       source: the answers of the source model, `{name: array}` for each request.
 
     Args:
       model: the source, a `BertModel`.
       service: its `bert_tf.serving.services.Service`.
-      data_dir: folder of the task; random tokens and words are taken where there is none.
-      num_examples: of the dev set; 0 is all.
+      data_dir: folder of the task; the default "" compares random tokens and words.
+      num_examples: number of dev examples, at least 0; 0 is all; default 1,024.
 
     Raises:
       ValueError: if the data do not fit the task.
@@ -75,8 +75,8 @@ class Comparison:
         Returns:
           Dict of `largest_difference`, `percentile_99` and `median_difference` of the logits, None
           where one is no finite number; `flips`, the share of examples with another label, None of
-          a task without classes and of random tokens; `scores` and `lost_points`, those that the
-          primary metric loses, {} and None without labels.
+          a task without classes and of random tokens; `scores`, and `lost_points` of the primary
+          metric, {} and None without labels.
         """
         given = [self._service.logits(answer) for answer in outputs]
         if not all(np.isfinite(logits).all() for logits in given):
@@ -97,7 +97,7 @@ class Comparison:
 
         Args:
           outputs: as in `figures`.
-          with_texts: whether there are texts beside the numbers.
+          with_texts: whether answers hold texts next to numbers.
         """
         wrong = set()
         for (signature, _), features, numbers, given in zip(
@@ -118,7 +118,11 @@ class Comparison:
         return sorted(wrong)
 
     def scores(self, outputs):
-        """Returns the task's scores of the answers to the requests of ids, or {} without labels."""
+        """Returns the task's scores of the answers to the requests of ids, or {} without labels.
+
+        Args:
+          outputs: as in `figures`.
+        """
         if self._encoded is None or self._encoded.labels is None:
             return {}
         parts = []
@@ -177,7 +181,7 @@ def _differences(source, given):
     """Returns the differences of `Comparison.figures` of all logits in one vector.
 
     They are relative to the source's largest logit where that is above 1: logits of 10 have
-    a tenth of the digits after the point that those of 1 have.
+    one digit less after the point than logits of 1.
     """
     # Padding has a logit next to which every other one is small, in float16 the lowest one.
     real = source != MASKED
@@ -188,7 +192,7 @@ def _differences(source, given):
 
 
 def _same(expected, given):
-    """Returns whether arrays are equal, those of floats within `_ROUNDING`."""
+    """Returns whether arrays are equal, floats within `_ROUNDING`."""
     if expected.shape != given.shape:
         return False
     if expected.dtype.kind == "f":

@@ -16,7 +16,7 @@ from flop_tf import surgery
 
 
 def fold(model):
-    """Returns a BERT that computes what `model` does, without what is the same for every token.
+    """Returns a BERT of the same outputs, without sublayers that are the same for every token.
 
     Args:
       model: a `BertModel` without gates; returned itself where nothing folds.
@@ -45,7 +45,7 @@ def _is_constant(layer, *names):
 
 
 def _add_product(weights, path, constant):
-    """Adds to the bias of a projection what it makes of a constant input."""
+    """Adds the product of a projection with a constant input to its bias."""
     product = constant.astype(np.float64)
     matrices = [f"{path}.{part}" for part in ("kernel", "factor_in", "factor_out")]
     found = [weights[matrix] for matrix in matrices if matrix in weights]

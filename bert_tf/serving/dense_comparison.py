@@ -10,7 +10,7 @@ from bert_tf.models.bert import BertModel
 from bert_tf.serving import planned_model
 from bert_tf.tasks import model_task
 
-# Slower by less than this is within what a measurement tells.
+# Slower by less than this is within the error of a measurement.
 _LIMIT = 1.02
 # Ratios in this range are measured for longer.
 _CLOSE = (0.95, 1.1)
@@ -37,11 +37,11 @@ class DenseModel:
         self._features = {name: tensor.numpy() for name, tensor in batch.items()}
 
     def measure(self, form, folder):
-        """Times an exported file and that of the dense model by turns.
+        """Times the export of the model and the export of the dense model by turns.
 
         Args:
-          form: the format.
-          folder: of the export.
+          form: a `bert_tf.serving.formats.Format`.
+          folder: path of the export.
 
         Returns:
           Dict of `p50_ms`, `dense_p50_ms` and `ratio`, the median over rounds.
@@ -65,8 +65,8 @@ class DenseModel:
         """Raises ValueError where a format is slower than the dense one.
 
         Args:
-          name: of the format.
-          row: of `measure`.
+          name: name of the format.
+          row: dict of `measure`.
         """
         batch_size, length = self._shape
         logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], batch_size, length)

@@ -3,7 +3,7 @@
 In a `Plan` a projection keeps its factors, has their rank rounded up to one that the processor
 likes, or becomes its dense kernel; query, key and value may share their first product, with the
 scale of attention in the query's weights; LayerNorm is one operation or several, and attention by
-einsums or not. The model of a plan computes what its source does.
+einsums or not. The model of a plan has the outputs of its source.
 M tokens, I inputs, O outputs, R rank.
 """
 
@@ -60,7 +60,7 @@ def choose(config, table):
       table: a `LatencyTable` of the device, for the shape that decides.
 
     Returns:
-      `(Plan, rows)`: the plan, and for each projection a dict of what was chosen.
+      `(Plan, rows)`: the plan, and for each projection a dict of the choice.
 
     Raises:
       ValueError: if the table lacks a size.
@@ -97,7 +97,11 @@ def choose(config, table):
 
 
 def merged(config):
-    """Returns the config of a model whose factors are all kernels again, but for rank 0."""
+    """Returns the config with all factors merged to kernels, but for rank 0.
+
+    Args:
+      config: a `BertConfig` without gates.
+    """
     return config.with_projections(
         {
             (index, name): ProjectionSpec()
@@ -208,9 +212,12 @@ def _parts(form):
 
 
 def best(forms):
-    """Returns the fastest form; among those as fast, the one that saves the most parameters.
+    """Returns the fastest form; within `TIE`, the one with the least seconds times parameters.
 
-    Time that is lost counts as much as parameters, so that nothing becomes slower for a few.
+    Lost time counts as much as parameters, so that nothing becomes slower for a few of them.
+
+    Args:
+      forms: list of `Form`, at least one.
     """
     limit = (1 + TIE) * min(form.seconds for form in forms)
     ties = [form for form in forms if form.seconds <= limit]

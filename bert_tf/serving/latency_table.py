@@ -1,4 +1,4 @@
-"""How long each way to compute a layer takes on a device: measured once, kept, looked up.
+"""How long each way to compute a layer takes on a device: measured once, saved, looked up.
 
 B batch, T tokens of an input, M = B T, I inputs, O outputs, R rank, H hidden, N heads.
 """
@@ -40,13 +40,13 @@ EINSUM_ATTENTION, TRANSPOSED_ATTENTION = "einsum_attention", "transposed_attenti
 _ATTENTIONS = {EINSUM_ATTENTION: EinsumAttention, TRANSPOSED_ATTENTION: Attention}
 _ONE = ((DENSE, FACTORS),)
 _THREE = ((SEPARATE_DENSE, SEPARATE_FACTORS), (FUSED_DENSE, FUSED_FACTORS))
-# Ranks that are measured; those between are interpolated.
+# Ranks that are measured; ranks in between are interpolated.
 _RANKS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-# How far beside them ranks are measured that are no multiple of the alignment.
+# How far below each of them a rank is measured that is no multiple of the alignment.
 _ASIDE = 3
 # Layers one after the other in one call, so that the call itself hardly counts.
 _REPEATS = 4
-# Of all rounds, the share that may be faster than what is taken: others disturb, none helps.
+# Of all rounds, the share that is faster than the reported time: other processes only slow down.
 _QUANTILE = 0.25
 
 
@@ -73,7 +73,7 @@ class LatencyTable:
     Args:
       shape: `(B, T)`.
       forms: `{(way, I, O): {R: seconds}}`; R of a dense way is 0. The seconds of query, key and
-        value are those of all three, and R is their mean.
+        value are of all three together, and R is their mean.
       environment: device, threads and versions, see `bert_tf.timing.environment`.
     """
 
@@ -113,7 +113,11 @@ class LatencyTable:
         return _interpolated(points, rank)
 
     def save(self, path):
-        """Writes the table as a JSON file."""
+        """Writes the table as a JSON file.
+
+        Args:
+          path: path of the file.
+        """
         rows = [
             {"way": way, "inputs": i, "outputs": o, "seconds": sorted(points.items())}
             for (way, i, o), points in sorted(self.forms.items())
@@ -123,7 +127,10 @@ class LatencyTable:
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` wrote.
+        """Returns the table in a file of `save`.
+
+        Args:
+          path: path of the file.
 
         Raises:
           ValueError: if there is no such file or it holds something else.
@@ -139,19 +146,19 @@ class LatencyTable:
 
 
 def is_aligned(rank):
-    """Returns whether a rank is a multiple of `ALIGNMENT`."""
+    """Returns whether a rank, a number of at least 0, is a multiple of `ALIGNMENT`."""
     return rank % ALIGNMENT == 0
 
 
 def measure(config, shape, rounds=12, all_ranks=True):
-    """Measures the layers that inference of a BERT may be made of, with a progress line.
+    """Returns a table of the layers that inference of a BERT may consist of; shows progress.
 
     Args:
-      config: a `BertConfig`; its dense shapes count and those of the unpruned BERT.
+      config: a `BertConfig`; layers have its dense shapes and the shapes of the unpruned BERT.
       shape: `(B, T)`.
-      rounds: how often each layer is timed.
-      all_ranks: whether ranks are measured up to the full one, for any model of these shapes;
-        otherwise up to the largest one that `config` has at a shape.
+      rounds: how often each layer is timed, at least 1; default 12.
+      all_ranks: whether ranks are measured up to the full rank, for any model of these shapes;
+        otherwise up to the largest rank that `config` has at a shape; default True.
 
     Returns:
       `LatencyTable`.
@@ -165,7 +172,7 @@ def measure(config, shape, rounds=12, all_ranks=True):
         dynamic_ncols=True,
     )
     with progress:
-        # Only what has one shape is compared, and not all shapes need lie in memory at once.
+        # Only layers of one shape are compared, so that not all must be in memory at once.
         for (inputs, outputs), ways in layers.items():
             ways = sorted(ways)
             calls = [_call(config, shape, inputs, outputs, *one) for one in ways]
@@ -229,7 +236,7 @@ def _in_turn(repeats, inputs):
         for layers in repeats:
             with tf.control_dependencies(results):
                 results = tf.nest.flatten([_applied(layer, *features) for layer in layers])
-            # Of every repetition: what nothing needs would not be computed.
+            # A part of every repetition: outputs that nothing needs would not be computed.
             parts += [result[:1, :1] for result in results]
         return parts
 

@@ -1,4 +1,4 @@
-"""A model as it is served: by its plan, merged back to kernels or as it is, what is fastest."""
+"""A model as it is served: by its plan, merged back to kernels, or as it is; the fastest one."""
 
 import dataclasses
 
@@ -21,15 +21,15 @@ _AS_IT_IS = "as it is"
 
 @dataclasses.dataclass(frozen=True)
 class PlannedModel:
-    """What is exported, and why.
+    """The form in which a model is exported, and why.
 
     Args:
       served: the `ServedModel`.
-      config: the `BertConfig` that it computes.
-      execution: the `Execution` by which it does.
-      choices: of each projection by the latency table, see `execution_plan.choose`.
-      way: "plan", "merged" or "as it is", which one it is.
-      ratios: times of the ways over that of the model as it is, by name; those that differ.
+      config: its `BertConfig`.
+      execution: its `Execution`.
+      choices: the choice for each projection by the latency table, see `execution_plan.choose`.
+      way: name of the form: "plan", "merged" or "as it is".
+      ratios: time of each other form over the time of the model as it is, a float by name.
     """
 
     served: ServedModel
@@ -41,7 +41,7 @@ class PlannedModel:
 
 
 def make(model, service, table, shape):
-    """Returns the `PlannedModel` of a BERT, without what is the same for every token.
+    """Returns the `PlannedModel` of a BERT, its constant sublayers folded into biases.
 
     A table knows layers, so the whole is timed after it: by the plan of the table, with all
     factors merged back to kernels, and as it is.

@@ -10,19 +10,19 @@ from bert_tf.encoders.encoder import INPUT_NAMES
 
 
 class ServedModel(tf.Module):
-    """The functions that are exported; a SavedModel of it needs TensorFlow and tensorflow-text.
+    """The functions that are exported; as a SavedModel they need TensorFlow and tensorflow-text.
 
     | function | inputs | outputs |
     |---|---|---|
     | `numbers` | ids, int32 `[B, T]` by `INPUT_NAMES` | float32 tensors of `Service.outputs` |
-    | `portable_numbers` | the same | those of `serving_default`, in operations of other formats |
-    | `serving_default` | the same | those and `Service.answers` |
-    | `text` | strings `[B]` by `Service.text_names` | those and `Service.text_answers` |
+    | `portable_numbers` | the same | the same, in operations of all formats |
+    | `serving_default` | the same | the same and `Service.answers` |
+    | `text` | strings `[B]` by `Service.text_names` | the same and `Service.text_answers` |
 
-    Texts are cut to the service's `max_seq_length` as in training. Ids are cut behind
-    the last position of the model. The exported functions agree on ids that a model does not know:
-    a mask is 0 or not, segments without an embedding add nothing, and word ids outside of the
-    vocabulary or inputs of different shapes are refused.
+    Texts are cut to the service's `max_seq_length` as in training. Ids after the last position of
+    the model are dropped. The exported functions agree on ids that a model does not know: a mask is
+    0 or not, segments without an embedding add nothing, and word ids outside of the vocabulary or
+    inputs of different shapes are refused.
 
     Args:
       model: Keras model of the inputs `INPUT_NAMES` that returns the task's logits.
@@ -33,7 +33,7 @@ class ServedModel(tf.Module):
     def __init__(self, model, service, num_positions):
         super().__init__()
         self.service = service
-        # The weights and not the model: Keras would store traces of every layer beside them.
+        # The weights and not the model: Keras would store traces of every layer next to them.
         self.weights = list(model.variables)
         ids = [tf.TensorSpec([None, None], tf.int32, name) for name in INPUT_NAMES]
 
@@ -76,9 +76,14 @@ class ServedModel(tf.Module):
 
 
 def checked_ids(input_word_ids, input_mask, input_type_ids):
-    """Returns the three of a request, the mask as 0 and 1.
+    """Returns the inputs of a request with the mask as 0 and 1, int32 `[B, T]` each.
 
-    It fails where their shapes differ or there are no tokens.
+    The operation fails where shapes differ or T is 0.
+
+    Args:
+      input_word_ids: int32 `[B, T]`.
+      input_mask: int32 `[B, T]`; any number but 0 is a token.
+      input_type_ids: int32 `[B, T]`.
     """
     rows = [
         tf.ensure_shape(row, [None, None]) for row in (input_word_ids, input_mask, input_type_ids)
@@ -95,7 +100,7 @@ def checked_ids(input_word_ids, input_mask, input_type_ids):
 
 
 def _portable_ids(input_word_ids, input_mask, input_type_ids):
-    """Does what `checked_ids` does by operations that fail, for formats without assertions."""
+    """Returns the same as `checked_ids` without assertions, by operations that fail themselves."""
     rows = tf.stack([input_word_ids, input_mask, input_type_ids])
     ids, mask, types = rows[0], rows[1], rows[2]  # LiteRT cannot `unstack` a batch of none.
     # ONNX counts negative ids from the end of the embedding.

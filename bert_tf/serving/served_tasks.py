@@ -1,7 +1,7 @@
 """A BERT as a server calls it for several tasks: the base once, and a difference for each.
 
 Nothing is changed by a request, so that requests of other tasks may run at the same time: theta of
-the asked task is computed within it, one pass over the tensors that differ. B batch, T tokens.
+the requested task is computed within it, one pass over the tensors that differ. B batch, T tokens.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ class ServedTasks(tf.Module):
 
     `serving_default` takes ids, int32 `[B, T]` by `INPUT_NAMES`, and `task`, strings `[B]` that are
     all the same, and returns the `logits` of that task. `text_TASK` takes strings `[B]` by
-    `Service.text_names` of a task and returns what `ServedModel.text` does.
+    `Service.text_names` of a task and returns the outputs of `ServedModel.text`.
 
     Args:
       shared: a `bert_tf.methods.diffs.task_models.SharedBase`.
@@ -32,7 +32,7 @@ class ServedTasks(tf.Module):
         super().__init__()
         self.names = tuple(services)
         self._keep(shared, services)
-        # The weights and not the model: Keras would store traces of every layer beside them.
+        # The weights and not the model: Keras would store traces of every layer next to them.
         self.weights = list(shared.model.variables)
         self.entries = {name: self._entries(diff) for name, diff in shared.diffs.items()}
         ids = [tf.TensorSpec([None, None], tf.int32, name) for name in INPUT_NAMES]
@@ -101,7 +101,7 @@ class ServedTasks(tf.Module):
         return values
 
     def _entries(self, diff):
-        """Returns for each changed tensor where a task differs, `[K, rank]`, and by what `[K]`."""
+        """Returns positions `[K, rank]` and differences `[K]` of a task in each changed tensor."""
         found = []
         for path in self._changed:
             positions = diff.positions[path]
@@ -118,7 +118,7 @@ class ServedTasks(tf.Module):
 
 
 def text_signature(name):
-    """Returns the name of the signature that takes the texts of a task."""
+    """Returns the name of the signature that takes the texts of a task, given by its name."""
     return f"text_{name.lower().replace('-', '_')}"
 
 

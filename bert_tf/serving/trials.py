@@ -7,18 +7,19 @@ from absl import logging
 
 
 def write(forms, served, folder, compared, dense=None):
-    """Writes a model in several formats and keeps those that are as good as it.
+    """Writes a model in several formats and keeps the formats that are as good as the model.
 
     Args:
-      forms: formats of `bert_tf.serving.formats` by name.
+      forms: dict of a `bert_tf.serving.formats.Format` by name.
       served: the `bert_tf.serving.served_model.ServedModel`.
-      folder: where to write.
+      folder: path of the folder to write to.
       compared: the `bert_tf.serving.comparison.Comparison` with its source.
-      dense: the `bert_tf.serving.dense_comparison.DenseModel` to be faster than, or None.
+      dense: the `bert_tf.serving.dense_comparison.DenseModel` to be faster than; None, the default,
+        for no such condition.
 
     Returns:
-      By name a dict of figures, and of one that is left out the reason, `left_out`. Its files are
-      removed.
+      Dict of a dict of figures by the name of the format. A format that is left out has the reason
+      as `left_out`, and its files are removed.
 
     Raises:
       ValueError: if all formats are left out.

@@ -69,7 +69,7 @@ def _services(shared, tokenizer):
 
 
 def _compare(form, folder, shared, served):
-    """Returns the largest difference of logits to those of each task's merged model, relative.
+    """Returns the largest relative difference between the logits and each task's merged model.
 
     Raises:
       ValueError: if it is above the tolerance of the format.

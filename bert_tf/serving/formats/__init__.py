@@ -11,7 +11,11 @@ __all__ = ["FORMATS", "Format", "SavedModel", "get", "of_path"]
 
 
 def of_path(path):
-    """Returns the `Format` of an exported file or folder, or None."""
+    """Returns the `Format` of an export, or None.
+
+    Args:
+      path: path of a file or folder.
+    """
     return next((form for _, form in FORMATS.items() if form.is_at(path)), None)
 
 

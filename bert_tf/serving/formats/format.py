@@ -55,11 +55,11 @@ class Format(abc.ABC):
           folder: of `write`.
 
         Raises:
-          ValueError: if what was written cannot be loaded; so does the function if it cannot run.
+          ValueError: if the export cannot be loaded; the function raises it if it cannot run.
         """
 
     def run(self, folder, requests):
-        """Returns the answers to requests, as a client gets them; by default those of `load`.
+        """Returns the answers to requests, as a client gets them; by default the ones of `load`.
 
         Args:
           folder: of `write`.
@@ -69,17 +69,25 @@ class Format(abc.ABC):
           The list of answers, `{name: array}`, texts as NumPy strings.
 
         Raises:
-          ValueError: if what was written cannot be run.
+          ValueError: if the export cannot be run.
         """
         answer = self.load(folder)
         return [answer(inputs) for _, inputs in requests]
 
     def files(self, folder):
-        """Returns the paths of graph and weights, by default of `file` alone."""
+        """Returns the paths of graph and weights, by default of `file` alone.
+
+        Args:
+          folder: of `write`.
+        """
         return [os.path.join(folder, self.file)]
 
     def is_at(self, path):
-        """Returns whether a path names an export in this format; by default its `file`."""
+        """Returns whether a path names an export in this format; by default its `file`.
+
+        Args:
+          path: path of a file or folder, which need not exist.
+        """
         return os.path.basename(path) == self.file
 
     def warm_up(self, folder, requests, model_name):  # noqa: B027  Most formats have none.

@@ -2,7 +2,7 @@
 
 Usage: fresh_process.py FOLDER REQUESTS.npz ANSWERS.npz
 
-Arrays of requests are named `number/signature/input`, those of answers `number/output`.
+Arrays of requests are named `number/signature/input`, arrays of answers `number/output`.
 """
 
 import os
@@ -17,7 +17,13 @@ import tensorflow_text  # noqa: F401  Its operations are in the graph.
 
 
 def main(folder, requests, answers):
-    """Reads the requests, answers each one by the signature that it names, writes the answers."""
+    """Reads the requests, answers each one by the signature that it names, writes the answers.
+
+    Args:
+      folder: path of the SavedModel.
+      requests: path of the file to read.
+      answers: path of the file to write.
+    """
     signatures = tf.saved_model.load(folder).signatures
     inputs_of, given = {}, {}
     with np.load(requests) as file:

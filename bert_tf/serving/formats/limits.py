@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-# Of fewer examples, as many labels may flip and as many points be lost as of these: a few that
-# are close to another class say nothing.
+# With fewer examples, as many labels may flip and as many points be lost as with this number: a
+# few examples that are close to another class mean nothing.
 _FEWEST_EXAMPLES = 400
 
 
@@ -13,8 +13,8 @@ class Limits:
     """The highest figures at which a format is kept.
 
     Float32 in another order of operations has a known error, so that its largest difference is
-    bounded. Fewer bits have outliers, and the largest of some thousand differences is a matter of
-    luck: there most of the logits, the labels and the score are judged.
+    bounded. With fewer bits there are outliers, and the largest of some thousand differences is a
+    matter of luck: most of the logits, the labels and the score decide.
 
     Args:
       largest_difference: of the logits, see `bert_tf.serving.comparison.Comparison.figures`.
@@ -29,11 +29,11 @@ class Limits:
     lost_points: float = math.inf
 
     def exceeded(self, figures, num_examples):
-        """Returns what is too far off, in words, or "".
+        """Returns a clause that says which limit is exceeded, or "".
 
         Args:
           figures: see `bert_tf.serving.comparison.Comparison.figures`.
-          num_examples: number of examples that they are of.
+          num_examples: number of examples of the figures, at least 1.
         """
         if figures["largest_difference"] is None:
             return "a logit is no finite number"

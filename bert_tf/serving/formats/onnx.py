@@ -1,4 +1,4 @@
-"""ONNX, for onnxruntime and what else reads it."""
+"""ONNX, for ONNX Runtime and other programs that read it."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ class Onnx(SingleFile):
         import onnx
         import tf2onnx
 
-        # It writes what it cannot convert to its log and goes on; the check below finds it.
+        # It logs operations that it cannot convert and continues; the check below finds them.
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
         model, _ = tf2onnx.convert.from_function(
             served.portable_numbers,

@@ -1,4 +1,4 @@
-"""What formats of one file have in common."""
+"""The base class of formats that are one file."""
 
 import abc
 import importlib
@@ -10,7 +10,7 @@ from bert_tf.serving.formats.format import Format
 class SingleFile(Format):
     """The function of ids with its float outputs; batch and length stay variable.
 
-    Attributes of subclasses, next to those of `Format`:
+    Attributes of subclasses, in addition to the attributes of `Format`:
       family: name of the format in errors.
     """
 
@@ -26,7 +26,11 @@ class SingleFile(Format):
 
     @abc.abstractmethod
     def missing(self, error):
-        """Returns the operations that the format lacks by an error of `convert`, maybe none."""
+        """Returns the names of the operations that the format lacks, a list, empty if not known.
+
+        Args:
+          error: exception of `convert`.
+        """
 
     def write(self, served, folder):
         """Writes the file, see `Format`."""
@@ -38,12 +42,19 @@ class SingleFile(Format):
             file.write(data)
 
     def cannot_run(self, error):
-        """Returns the ValueError for a file that cannot be run."""
+        """Returns the ValueError for a file that cannot be run, given the exception."""
         reason = str(error).partition("\n")[0]
         return ValueError(f"{self.family} cannot run the file {self.file!r}: {reason}.")
 
     def imported(self, module):
-        """Returns the module that runs files; raises ValueError if it is not installed."""
+        """Returns the module that runs files.
+
+        Args:
+          module: its full name.
+
+        Raises:
+          ValueError: if its package is not installed.
+        """
         try:
             return importlib.import_module(module)
         except ImportError as error:

@@ -14,7 +14,7 @@ def configure(precision, threads=0):
     """Sets up this process before any model is made.
 
     Args:
-      precision: "none" for float32, or "bfloat16" mixed with it.
+      precision: "none" for float32, or "bfloat16" for mixed precision.
       threads: of an operation; 0 leaves it to TensorFlow.
     """
     if threads:
@@ -23,22 +23,22 @@ def configure(precision, threads=0):
 
 
 def peak_memory(prepare, *arguments, precision="none", threads=0):
-    """Returns the memory of something that is done three times, in a process of its own.
+    """Returns the memory of a function that is called three times, in a process of its own.
 
     Needs Linux.
 
     Args:
-      prepare: function of a module; `prepare(*arguments)` returns what is done, a function.
-      *arguments: what pickle can send.
+      prepare: function of a module; `prepare(*arguments)` returns the function that is called.
+      *arguments: values that pickle can send.
       precision: see `configure`.
       threads: see `configure`.
 
     Returns:
-      `{"base_bytes", "peak_bytes"}`: with all libraries imported, and the most
-      there was up to the end. On a GPU the device's memory.
+      `{"base_bytes", "peak_bytes"}`: with all libraries imported, and the maximum up to the end.
+      On a GPU the memory of the device.
 
     Raises:
-      OSError: if the process is killed, as one is that needs more memory than there is.
+      OSError: if the process is killed, such as for lack of memory.
     """
     context = multiprocessing.get_context("spawn")
     # Without the initializer it would wait for ever for more to do, if this process is killed.

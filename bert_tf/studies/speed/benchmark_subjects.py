@@ -1,4 +1,4 @@
-"""What can be measured: model directories and exported files.
+"""The models whose speed can be measured: model directories and exported files.
 
 A path is a model directory, `OUTPUT/VERSION` of `bert_tf.serving.exporting` (its SavedModel), or a
 LiteRT or ONNX file in there.
@@ -47,7 +47,7 @@ class Subject:
     Args:
       name: by which it is known in tables.
       path: see the module.
-      config: its `BertConfig`; of an export, the one that is computed.
+      config: its `BertConfig`; of an export, the config of the planned model.
       file_bytes: size of its weights and graph.
       about: `stage`, `task` and `scores`, as far as they are known.
     """
@@ -74,7 +74,7 @@ class Subject:
         return compiled(model_dir.load(self.path), jit_compile)
 
     def describe(self):
-        """Returns what a report says of it, plain data."""
+        """Returns the entry of the model in a report, plain data."""
         return {
             "model": self.name,
             "folder": self.path,
@@ -87,6 +87,9 @@ class Subject:
 
 def find(paths):
     """Returns a `Subject` for each path.
+
+    Args:
+      paths: list of paths, see the module.
 
     Raises:
       ValueError: if a path is named twice or holds nothing that can be measured.

@@ -34,7 +34,7 @@ def _timings(timings):
 
 
 def _models(report):
-    """One line a model, with what the largest inputs took."""
+    """Returns one row a model, with time and memory of the largest inputs."""
     largest = _shape(report["timings"][-1])
     timings = {row["model"]: row for row in report["timings"] if _shape(row) == largest}
     memory = {row["model"]: row for row in report.get("memory", ())}

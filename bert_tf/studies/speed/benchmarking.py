@@ -1,6 +1,6 @@
-"""What is measured: inference of models, and training steps.
+"""Measurements: inference of models, and training steps.
 
-Batches are random tokens without padding that lie in memory before.
+Batches are random tokens without padding, made before the first measurement.
 """
 
 import os
@@ -18,9 +18,15 @@ from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_su
 
 
 def check_shape(configs, batch_size, length):
-    """Raises ValueError if some model accepts no batches of such a shape, see `random_batch`.
+    """Checks that all models accept batches of a shape and fit into the memory.
 
-    So does one whose weights alone do not fit into the memory, which takes long to find out.
+    Args:
+      configs: list of `BertConfig`.
+      batch_size: examples, at least 1.
+      length: tokens, in [1, positions of the models].
+
+    Raises:
+      ValueError: if a number is out of range or the weights of a model do not fit.
     """
     positions = min(config.num_positions for config in configs)
     if batch_size < 1:
@@ -43,7 +49,7 @@ def random_batch(configs, batch_size, length, seed=0):
     """Returns `(features, labels)`, int32 arrays of random tokens without padding.
 
     Args:
-      configs: of all models that shall accept it.
+      configs: list of the `BertConfig` of each model that accepts the batch.
       batch_size: examples, at least 1.
       length: tokens, in [1, positions of the models].
       seed: of the numbers.
@@ -64,7 +70,11 @@ def random_batch(configs, batch_size, length, seed=0):
 def multiplications_per_token(config, length):
     """Returns the multiplications of a forward pass for one of `length` tokens.
 
-    Projections, attention scores and sums, and what the task head reads.
+    Projections, attention scores and sums, and the task head.
+
+    Args:
+      config: a `BertConfig`.
+      length: tokens of an input, at least 1.
     """
     attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
     head = head_of(config).multiplications(length)
@@ -214,7 +224,7 @@ def memory(config, variants, batch_size, length, **settings):
 
     Returns:
       A list with a dict for each variant: `peak_bytes` of the process and
-      `step_bytes`, what came on top of the libraries.
+      `step_bytes`, without the bytes of the libraries.
     """
     batch = random_batch([config], batch_size, length)
     measured = {
@@ -236,7 +246,7 @@ def _inference_row(row, config, batch_size, length):
 
 
 def _memory_rows(measured, baselines, batch_size, length):
-    """Returns a dict for each name in `measured`, with ratios of what the step takes."""
+    """Returns a dict for each name in `measured`, with ratios of the bytes of the step."""
     steps = {name: row["peak_bytes"] - row["base_bytes"] for name, row in measured.items()}
     return [
         {
