@@ -3,6 +3,7 @@
 Batches are random tokens without padding, made before the first measurement.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -108,15 +109,8 @@ def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=
                 type(subject.form).__name__,
                 subject.path,
             )
-    forwards = [subject.load(jit_compile) for subject in subjects]
-    names = [subject.name for subject in subjects]
-    timings = []
-    for batch_size, length, (features, _) in batches:
-        calls = [lambda forward=forward, x=features: forward(x) for forward in forwards]
-        seconds = timing.interleaved(calls, rounds, warmup_rounds)
-        rows = timing.summary(seconds, names, names[:1], batch_size)
-        for subject, row in zip(subjects, rows, strict=True):
-            timings.append(_inference_row(row, subject.config, batch_size, length))
+    loaded = [(one.name, one.config, one.load(jit_compile)) for one in subjects]
+    timings = [row for batch in batches for row in _timed(loaded, batch, rounds, warmup_rounds)]
     return {"models": [subject.describe() for subject in subjects], "timings": timings}
 
 
@@ -156,16 +150,11 @@ def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
       ValueError: if a number is out of range.
     """
     models, timings = [], []
-    for batch_size, length, (features, _) in _batches([config], batch_sizes, lengths):
-        table = latency_table.measure(config, (batch_size, length))
+    for batch in _batches([config], batch_sizes, lengths):
+        table = latency_table.measure(config, batch[:2])
         candidates = benchmark_plans.build(config, densities, table)
-        calls = [lambda one=one, x=features: one.forward(x) for one in candidates]
-        seconds = timing.interleaved(calls, rounds, warmup_rounds)
-        names = [one.name for one in candidates]
-        for one, row in zip(
-            candidates, timing.summary(seconds, names, names[:1], batch_size), strict=True
-        ):
-            timings.append(_inference_row(row, one.config, batch_size, length))
+        named = [(one.name, one.config, one.forward) for one in candidates]
+        timings += _timed(named, batch, rounds, warmup_rounds)
         models = [
             {"model": one.name, "stage": one.stage, **benchmark_subjects.counts(one.config)}
             for one in candidates
@@ -233,16 +222,24 @@ def memory(config, variants, batch_size, length, **settings):
     return _memory_rows(measured, _baselines(variants), batch_size, length)
 
 
-def _inference_row(row, config, batch_size, length):
-    counted = multiplications_per_token(config, length)
-    return {
-        "batch_size": batch_size,
-        "length": length,
-        **row,
-        "multiplications_per_token": counted,
+def _timed(forwards, batch, rounds, warmup_rounds):
+    """Returns a row for each of `(name, BertConfig, function of features)`, timed by turns."""
+    batch_size, length, (features, _) = batch
+    names, configs, functions = zip(*forwards, strict=True)
+    calls = [functools.partial(function, features) for function in functions]
+    seconds = timing.interleaved(calls, rounds, warmup_rounds)
+    rows = []
+    for config, row in zip(
+        configs, timing.summary(seconds, names, names[:1], batch_size), strict=True
+    ):
+        counted = multiplications_per_token(config, length)
         # A multiplication goes with an addition.
-        "flops": 2 * counted * batch_size * length,
-    }
+        counts = {
+            "multiplications_per_token": counted,
+            "flops": 2 * counted * batch_size * length,
+        }
+        rows.append({"batch_size": batch_size, "length": length, **row, **counts})
+    return rows
 
 
 def _memory_rows(measured, baselines, batch_size, length):
