@@ -34,6 +34,9 @@ class Plain(Service):
 
     text_names = ("text",)
 
+    def __init__(self):
+        """Of no task."""
+
     def texts(self, examples):
         raise NotImplementedError
 
@@ -50,9 +53,15 @@ class Plain(Service):
     def logits(self, outputs):
         return outputs["logits"]
 
+    def answers(self, outputs):
+        return outputs
+
+    def text_answers(self, answers, word_ids):
+        return answers
+
 
 def served(function, num_positions=2):
-    return ServedModel(Model(function), Plain(None, None, 3), num_positions)
+    return ServedModel(Model(function), Plain(), num_positions)
 
 
 @pytest.mark.parametrize("name", [name for name in formats.FORMATS if name != "saved_model"])
