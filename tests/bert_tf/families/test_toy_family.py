@@ -26,7 +26,6 @@ from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import POOLER
 from bert_tf.runs import finetuning
-from bert_tf.serving import exporting
 from flop_tf import surgery
 from flop_tf.backend import keras
 
@@ -154,7 +153,7 @@ def test_what_differs_from_bert(theirs):
     np.testing.assert_allclose(bare(batch()), expected, atol=1e-5)
 
 
-def test_the_chain(theirs, options, sst_dir, table_file, tmp_path):
+def test_the_chain(theirs, options, sst_dir, export, tmp_path):
     factorized, compact, exported = (str(tmp_path / name) for name in "fce")
     stages.factorize(
         FactorizeOptions(theirs[0], factorized, finetuned=True, data_dir=sst_dir, task_name="sst-2")
@@ -170,9 +169,7 @@ def test_the_chain(theirs, options, sst_dir, table_file, tmp_path):
     assert model.config.embedding_size == 24 and model.config != model.config.dense
     assert set(stages.evaluate(EvaluateOptions(compact))["dev"]) > {"eval_accuracy"}
     names = ["saved_model", "onnx", "litert_float32"]
-    exporting.export(
-        compact, exported, format_names=names, table_file=table_file, allow_slower=True
-    )
+    export(compact, exported, format_names=names)
     served = tf.saved_model.load(f"{exported}/1").signatures["serving_default"](**batch())
     np.testing.assert_allclose(served["logits"], model(batch()), atol=1e-5)
 

@@ -18,7 +18,6 @@ from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.weight_paths import POOLER, expected_shapes
 from bert_tf.runs import finetuning
-from bert_tf.serving import exporting
 from bert_tf.tasks import registry
 from bert_tf.tasks.text_task import TextTask
 from flop_tf import surgery
@@ -120,7 +119,7 @@ def features():
     return dict(zip(INPUT_NAMES, map(tf.constant, (ids, mask, 0 * ids)), strict=True))
 
 
-def test_the_chain(bert_dir, sst_dir, options, table_file, tmp_path):
+def test_the_chain(bert_dir, sst_dir, options, export, tmp_path):
     dense, factorized, gated, compact, exported = (str(tmp_path / name) for name in "dfgce")
     task = {"task_name": "tone", "data_dir": sst_dir}
     scores = finetuning.finetune(options(task_name="tone", output_dir=dense))
@@ -144,9 +143,7 @@ def test_the_chain(bert_dir, sst_dir, options, table_file, tmp_path):
     assert stages.evaluate(EvaluateOptions(compact))["dev"].keys() == {"eval_loss", "least_recall"}
 
     names = ["saved_model", "onnx"]
-    report = exporting.export(
-        compact, exported, format_names=names, table_file=table_file, allow_slower=True
-    )
+    report = export(compact, exported, format_names=names)
     assert report["compared_on"] == "dev"
     served = tf.saved_model.load(os.path.join(exported, "1")).signatures
     answers = served["serving_default"](**features())
