@@ -345,7 +345,10 @@ def test_both_dev_sets_of_mnli(run, tmp_path, folder):
         ({"learning_rate": 0.0}, "`learning_rate=0` trains the gates alone, which needs a model"),
         ({"holdout_examples": 203}, "`holdout_examples` must be at least 0 and below the 203"),
         ({"task_name": "sst-3"}, "Unknown task 'sst-3', did you mean 'SST-2'?"),
-        ({"label_column": "label"}, "`quoting` belong to the task 'tsv', received the task"),
+        (
+            {"label_column": "label"},
+            "`label_column` belongs to the task tsv, received 'label' with",
+        ),
         ({"data_dir": "nowhere"}, "reads its split 'train' from train.tsv, but the folder"),
         ({"init_checkpoint": "nowhere"}, "The checkpoint 'nowhere' does not exist"),
         ({"vocab_file": "nowhere"}, "The vocabulary 'nowhere' does not exist"),
