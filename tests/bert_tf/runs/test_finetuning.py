@@ -347,7 +347,7 @@ def test_both_dev_sets_of_mnli(run, tmp_path, folder):
         ({"task_name": "sst-3"}, "Unknown task 'sst-3', did you mean 'SST-2'?"),
         (
             {"label_column": "label"},
-            "`label_column` belongs to the task tsv, received 'label' with",
+            "`label_column` belongs to the task tsv, received 'label'",
         ),
         ({"data_dir": "nowhere"}, "reads its split 'train' from train.tsv, but the folder"),
         ({"init_checkpoint": "nowhere"}, "The checkpoint 'nowhere' does not exist"),
