@@ -1,6 +1,7 @@
 """Every setting of a search for a mask on text, with its default and one line of help."""
 
 import dataclasses
+import functools
 import math
 
 from bert_tf.data.batch_plan import MOST_EXAMPLES
@@ -26,6 +27,9 @@ _STEPS = Range(at_least=0, at_most=MOST_EXAMPLES)
 
 # How far noise alone moves a score in a run; the threshold starts at .01. See docs/decisions.md.
 _SCORE_NOISE = 0.0035
+
+
+_score_option = functools.partial(option, methods=("mask",))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,53 +62,32 @@ class MlmHeadOptions:
 class ScoreOptions:
     """How scores make a mask, and how they are trained."""
 
-    init: str = option(
+    init: str = _score_option(
         "",
         "How scores start; proportional, of straight_through_bernoulli equal.",
         ("", *mask_training.INITS),
-        methods=("mask",),
     )
-    binarizer: str = option(
-        "straight_through",
-        "How scores make the mask of a step.",
-        gates.STRAIGHT_THROUGH,
-        methods=("mask",),
+    binarizer: str = _score_option(
+        "straight_through", "How scores make the mask of a step.", gates.STRAIGHT_THROUGH
     )
-    update_every: int = option(
-        10, "Steps between two times that thresholds are set.", allowed=FROM_1, methods=("mask",)
+    update_every: int = _score_option(
+        10, "Steps between two times that thresholds are set.", allowed=FROM_1
     )
-    start_sparsity: float = option(
-        None,
-        "Sparsity at first, then cubic; else the target.",
-        allowed=SHARE_BELOW_1,
-        methods=("mask",),
+    start_sparsity: float = _score_option(
+        None, "Sparsity at first, then cubic; else the target.", allowed=SHARE_BELOW_1
     )
-    score_learning_rate: float = option(
-        None,
-        "Rate of the scores, decays to 0; from the run's length.",
-        allowed=FROM_0,
-        methods=("mask",),
+    score_learning_rate: float = _score_option(
+        None, "Rate of the scores, decays to 0; from the run's length.", allowed=FROM_0
     )
-    score_weight_decay: float = option(
-        0.0, "Decoupled decay of the scores.", allowed=FROM_0, methods=("mask",)
+    score_weight_decay: float = _score_option(0.0, "Decoupled decay of the scores.", allowed=FROM_0)
+    units: str = _score_option(
+        "", "Trains masks of these instead, with commas: heads,neurons.", list_of=str
     )
-    units: str = option(
-        "",
-        "Trains masks of these instead, with commas: heads,neurons.",
-        list_of=str,
-        methods=("mask",),
+    importance: str = _score_option(
+        "", "Of units: files of flop-find-tickets that say what to keep first, with commas."
     )
-    importance: str = option(
-        "",
-        "Of units: files of flop-find-tickets that say what to keep first, with commas.",
-        methods=("mask",),
-    )
-    layers_to_mask: str = option(
-        "",
-        "Only in these blocks, with commas; empty is all.",
-        allowed=FROM_0,
-        list_of=int,
-        methods=("mask",),
+    layers_to_mask: str = _score_option(
+        "", "Only in these blocks, with commas; empty is all.", allowed=FROM_0, list_of=int
     )
 
     @property

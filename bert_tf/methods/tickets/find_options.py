@@ -1,6 +1,7 @@
 """Every setting of a search for tickets, with its default and one line of help."""
 
 import dataclasses
+import functools
 
 from bert_tf.encoders.config import PROJECTIONS, UNITS
 from bert_tf.option_fields import Options, changed, check_needed, items, names, option
@@ -27,11 +28,11 @@ _NORMALIZATIONS = {"super": "layer", "lottery": "layer,global"}
 #: Which examples of the training split a training had, by the names of flop-finetune's flags.
 TRAINING_EXAMPLES = names(ExampleOptions)
 
-# The methods that some options belong to.
-_SUPER = ("super",)
-_IMPORTANCE = ("super", "lottery")
-_SEARCHES = ("lottery", "magnitude")
-_WEIGHTS = ("magnitude",)
+# Options of some of the methods.
+_level = functools.partial(option, methods=("super",))
+_measure = functools.partial(option, methods=("super", "lottery"))
+_step = functools.partial(option, methods=("lottery", "magnitude"))
+_weight = functools.partial(option, methods=("magnitude",))
 
 
 def flags_of(method, flags):
@@ -74,26 +75,19 @@ class MeasuredOptions(ExampleOptions):
 class ImportanceOptions:
     """How the importance of units is measured and made comparable."""
 
-    units: str = option(
-        "heads,ffn",
-        "What to prune, with commas: heads, ffn, neurons.",
-        list_of=str,
-        methods=_IMPORTANCE,
+    units: str = _measure(
+        "heads,ffn", "What to prune, with commas: heads, ffn, neurons.", list_of=str
     )
-    reducer: str = option(
+    reducer: str = _measure(
         "",
         "What importance is summed over before its absolute value; token of super, else batch.",
         ("", *importance.REDUCERS),
-        methods=_IMPORTANCE,
     )
-    accumulate: bool = option(
-        False, "Importances as the originals: no gradient is ever cleared.", methods=_IMPORTANCE
-    )
-    normalize: str = option(
+    accumulate: bool = _measure(False, "Importances as the originals: no gradient is ever cleared.")
+    normalize: str = _measure(
         "",
         "How importances are made comparable; layer of super, else layer,global.",
         ("", *NORMALIZATIONS),
-        methods=_IMPORTANCE,
     )
 
 
@@ -101,81 +95,52 @@ class ImportanceOptions:
 class LevelOptions:
     """Levels of super tickets, each a number of units to remove."""
 
-    percents: str = option(
+    percents: str = _level(
         "10,20,30,40,50,60,70,80",
         "Of super: levels, percent of the heads; without any, importances are measured alone.",
         allowed=Range(at_least=0, at_most=100),
         list_of=float,
-        methods=_SUPER,
     )
-    head_counts: str = option(
+    head_counts: str = _level(
         "",
         "Of super: heads to remove at each level instead.",
         allowed=FROM_0,
         list_of=int,
         distinct=False,
-        methods=_SUPER,
     )
-    ffn_counts: str = option(
-        "",
-        "Of super: FFNs to remove at each level.",
-        allowed=FROM_0,
-        list_of=int,
-        distinct=False,
-        methods=_SUPER,
+    ffn_counts: str = _level(
+        "", "Of super: FFNs to remove at each level.", allowed=FROM_0, list_of=int, distinct=False
     )
-    neuron_counts: str = option(
+    neuron_counts: str = _level(
         "",
         "Of super: neurons to remove at each level.",
         allowed=FROM_0,
         list_of=int,
         distinct=False,
-        methods=_SUPER,
     )
-    importance: str = option(
-        "", "Of super: file of importances; how it was measured counts.", methods=_SUPER
-    )
-    min_heads: int = option(
-        1, "Of super: heads that each layer keeps.", allowed=FROM_0, methods=_SUPER
-    )
+    importance: str = _level("", "Of super: file of importances; how it was measured counts.")
+    min_heads: int = _level(1, "Of super: heads that each layer keeps.", allowed=FROM_0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepOptions:
     """Steps of a search, which ends where the score falls too low."""
 
-    threshold: float = option(
-        0.9,
-        "Of a search: share of the whole model's score to keep.",
-        allowed=SHARE_ABOVE_0,
-        methods=_SEARCHES,
+    threshold: float = _step(
+        0.9, "Of a search: share of the whole model's score to keep.", allowed=SHARE_ABOVE_0
     )
-    amount: float = option(
-        0.1,
-        "Of a search: share of heads or weights that go in one step.",
-        allowed=SHARE_ABOVE_0,
-        methods=_SEARCHES,
+    amount: float = _step(
+        0.1, "Of a search: share of heads or weights that go in one step.", allowed=SHARE_ABOVE_0
     )
-    max_steps: int = option(
-        9,
-        "Of magnitude: steps at most.",
-        allowed=Range(at_least=1, at_most=10_000),
-        methods=_WEIGHTS,
+    max_steps: int = _weight(
+        9, "Of magnitude: steps at most.", allowed=Range(at_least=1, at_most=10_000)
     )
-    min_kept: float = option(
-        0.0,
-        "Of magnitude: share of the weights that stays in any case.",
-        allowed=SHARE,
-        methods=_WEIGHTS,
+    min_kept: float = _weight(
+        0.0, "Of magnitude: share of the weights that stays in any case.", allowed=SHARE
     )
-    of_total: bool = option(
-        False, "Of magnitude: a step takes that share of all weights.", methods=_WEIGHTS
-    )
-    include: str = option(
-        "",
-        "Of magnitude: projections with commas, such as query,ffn_in; all.",
-        list_of=str,
-        methods=_WEIGHTS,
+    of_total: bool = _weight(False, "Of magnitude: a step takes that share of all weights.")
+    include: str = _weight(
+        "", "Of magnitude: projections with commas, such as query,ffn_in; all.", list_of=str
     )
 
 

@@ -1,90 +1,63 @@
 """Options of pruning: masks, gates and the sparsity that they reach."""
 
 import dataclasses
+import functools
 
 from bert_tf.option_fields import FINE_TUNING, option
 from bert_tf.ranges import FINITE, FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1
 from flop_tf import gates
+
+_option = functools.partial(option, runs=FINE_TUNING)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PruningOptions:
     """Gates over ranks, magnitude masks of weights, and a mask that was made before."""
 
-    mask: str = option(
-        "",
-        "Mask file: its units are removed, weights that it masks stay 0.",
-        runs=FINE_TUNING,
-    )
-    gate: str = option(
+    mask: str = _option("", "Mask file: its units are removed, weights that it masks stay 0.")
+    gate: str = _option(
         "",
         "Gates of a factorized model, or magnitude masks of a dense one; by --target_sparsity "
         "hard_concrete.",
         gates.PRUNING.after("", "none"),
-        runs=FINE_TUNING,
     )
-    factorized: bool = option(
-        False, "As in the original: train factors without gates.", runs=FINE_TUNING
+    factorized: bool = _option(False, "As in the original: train factors without gates.")
+    target_sparsity: float = _option(
+        None, "Sparsity of the dense kernels to reach, in [0, 1).", allowed=SHARE_BELOW_1
     )
-    target_sparsity: float = option(
-        None,
-        "Sparsity of the dense kernels to reach, in [0, 1).",
-        allowed=SHARE_BELOW_1,
-        runs=FINE_TUNING,
-    )
-    target_sparsity_warmup: int = option(
+    target_sparsity_warmup: int = _option(
         None,
         "Steps to it, 0 at once; 4/5 of the gates' training, of magnitude masks all.",
         allowed=FROM_0,
-        runs=FINE_TUNING,
     )
-    mask_update_steps: int = option(
+    mask_update_steps: int = _option(
         None,
         "Steps between two updates of magnitude masks; a hundredth of theirs, at least 10.",
         allowed=FROM_1,
-        runs=FINE_TUNING,
     )
-    gate_freeze_fraction: float = option(
-        0.5,
-        "Share of the run after which gates are fixed.",
-        allowed=SHARE_ABOVE_0,
-        runs=FINE_TUNING,
+    gate_freeze_fraction: float = _option(
+        0.5, "Share of the run after which gates are fixed.", allowed=SHARE_ABOVE_0
     )
-    initial_log_alpha: float = option(
-        3.0,
-        "Start of log_alpha, at the boundary if ordered.",
-        allowed=FINITE,
-        runs=FINE_TUNING,
+    initial_log_alpha: float = _option(
+        3.0, "Start of log_alpha, at the boundary if ordered.", allowed=FINITE
     )
-    gate_order_examples: int = option(
+    gate_order_examples: int = _option(
         1600,
         "Training examples whose gradients order new gates by importance; 0 starts all equal.",
         allowed=FROM_0,
-        runs=FINE_TUNING,
     )
     alpha_learning_rate: float = option(
         None, "Rate of the gates; from the run's length.", allowed=FROM_0
     )
-    lambda_learning_rate: float = option(
-        None,
-        "Rate of the multipliers; from the run's length.",
-        allowed=FROM_0,
-        runs=FINE_TUNING,
+    lambda_learning_rate: float = _option(
+        None, "Rate of the multipliers; from the run's length.", allowed=FROM_0
     )
-    learning_rate_warmup: int = option(
-        0,
-        "Steps in which the rates of gates and multipliers grow.",
-        allowed=FROM_0,
-        runs=FINE_TUNING,
+    learning_rate_warmup: int = _option(
+        0, "Steps in which the rates of gates and multipliers grow.", allowed=FROM_0
     )
-    gate_schedule: str = option(
-        "constant", "Of both rates after that.", ("constant", "noam"), runs=FINE_TUNING
-    )
-    sparsity_base: str = option(
-        "dense",
-        "Also shows sparsity over the factors, as the original.",
-        ("dense", "factorized"),
-        runs=FINE_TUNING,
+    gate_schedule: str = _option("constant", "Of both rates after that.", ("constant", "noam"))
+    sparsity_base: str = _option(
+        "dense", "Also shows sparsity over the factors, as the original.", ("dense", "factorized")
     )
 
     @property

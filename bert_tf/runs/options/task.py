@@ -1,9 +1,12 @@
 """Options of the task: its name, its data, and what only one task has."""
 
 import dataclasses
+import functools
 
 from bert_tf.option_fields import FINE_TUNING, option
 from bert_tf.tasks import registry
+
+_several = functools.partial(option, runs=FINE_TUNING)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,15 +22,11 @@ class TaskOptions(*registry.option_groups()):
 class SeveralTasksOptions:
     """Several tasks that are trained together, and what excludes them."""
 
-    tasks: str = option(
-        "", "Tasks to train together instead, with commas: RTE,STS-B,tsv.", runs=FINE_TUNING
+    tasks: str = _several("", "Tasks to train together instead, with commas: RTE,STS-B,tsv.")
+    glue_dir: str = _several(
+        "", "Of tasks: folder with one for each, of its name: RTE, STS-B, tsv."
     )
-    glue_dir: str = option(
-        "", "Of tasks: folder with one for each, of its name: RTE, STS-B, tsv.", runs=FINE_TUNING
-    )
-    task_masks: str = option(
-        "", "Of tasks: mask files of their units, RTE=path,STS-B=path.", runs=FINE_TUNING
-    )
+    task_masks: str = _several("", "Of tasks: mask files of their units, RTE=path,STS-B=path.")
 
     def check_rules(self):
         """Raises ValueError where options of several tasks and of a single one meet."""
