@@ -15,7 +15,6 @@ from bert_tf.option_fields import option
 from bert_tf.ranges import FROM_1
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
-from bert_tf.serving import exporting
 from bert_tf.tasks import registry
 from bert_tf.tasks.registry import register_task
 from bert_tf.tasks.text_task import TextTask
@@ -111,7 +110,7 @@ def test_it_is_one_of_several(volume_dir, tmp_path):
     assert len(both.tasks[0].read(both.folder(str(tmp_path), 0), "dev")) == 4
 
 
-def test_the_chain(bert_dir, volume_dir, tmp_path):
+def test_the_chain(bert_dir, volume_dir, export, tmp_path):
     data = {"task_name": "volume", "data_dir": volume_dir, "max_seq_length": 8}
     factors, pruned, compact = (str(tmp_path / name) for name in ("factors", "pruned", "compact"))
     stages.factorize(FactorizeOptions(bert_dir, factors, calibration_batches=1, **data))
@@ -132,5 +131,5 @@ def test_the_chain(bert_dir, volume_dir, tmp_path):
     assert bert_tf.load_info(compact)["task"]["name"] == "Volume"
     again = stages.evaluate(EvaluateOptions(compact))["dev"]
     assert again == pytest.approx(scores["dev"], abs=1e-4)
-    report = exporting.export(compact, str(tmp_path / "served"), allow_slower=True)
+    report = export(compact, str(tmp_path / "served"))
     assert report["task"]["name"] == "Volume" and os.path.isdir(tmp_path / "served" / "1")
