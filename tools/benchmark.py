@@ -3,11 +3,11 @@
 Usage:
   flop-benchmark --model_dirs=runs/dense,runs/compact,served/sst2/1,served/sst2/1/model.onnx \
     --output_dir=runs/benchmark
-  flop-benchmark --densities=.6,.4,.2 --bert_config_file=configs/minilm_l6_h384.json \
+  flop-benchmark --densities=.6,.4,.2 --bert_config_file=configs/models/minilm_l6_h384.json \
     --batch_sizes=8 --lengths=128 --output_dir=runs/benchmark_plans
   flop-benchmark --table --model_dirs=runs/compact --batch_sizes=8 --lengths=128 \
     --output_dir=runs/table
-  flop-benchmark --training --bert_config_file=configs/minilm_l6_h384.json \
+  flop-benchmark --training --bert_config_file=configs/models/minilm_l6_h384.json \
     --batch_sizes=32 --lengths=64,128 --output_dir=runs/benchmark_training
 """
 

@@ -2,8 +2,8 @@
 
 Usage:
   flop-finetune --task_name=sst-2 --data_dir=SST-2 --init_checkpoint=BERT --output_dir=runs/dense
-  flop-finetune --flagfile=configs/flop_sst2.flags --data_dir=SST-2 \
-    --init_checkpoint=runs/factorized --output_dir=runs/pruned
+  flop-finetune --flagfile=configs/tasks/sst2.flags --flagfile=configs/methods/flop.flags \
+    --data_dir=SST-2 --init_checkpoint=runs/factorized --output_dir=runs/pruned
 """
 
 import dataclasses

@@ -17,11 +17,13 @@ from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.families.family import FAMILIES
 from bert_tf.families.names import per_block
 from bert_tf.heads.head import HEADS
+from bert_tf.runs import finetuning
+from bert_tf.tasks.registry import TASKS
 from flop_tf import surgery
 from flop_tf.backend import keras
 from flop_tf.gates import GATES
 
-REGISTRIES = (GATES, HEADS, FAMILIES, checkpoint_formats.FORMATS)
+REGISTRIES = (GATES, HEADS, TASKS, FAMILIES, checkpoint_formats.FORMATS)
 PAGE = pathlib.Path(__file__).parents[2] / "docs/extending.md"
 _SECTION = re.compile(r"^## ([^\n]*)\n(?:(?!^## ).)*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 BLOCKS = dict(_SECTION.findall(PAGE.read_text(encoding="utf-8")))
@@ -53,6 +55,7 @@ def test_every_section_has_an_example():
     assert list(BLOCKS) == [
         "A gate",
         "A head",
+        "A task",
         "A family",
         "A checkpoint format",
         "A method",
@@ -73,10 +76,13 @@ def test_a_gate():
     np.testing.assert_allclose(small(x), model(x, training=False), atol=1e-5)
 
 
-def test_a_head(bert_dir):
-    head = run("A head")["Mean"]
-    model = read_source(bert_dir).model(head="mean", num_labels=3)
-    assert type(model.head) is head and model(features()).shape == [2, 3]
+def test_a_head_and_a_task(options, sst_dir, tmp_path):
+    head, task = run("A head")["Mean"], run("A task")
+    scores = finetuning.finetune(options(task_name="tone", data_dir=sst_dir))
+    assert scores["dev"]["eval_accuracy"] > 0.8
+    model = bert_tf.load(tmp_path / "out")
+    assert type(model.head) is head and model.config.head == "mean"
+    assert bert_tf.load_info(tmp_path / "out")["task"]["name"] == "tone" and task["Tone"]
 
 
 def test_a_family(bert_dir, tmp_path):
