@@ -60,11 +60,11 @@ def main(_):
         FLAGS.format, _shape(FLAGS.optimize_for), FLAGS.latency_table, FLAGS.allow_slower
     )
     served = ServedTask(
-        FLAGS.task_name,
-        data_flags.data_dir(),
-        FLAGS.tfds,
-        FLAGS.max_seq_length,
-        FLAGS.dev_examples,
+        task_name=FLAGS.task_name,
+        data_dir=data_flags.data_dir(),
+        tfds=FLAGS.tfds,
+        max_seq_length=FLAGS.max_seq_length,
+        dev_examples=FLAGS.dev_examples,
     )
     exporting.export(FLAGS.model_dir, version, target, served)
 

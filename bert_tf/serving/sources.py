@@ -6,33 +6,22 @@ import os
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
+from bert_tf.option_fields import option
+from bert_tf.ranges import FROM_0
 from bert_tf.serving import services
 from bert_tf.surgery import task_masks
-from bert_tf.tasks import model_task
+from bert_tf.tasks.model_task import ModelDataOptions
 
 
-@dataclasses.dataclass(frozen=True)
-class ServedTask:
-    """The task that a model is served for; what is empty is taken from the model directory.
-
-    Args:
-      task_name: name of the task; default "".
-      data_dir: folder of the task; default "".
-      tfds: data set of TensorFlow Datasets, see `bert_tf.tasks.registry.get`; default "".
-      max_seq_length: tokens, at least 1, that texts are cut to; None, the default, takes the length
-        of the training, else the default of the task.
-      dev_examples: number of dev examples to compare on, where the data are at hand; 0 is all;
-        default 1,024.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServedTask(ModelDataOptions):
+    """The task that a model is served for, and the data that exports are compared on.
 
     Raises:
       ValueError: if `dev_examples` is below 0.
     """
 
-    task_name: str = ""
-    data_dir: str = ""
-    tfds: str = ""
-    max_seq_length: int | None = None
-    dev_examples: int = 1024
+    dev_examples: int = option(1024, "Dev examples to compare on; 0 is all.", allowed=FROM_0)
 
     def __post_init__(self):
         if self.dev_examples < 0:
@@ -73,9 +62,9 @@ def read(folder, served):
     _check_gates(folder, source.config)
     if not (served.task_name or served.tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    task, known_dir = model_task.find_task(info, served.task_name, served.data_dir, served.tfds)
+    task, known_dir = served.find_task(info)
     model = task.with_head(source, f"the model in {folder!r}").model()
-    length = model_task.longest(served.max_seq_length, info, model.config, task.default_seq_length)
+    length = served.longest(info, model.config, task)
     data_dir = served.data_dir
     if not data_dir and os.path.isdir(known_dir):
         data_dir = known_dir
