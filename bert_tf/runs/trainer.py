@@ -60,10 +60,8 @@ class Trainer:
         if first >= self.total_steps or not is_left:
             return first
         writer = self._summary_writer(first, settings)
-        shown, is_chief = {}, self.checkpoints.writes
-        line = callbacks.ProgressLine(
-            self.total_steps, shown, factorized_share, disable=not is_chief
-        )
+        shown, silent = {}, not self.checkpoints.writes
+        line = callbacks.ProgressLine(self.total_steps, shown, factorized_share, silent)
         stopping = callbacks.StopOnSignal(self.checkpoints, line)
 
         def save(step, logs):

@@ -6,6 +6,7 @@ import flop_tf
 from flop_tf.backend import keras
 from flop_tf.training.fix_gates import FixGates
 from flop_tf.training.gated_model import GatedModel
+from flop_tf.training.task_objective import TaskObjective
 
 LATENT = 16
 SMALL = 16
@@ -329,3 +330,9 @@ def test_a_loss_scale_that_is_too_large_comes_down(train_weights):
     model.fit(loud, verbose=0, callbacks=[steps])
     assert same(gates, steps.gates[0]) and not same(gates, steps.gates[-1])
     assert not any(np.isnan(gate).any() for gate in steps.gates[-1])
+
+
+def test_an_objective_brings_its_own_settings():
+    model = gated_model()
+    with pytest.raises(ValueError, match="`objective` brings its own settings, .* with seed; pass"):
+        model.compile("sgd", "mse", objective=TaskObjective(), seed=1)
