@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -86,11 +87,13 @@ RUNS = {
 
 def programs():
     """Returns the `--help` of every program by its name."""
-    with tempfile.TemporaryDirectory() as folder:
-        return {
-            name: Program(f"flop_tools.{name}", "--help", folder=folder).wait()[1]
-            for name in sorted(COMMANDS)
-        }
+    # Started as a user starts them: absl prints the docstring of the main module.
+    return {
+        name: subprocess.run(
+            [sys.executable, "-m", f"flop_tools.{name}", "--help"], capture_output=True, text=True
+        ).stdout
+        for name in sorted(COMMANDS)
+    }
 
 
 def contents(path):
