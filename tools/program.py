@@ -65,6 +65,10 @@ def run(main, define_flags, subcommands=()):
     _quiet_logging()
     define_flags()
     _own_flags.update(set(FLAGS) - libraries)
+    # `--help` shows what the main module says and defines, which is a few lines of pip's.
+    sys.modules["__main__"].__doc__ = main.__globals__["__doc__"]
+    for name in _own_flags:
+        FLAGS.register_key_flag_for_module(sys.argv[0], FLAGS[name])
     try:
         app.run(main, flags_parser=functools.partial(_parse, subcommands))
     except KeyboardInterrupt:

@@ -188,9 +188,21 @@ def test_a_bug_keeps_its_traceback(call):
         call("--opinion=bug")
 
 
-def test_help(call, capsys):
-    assert call("--helpfull") == 1
+@pytest.mark.parametrize("flag", ["--help", "--helpfull"])
+def test_help(call, capsys, flag):
+    assert call(flag) == 1
     assert "--opinion" in capsys.readouterr().out
+
+
+def test_help_of_an_installed_command():
+    """pip's wrapper is the main module then, which has no docstring and defines no flags."""
+    wrapper = (
+        "from flop_tools.evaluate import run; import sys; sys.argv[0] = 'flop-evaluate'; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", wrapper, "--help"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.strip().startswith("Scores a model at any stage")
+    assert "--model_dir: Model directory, any stage." in done.stdout
 
 
 @pytest.mark.parametrize(
