@@ -210,8 +210,8 @@ def test_help_of_an_installed_command():
     [
         ("/usr/lib/python3/site-packages/tensorflow/python/ops.py", False),
         ("/usr/lib/python3/dist-packages/tensorflow_datasets/core/load.py", False),
-        ("/usr/lib/python3/site-packages/bert_tf/training/finetuning.py", True),
-        ("/home/me/tensorflow/flop/bert_tf/training/finetuning.py", True),
+        ("/usr/lib/python3/site-packages/bert_tf/runs/finetuning.py", True),
+        ("/home/me/tensorflow/flop/bert_tf/runs/finetuning.py", True),
     ],
 )
 def test_messages_of_libraries_are_left_out(call, path, shown):

@@ -11,7 +11,7 @@ import pytest
 HERE = pathlib.Path(__file__)
 
 CODE = f"""
-from bert_tf.speed import benchmark_process
+from bert_tf.studies.speed import benchmark_process
 import {HERE.stem}
 benchmark_process.peak_memory({HERE.stem}.measure)
 """
@@ -25,7 +25,7 @@ def measure():
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends children so.")
 @pytest.mark.parametrize("moment", ["at its start", "when it measures"])
 def test_the_measured_process_does_not_outlive_a_killed_benchmark(moment):
-    path = os.pathsep.join([str(HERE.parent), str(HERE.parents[3])])
+    path = os.pathsep.join([str(HERE.parent), str(HERE.parents[4])])
     process = subprocess.Popen(
         [sys.executable, "-c", CODE],
         stdout=subprocess.PIPE,
@@ -36,6 +36,7 @@ def test_the_measured_process_does_not_outlive_a_killed_benchmark(moment):
     children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
     # Python starts a tracker of resources before it.
     while moment == "at its start" and len(children.read_text().split()) < 2:
+        assert process.poll() is None, "It ended by itself."
         time.sleep(0.01)
     if moment == "when it measures":
         assert process.stdout.readline() == "measured\n"

@@ -1,0 +1,1 @@
+"""What a training run is: options, data, devices, folder, checkpoints and scores."""
