@@ -171,6 +171,12 @@ def test_every_folder_has_a_place_in_the_order():
 
 
 @pytest.mark.parametrize("folder", ORDER)
+def test_every_folder_is_a_package(folder):
+    """Without this file an installation from a wheel lacks the folder."""
+    assert (ROOT / folder.replace(".", "/") / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("folder", ORDER)
 def test_folders_import_from_earlier_ones_only(folder):
     known = modules()
     back = [
