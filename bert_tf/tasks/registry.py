@@ -182,10 +182,17 @@ def check_dict(data):
       data: plain data, of JSON.
     """
     beginning = "The task of the model must be one that this version knows, received"
-    form = _form(_own_fields())
-    json_file.check(data, form, f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
+    json_file.check(data, form(), f"{beginning} {str(data)[:_SHOWN]}", "train the model again")
     for one in data.get("tasks") or ():
         check_dict(one)
+
+
+def form():
+    """Returns the shape of `Task.to_dict` with the options of all tasks, for `json_file`."""
+    given = {"labels": list[str], "tfds": str, "tasks": list[dict]}
+    given |= {field.name: _stored_type(field) for field in _own_fields()}
+    optional = [(name, kind | None, None) for name, kind in given.items()]
+    return msgspec.defstruct("TaskData", [("name", str), *optional], forbid_unknown_fields=True)
 
 
 def canonical_name(name):
@@ -250,14 +257,6 @@ def _owners(option):
 def _own_fields():
     """Returns the fields of the options of all tasks."""
     return [field for group in option_groups() for field in dataclasses.fields(group)]
-
-
-def _form(fields):
-    """Returns the shape of `Task.to_dict` for `flop_tf.files.json_file`."""
-    given = {"labels": list[str], "tfds": str, "tasks": list[dict]}
-    given |= {field.name: _stored_type(field) for field in fields}
-    optional = [(name, kind | None, None) for name, kind in given.items()]
-    return msgspec.defstruct("TaskData", [("name", str), *optional], forbid_unknown_fields=True)
 
 
 def _stored_type(field):

@@ -8,6 +8,7 @@ import msgspec
 from bert_tf.checkpoints import model_dir
 from bert_tf.heads.head import head_of
 from bert_tf.models.weight_paths import expected_shapes, in_encoder
+from bert_tf.tasks import registry
 from flop_tf.files import diff_file, json_file
 
 _ENCODER = "encoder."
@@ -20,9 +21,8 @@ class _Head(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Info(typing.TypedDict, total=False):
-    """What others read of a difference's info, where it is there."""
+    """What others read of a difference's info next to its task, where it is there."""
 
-    task: dict
     head: _Head
     data_dir: str
     max_seq_length: json_file.Size
@@ -87,7 +87,11 @@ def check_head(diff, path, config):
             f"The file {str(path)!r} must have a task and its head, received a difference without; "
             "write it anew by flop-diff-prune."
         )
-    json_file.check(diff.info, _Info, f"The info in {str(path)!r} must be that of a difference")
+    # With the options of the tasks that are registered by now.
+    form = typing.TypedDict(
+        "_Info", {**_Info.__annotations__, "task": registry.form()}, total=False
+    )
+    json_file.check(diff.info, form, f"The info in {str(path)!r} must be that of a difference")
     config = dataclasses.replace(config, **diff.info["head"])
     shapes = expected_shapes(config)
     for name in sorted({*head_of(config).weights, *diff.dense}):
