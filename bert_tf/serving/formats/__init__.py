@@ -7,6 +7,9 @@ from bert_tf.serving.formats.format import FORMATS, Format
 from bert_tf.serving.formats.saved_model import SavedModel  # The default comes first in lists.
 from bert_tf.serving.formats.single_file import missing_package
 
+# All are found now, so that their order does not depend on who imports which of them first.
+tuple(FORMATS)
+
 __all__ = ["FORMATS", "Format", "SavedModel", "get", "of_path"]
 
 
