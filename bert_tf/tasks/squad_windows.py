@@ -90,8 +90,8 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
             feature.input_mask = feature.paragraph_mask = None
             features.append(feature)
 
+    questions = _kept_questions(examples, training)
     with _quiet():
-        questions = _kept_questions(examples, training)
         squad_lib.convert_examples_to_features(
             examples=questions,
             tokenizer=_WordPieces(tokenizer, questions),
@@ -210,7 +210,7 @@ def _kept_questions(examples, training):
 
 def _questions(examples):
     """Returns tf-models' `SquadExample` of every question, impossible where it finds no answer."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         path = os.path.join(folder, "squad.json")  # It reads files alone.
         examples.with_first_answers().write(path)
         questions = squad_lib.read_squad_examples(path, False, False)
