@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 
 from bert_tf import flag_files
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
@@ -95,13 +95,13 @@ def count(shapes, keep=lambda path: True):
 @pytest.mark.parametrize("path", **MODELS)
 def test_model_is_read_and_written_unchanged(path):
     data = json.loads(path.read_text(encoding="utf-8"))
-    config = BertConfig.from_json_file(str(path))
+    config = EncoderConfig.from_json_file(str(path))
     assert data.items() <= config.to_dict().items()
 
 
 @pytest.mark.parametrize("path", **MODELS)
 def test_model_is_listed_with_its_parameters(path):
-    shapes = expected_shapes(BertConfig.from_json_file(str(path)))
+    shapes = expected_shapes(EncoderConfig.from_json_file(str(path)))
     kernels = count(shapes, lambda name: ".blocks." in name and name.endswith(".kernel"))
     rows = [line for line in (CONFIGS / "README.md").read_text().splitlines() if path.name in line]
     assert len(rows) == 1 and rows[0].endswith(f"| {kernels:,} | {count(shapes):,} |")
@@ -116,7 +116,7 @@ def test_model_is_listed_with_its_parameters(path):
     ],
 )
 def test_published_sizes(name, kernels, parameters):
-    shapes = expected_shapes(BertConfig.from_json_file(str(CONFIGS / f"models/{name}.json")))
+    shapes = expected_shapes(EncoderConfig.from_json_file(str(CONFIGS / f"models/{name}.json")))
     assert count(shapes) == parameters
     assert count(shapes, lambda path: ".blocks." in path and "kernel" in path) == kernels
 

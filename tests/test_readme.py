@@ -14,7 +14,7 @@ from absl import flags
 import flop_tf
 from bert_tf import flag_files
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
@@ -148,7 +148,7 @@ def test_any_keras_model(known):
 def test_a_bert(page, tmp_path, monkeypatch):
     (code,) = [text for text in blocks(page, "python") if "bert_tf.load(" in text]
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", encoding="utf-8")
-    model = BertModel(BertConfig(5, 8, 1, 2, 12, max_position_embeddings=8))
+    model = BertModel(EncoderConfig(5, 8, 1, 2, 12, max_position_embeddings=8))
     tokenizer = Tokenizer(str(tmp_path / "vocab.txt"))
     model_dir.save(tmp_path / "runs/compact", model, tokenizer)
     monkeypatch.chdir(tmp_path)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import services
 from bert_tf.serving.formats.saved_model import SavedModel
@@ -40,7 +40,7 @@ def client():
 
 @pytest.fixture(scope="module")
 def model():
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=len(VOCAB),
         hidden_size=8,
         num_hidden_layers=1,

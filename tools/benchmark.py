@@ -22,7 +22,7 @@ from absl import flags, logging
 
 from bert_tf import timing
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.presentation import plots
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
 from bert_tf.serving import latency_table
@@ -120,7 +120,7 @@ def _table(folder):
     if FLAGS.model_dirs:
         config = model_dir.read_source(FLAGS.model_dirs[0]).config
     elif FLAGS.bert_config_file:
-        config = BertConfig.from_json_file(FLAGS.bert_config_file)
+        config = EncoderConfig.from_json_file(FLAGS.bert_config_file)
     else:
         raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
     (batch_size,), (length,) = grid["batch_sizes"], grid["lengths"]
@@ -165,7 +165,7 @@ def _config(name):
     """Returns the dense architecture that the flag called `name` needs."""
     if not FLAGS.bert_config_file:
         raise ValueError(f"Flag `--{name}` needs `--bert_config_file`, such as a file of configs/.")
-    config = BertConfig.from_json_file(FLAGS.bert_config_file).dense
+    config = EncoderConfig.from_json_file(FLAGS.bert_config_file).dense
     return dataclasses.replace(config, head="classifier")
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import TypedDict
 
 from bert_tf.checkpoints import labels
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.family import FAMILIES, Family
 from flop_tf.files import json_file
 
@@ -24,14 +24,14 @@ class ForeignConfig:
       path: of its file, for errors.
       data: the JSON object.
       family: the class of its family, see `bert_tf.families.family`.
-      config: what it says, a `BertConfig`.
+      config: what it says, an `EncoderConfig`.
       labels: names of the labels that it has, or None.
     """
 
     path: str
     data: dict
     family: type[Family]
-    config: BertConfig
+    config: EncoderConfig
     labels: tuple[str, ...] | None
 
     def labels_of(self, num_labels):

@@ -5,7 +5,7 @@ from scipy import special
 
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
 from flop_tf.backend import keras
@@ -57,7 +57,7 @@ def _config(encoder):
                 f"received {options[option]!r}."
             )
     initializer = options["initializer"].get("config", {})
-    return BertConfig(
+    return EncoderConfig(
         vocab_size=options["vocab_size"],
         hidden_size=options["hidden_size"],
         num_hidden_layers=options["num_layers"],
@@ -68,7 +68,7 @@ def _config(encoder):
         attention_probs_dropout_prob=options["attention_dropout"],
         max_position_embeddings=options["max_sequence_length"],
         type_vocab_size=options["type_vocab_size"],
-        initializer_range=initializer.get("stddev", BertConfig.initializer_range),
+        initializer_range=initializer.get("stddev", EncoderConfig.initializer_range),
         layer_norm_eps=_get(encoder, "_embedding_norm_layer/epsilon"),
     )
 

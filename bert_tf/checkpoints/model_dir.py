@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| `bert_config.json` | `BertConfig`, uneven ranks, heads and widths included |
+| `bert_config.json` | `EncoderConfig`, uneven ranks, heads and widths included |
 | `model.safetensors` | float32 weights by object path |
 | `vocab.txt`, `tokenizer_config.json` | the tokenizer |
 | `info.json`, `info.txt` | counts, task, labels, scores; the second with the original's keys |
@@ -31,7 +31,7 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
       folder: the directory; made where it is missing.
       model: a `BertModel`.
       tokenizer: its `Tokenizer`.
-      factorized: the `BertConfig` before the removal of masks, if there was one.
+      factorized: the `EncoderConfig` before the removal of masks, if there was one.
       **info: what else `info.json` says: task, labels, scores, ...; and the stage, where it
         is not the one that `model_info.stage` reads off the config.
 
@@ -110,7 +110,7 @@ def stage_after(checkpoint, config):
 
     Args:
       checkpoint: what the training began with, of any format.
-      config: the `BertConfig` of the trained model.
+      config: the `EncoderConfig` of the trained model.
     """
     stage = model_info.stage(config)
     ours = os.path.isfile(os.path.join(checkpoint, INFO_FILE))

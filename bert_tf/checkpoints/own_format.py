@@ -6,7 +6,7 @@ from bert_tf.checkpoints import folder, tokenizer_files
 from bert_tf.checkpoints.formats import Format, register_format
 from bert_tf.checkpoints.source import Source
 from bert_tf.checkpoints.translation import translate
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.names import From
 from bert_tf.heads.head import head_of
 from bert_tf.models.weight_paths import WORD_EMBEDDINGS, expected_shapes
@@ -76,7 +76,7 @@ class ModelDirectory(Format):
 
 
 def read_config(path):
-    """Returns the `BertConfig` in a file, which has a task head of ours.
+    """Returns the `EncoderConfig` in a file, which has a task head of ours.
 
     Args:
       path: of the file.
@@ -84,7 +84,7 @@ def read_config(path):
     Raises:
       ValueError: if the file is missing or damaged, or a value does not fit.
     """
-    config = BertConfig.from_json_file(path)
+    config = EncoderConfig.from_json_file(path)
     try:
         head_of(config)
     except ValueError as error:

@@ -3,7 +3,7 @@
 import dataclasses
 
 from bert_tf.checkpoints import cases
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads.head import head_of
 from bert_tf.models import weight_paths
 from bert_tf.models.bert import BertModel
@@ -17,7 +17,7 @@ class Source:
     """A BERT as it was found, in any format.
 
     Args:
-      config: its `BertConfig`; `head` and `num_labels` describe the task head, if there is one.
+      config: its `EncoderConfig`; `head` and `num_labels` describe the task head, if there is one.
       weights: float32 arrays by our weight paths, of the head only where there is one.
       vocab_file: path of its vocabulary, or None.
       do_lower_case: whether it was trained on lower-cased text, or None where nothing says so.
@@ -27,7 +27,7 @@ class Source:
       missing_head: name of its head if this project lacks it, else "".
     """
 
-    config: BertConfig
+    config: EncoderConfig
     weights: dict
     vocab_file: str | None
     do_lower_case: bool | None
@@ -45,7 +45,7 @@ class Source:
         """Returns a new model with these weights.
 
         Args:
-          **changes: other values of `BertConfig`. A task head of another kind or size, and
+          **changes: other values of `EncoderConfig`. A task head of another kind or size, and
             a head, a pooler or gates that are not among the weights, start anew.
         """
         config = dataclasses.replace(self.config, **changes)

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from bert_tf.checkpoints.formats import ForeignFormat, register_format
 from bert_tf.checkpoints.translation import translate
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.names import per_block
 
 #: The variable of an object-based checkpoint that TF1 checkpoints lack.
@@ -89,7 +89,7 @@ def _config_of_shapes(encoder):
             "embeddings, query and feed-forward kernels of a tf-models BertEncoder."
         ) from error
     blocks = {name.split("/")[1] for name in encoder.shapes if name.startswith("_transformer_")}
-    return BertConfig(
+    return EncoderConfig(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
         num_hidden_layers=len(blocks),

@@ -23,7 +23,7 @@ def translate(variables, table, config, ignored=r"(?!)", optional=()):
     Args:
       variables: the source's `Variables`.
       table: `From` by our path.
-      config: the `BertConfig` that the weights must fit. `head` and `num_labels` are
+      config: the `EncoderConfig` that the weights must fit. `head` and `num_labels` are
         taken from the task head where there is one.
       ignored: regular expression of whole names that are no part of a BERT.
       optional: paths that a source may lack together; a model of it starts them anew.

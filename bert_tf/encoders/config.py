@@ -1,4 +1,4 @@
-"""The architecture of a BERT, uneven layers included, as plain data in one JSON file.
+"""The architecture of an encoder, uneven layers included, as plain data in one JSON file.
 
 Google's keys come first; `layers` (ours) appears once a layer differs from them.
 B batch, T tokens, H hidden, N heads, F feed-forward, R rank.
@@ -154,8 +154,8 @@ class LayerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class BertConfig:
-    """A BERT encoder and its task head.
+class EncoderConfig:
+    """An encoder and its task head.
 
     Args:
       vocab_size: rows of the word embedding.
@@ -276,16 +276,13 @@ class BertConfig:
         Args:
           specs: dict of `ProjectionSpec` by `(block index, name)`; others stay as they are.
         """
-        layers = tuple(
-            dataclasses.replace(
-                layer,
-                projections={
-                    name: specs.get((index, name), layer.projection(name)) for name in layer.names()
-                },
-            )
-            for index, layer in enumerate(self.layers)
-        )
-        return dataclasses.replace(self, layers=layers)
+        layers = []
+        for index, layer in enumerate(self.layers):
+            kept = {
+                name: specs.get((index, name), layer.projection(name)) for name in layer.names()
+            }
+            layers.append(dataclasses.replace(layer, projections=kept))
+        return dataclasses.replace(self, layers=tuple(layers))
 
     def to_dict(self):
         """Returns plain data that `from_dict` reads back.
@@ -319,8 +316,7 @@ class BertConfig:
     def from_dict(cls, data):
         """Builds a config from Google's, Hugging Face's or our own keys.
 
-        Keys that say nothing about this architecture (`pooler_fc_size`,
-        `architectures`, ...) are ignored.
+        Keys that say nothing of the architecture (`pooler_fc_size`, ...) are ignored.
 
         Args:
           data: plain data, a dict.
@@ -370,7 +366,7 @@ def _names(cls):
 
 
 def _check(config):
-    """Raises ValueError where a value of a `BertConfig` is out of range or not known."""
+    """Raises ValueError where a value of an `EncoderConfig` is out of range or not known."""
     _check_numbers(config, _SIZES, 1, _LARGEST_SIZE)
     _check_numbers(config, ("num_hidden_layers",), 1, _MOST_LAYERS)
     _check_numbers(config, ("type_vocab_size",), 0, _LARGEST_SIZE)

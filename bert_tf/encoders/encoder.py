@@ -11,7 +11,7 @@ import math
 import tensorflow as tf
 
 from bert_tf.encoders.attention import Attention, EinsumAttention
-from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
 from bert_tf.encoders.dropout import StepDropout
 from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.encoders.layer_norm import LayerNorm
@@ -37,7 +37,7 @@ def initializer(config):
     """Returns a new initializer of kernels and embeddings; each weight needs its own.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
@@ -79,7 +79,7 @@ class BertEmbeddings(keras.layers.Layer):
     weights of the rows of the word embedding that are looked up.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       execution: an `Execution`; default the one of training.
       **kwargs: of `keras.layers.Layer`.
     """
@@ -143,7 +143,7 @@ class TransformerBlock(keras.layers.Layer):
     and the output of the FFN.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       index: which of its `layers` this is.
       execution: an `Execution`; default the one of training.
       **kwargs: of `keras.layers.Layer`.
@@ -263,11 +263,11 @@ class FusedBlock(TransformerBlock):
 
 
 @keras.saving.register_keras_serializable("bert_tf")
-class BertEncoder(keras.layers.Layer):
+class Encoder(keras.layers.Layer):
     """Embeddings, blocks and pooler; inputs and outputs are named as in tf-models.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       execution: an `Execution`; default the one of training.
       **kwargs: of `keras.layers.Layer`.
     """
@@ -366,5 +366,5 @@ class BertEncoder(keras.layers.Layer):
     def from_config(cls, config):
         """Builds an encoder from `get_config`."""
         config = dict(config)
-        architecture = BertConfig.from_dict(config.pop("config"))
+        architecture = EncoderConfig.from_dict(config.pop("config"))
         return cls(architecture, Execution(**config.pop("execution", {})), **config)

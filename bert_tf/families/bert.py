@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.family import Family, register_family
 from bert_tf.families.names import From, Names, layers
 from bert_tf.models.weight_paths import POOLER
@@ -147,7 +147,7 @@ class Bert(Family):
         "BertForSequenceClassification": "classifier",
         "BertForQuestionAnswering": "span",
     }
-    known = frozenset({field.name for field in dataclasses.fields(BertConfig)} - _OURS)
+    known = frozenset({field.name for field in dataclasses.fields(EncoderConfig)} - _OURS)
     only = {
         "add_cross_attention": (False, None),
         "auto_map": (None, {}),

@@ -1,6 +1,6 @@
 """What a family of encoders is, and the registry in which each one is found by its model type."""
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.config_keys import check_keys
 from flop_tf.registry import Registry
 
@@ -17,7 +17,7 @@ _HEARD = frozenset(
 
 
 class Family:
-    """Names and config of the models of one family; what they compute is in their `BertConfig`.
+    """Names and config of the models of one family; what they compute is in their `EncoderConfig`.
 
     A family that differs little derives from another one.
     """
@@ -36,7 +36,7 @@ class Family:
 
     @classmethod
     def config(cls, data, path):
-        """Returns the `BertConfig` of a foreign config.
+        """Returns the `EncoderConfig` of a foreign config.
 
         Args:
           data: the JSON object.
@@ -48,7 +48,7 @@ class Family:
         subject = f"The BERT config {str(path)!r}"
         check_keys(data, subject, cls.known | _HEARD, cls.only_of(data), cls.harmless)
         try:
-            return BertConfig.from_dict(cls.fields(data))
+            return EncoderConfig.from_dict(cls.fields(data))
         except ValueError as error:
             raise ValueError(f"{subject} cannot be used: {error}") from error
 
@@ -63,7 +63,7 @@ class Family:
 
     @classmethod
     def fields(cls, data):
-        """Returns the fields of the `BertConfig`, from the keys of a foreign config.
+        """Returns the fields of the `EncoderConfig`, from the keys of a foreign config.
 
         Args:
           data: the JSON object of a config.

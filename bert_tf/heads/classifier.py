@@ -39,7 +39,7 @@ class Classifier(DenseHead):
     """`logits = dropout(pooled) W + b`, `[B, C]`; with one output it is a regression.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
 
     def layer(self):

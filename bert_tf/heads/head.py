@@ -40,7 +40,7 @@ class Head(abc.ABC):
     ```
 
     Args:
-      config: the `BertConfig` of the model.
+      config: the `EncoderConfig` of the model.
     """
 
     #: Number of outputs, None where `num_labels` of the config decides.
@@ -86,7 +86,7 @@ class Head(abc.ABC):
 
         Args:
           layer: of `layer()`.
-          encoded: outputs of `bert_tf.encoders.encoder.BertEncoder`, a dict.
+          encoded: outputs of `bert_tf.encoders.encoder.Encoder`, a dict.
           features: inputs of the model, a dict.
           training: whether to drop out.
         """
@@ -180,10 +180,10 @@ class Head(abc.ABC):
 
 
 def head_of(config):
-    """Returns the `Head` of a `BertConfig`.
+    """Returns the `Head` of an `EncoderConfig`.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
 
     Raises:
       ValueError: if there is none of that name, or `num_labels` does not fit it.

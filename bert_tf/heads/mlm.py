@@ -25,7 +25,7 @@ class MlmLayer(keras.layers.Layer):
     E is not the layer's own, and no gate is on it.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       **kwargs: of `keras.layers.Layer`.
     """
 
@@ -59,7 +59,7 @@ class Mlm(Head):
     Only at `MASKED_POSITIONS` are there logits, if the features name them.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
 
     num_outputs = 1  # One word at each place.

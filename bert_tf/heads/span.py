@@ -16,7 +16,7 @@ class Span(DenseHead):
     As with classes, the softmax is over the last axis.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
 
     num_outputs = 2

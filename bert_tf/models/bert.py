@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
-from bert_tf.encoders.encoder import INPUT_NAMES, BertEncoder
+from bert_tf.encoders.config import EncoderConfig
+from bert_tf.encoders.encoder import INPUT_NAMES, Encoder
 from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
@@ -23,7 +23,7 @@ class BertModel(GatedModel):
     the head does not read is not trained; it stays, as part of every encoder.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       execution: an `Execution`; default the one of training.
       **kwargs: of `keras.Model`.
 
@@ -35,7 +35,7 @@ class BertModel(GatedModel):
         super().__init__(**kwargs)
         self.config, self.execution = config, execution
         self.head = head_of(config)
-        self.encoder = BertEncoder(config, execution, name="encoder")
+        self.encoder = Encoder(config, execution, name="encoder")
         if self.encoder.pooler is not None and not self.head.reads_pooler:
             self.encoder.pooler.trainable = False
         setattr(self, config.head, self.head.layer())
@@ -51,7 +51,7 @@ class BertModel(GatedModel):
             self({name: tf.zeros([1, 1], tf.int32) for name in INPUT_NAMES})
 
     def call(self, inputs, training=None):
-        """Returns float32 logits for the dict of inputs of `BertEncoder`."""
+        """Returns float32 logits for the dict of inputs of `Encoder`."""
         return self.logits(self.encoder(inputs, training=training), inputs, training)
 
     def logits(self, encoded, inputs, training=None):
@@ -86,5 +86,5 @@ class BertModel(GatedModel):
     def from_config(cls, config):
         """Builds a model from `get_config`."""
         config = dict(config)
-        architecture = BertConfig.from_dict(config.pop("config"))
+        architecture = EncoderConfig.from_dict(config.pop("config"))
         return cls(architecture, Execution(**config.pop("execution", {})), **config)

@@ -14,7 +14,7 @@ def num_parameters(config):
     """Returns the number of weights of a model, task head and gates included.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     return sum(math.prod(shape) for shape in expected_shapes(config).values())
 
@@ -23,7 +23,7 @@ def num_kernel_parameters(config):
     """Returns the parameters of the projections' kernels and factors.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     return sum(
         costs.kernel_parameters(inputs, outputs, spec.rank)
@@ -38,7 +38,7 @@ def stage(config):
     ranks are uneven, or heads, neurons or FFNs were removed.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     if config == config.dense:
         return "dense"
@@ -92,7 +92,7 @@ def per_projection(config):
     """Returns a list of the sizes of each projection as stored, for `info.json`.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     return [
         {

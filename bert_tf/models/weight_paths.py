@@ -25,7 +25,7 @@ def expected_shapes(config):
     its bias.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
 
     Raises:
       ValueError: if it has no head of ours.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.data import batch_plan, batching
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads import losses
 from bert_tf.runs import teacher
 
@@ -41,7 +41,7 @@ def check_length(max_seq_length, config, model="checkpoint"):
 
     Args:
       max_seq_length: of the run.
-      config: the `BertConfig` of the model.
+      config: the `EncoderConfig` of the model.
       model: what it is called in the sentence.
     """
     if max_seq_length > config.num_positions:
@@ -180,7 +180,7 @@ class RunData:
                 f"The teacher {folder!r} must have the vocabulary and the case of the student, "
                 f"received another {other if theirs.vocab == ours.vocab else 'vocabulary'}."
             )
-        config = BertConfig.from_json_file(os.path.join(folder, "bert_config.json"))
+        config = EncoderConfig.from_json_file(os.path.join(folder, "bert_config.json"))
         self._task.check_head(config, f"the teacher {folder!r}")
         logits = teacher.logits(folder, self.train, self._options.eval_batch_size)
         names = model_dir.labels(model_dir.load_info(folder))

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
 from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import latency_table
@@ -44,11 +44,11 @@ class Plan:
     """A model in the form in which a device computes it.
 
     Args:
-      config: the `BertConfig`, with the rank in which each projection is computed.
+      config: the `EncoderConfig`, with the rank in which each projection is computed.
       execution: the `Execution`; default the one of training.
     """
 
-    config: BertConfig
+    config: EncoderConfig
     execution: Execution = TRAINING
 
 
@@ -56,7 +56,7 @@ def choose(config, table):
     """Returns the fastest plan for a model, by a table.
 
     Args:
-      config: the `BertConfig` of a model without gates.
+      config: the `EncoderConfig` of a model without gates.
       table: a `LatencyTable` of the device, for the shape that decides.
 
     Returns:
@@ -100,7 +100,7 @@ def merged(config):
     """Returns the config with all factors merged to kernels, but for rank 0.
 
     Args:
-      config: a `BertConfig` without gates.
+      config: an `EncoderConfig` without gates.
     """
     return config.with_projections(
         {

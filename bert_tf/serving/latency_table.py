@@ -154,7 +154,7 @@ def measure(config, shape, rounds=12, all_ranks=True):
     """Returns a table of the layers that inference of a BERT may consist of; shows progress.
 
     Args:
-      config: a `BertConfig`; layers have its dense shapes and the shapes of the unpruned BERT.
+      config: an `EncoderConfig`; layers have its dense shapes and the shapes of the unpruned BERT.
       shape: `(B, T)`.
       rounds: how often each layer is timed, at least 1; default 12.
       all_ranks: whether ranks are measured up to the full rank, for any model of these shapes;

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from bert_tf import timing
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.encoders.execution import Execution
 from bert_tf.serving import constant_folding, execution_plan
@@ -25,7 +25,7 @@ class PlannedModel:
 
     Args:
       served: the `ServedModel`.
-      config: its `BertConfig`.
+      config: its `EncoderConfig`.
       execution: its `Execution`.
       choices: the choice for each projection by the latency table, see `execution_plan.choose`.
       way: name of the form: "plan", "merged" or "as it is".
@@ -33,7 +33,7 @@ class PlannedModel:
     """
 
     served: ServedModel
-    config: BertConfig
+    config: EncoderConfig
     execution: Execution
     choices: list
     way: str

@@ -47,7 +47,7 @@ class Target:
         """Returns the `(batch size, length)` that decides for a model.
 
         Args:
-          config: its `BertConfig`.
+          config: its `EncoderConfig`.
 
         Raises:
           ValueError: if the batch size is below 1 or the model has fewer positions.
@@ -66,7 +66,7 @@ class Target:
         """Returns the latency table in `table_file`, or of this device.
 
         Args:
-          config: the `BertConfig` of the model.
+          config: the `EncoderConfig` of the model.
 
         Raises:
           ValueError: if the file holds no table, or one of another shape.

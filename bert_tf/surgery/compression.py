@@ -67,7 +67,7 @@ def with_gates(config, name, **arguments):
     with its own seed, gates of `BY_MAGNITUDE` over the weights of dense ones.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       name: of the gate, one of `flop_tf.gates.PRUNING`.
       **arguments: of the gate.
 

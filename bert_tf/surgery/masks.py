@@ -30,7 +30,7 @@ def identity(config):
     The task head does not count.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     shapes = {
         path: shape
@@ -46,7 +46,7 @@ def save(path, config, mask, method, **provenance):
 
     Args:
       path: of the file.
-      config: the `BertConfig` of the model.
+      config: the `EncoderConfig` of the model.
       mask: dict of boolean arrays by path.
       method: name of what made it.
       **provenance: plain data: which model, data, seed, ...
@@ -62,7 +62,7 @@ def load(path, config):
 
     Args:
       path: of the file.
-      config: the `BertConfig` of the model that it must fit.
+      config: the `EncoderConfig` of the model that it must fit.
 
     Returns:
       A `flop_tf.files.mask_file.SavedMasks`.
@@ -157,7 +157,7 @@ def num_parameters(config, mask):
     """Returns the parameters of a model under a mask, without weights that are 0.
 
     Args:
-      config: the `BertConfig` of the model.
+      config: the `EncoderConfig` of the model.
       mask: dict of boolean arrays by path.
     """
     zeros = sum(kept.size - np.count_nonzero(kept) for p, kept in mask.items() if _of_weights(p))

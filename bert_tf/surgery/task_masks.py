@@ -19,7 +19,7 @@ def load(text, task, config):
     Args:
       text: "RTE=path,STS-B=path"; a task without one keeps everything.
       task: the `bert_tf.tasks.multitask.MultiTask`.
-      config: the `BertConfig` of the model that the masks must fit.
+      config: the `EncoderConfig` of the model that the masks must fit.
 
     Returns:
       For each task in its order a mask of units by path.

@@ -17,7 +17,7 @@ def with_gates(config, kinds, name, **arguments):
     """Returns a config with a gate on all units of some kinds.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       kinds: of `UNITS`.
       name: of the gate, see `flop_tf.gates.GATES`.
       **arguments: of the gate.
@@ -41,7 +41,7 @@ def full_mask(config, *kinds):
     """Returns the mask that keeps all units of the kinds, `{path: bool array}`; see `UNITS`.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       *kinds: of `UNITS`; all without any.
     """
     return {
@@ -92,10 +92,10 @@ def by_path(mask, kinds=UNITS):
 
 
 def config_under(config, mask):
-    """Returns the `BertConfig` of what a mask of units leaves; see `remove`.
+    """Returns the `EncoderConfig` of what a mask of units leaves; see `remove`.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       mask: see `remove`.
     """
     return remove(config, {}, mask)[0]
@@ -108,12 +108,12 @@ def remove(config, weights, values):
     neurons keeps the bias of its FFN, one without an FFN nothing of it.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       weights: its arrays by our weight paths.
       values: a mask of units, in [0, 1]; units that it does not name stay as they are.
 
     Returns:
-      `(BertConfig, weights)`; the gates of the units that `values` names are removed.
+      `(EncoderConfig, weights)`; the gates of the units that `values` names are removed.
 
     Raises:
       ValueError: if the mask does not fit.

@@ -74,7 +74,7 @@ def longest(max_seq_length, info, config, default=128):
     Args:
       max_seq_length: int from 1 on, or None for the length of the training.
       info: `info.json` of the model directory, a dict.
-      config: the model's `BertConfig`.
+      config: the model's `EncoderConfig`.
       default: int, where `info` lacks a length. Defaults to 128.
 
     Raises:
@@ -93,7 +93,7 @@ def random_features(config, length, num_batches=8, batch_size=8):
     """Returns batches of random tokens with padding, for models whose data are not at hand.
 
     Args:
-      config: the model's `BertConfig`.
+      config: the model's `EncoderConfig`.
       length: T, the width of all batches.
       num_batches: their number.
       batch_size: B.

@@ -107,7 +107,7 @@ class MultiTask(Task):
 
     @property
     def head(self):
-        """A classifier of all outputs, as fields of `BertConfig`."""
+        """A classifier of all outputs, as fields of `EncoderConfig`."""
         return {"head": "classifier", "num_labels": sum(task.num_outputs for task in self.tasks)}
 
     @property

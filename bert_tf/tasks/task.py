@@ -96,7 +96,7 @@ class Task(Splits, abc.ABC):
     @property
     @abc.abstractmethod
     def head(self):
-        """Fields of the `BertConfig` that make the task head, a dict."""
+        """Fields of the `EncoderConfig` that make the task head, a dict."""
 
     @property
     def head_class(self):

@@ -67,7 +67,7 @@ class TextTask(Task):
 
     @property
     def head(self):
-        """A classifier of `num_outputs`, as fields of `BertConfig`."""
+        """A classifier of `num_outputs`, as fields of `EncoderConfig`."""
         return {"head": "classifier", "num_labels": self.num_outputs}
 
     @property

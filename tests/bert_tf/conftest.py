@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
 from bert_tf.methods.diffs import base_model
@@ -35,7 +35,7 @@ WORDS = {
     "": ["the", "a", "film", "plot", "was", "and", "very", "so", "end", "cast"],
 }
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(word for words in WORDS.values() for word in words)]
-TINY = BertConfig(
+TINY = EncoderConfig(
     vocab_size=len(VOCAB),
     hidden_size=32,
     num_hidden_layers=1,  # Each block costs every test seconds until its graph is made.
@@ -78,7 +78,7 @@ def hugging_face_folder(tmp_path):
         folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(0)
         labels = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})
-        shapes = expected_shapes(BertConfig(**{**vars(TINY), "num_labels": len(labels)}))
+        shapes = expected_shapes(EncoderConfig(**{**vars(TINY), "num_labels": len(labels)}))
         table = per_block(Bert.names["hugging_face"].table, TINY.num_hidden_layers)
         arrays = {}
         for path in sorted(set(shapes) - set(without)):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.diffs import applying, task_models
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
@@ -54,7 +54,7 @@ def test_what_is_planted_would_be_imported(planted, kind):
 
 def doors(bert_dir, tmp_path, planted):
     """Yields folders with a planted gate at each place of a config that has gates."""
-    config = BertConfig.from_json_file(f"{bert_dir}/bert_config.json").to_dict()
+    config = EncoderConfig.from_json_file(f"{bert_dir}/bert_config.json").to_dict()
     bare = {"num_heads": 2, "intermediate_size": 48, "projections": {}}
     for place, changes in {
         "projection": {"layers": [{**bare, "projections": {"query": {"gate": planted}}}]},
@@ -118,7 +118,7 @@ def test_a_difference(planted, kind, bert_dir, make_diff, tmp_path):
 
 @PLANTED
 def test_a_report_of_an_export(planted, kind, bert_dir, tmp_path):
-    config = BertConfig.from_json_file(f"{bert_dir}/bert_config.json").to_dict()
+    config = EncoderConfig.from_json_file(f"{bert_dir}/bert_config.json").to_dict()
     report = {
         "formats": {"onnx": {"scores": {}}},
         "compared_on": "dev",

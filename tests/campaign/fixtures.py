@@ -14,7 +14,7 @@ from programs import Program
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.data import demo_task
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
 from bert_tf.models.bert import BertModel
@@ -146,7 +146,7 @@ def _bert(fixtures):
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(words)]
     vocab_file = fixtures.folder / "vocab.txt"
     vocab_file.write_text("\n".join(vocab) + "\n")
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=len(vocab),
         hidden_size=8,
         num_hidden_layers=1,

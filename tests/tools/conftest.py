@@ -9,7 +9,7 @@ from absl import flags
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.data import demo_task
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
@@ -56,7 +56,7 @@ def bert_dir(tmp_path_factory, demo_dir):
     folder = tmp_path_factory.mktemp("bert")
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(words)]
     (folder / "words.txt").write_text("\n".join(vocab) + "\n", encoding="utf-8")
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=len(vocab),
         hidden_size=8,
         num_hidden_layers=1,

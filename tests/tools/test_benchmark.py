@@ -6,13 +6,13 @@ import pytest
 from programs import Program
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.studies.speed import benchmark_steps
 from bert_tf.tokenizers import tokenization
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=6, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 def bert(folder):
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
     keras.utils.set_random_seed(0)
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=len(WORDS),
         hidden_size=8,
         num_hidden_layers=1,

@@ -77,7 +77,7 @@ def check_head(diff, path, config):
     Args:
       diff: a `flop_tf.files.diff_file.Diff`.
       path: of its file, for errors.
-      config: the `BertConfig` of the base.
+      config: the `EncoderConfig` of the base.
 
     Raises:
       ValueError: if it does not say its task, or its head is missing or another one.
@@ -125,7 +125,7 @@ def frozen_paths(paths, config, layers=None, names=""):
 
     Args:
       paths: of all weights of the base.
-      config: the `BertConfig`.
+      config: the `EncoderConfig`.
       layers: k, freezes embeddings and the first k layers; None freezes none.
       names: whole names with commas, which freeze what they name and what is below it:
         `embeddings`, `blocks.1` (and not `blocks.10`), `blocks.1.query.kernel`.

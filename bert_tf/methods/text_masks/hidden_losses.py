@@ -89,7 +89,7 @@ def attention_scores(block, received, mask):
 
     Args:
       block: a `bert_tf.encoders.encoder.TransformerBlock`.
-      received: what its projections received, see `BertEncoder.call`.
+      received: what its projections received, see `Encoder.call`.
       mask: `[B, T]`.
     """
     size = block.config.head_size

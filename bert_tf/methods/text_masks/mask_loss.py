@@ -52,8 +52,8 @@ class LossTerms:
         """Checks that a teacher fits its student.
 
         Args:
-          student: the `BertConfig` of the student.
-          teacher: the `BertConfig` of the teacher.
+          student: the `EncoderConfig` of the student.
+          teacher: the `EncoderConfig` of the teacher.
 
         Raises:
           ValueError: if widths, heads or numbers of layers do not fit what is learned.

@@ -19,7 +19,7 @@ def save(path, config, importance, **provenance):
 
     Args:
       path: of the file.
-      config: the `BertConfig` of the model that was measured.
+      config: the `EncoderConfig` of the model that was measured.
       importance: dict of float arrays by path.
       **provenance: plain data: model, data, reducer, examples, ...
     """
@@ -36,7 +36,7 @@ def load(path, config):
 
     Args:
       path: of the file.
-      config: the `BertConfig` of the model that they must fit.
+      config: the `EncoderConfig` of the model that they must fit.
 
     Raises:
       ValueError: if it is no such file or of another model.

@@ -22,7 +22,7 @@ def write(folder, config, masks, method, seed=0, **about):
 
     Args:
       folder: where to write.
-      config: the `BertConfig` of the whole model.
+      config: the `EncoderConfig` of the whole model.
       masks: dict by seed of `{"heads": bool [L, N], "ffn": bool [L]}`.
       method: what found the masks.
       seed: int, of what is drawn.

@@ -52,7 +52,7 @@ def level_counts(options, config):
 
     Args:
       options: `FindOptions`.
-      config: the `BertConfig` of the model.
+      config: the `EncoderConfig` of the model.
 
     Raises:
       ValueError: if a level is out of range, or the counts of the kinds are not equally many.

@@ -40,7 +40,7 @@ def write(folder, name, kind, config, mask, removed, method, **provenance):
       folder: of the list.
       name: of the ticket.
       kind: winning, random, good, ...
-      config: the `BertConfig` of the whole model.
+      config: the `EncoderConfig` of the whole model.
       mask: dict of boolean arrays by path.
       removed: how many units or weights went, plain data.
       method: what found it.

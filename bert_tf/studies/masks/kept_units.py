@@ -14,7 +14,7 @@ def unit_mask(path, config):
 
     Args:
       path: of the file; units that its mask does not name are kept.
-      config: the `BertConfig` of the whole model.
+      config: the `EncoderConfig` of the whole model.
 
     Raises:
       ValueError: if the mask is damaged, of another model, or of weights or neurons.
@@ -38,7 +38,7 @@ def weight_shares(path, config):
 
     Args:
       path: of the file.
-      config: the `BertConfig` of the whole model.
+      config: the `EncoderConfig` of the whole model.
 
     Returns:
       The float64 arrays, in [0, 1].

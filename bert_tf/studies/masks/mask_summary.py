@@ -19,7 +19,7 @@ def summarize(masks, config=None):
     Args:
       masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`, true
         where kept.
-      config: the `BertConfig` of the whole model, or None: then there are no sizes.
+      config: the `EncoderConfig` of the whole model, or None: then there are no sizes.
 
     Returns:
       Dict of plain data:

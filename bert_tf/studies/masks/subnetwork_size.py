@@ -16,8 +16,8 @@ def sizes(config, original=None):
     """Returns how much of a model is left.
 
     Args:
-      config: the `BertConfig` of the smaller model.
-      original: the `BertConfig` of the whole model; None takes `config.dense`.
+      config: the `EncoderConfig` of the smaller model.
+      original: the `EncoderConfig` of the whole model; None takes `config.dense`.
 
     Returns:
       Dict with `parameters` and `encoder_parameters` of the smaller model, and their shares of the
@@ -38,7 +38,7 @@ def encoder_parameters(config):
     """Returns the number of parameters of the blocks: no embeddings, no pooler, no task head.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
     """
     shapes = expected_shapes(config).items()
     return sum(math.prod(shape) for path, shape in shapes if path.startswith(_BLOCKS))

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
@@ -19,13 +19,13 @@ class Candidate:
 
     Args:
       name: by which it is known in tables.
-      config: the `BertConfig` that is computed.
+      config: the `EncoderConfig` that is computed.
       stage: of the model, whatever form its plan gives it.
       forward: function of features `{name: array [B, T]}`.
     """
 
     name: str
-    config: BertConfig
+    config: EncoderConfig
     stage: str
     forward: Callable
 
@@ -34,7 +34,7 @@ def build(config, densities, table):
     """Returns candidates: tf-models' encoder, and models as they are, by the plan, and merged.
 
     Args:
-      config: a dense `BertConfig`.
+      config: a dense `EncoderConfig`.
       densities: kernel parameters of the factors over those of the kernels, floats above 0.
       table: a `LatencyTable`.
 

@@ -34,7 +34,7 @@ def build(variant, config, jit_compile=False):
 
     Args:
       variant: a name of `VARIANTS`.
-      config: a dense `BertConfig`.
+      config: a dense `EncoderConfig`.
       jit_compile: whether XLA compiles the step.
 
     Raises:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.checkpoints.own_format import CONFIG_FILE, read_config
 from bert_tf.checkpoints.variables import SAFETENSORS_FILE
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
@@ -47,14 +47,14 @@ class Subject:
     Args:
       name: by which it is known in tables.
       path: see the module.
-      config: its `BertConfig`; of an export, the config of the planned model.
+      config: its `EncoderConfig`; of an export, the config of the planned model.
       file_bytes: size of its weights and graph.
       about: `stage`, `task` and `scores`, as far as they are known.
     """
 
     name: str
     path: str
-    config: BertConfig
+    config: EncoderConfig
     file_bytes: int
     about: dict
 
@@ -171,7 +171,7 @@ def _export(name, path, form):
         scores = report["formats"][format_name]["scores"]
         split = f"{report['compared_on']}, {report['num_examples']} examples"
         about = _about(report, {split: scores} if scores else {})
-        config = BertConfig.from_dict(report["config"])
+        config = EncoderConfig.from_dict(report["config"])
         head_of(config)
     except (KeyError, ValueError) as error:
         raise ValueError(

@@ -22,7 +22,7 @@ def check_shape(configs, batch_size, length):
     """Checks that all models accept batches of a shape and fit into the memory.
 
     Args:
-      configs: list of `BertConfig`.
+      configs: list of `EncoderConfig`.
       batch_size: examples, at least 1.
       length: tokens, in [1, positions of the models].
 
@@ -50,7 +50,7 @@ def random_batch(configs, batch_size, length, seed=0):
     """Returns `(features, labels)`, int32 arrays of random tokens without padding.
 
     Args:
-      configs: list of the `BertConfig` of each model that accepts the batch.
+      configs: list of the `EncoderConfig` of each model that accepts the batch.
       batch_size: examples, at least 1.
       length: tokens, in [1, positions of the models].
       seed: of the numbers.
@@ -74,7 +74,7 @@ def multiplications_per_token(config, length):
     Projections, attention scores and sums, and the task head.
 
     Args:
-      config: a `BertConfig`.
+      config: an `EncoderConfig`.
       length: tokens of an input, at least 1.
     """
     attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
@@ -136,7 +136,7 @@ def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
     """Compares random models, as they are and by their plans for each shape, with tf-models'.
 
     Args:
-      config: a dense `BertConfig`.
+      config: a dense `EncoderConfig`.
       densities: see `benchmark_plans.build`; ratios are to tf-models' encoder.
       batch_sizes: ints.
       lengths: tokens of an input, ints.
@@ -166,7 +166,7 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
     """Compares training steps on random batches.
 
     Args:
-      config: a dense `BertConfig` of a classifier.
+      config: a dense `EncoderConfig` of a classifier.
       variants: names of `benchmark_steps.VARIANTS`; ratios are to the first and to "dense".
       batch_sizes: ints.
       lengths: tokens of an input, ints.
@@ -205,7 +205,7 @@ def memory(config, variants, batch_size, length, **settings):
     """Compares the memory of training steps, each in a process of its own; needs Linux.
 
     Args:
-      config: a dense `BertConfig`.
+      config: a dense `EncoderConfig`.
       variants: see `training`; ratios are of `step_bytes`.
       batch_size: examples.
       length: tokens of an input.
@@ -223,7 +223,7 @@ def memory(config, variants, batch_size, length, **settings):
 
 
 def _timed(forwards, batch, rounds, warmup_rounds):
-    """Returns a row for each of `(name, BertConfig, function of features)`, timed by turns."""
+    """Returns a row for each of `(name, EncoderConfig, function of features)`, timed by turns."""
     batch_size, length, (features, _) = batch
     names, configs, functions = zip(*forwards, strict=True)
     calls = [functools.partial(function, features) for function in functions]

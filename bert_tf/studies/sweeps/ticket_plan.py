@@ -47,7 +47,7 @@ def searches(options, kinds=(), flags=(), config=None):
       options: list of `FindOptions`, one for each method.
       kinds: of tickets to train; empty takes those of `KINDS` that a method has.
       flags: that the options were made from, tuple of `--name=value`; a method gets its own ones.
-      config: the `BertConfig` of the pretrained model; super needs it.
+      config: the `EncoderConfig` of the pretrained model; super needs it.
 
     Raises:
       ValueError: if a kind or method is named twice or does not fit the others, or a level is out

@@ -3,7 +3,7 @@
 import os
 import typing
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.tickets import intersections
 from bert_tf.methods.tickets.ticket_file import SUPER_FILE
 from bert_tf.studies.masks import kept_units
@@ -142,7 +142,7 @@ def _config(tickets):
         path = os.path.join(ticket["model_dir"], "bert_config.json")
         try:
             if os.path.isfile(path):
-                return BertConfig.from_json_file(path)
+                return EncoderConfig.from_json_file(path)
             raise ValueError(
                 f"The tickets in {ticket['folder']!r} were found in the model "
                 f"{ticket['model_dir']!r}, which is not there any more; put it back."

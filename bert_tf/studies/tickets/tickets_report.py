@@ -69,7 +69,7 @@ def gather(masks, points, *, kept=None, config=None, patterns=None, **about):
       masks: dict by task of dicts by seed of `{"heads": bool [L, N], "ffn": bool [L]}`.
       points: list of scores, see `bert_tf.studies.tickets.ticket_scores.curves`.
       kept: as `masks`, or with the share in [0, 1] that is left of each head and FFN; or None.
-      config: the `BertConfig` of the whole model, for the sizes of the masks; or None.
+      config: the `EncoderConfig` of the whole model, for the sizes of the masks; or None.
       patterns: dict by name of the result of `bert_tf.studies.attention.pattern_shares.shares`, or
         None.
       **about: any of `subnetworks`, the result of `ticket_scores.subnetworks`; `baselines`, dict

@@ -13,13 +13,13 @@ from bert_tf.checkpoints.foreign_config import read_config
 from bert_tf.checkpoints.formats import FORMATS
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables, open_checkpoint
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.families.bert import Bert
 from bert_tf.models.weight_paths import expected_shapes, in_encoder
 from flop_tf.layers.projection import ProjectionSpec
 
 GOOGLE = Bert.names["google_tf1"]
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=11,
     hidden_size=8,
     num_hidden_layers=2,
@@ -115,7 +115,7 @@ def test_toy_checkpoint_is_read_from_folder_prefix_and_files(shared, name):
     folder = shared / "data" / "bert_toy_tf1"
     source = read_source(folder / name)
     assert source.format == "google_tf1"
-    assert source.config == BertConfig.from_json_file(folder / "bert_config.json")
+    assert source.config == EncoderConfig.from_json_file(folder / "bert_config.json")
     assert source.vocab_file == str(folder / "vocab.txt")
     assert source.do_lower_case is None
     reader = tf.train.load_checkpoint(str(folder / "bert_model.ckpt"))
@@ -134,7 +134,7 @@ def test_table_covers_the_names_and_shapes_of_a_published_checkpoint(shared):
     index = open_checkpoint(str(folder / "bert_model.ckpt"))
     zeros = Variables(index.origin, index.shapes, lambda name: np.zeros(index.shapes[name]))
     _, weights = FORMATS["google_tf1"]().weights(zeros, read_config(folder / "bert_config.json"))
-    config = BertConfig.from_json_file(folder / "bert_config.json")
+    config = EncoderConfig.from_json_file(folder / "bert_config.json")
     assert {k: v.shape for k, v in weights.items()} == encoder_of(expected_shapes(config))
     known = sum(not name.startswith("cls/") for name in index.shapes)
     assert len(weights) == known == 71
@@ -178,7 +178,7 @@ def test_fine_tuned_checkpoint_brings_its_head_and_number_of_labels(tmp_path):
 
 def test_config_of_a_factorized_model_does_not_fit_a_dense_checkpoint(shared):
     folder = shared / "data" / "bert_toy_tf1"
-    config = BertConfig.from_json_file(folder / "bert_config.json")
+    config = EncoderConfig.from_json_file(folder / "bert_config.json")
     config = config.with_projections({(0, "query"): ProjectionSpec(2)})
     variables = open_checkpoint(str(folder / "bert_model.ckpt"))
     with pytest.raises(ValueError, match=r"layer_0/attention/self/query/kernel gives \[4, 4\]"):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.checkpoints.variables import open_checkpoint
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 
@@ -181,7 +181,7 @@ def test_a_vocabulary_shorter_than_the_embedding(shared, caplog):
 
 
 def test_rows_without_a_token_stay(vocab_file, tmp_path):
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=400,
         hidden_size=8,
         num_hidden_layers=1,

@@ -12,14 +12,14 @@ import safetensors.numpy
 
 import bert_tf
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0, "seed": 3}}
-BASE = BertConfig(
+BASE = EncoderConfig(
     vocab_size=30,
     hidden_size=8,
     num_hidden_layers=2,
@@ -105,7 +105,7 @@ def test_new_gates_start_anew(saved):
 
 
 def test_no_heads(vocab_file, tmp_path):
-    config = BertConfig(**{**vars(BASE), "layers": (LayerConfig(0, 0), LayerConfig(1, 5))})
+    config = EncoderConfig(**{**vars(BASE), "layers": (LayerConfig(0, 0), LayerConfig(1, 5))})
     model_dir.save(tmp_path / "m", BertModel(config), Tokenizer(vocab_file))
     assert bert_tf.load(tmp_path / "m").config == config
 

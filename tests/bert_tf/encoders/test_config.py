@@ -3,11 +3,11 @@ import json
 
 import pytest
 
-from bert_tf.encoders.config import PROJECTIONS, BertConfig, LayerConfig
+from bert_tf.encoders.config import PROJECTIONS, EncoderConfig, LayerConfig
 from flop_tf.layers.projection import ProjectionSpec
 
 GATE = {"name": "hard_concrete", "config": {"axis": 0, "seed": 3}}
-BASE = BertConfig(
+BASE = EncoderConfig(
     vocab_size=11,
     hidden_size=8,
     num_hidden_layers=3,
@@ -33,7 +33,7 @@ def written(config, tmp_path):
 
 @pytest.mark.parametrize("config", [BASE, UNEVEN])
 def test_round_trip_through_json(config, tmp_path):
-    assert BertConfig.from_json_file(written(config, tmp_path)) == config
+    assert EncoderConfig.from_json_file(written(config, tmp_path)) == config
 
 
 def test_a_dense_config_has_the_keys_of_google():
@@ -47,7 +47,7 @@ def test_a_dense_config_has_the_keys_of_google():
 
 def test_foreign_keys_and_names_of_activations():
     data = {"vocab_size": 9, "hidden_act": "gelu_new", "pooler_fc_size": 8, "architectures": []}
-    assert BertConfig.from_dict(data) == BertConfig(9, hidden_act="gelu_tanh")
+    assert EncoderConfig.from_dict(data) == EncoderConfig(9, hidden_act="gelu_tanh")
 
 
 def test_shapes_of_uneven_layers():
@@ -151,15 +151,15 @@ def test_errors_of_a_file(text, sentence, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"The BERT config .*config.json' .*{sentence}"):
-        BertConfig.from_json_file(str(path))
+        EncoderConfig.from_json_file(str(path))
 
 
 def test_no_file():
     with pytest.raises(ValueError, match="The BERT config 'nowhere' does not exist"):
-        BertConfig.from_json_file("nowhere")
+        EncoderConfig.from_json_file("nowhere")
 
 
 def test_older_configs_with_the_execution_of_exports_are_the_same_architecture():
     data = {**UNEVEN.to_dict(), "fused_layer_norm": False, "einsum_attention": True}
     data["layers"] = [{**data["layers"][0], "fused_attention": True}, *data["layers"][1:]]
-    assert BertConfig.from_dict(data) == UNEVEN
+    assert EncoderConfig.from_dict(data) == UNEVEN

@@ -3,13 +3,13 @@ import json
 import numpy as np
 
 from bert_tf.encoders.attention import EinsumAttention
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import FusedBlock, TransformerBlock
 from bert_tf.encoders.execution import TRAINING, Execution
 from bert_tf.models.bert import BertModel
 from flop_tf import surgery
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=11,
     hidden_size=8,
     num_hidden_layers=2,

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import bert_tf
 from bert_tf.checkpoints import read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.families.bert import Bert
 from bert_tf.families.family import FAMILIES, register_family
@@ -47,7 +47,7 @@ TABLE = {
     **layers(DENSE, {"kernel": From(".w", np.transpose), "bias": From(".b")}),
     **layers(NORMS, {"gamma": From(".scale"), "beta": From(".shift")}),
 }
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=22,
     hidden_size=32,
     num_hidden_layers=1,

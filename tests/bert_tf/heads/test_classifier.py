@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import PROJECTIONS, BertConfig, LayerConfig
+from bert_tf.encoders.config import PROJECTIONS, EncoderConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES, activation
 from bert_tf.models.bert import BertModel
 from flop_tf import randomness, surgery
 from flop_tf.backend import keras
 from flop_tf.layers.projection import ProjectionSpec
 
-BASE = BertConfig(
+BASE = EncoderConfig(
     vocab_size=13,
     hidden_size=8,
     num_hidden_layers=3,

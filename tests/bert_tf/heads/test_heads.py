@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import HEADS, head_of
 from bert_tf.models.bert import BertModel
@@ -19,7 +19,7 @@ VOCAB = [f"word{i}" for i in range(11)]
 def model(request):
     keras.utils.set_random_seed(0)
     return BertModel(
-        BertConfig(
+        EncoderConfig(
             vocab_size=len(VOCAB),
             hidden_size=8,
             num_hidden_layers=1,

@@ -7,7 +7,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source, read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
@@ -19,7 +19,7 @@ from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.surgery import compression, masks
 from flop_tf import BertAdam, gates, surgery
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=13,
     hidden_size=8,
     num_hidden_layers=1,
@@ -135,7 +135,7 @@ def test_multiplied_weights_are_those_under_the_mask(source, mask):
 @pytest.mark.parametrize("name", gates.STRAIGHT_THROUGH)
 def test_configs_with_gates_over_everything(source, name):
     config = masks.with_gates(source, name).config
-    assert BertConfig.from_dict(config.to_dict()) == config and config.has_gates
+    assert EncoderConfig.from_dict(config.to_dict()) == config and config.has_gates
     assert config.dense == CONFIG and set(CONFIG.to_dict()).isdisjoint({"gates", "layers"})
     shapes = expected_shapes(config)
     assert shapes["encoder.embeddings.gate.scores"] == (13, 8)

@@ -13,7 +13,7 @@ from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.checkpoints.foreign_config import read_config
 from bert_tf.checkpoints.formats import FORMATS
 from bert_tf.checkpoints.variables import Variables
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
@@ -29,7 +29,7 @@ from flop_tf import randomness, surgery
 from flop_tf.backend import keras
 from flop_tf.layers.projection import ProjectionSpec
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=13,
     hidden_size=8,
     num_hidden_layers=2,
@@ -132,7 +132,7 @@ def test_multiplications():
 def test_old_configs_are_classifiers():
     data = CONFIG.to_dict()
     assert data.pop("head") == "span"
-    assert BertConfig.from_dict(data).head == "classifier"
+    assert EncoderConfig.from_dict(data).head == "classifier"
 
 
 @pytest.mark.parametrize(

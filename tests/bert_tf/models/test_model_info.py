@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.models import model_info
 from flop_tf.layers.projection import ProjectionSpec
 
@@ -28,7 +28,7 @@ SIZES = [
         15_925_248,
     ),
 ]
-TINY = BertConfig(
+TINY = EncoderConfig(
     vocab_size=11,
     hidden_size=8,
     num_hidden_layers=2,
@@ -47,14 +47,14 @@ def factorized(config, gate=None):
 
 @pytest.mark.parametrize(("sizes", "kernels", "parameters", "factors"), SIZES)
 def test_the_numbers_of_the_specification(sizes, kernels, parameters, factors):
-    config = BertConfig(vocab_size=30522, **sizes)
+    config = EncoderConfig(vocab_size=30522, **sizes)
     assert model_info.num_kernel_parameters(config) == kernels
     assert model_info.num_parameters(config) == parameters
     assert model_info.num_kernel_parameters(factorized(config)) == factors
 
 
 def test_counts_of_a_compact_model():
-    dense = BertConfig(vocab_size=30522)
+    dense = EncoderConfig(vocab_size=30522)
     # Rank 96 everywhere: 48 square projections of 768 and 24 of 768 x 3072.
     ranks = {(i, name): ProjectionSpec(96) for i, name, *_ in dense.projections()}
     stored = 48 * 96 * (768 + 768) + 24 * 96 * (768 + 3072)
@@ -99,7 +99,7 @@ def test_stages():
     uneven = TINY.with_projections(
         {(0, "query"): ProjectionSpec(3), (1, "query"): ProjectionSpec(2)}
     )
-    headless = BertConfig.from_dict({**TINY.to_dict(), "layers": []})
+    headless = EncoderConfig.from_dict({**TINY.to_dict(), "layers": []})
     assert model_info.stage(headless) == "dense"
     assert model_info.stage(TINY.with_projections({(0, "key"): ProjectionSpec()})) == "dense"
     assert model_info.stage(even) == "factorized"
@@ -110,8 +110,8 @@ def test_stages():
 
 def test_per_projection():
     layers = (LayerConfig(0, 12, {"ffn_in": ProjectionSpec(2)}), LayerConfig(2, 12))
-    config = BertConfig.from_dict(TINY.to_dict())
-    rows = model_info.per_projection(BertConfig(**{**vars(config), "layers": layers}))
+    config = EncoderConfig.from_dict(TINY.to_dict())
+    rows = model_info.per_projection(EncoderConfig(**{**vars(config), "layers": layers}))
     assert [row["projection"] for row in rows[:3]] == [
         "blocks.0.attention_output",
         "blocks.0.ffn_in",

@@ -1,6 +1,6 @@
 import pytest
 
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
 from flop_tf.layers.projection import ProjectionSpec
@@ -17,7 +17,7 @@ UNEVEN = (
 
 @pytest.mark.parametrize("layers", [(), UNEVEN])
 def test_shapes_are_those_of_the_model(layers):
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=11,
         hidden_size=8,
         num_hidden_layers=3,

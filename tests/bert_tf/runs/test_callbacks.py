@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import callbacks
 from bert_tf.runs.run_checkpoints import RunCheckpoints
@@ -78,7 +78,7 @@ def test_survivors(tmp_path):
         LayerConfig(2, 12, {"query": ProjectionSpec(8, GATE), "ffn_out": ProjectionSpec(3)}),
         LayerConfig(0, 12),
     )
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=11,
         hidden_size=8,
         num_hidden_layers=2,

@@ -3,12 +3,12 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.data import batching
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import evaluation
 from bert_tf.tasks import registry
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=50,
     hidden_size=8,
     num_hidden_layers=1,

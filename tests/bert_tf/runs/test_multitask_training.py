@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_said_at_once(run, trained, bert_dir, vocab_file, s
         )
     with pytest.raises(ValueError, match="Unknown task 'RTE', expected one of those trained toget"):
         run("unknown", task_masks="RTE=p")
-    other = BertModel(bert_tf.BertConfig(22, 16, 1, 4, 24, max_position_embeddings=16))
+    other = BertModel(bert_tf.EncoderConfig(22, 16, 1, 4, 24, max_position_embeddings=16))
     model_dir.save(tmp_path / "other", other, Tokenizer(vocab_file))
     with pytest.raises(ValueError, match="has masks of another model"):
         run("other", init_checkpoint=str(tmp_path / "other"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import optimization
 from bert_tf.runs.options import FinetuneOptions
@@ -17,7 +17,7 @@ def options(**changes):
 
 @pytest.fixture(scope="module")
 def model():
-    config = BertConfig(13, 8, 1, 2, 12, max_position_embeddings=9)
+    config = EncoderConfig(13, 8, 1, 2, 12, max_position_embeddings=9)
     gate = {"name": "hard_concrete", "config": {"axis": 0, "initial_log_alpha": 3.0}}
     specs = {(i, name): ProjectionSpec(8, gate) for i, name, *_ in config.projections()}
     return BertModel(config.with_projections(specs))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads.span import MASKED
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import services
@@ -31,7 +31,7 @@ def compare(vocab_file):
 
     def compare(task, **head):
         service = services.get(task, Tokenizer(vocab_file), 11)
-        model = BertModel(BertConfig(**CONFIG, **head))
+        model = BertModel(EncoderConfig(**CONFIG, **head))
         found = Comparison(model, service)
         signatures = ServedModel(model, service, 11).signatures()
         answers = []
@@ -118,7 +118,7 @@ def test_spans(compare):
 def test_labels_that_flip_are_counted(vocab_file, sst_dir):
     """On real sentences; those of the texts that are sent as they are do not count twice."""
     service = services.get(registry.get("SST-2"), Tokenizer(vocab_file), 11)
-    found = Comparison(BertModel(BertConfig(**CONFIG)), service, sst_dir, 40)
+    found = Comparison(BertModel(EncoderConfig(**CONFIG)), service, sst_dir, 40)
     answers = [{key: value.copy() for key, value in one.items()} for one in found.source]
     assert found.figures(answers)["flips"] == found.figures(answers)["lost_points"] == 0
     answers[0]["logits"][:6] = answers[0]["logits"][:6, ::-1]

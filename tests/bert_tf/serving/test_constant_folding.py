@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import constant_folding
 from bert_tf.tasks import model_task
 from flop_tf.layers.projection import ProjectionSpec
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=31,
     hidden_size=32,
     num_hidden_layers=2,

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import ATTENTION_INPUTS, BertConfig
+from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
 from bert_tf.encoders.execution import Execution
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
@@ -24,7 +24,7 @@ from bert_tf.serving.latency_table import (
 from bert_tf.tasks import model_task
 from flop_tf.layers.projection import ProjectionSpec
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=31,
     hidden_size=32,
     num_hidden_layers=2,

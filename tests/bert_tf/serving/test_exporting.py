@@ -16,7 +16,7 @@ import tensorflow_text  # noqa: F401  Its operations are in the graph.
 import bert_tf
 from bert_tf import timing
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.encoders.execution import Execution
 from bert_tf.methods.flop import stages
@@ -66,7 +66,7 @@ def save(vocab_file, bert_dir, tmp_path_factory):
 
     def save(task=None, gate=None, head=None, dense=False, **info):
         base = {**bert_tf.load(bert_dir).config.to_dict(), "num_hidden_layers": 1}
-        config = BertConfig.from_dict({**base, "initializer_range": 0.3, **(head or {})})
+        config = EncoderConfig.from_dict({**base, "initializer_range": 0.3, **(head or {})})
         ranks = {} if dense else {"query": 5, "ffn_in": 3, "ffn_out": 0}
         specs = {
             (i, name): ProjectionSpec(ranks[name], gate and {"name": gate, "config": {"axis": 0}})
@@ -156,7 +156,7 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     merged, _ = execution_plan.choose(execution_plan.merged(source), LatencyTable.load(table_file))
     ways = {"plan": plan, "merged": merged, "as it is": Plan(source)}
     execution = Execution(**report["execution"])
-    assert Plan(BertConfig.from_dict(report["config"]), execution) == ways[report["way"]]
+    assert Plan(EncoderConfig.from_dict(report["config"]), execution) == ways[report["way"]]
     assert all(ratio > 0 for ratio in report["ratios"].values())
     for name in formats.FORMATS:
         speed = report["formats"][name]["speed"]

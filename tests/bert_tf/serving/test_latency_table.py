@@ -4,7 +4,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.serving import latency_table
 from bert_tf.serving.latency_table import (
     DENSE,
@@ -100,7 +100,7 @@ def test_layer_norm_is_measured_as_the_model_computes_it():
     """With an epsilon like Keras' own, both ways would be one operation."""
     operations = []
     for way in (FUSED_NORM, PLAIN_NORM):
-        (layer,) = latency_table._make(BertConfig(9, 32, 1, 2), way, 32, 0)
+        (layer,) = latency_table._make(EncoderConfig(9, 32, 1, 2), way, 32, 0)
         call = tf.function(lambda x, layer=layer: layer(x, training=False))
         graph = call.get_concrete_function(tf.TensorSpec([None, 32])).graph
         operations.append({one.type for one in graph.get_operations()})
@@ -121,7 +121,7 @@ def test_layer_norm_is_measured_as_the_model_computes_it():
 )
 def test_every_repetition_is_computed(way, operation, number, optimized_operations):
     """The optimizer drops what nothing needs, and computes once what is the same twice."""
-    config = BertConfig(9, 32, 1, 2)
+    config = EncoderConfig(9, 32, 1, 2)
     operations = optimized_operations(
         latency_table._call(config, (2, 8), 32, 32, way, 16 if way == FACTORS else 0)
     )
@@ -130,7 +130,7 @@ def test_every_repetition_is_computed(way, operation, number, optimized_operatio
 
 
 def test_measured(tmp_path):
-    config = BertConfig(9, 32, 1, 2, 48, max_position_embeddings=8)
+    config = EncoderConfig(9, 32, 1, 2, 48, max_position_embeddings=8)
     pruned = dataclasses.replace(config, layers=(LayerConfig(1, 20),))
     table = latency_table.measure(pruned, (2, 8), rounds=2)
     assert table.shape == (2, 8)
@@ -151,7 +151,7 @@ def test_measured(tmp_path):
 
 def test_an_export_measures_what_its_model_may_use():
     """Factors at shapes that have some, up to their largest rank; else kernels alone."""
-    config = BertConfig(9, 96, 2, 6, 160, max_position_embeddings=8)
+    config = EncoderConfig(9, 96, 2, 6, 160, max_position_embeddings=8)
     ranks = {"ffn_in": ProjectionSpec(20), "query": ProjectionSpec(0)}
     uneven = (LayerConfig(2, 50, ranks), LayerConfig(3, 70, {"ffn_in": ProjectionSpec(5)}))
     pruned = dataclasses.replace(config, layers=uneven)
@@ -173,7 +173,7 @@ def test_an_export_measures_what_its_model_may_use():
 
 
 def test_measuring_shows_its_progress(capsys):
-    table = latency_table.measure(BertConfig(9, 16, 1, 2, 16), (1, 4), rounds=1, all_ranks=False)
+    table = latency_table.measure(EncoderConfig(9, 16, 1, 2, 16), (1, 4), rounds=1, all_ranks=False)
     assert table.num_layers == 7
     shown = capsys.readouterr().err
     assert "layers of 4 tokens: 100%" in shown and "7/7" in shown

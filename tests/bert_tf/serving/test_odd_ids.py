@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import formats, services
@@ -66,7 +66,7 @@ REFUSED = {
 def answers(request, vocab_file, tmp_path_factory):
     """By format a function of a request that returns its answer."""
     task = registry.get("SST-2") if request.param == "classifier" else SquadTask(max_query_length=4)
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=22,
         hidden_size=32,
         num_hidden_layers=1,

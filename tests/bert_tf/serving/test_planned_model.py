@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_tf import timing
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan, planned_model, services
 from bert_tf.serving.execution_plan import Plan
@@ -12,7 +12,7 @@ from bert_tf.tasks import model_task, registry
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.layers.projection import ProjectionSpec
 
-MERGED = BertConfig(
+MERGED = EncoderConfig(
     vocab_size=22,
     hidden_size=8,
     num_hidden_layers=1,

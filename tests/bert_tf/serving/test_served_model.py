@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import services
 from bert_tf.serving.served_model import ServedModel
@@ -21,7 +21,7 @@ from bert_tf.tokenizers.tokenization import Tokenizer
 )
 def test_texts_need_no_operations_that_old_servers_lack(vocab_file, rules, own):
     """Releases of TensorFlow Serving link a tensorflow-text as old as 2.12, which has these."""
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=22,
         hidden_size=8,
         num_hidden_layers=1,

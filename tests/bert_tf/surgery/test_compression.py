@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source
-from bert_tf.encoders.config import PROJECTIONS, BertConfig, LayerConfig
+from bert_tf.encoders.config import PROJECTIONS, EncoderConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models.bert import BertModel
 from bert_tf.surgery import compression
@@ -13,7 +13,7 @@ from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.linalg import factorization
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=13,
     hidden_size=8,
     num_hidden_layers=2,

@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models.bert import BertModel
 from bert_tf.surgery import compression, masks, units
 from flop_tf import BertAdam, surgery
 from flop_tf.backend import keras
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=13,
     hidden_size=8,
     num_hidden_layers=2,

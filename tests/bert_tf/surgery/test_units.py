@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source, model_dir
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
@@ -14,7 +14,7 @@ from bert_tf.surgery import compression, units
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import gates, surgery
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=13,
     hidden_size=12,
     num_hidden_layers=2,
@@ -23,7 +23,7 @@ CONFIG = BertConfig(
     max_position_embeddings=9,
     initializer_range=0.5,
 )
-BASE = BertConfig(vocab_size=30522)
+BASE = EncoderConfig(vocab_size=30522)
 
 
 def batch():
@@ -194,12 +194,12 @@ def test_a_model_without_units_is_saved_and_loaded(tmp_path, vocab_file):
 
 def test_the_config_of_gates_and_missing_ffns_is_plain_data():
     gated_config = units.with_gates(CONFIG, ["heads", "ffn"], "importance", reducer="example")
-    assert BertConfig.from_dict(gated_config.to_dict()) == gated_config
+    assert EncoderConfig.from_dict(gated_config.to_dict()) == gated_config
     names = {gates.deserialize(layer.gates["heads"]).name for layer in gated_config.layers}
     assert names == {"block_0_heads_gate", "block_1_heads_gate"}
     without = LayerConfig(3, 0, has_ffn=False)
     config = dataclasses.replace(CONFIG, layers=(without, CONFIG.layers[1]))
-    assert BertConfig.from_dict(config.to_dict()) == config
+    assert EncoderConfig.from_dict(config.to_dict()) == config
     assert math.prod(config.layers[0].names().count(n) for n in ("ffn_in", "ffn_out")) == 0
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads.losses import SlicedLoss
 from bert_tf.serving import services
 from bert_tf.tasks import glue, model_task, multitask, registry
@@ -191,7 +191,7 @@ def test_bad_use(task, tmp_path, tokenizer):
 
 def test_masks_of_other_tasks_are_refused(task):
     gate = {"name": "switched", "config": {"axis": 2, "num_masks": 3}}
-    config = BertConfig(9, 8, 1, 2, 12, num_labels=3)
+    config = EncoderConfig(9, 8, 1, 2, 12, num_labels=3)
     (layer,) = config.layers
     masked = dataclasses.replace(config, layers=(dataclasses.replace(layer, gates={"ffn": gate}),))
     task.check_head(config, "it")

@@ -13,7 +13,7 @@ from event_files import tags
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.diffs import applying
 from bert_tf.methods.diffs import diff_stages as diff_stages
 from bert_tf.methods.diffs.diff_options import DiffOptions
@@ -65,7 +65,7 @@ def tiny(tmp_path_factory):
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("bert")
     (folder / "words.txt").write_text("\n".join(VOCAB) + "\n", "utf-8")
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=len(VOCAB),
         hidden_size=16,
         num_hidden_layers=2,
@@ -112,7 +112,7 @@ def test_errors_of_the_task(data_dir, tmp_path):
         task.read(data_dir, "test")
     with pytest.raises(ValueError, match="belong to the task 'tsv', received the task 'SQuAD'"):
         registry.get("squad", label_column="label")
-    config = BertConfig(vocab_size=9)
+    config = EncoderConfig(vocab_size=9)
     with pytest.raises(
         ValueError,
         match="Task 'SQuAD' needs head='span' and num_labels=2, but the model has head='classif.*; "

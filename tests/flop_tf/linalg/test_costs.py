@@ -1,19 +1,21 @@
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models import model_info
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.linalg import costs, factorization
 
-BASE = BertConfig(vocab_size=30522)
-LARGE = BertConfig(
+BASE = EncoderConfig(vocab_size=30522)
+LARGE = EncoderConfig(
     vocab_size=30522,
     hidden_size=1024,
     num_hidden_layers=24,
     num_attention_heads=16,
     intermediate_size=4096,
 )
-MINILM = BertConfig(vocab_size=30522, hidden_size=384, num_hidden_layers=6, intermediate_size=1536)
+MINILM = EncoderConfig(
+    vocab_size=30522, hidden_size=384, num_hidden_layers=6, intermediate_size=1536
+)
 
 
 @pytest.mark.parametrize(

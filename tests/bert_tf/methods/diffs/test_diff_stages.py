@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.diffs import base_model, diff_stages
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.models import weight_paths
@@ -164,7 +164,7 @@ def test_the_last_layer_alone(make):
     ],
 )
 def test_d7_groups(layers, hidden, inner, vocab, groups, parameters):
-    config = BertConfig(
+    config = EncoderConfig(
         vocab_size=vocab,
         hidden_size=hidden,
         num_hidden_layers=layers,

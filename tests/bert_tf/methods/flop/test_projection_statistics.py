@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.data import batching
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.heads import losses
 from bert_tf.methods.flop import projection_statistics
 from bert_tf.models.bert import BertModel
 from flop_tf.layers.projection import ProjectionSpec
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=50,
     hidden_size=8,
     num_hidden_layers=2,

@@ -8,7 +8,7 @@ import safetensors.numpy
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
@@ -29,7 +29,7 @@ def save(vocab_file, bert_dir, tmp_path):
 
     def save(rank=None, gate=None, num_labels=2, **info):
         base = bert_tf.load(bert_dir).config
-        config = BertConfig.from_dict({**base.to_dict(), "num_labels": num_labels})
+        config = EncoderConfig.from_dict({**base.to_dict(), "num_labels": num_labels})
         spec = ProjectionSpec(rank, gate and {"name": gate, "config": {"axis": 0}})
         specs = {(i, name): spec for i, name, *_ in config.projections()}
         model = BertModel(config.with_projections(specs))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads.mlm import MASKED_POSITIONS
 from bert_tf.methods.text_masks.mask_loss import TEXT_WEIGHTS, LossTerms, MaskLoss
 from bert_tf.models.bert import BertModel
@@ -16,12 +16,12 @@ def test_a_teacher_that_does_not_fit_is_refused(bert_dir):
     def teacher(**changes):
         sizes = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
         return BertModel(
-            BertConfig(**{"vocab_size": 15, "num_attention_heads": 2, **sizes, **changes})
+            EncoderConfig(**{"vocab_size": 15, "num_attention_heads": 2, **sizes, **changes})
         )
 
     def learn(terms, teacher):
         MaskLoss(terms, teacher)
-        terms.check_teacher(BertConfig(15, 4, 1, 2, 8), teacher.config)
+        terms.check_teacher(EncoderConfig(15, 4, 1, 2, 8), teacher.config)
 
     with pytest.raises(ValueError, match="the student's width of 4 where hidden states are match"):
         learn(LossTerms(hidden="mse"), teacher())

@@ -13,7 +13,7 @@ from event_files import tags
 
 import bert_tf
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions, FactorizeOptions, RemoveOptions
 from bert_tf.methods.text_masks import dense_head, search
@@ -30,7 +30,7 @@ from flop_tf.training import mask_training
 
 WORDS = ["the", "a", "good", "bad", "film", "plot", "was", "is", "very", "so"]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-TINY = BertConfig(
+TINY = EncoderConfig(
     vocab_size=len(VOCAB),
     hidden_size=16,
     num_hidden_layers=1,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.tickets import finding, one_shot, searches, ticket_file
 from bert_tf.methods.tickets.find_options import FindOptions, flags_of
 from bert_tf.models import model_info
@@ -15,7 +15,7 @@ from bert_tf.tasks import registry
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=22,
     hidden_size=16,
     num_hidden_layers=2,

@@ -4,12 +4,12 @@ import os
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.tickets import sharing
 from bert_tf.surgery import masks, units
 from flop_tf.files import mask_file
 
-BASE = BertConfig(9, 768)
+BASE = EncoderConfig(9, 768)
 # The paper's choice: how many heads and FFNs each task removes of BERT-base.
 CHOSEN = {
     "MNLI": (0, 0),
@@ -96,7 +96,7 @@ def test_the_best_ticket_of_a_training(write, tmp_path, mask, expected):
 
 def test_tickets_that_do_not_fit(write, tmp_path):
     mask = write("one", mask_of(1, 0))
-    other = write("other", mask_of(1, 0), BertConfig(10, 768))
+    other = write("other", mask_of(1, 0), EncoderConfig(10, 768))
     kernel = write("kernel", {"blocks.0.query.kernel": np.ones([768, 768], bool)})
     two = tickets_dir(tmp_path, write, "winning", "good", "losing")
     (tmp_path / "broken").mkdir()

@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy import special
 
 from bert_tf.data import batching
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.encoders.execution import Execution
 from bert_tf.models.bert import BertModel
@@ -14,7 +14,7 @@ from bert_tf.studies.attention import attention_maps
 from flop_tf import gates, surgery
 from flop_tf.layers.projection import ProjectionSpec
 
-DENSE = BertConfig(
+DENSE = EncoderConfig(
     vocab_size=50,
     hidden_size=8,
     num_hidden_layers=2,

@@ -6,11 +6,11 @@ import tensorflow as tf
 from scipy import stats
 
 from bert_tf.data import batching
-from bert_tf.encoders.config import BertConfig, LayerConfig
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.studies.attention import attention_maps, pattern_shares
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=50,
     hidden_size=8,
     num_hidden_layers=2,

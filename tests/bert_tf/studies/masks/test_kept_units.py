@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.studies.masks import kept_units
 from bert_tf.surgery import masks
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=9,
     hidden_size=4,
     num_hidden_layers=2,

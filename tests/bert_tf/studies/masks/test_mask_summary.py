@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.studies.masks import mask_agreement, mask_summary, subnetwork_size, survival
 from bert_tf.surgery import units
 
 for package in ("statsmodels", "krippendorff"):
     pytest.importorskip(package, reason="The extra `analysis` is not installed.")
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=50,
     hidden_size=8,
     num_hidden_layers=3,

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models import model_info
 from bert_tf.studies.masks import subnetwork_size
 from bert_tf.surgery import units
 
-BASE = BertConfig(vocab_size=30522)
-LARGE = BertConfig(
+BASE = EncoderConfig(vocab_size=30522)
+LARGE = EncoderConfig(
     vocab_size=30522,
     hidden_size=1024,
     num_hidden_layers=24,

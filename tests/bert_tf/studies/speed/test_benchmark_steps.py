@@ -3,11 +3,11 @@ import os
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.studies.speed import benchmark_process, benchmark_steps, benchmarking
 from flop_tf.backend import keras
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=13,
     hidden_size=8,
     num_hidden_layers=1,

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.serving import formats
 from bert_tf.studies.speed import benchmark_subjects, benchmark_table, benchmarking
 from bert_tf.surgery import units
@@ -142,7 +142,7 @@ def test_a_damaged_report(text, tmp_path):
 def test_masks_of_several_tasks(bert_dir, tmp_path):
     """Which mask is taken depends on the task, so there is no one model to measure."""
     folder = shutil.copytree(bert_dir, tmp_path / "model")
-    config = BertConfig.from_json_file(folder / "bert_config.json")
+    config = EncoderConfig.from_json_file(folder / "bert_config.json")
     config = units.with_gates(config, ["heads"], "switched", num_masks=3)
     (folder / "bert_config.json").write_text(json.dumps(config.to_dict()))
     with pytest.raises(ValueError, match="model' has a mask for each of 3 tasks; cut it to one"):

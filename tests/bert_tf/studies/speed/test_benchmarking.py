@@ -5,14 +5,14 @@ import shutil
 import pytest
 
 from bert_tf.checkpoints import model_dir
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.studies.speed import benchmark_table, benchmarking
 from bert_tf.tokenizers import tokenization
 from flop_tf import ProjectionSpec
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=6,
     hidden_size=8,
     num_hidden_layers=1,

@@ -1,10 +1,10 @@
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.tickets.find_options import FindOptions, flags_of
 from bert_tf.studies.sweeps import sweep, sweep_state, ticket_plan
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=9,
     hidden_size=12,
     num_hidden_layers=6,

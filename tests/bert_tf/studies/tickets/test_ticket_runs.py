@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.methods.tickets import ticket_file
 from bert_tf.studies.masks import kept_units
 from bert_tf.studies.tickets import (
@@ -19,7 +19,7 @@ from bert_tf.studies.tickets import (
 from bert_tf.surgery import masks
 from flop_tf import files
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=9,
     hidden_size=8,
     num_hidden_layers=2,
@@ -215,7 +215,7 @@ def test_selection(folder):
 
 def test_a_mask_of_another_model(folder, tmp_path):
     folder.chain(seeds=(0,))
-    wide = BertConfig(**{**CONFIG.to_dict(), "layers": (), "intermediate_size": 16})
+    wide = EncoderConfig(**{**CONFIG.to_dict(), "layers": (), "intermediate_size": 16})
     other = Folder(tmp_path / "other", wide)
     other.chain("QQP", seeds=(0,))
     with pytest.raises(ValueError, match="has masks of another model: expected the fingerprint"):

@@ -7,14 +7,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from bert_tf.encoders.config import BertConfig
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.presentation import pages
 from bert_tf.studies.tickets import tickets_report
 
 for package in ("statsmodels", "krippendorff"):
     pytest.importorskip(package, reason="The extra `analysis` is not installed.")
 
-CONFIG = BertConfig(
+CONFIG = EncoderConfig(
     vocab_size=50,
     hidden_size=8,
     num_hidden_layers=2,
