@@ -83,6 +83,8 @@ setuptools.setup(
             # It runs LiteRT files; TensorFlow's own interpreter is about to go.
             "ai-edge-litert>=1.2,<3",
         ],
+        # One more engine for ONNX files; from this release on it knows NumPy 2.
+        "openvino": ["openvino>=2024.6,<2027"],
         "analysis": [
             # Cochran's Q and Fleiss' kappa; from this release on it imports beside SciPy 1.16.
             "statsmodels>=0.14.5,<0.16",

@@ -57,28 +57,35 @@ def interleaved(calls, rounds, warmup_rounds=3):
     return seconds[warmup_rounds:]
 
 
-def ratio(seconds):
-    """Returns the median over rounds of the first time over the second, `seconds [rounds, 2]`."""
-    return float(np.median(seconds[:, 0] / seconds[:, 1]))
+def ratio(first, second):
+    """Returns the median over rounds of the median time in one over the other's in that round.
+
+    So a slow minute does not change it.
+
+    Args:
+      first: seconds of the calls of each round, a sequence of arrays.
+      second: as many others.
+    """
+    pairs = zip(first, second, strict=True)
+    return float(np.median([np.median(one) / np.median(other) for one, other in pairs]))
 
 
 def summary(seconds, names, baselines, batch_size):
-    """Returns a dict for each column of `interleaved`'s result.
+    """Returns a dict of plain data for each of several functions.
 
-    A ratio is the median over rounds of `time / time of the baseline in that
-    round`, so that a slow minute does not change it. The spread is the
-    interquartile range over the median.
+    A ratio is `ratio` to a baseline. The spread is the interquartile range over the median.
 
     Args:
-      seconds: array `[rounds, M]`.
-      names: of the M columns.
+      seconds: for each function the seconds of its calls, an array a round; `interleaved` has one
+        call a round, `seconds.T[..., np.newaxis]`.
+      names: of the functions.
       baselines: the names among them to which there are ratios.
       batch_size: examples a call.
     """
     rows = []
-    for column, name in zip(seconds.T, names, strict=True):
-        low, middle, high, late = np.percentile(column, [25, 50, 75, 90])
-        ratios = {b: float(np.median(column / seconds[:, names.index(b)])) for b in baselines}
+    for rounds, name in zip(seconds, names, strict=True):
+        low, middle, high, late = np.percentile(np.concatenate(rounds), [25, 50, 75, 90])
+        ratios = {b: ratio(rounds, seconds[names.index(b)]) for b in baselines}
         rows.append(
             {
                 "model": name,

@@ -43,6 +43,7 @@ ORDER = (
     "bert_tf.runs",
     "bert_tf.runs.options",
     "bert_tf.serving.formats",
+    "bert_tf.serving.engines",
     "bert_tf.serving",
     "bert_tf.methods.flop",
     "bert_tf.methods.tickets",

@@ -138,9 +138,9 @@ def _inference():
             "`--densities`."
         )
     grid = _grid()
-    report = benchmarking.inference(FLAGS.model_dirs, **grid)
-    if FLAGS.memory:
-        report["memory"] = benchmarking.inference_memory(FLAGS.model_dirs, **_largest(grid))
+    report = benchmarking.inference(
+        FLAGS.model_dirs, **grid, memory=FLAGS.memory, precision=FLAGS.mixed_precision
+    )
     return {"settings": {**grid, "mixed_precision": FLAGS.mixed_precision}, **report}
 
 

@@ -7,7 +7,8 @@ from absl import logging
 
 from bert_tf import timing
 from bert_tf.models.bert import BertModel
-from bert_tf.serving import planned_model
+from bert_tf.serving import engines, planned_model
+from bert_tf.serving.engines import Process, by_turns
 from bert_tf.tasks import model_task
 
 # Slower by less than this is within the error of a measurement.
@@ -36,10 +37,11 @@ class DenseModel:
         (batch,) = model_task.random_features(model.config, shape[1], 1, shape[0])
         self._features = {name: tensor.numpy() for name, tensor in batch.items()}
 
-    def measure(self, form, folder):
+    def measure(self, name, form, folder):
         """Times the export of the model and the export of the dense model by turns.
 
         Args:
+          name: name of the format.
           form: a `bert_tf.serving.formats.Format`.
           folder: path of the export.
 
@@ -48,18 +50,19 @@ class DenseModel:
         """
         with tempfile.TemporaryDirectory() as scratch:
             form.write(self._served, scratch)
-            answers = [form.load(folder), form.load(scratch)]
-            calls = [lambda answer=answer: answer(self._features) for answer in answers]
-            seconds = timing.interleaved(calls, _ROUNDS)
-            if _CLOSE[0] < timing.ratio(seconds) < _CLOSE[1]:
-                more = timing.interleaved(calls, _MORE_ROUNDS, warmup_rounds=0)
-                seconds = np.concatenate([seconds, more])
-        ours, theirs = 1e3 * np.median(seconds, axis=0)
-        return {
-            "p50_ms": float(ours),
-            "dense_p50_ms": float(theirs),
-            "ratio": timing.ratio(seconds),
-        }
+            engine, paths = engines.of_format(name), [form.path(each) for each in (folder, scratch)]
+            with Process(engine, paths[0]) as ours, Process(engine, paths[1]) as theirs:
+                seconds = self._seconds([ours, theirs])
+        ours, theirs = (1e3 * float(np.median(np.concatenate(turns))) for turns in seconds)
+        return {"p50_ms": ours, "dense_p50_ms": theirs, "ratio": timing.ratio(*seconds)}
+
+    def _seconds(self, running):
+        request = "serving_default", self._features
+        seconds = by_turns(running, request, _ROUNDS)
+        if _CLOSE[0] < timing.ratio(*seconds) < _CLOSE[1]:
+            more = by_turns(running, request, _MORE_ROUNDS, warmup_rounds=0)
+            seconds = [first + second for first, second in zip(seconds, more, strict=True)]
+        return seconds
 
     def check(self, name, row):
         """Raises ValueError where a format is slower than the dense one.

@@ -5,6 +5,9 @@ import shutil
 
 from absl import logging
 
+from bert_tf.serving import engines
+from bert_tf.serving.engines import Process
+
 
 def write(forms, served, folder, compared, dense=None):
     """Writes a model in several formats and keeps the formats that are as good as the model.
@@ -32,7 +35,7 @@ def write(forms, served, folder, compared, dense=None):
             form.write(served, folder)
             _compare(name, form, folder, compared, rows[name])
             if dense is not None:
-                rows[name]["speed"] = dense.measure(form, folder)
+                rows[name]["speed"] = dense.measure(name, form, folder)
                 dense.check(name, rows[name]["speed"])
         except ValueError as error:
             _remove(set(os.listdir(folder)) - others, folder)
@@ -50,7 +53,8 @@ def write(forms, served, folder, compared, dense=None):
 def _compare(name, form, folder, compared, row):
     """Adds figures of a format to `row`; raises ValueError where it is too far off."""
     requests = [request for request in compared.requests if request[0] in form.signatures]
-    outputs = form.run(folder, requests)
+    with Process(engines.of_format(name), form.path(folder)) as process:
+        outputs = process.answers(requests)
     if wrong := compared.wrong_names(outputs, form.has_texts):
         raise ValueError(
             f"The format {name!r} must give the outputs that follow from its logits, but "

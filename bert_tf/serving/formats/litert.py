@@ -1,7 +1,5 @@
 """LiteRT (TensorFlow Lite): one file for phones and small devices."""
 
-import os
-
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
@@ -26,7 +24,6 @@ class LiteRT(SingleFile):
     """
 
     family = "LiteRT"
-    packages = ("ai_edge_litert",)
 
     def __init__(self, precision):
         self.precision = precision
@@ -47,24 +44,6 @@ class LiteRT(SingleFile):
         """See `SingleFile`."""
         errors = error.errors if isinstance(error, ConverterError) else ()
         return sorted({one.operator.name.removeprefix("tf.") for one in errors})
-
-    def load(self, folder):
-        """See `Format`."""
-        Interpreter = self.imported("ai_edge_litert.interpreter").Interpreter
-        path = os.path.join(folder, self.file)
-        threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
-        try:
-            runner = Interpreter(path, num_threads=threads).get_signature_runner()
-        except (RuntimeError, ValueError) as error:
-            raise self.cannot_run(error) from error
-
-        def answer(inputs):
-            try:
-                return runner(**inputs)
-            except (RuntimeError, ValueError) as error:
-                raise self.cannot_run(error) from error
-
-        return answer
 
 
 for _precision in _LIMITS:

@@ -1,10 +1,7 @@
 """ONNX, for ONNX Runtime and other programs that read it."""
 
 import logging
-import os
 import re
-
-import tensorflow as tf
 
 from bert_tf.serving.formats.format import FORMATS
 from bert_tf.serving.formats.limits import Limits
@@ -16,7 +13,7 @@ class Onnx(SingleFile):
 
     file = "model.onnx"
     limits = Limits(largest_difference=1e-4)
-    packages = ("tf2onnx", "onnxruntime")
+    packages = ("tf2onnx", "onnx")
     family = "ONNX"
 
     #: Version of the operations; everything that reads ONNX knows it.
@@ -40,29 +37,6 @@ class Onnx(SingleFile):
     def missing(self, error):
         """See `SingleFile`."""
         return re.findall(r"No Op registered for (\w+)", str(error))[:1]
-
-    def load(self, folder):
-        """See `Format`."""
-        onnxruntime = self.imported("onnxruntime")
-        path = os.path.join(folder, self.file)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = tf.config.threading.get_intra_op_parallelism_threads()
-        try:
-            session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # Its errors have no other class in common.
-            raise self.cannot_run(error) from error
-        names = [output.name for output in session.get_outputs()]
-
-        def answer(inputs):
-            try:
-                outputs = session.run(names, inputs)
-            except Exception as error:
-                raise self.cannot_run(error) from error
-            return dict(zip(names, outputs, strict=True))
-
-        return answer
 
 
 FORMATS.register("onnx")(Onnx())

@@ -1,22 +1,14 @@
 """SavedModel, in the layout of TensorFlow Serving: a folder whose name is the version."""
 
-import collections
 import os
-import pathlib
-import subprocess
-import tempfile
 
-import numpy as np
 import tensorflow as tf
 
 from bert_tf.serving.formats.format import FORMATS, Format
 from bert_tf.serving.formats.limits import Limits
-from flop_tf import processes
 
 #: Where TensorFlow Serving looks for requests that it answers before the first client.
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
-
-_SCRIPT = pathlib.Path(__file__).with_name("fresh_process.py")
 
 
 class SavedModel(Format):
@@ -33,40 +25,9 @@ class SavedModel(Format):
         """Writes `saved_model.pb` and `variables`, see `Format`."""
         tf.saved_model.save(served, folder, signatures=served.signatures())
 
-    def run(self, folder, requests):
-        """Returns the answers of a process that knows nothing of this project, see `Format`."""
-        with tempfile.TemporaryDirectory() as scratch:
-            given, answered = (os.path.join(scratch, f"{name}.npz") for name in ("in", "out"))
-            np.savez(given, **_flat(requests))
-            command = processes.command(str(_SCRIPT), folder, given, answered)
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-                raise ValueError(f"The SavedModel cannot be used in a fresh process: {reason}.")
-            answers = collections.defaultdict(dict)
-            with np.load(answered) as file:
-                for key in file:
-                    index, name = key.split("/")
-                    answers[int(index)][name] = file[key]
-        return [answers[index] for index in range(len(requests))]
-
-    def load(self, folder):
-        """Returns a function of ids for this process, see `Format`."""
-        import tensorflow_text  # noqa: F401  Its operations are in the graph.
-
-        try:
-            # The signature goes with its model, which must not be collected.
-            model = tf.saved_model.load(folder)
-        # Checkpoints that are cut off are Python's own errors.
-        except (IndexError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-            raise ValueError(f"The SavedModel {folder!r} cannot be loaded: {error}.") from error
-
-        def answer(inputs):
-            tensors = {name: tf.constant(array) for name, array in inputs.items()}
-            answers = model.signatures["serving_default"](**tensors)
-            return {name: tensor.numpy() for name, tensor in answers.items()}
-
-        return answer
+    def path(self, folder):
+        """Returns the folder."""
+        return folder
 
     def files(self, folder):
         """Returns the paths of graph and weights."""
@@ -94,11 +55,3 @@ class SavedModel(Format):
 
 
 FORMATS.register("saved_model")(SavedModel())
-
-
-def _flat(requests):
-    return {
-        f"{index}/{signature}/{name}": np.asarray(array)
-        for index, (signature, inputs) in enumerate(requests)
-        for name, array in inputs.items()
-    }

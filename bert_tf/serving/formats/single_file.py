@@ -1,7 +1,6 @@
 """The base class of formats that are one file."""
 
 import abc
-import importlib
 import os
 
 from bert_tf.serving.formats.format import Format
@@ -40,25 +39,6 @@ class SingleFile(Format):
             raise self._cannot_hold(error) from error
         with open(os.path.join(folder, self.file), "wb") as file:
             file.write(data)
-
-    def cannot_run(self, error):
-        """Returns the ValueError for a file that cannot be run, given the exception."""
-        reason = str(error).partition("\n")[0]
-        return ValueError(f"{self.family} cannot run the file {self.file!r}: {reason}.")
-
-    def imported(self, module):
-        """Returns the module that runs files.
-
-        Args:
-          module: its full name.
-
-        Raises:
-          ValueError: if its package is not installed.
-        """
-        try:
-            return importlib.import_module(module)
-        except ImportError as error:
-            raise missing_package(self.family, module.partition(".")[0]) from error
 
     def _cannot_hold(self, error):
         if missing := self.missing(error):

@@ -8,7 +8,7 @@ from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
-from bert_tf.studies.speed import benchmark_steps, benchmark_subjects
+from bert_tf.studies.speed import benchmark_steps, model_directory
 from flop_tf import ProjectionSpec
 from flop_tf.linalg import costs
 
@@ -48,9 +48,7 @@ def build(config, densities, table):
             "tf_models",
             config,
             "dense",
-            benchmark_subjects.compiled(
-                lambda features, training: encoder(features)["pooled_output"]
-            ),
+            model_directory.compiled(lambda features, training: encoder(features)["pooled_output"]),
         )
     ]
     models = {"dense": BertModel(config)}
@@ -58,13 +56,13 @@ def build(config, densities, table):
         models[f"density {density:g}"] = BertModel(factorized)
     for name, model in models.items():
         stage = model_info.stage(model.config)
-        candidates.append(Candidate(name, model.config, stage, benchmark_subjects.compiled(model)))
+        candidates.append(Candidate(name, model.config, stage, model_directory.compiled(model)))
         configs = {"plan": model.config}
         if name != "dense":
             configs["merged"] = execution_plan.merged(model.config)
         for way, config in configs.items():
             plan, _ = execution_plan.choose(config, table)
-            forward = benchmark_subjects.compiled(execution_plan.apply(model, plan))
+            forward = model_directory.compiled(execution_plan.apply(model, plan))
             candidates.append(Candidate(f"{name}, {way}", plan.config, stage, forward))
     return candidates
 

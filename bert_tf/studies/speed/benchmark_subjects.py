@@ -8,17 +8,14 @@ import dataclasses
 import os
 import typing
 
-import tensorflow as tf
-
 from bert_tf.checkpoints import model_dir
 from bert_tf.checkpoints.own_format import CONFIG_FILE, read_config
 from bert_tf.checkpoints.variables import SAFETENSORS_FILE
 from bert_tf.encoders.config import EncoderConfig
-from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
-from bert_tf.serving import formats, versions
-from bert_tf.studies.speed import benchmark_process
+from bert_tf.serving import engines, formats, versions
+from bert_tf.studies.speed.model_directory import KERAS
 from bert_tf.surgery import task_masks
 from bert_tf.tasks import registry
 from flop_tf import files
@@ -63,15 +60,22 @@ class Subject:
         """The `bert_tf.serving.formats.Format` of an export, None of a model directory."""
         return formats.of_path(self.path)
 
-    def load(self, jit_compile=False):
-        """Returns a function that computes the outputs for features `{name: array [B, T]}`.
+    def start(self, threads=None, precision="none", jit_compile=False):
+        """Returns the `bert_tf.serving.engines.Process` that answers by the model.
 
         Args:
-          jit_compile: whether XLA compiles it; files are run as they are.
+          threads: of an operation; default as in this process.
+          precision: of model directories, see `benchmark_process.configure`.
+          jit_compile: whether XLA compiles models of model directories.
+
+        Raises:
+          ValueError: if the model cannot be loaded.
         """
-        if self.form is not None:
-            return self.form.load(_folder(self.path))
-        return compiled(model_dir.load(self.path), jit_compile)
+        if self.form is None:
+            settings = {"precision": precision, "jit_compile": jit_compile}
+            return engines.Process(KERAS, self.path, threads, **settings)
+        engine = engines.of_format(formats.FORMATS.name_of(self.form))
+        return engines.Process(engine, self.form.path(_folder(self.path)), threads)
 
     def describe(self):
         """Returns the entry of the model in a report, plain data."""
@@ -101,37 +105,6 @@ def find(paths):
     if len(set(names)) < len(names):
         names = paths
     return [_find(name, path) for name, path in zip(names, paths, strict=True)]
-
-
-def peak_memory(path, features, precision="none", jit_compile=False, threads=0):
-    """Returns the memory of inference in a process of its own, see `benchmark_process`.
-
-    Args:
-      path: see the module.
-      features: `{name: array [B, T]}`.
-      precision: see `benchmark_process.configure`.
-      jit_compile: see `Subject.load`.
-      threads: see `benchmark_process.configure`.
-    """
-    return benchmark_process.peak_memory(
-        _prepare, path, features, jit_compile, precision=precision, threads=threads
-    )
-
-
-def compiled(model, jit_compile=False):
-    """Returns a function from features `{name: array [B, T]}` to the outputs of a model, an array.
-
-    Args:
-      model: function of features and `training`.
-      jit_compile: whether XLA compiles it.
-    """
-    ids = tf.TensorSpec([None, None], tf.int32)
-
-    @tf.function(input_signature=[dict.fromkeys(INPUT_NAMES, ids)], jit_compile=jit_compile)
-    def forward(features):
-        return model(features, training=False)
-
-    return lambda features: forward(features).numpy()
 
 
 def counts(config):
@@ -202,9 +175,3 @@ def _short(path):
     parts = os.path.normpath(path).split(os.sep)
     known = formats.of_path(path)
     return os.path.join(*parts[-1 if known is None else -3 if os.path.isfile(path) else -2 :])
-
-
-def _prepare(path, features, jit_compile):
-    (subject,) = find([path])
-    forward = subject.load(jit_compile)
-    return lambda: forward(features)

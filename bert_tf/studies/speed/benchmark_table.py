@@ -55,7 +55,8 @@ def _models(report):
         }
         if name in memory:
             row["peak MB"] = f"{memory[name]['peak_bytes'] / 1e6:.0f}"
-            row["of which step MB"] = f"{memory[name]['step_bytes'] / 1e6:.0f}"
+            if "step_bytes" in memory[name]:
+                row["of which step MB"] = f"{memory[name]['step_bytes'] / 1e6:.0f}"
             row |= {f"memory {k}": v for k, v in _ratios(memory[name]["ratios"]).items()}
         rows.append(row)
     return rows

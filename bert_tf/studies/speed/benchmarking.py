@@ -3,6 +3,7 @@
 Batches are random tokens without padding, made before the first measurement.
 """
 
+import contextlib
 import functools
 import os
 
@@ -15,6 +16,7 @@ from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
 from bert_tf.serving import latency_table
+from bert_tf.serving.engines import by_turns
 from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
 
@@ -82,19 +84,20 @@ def multiplications_per_token(config, length):
     return round(model_info.num_kernel_parameters(config) + attention + head / length)
 
 
-def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=False):
-    """Compares model directories and exported files.
+def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=1, memory=False, **settings):
+    """Compares model directories and exported files, each in a process of its own.
 
     Args:
       paths: of `benchmark_subjects`; ratios are to the first.
       batch_sizes: ints.
       lengths: tokens of an input, ints.
-      rounds: see `timing.interleaved`.
-      warmup_rounds: see `timing.interleaved`.
-      jit_compile: whether XLA compiles the models of model directories.
+      rounds: see `engines.by_turns`.
+      warmup_rounds: see `engines.by_turns`.
+      memory: whether to report the most bytes of each process; needs Linux; default False.
+      **settings: of `benchmark_subjects.Subject.start`.
 
     Returns:
-      `{"models": [...], "timings": [...]}`, plain data.
+      `{"models": [...], "timings": [...]}` and maybe `memory`, plain data.
 
     Raises:
       ValueError: if a path holds no model or a number is out of range.
@@ -109,27 +112,25 @@ def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=3, jit_compile=
                 type(subject.form).__name__,
                 subject.path,
             )
-    loaded = [(one.name, one.config, one.load(jit_compile)) for one in subjects]
-    timings = [row for batch in batches for row in _timed(loaded, batch, rounds, warmup_rounds)]
-    return {"models": [subject.describe() for subject in subjects], "timings": timings}
-
-
-def inference_memory(paths, batch_size, length, **settings):
-    """Compares the memory of models, see `memory`.
-
-    Args:
-      paths: see `inference`; ratios are to the first.
-      batch_size: examples.
-      length: tokens of an input.
-      **settings: of `benchmark_subjects.peak_memory`.
-    """
-    subjects = benchmark_subjects.find(paths)
-    features, _ = random_batch([subject.config for subject in subjects], batch_size, length)
-    measured = {
-        subject.name: benchmark_subjects.peak_memory(subject.path, features, **settings)
-        for subject in subjects
-    }
-    return _memory_rows(measured, [subjects[0].name], batch_size, length)
+    report = {"models": [subject.describe() for subject in subjects], "timings": []}
+    named = [(subject.name, subject.config) for subject in subjects]
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(subject.start(**settings)) for subject in subjects]
+        for batch in batches:
+            request = "serving_default", batch[2][0]
+            seconds = by_turns(running, request, rounds, warmup_rounds)
+            report["timings"] += _rows(named, batch, seconds)
+        if memory:
+            peaks = [process.memory() for process in running]
+            report["memory"] = [
+                {
+                    "model": subject.name,
+                    "peak_bytes": peak,
+                    "ratios": {subjects[0].name: peak / peaks[0]},
+                }
+                for subject, peak in zip(subjects, peaks, strict=True)
+            ]
+    return report
 
 
 def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
@@ -153,8 +154,9 @@ def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
     for batch in _batches([config], batch_sizes, lengths):
         table = latency_table.measure(config, batch[:2])
         candidates = benchmark_plans.build(config, densities, table)
-        named = [(one.name, one.config, one.forward) for one in candidates]
-        timings += _timed(named, batch, rounds, warmup_rounds)
+        calls = [functools.partial(one.forward, batch[2][0]) for one in candidates]
+        seconds = timing.interleaved(calls, rounds, warmup_rounds).T[..., np.newaxis]
+        timings += _rows([(one.name, one.config) for one in candidates], batch, seconds)
         models = [
             {"model": one.name, "stage": one.stage, **benchmark_subjects.counts(one.config)}
             for one in candidates
@@ -186,7 +188,7 @@ def training(config, variants, batch_sizes, lengths, rounds, warmup_rounds=3, ji
     for batch_size, length, batch in batches:
         batch = tf.nest.map_structure(tf.constant, batch)
         calls = [lambda step=step, batch=batch: float(step(*batch)["loss"]) for step in steps]
-        seconds = timing.interleaved(calls, rounds, warmup_rounds)
+        seconds = timing.interleaved(calls, rounds, warmup_rounds).T[..., np.newaxis]
         for row in timing.summary(seconds, variants, _baselines(variants), batch_size):
             timings.append({"batch_size": batch_size, "length": length, **row})
     configs = {
@@ -222,12 +224,10 @@ def memory(config, variants, batch_size, length, **settings):
     return _memory_rows(measured, _baselines(variants), batch_size, length)
 
 
-def _timed(forwards, batch, rounds, warmup_rounds):
-    """Returns a row for each of `(name, EncoderConfig, function of features)`, timed by turns."""
-    batch_size, length, (features, _) = batch
-    names, configs, functions = zip(*forwards, strict=True)
-    calls = [functools.partial(function, features) for function in functions]
-    seconds = timing.interleaved(calls, rounds, warmup_rounds)
+def _rows(named, batch, seconds):
+    """Returns a row for each of `(name, EncoderConfig)`, given what `timing.summary` reads."""
+    batch_size, length, _ = batch
+    names, configs = zip(*named, strict=True)
     rows = []
     for config, row in zip(
         configs, timing.summary(seconds, names, names[:1], batch_size), strict=True

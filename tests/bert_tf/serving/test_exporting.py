@@ -1,6 +1,5 @@
 """Exports of tiny models, whole: files, signatures, equality, report, and what is refused."""
 
-import ast
 import dataclasses
 import json
 import os
@@ -14,7 +13,6 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its operations are in the graph.
 
 import bert_tf
-from bert_tf import timing
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
@@ -32,8 +30,8 @@ from bert_tf.serving import (
     services,
     versions,
 )
+from bert_tf.serving.engines import Process, by_turns
 from bert_tf.serving.execution_plan import Plan
-from bert_tf.serving.formats import fresh_process
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, SavedModel
@@ -168,12 +166,12 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
 
 def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeypatch):
     """Dense models here answer at once; ours is timed as it is."""
-    measure = timing.interleaved
 
-    def against_nothing(calls, *args, **kwargs):
-        return measure([calls[0], *[lambda: None] * (len(calls) - 1)], *args, **kwargs)
+    def against_nothing(running, *args, **kwargs):
+        seconds = by_turns(running[:1], *args, **kwargs)
+        return [*seconds, [turn / 1000 for turn in seconds[0]]]
 
-    monkeypatch.setattr(timing, "interleaved", against_nothing)
+    monkeypatch.setattr(dense_comparison, "by_turns", against_nothing)
     sentence = (
         "is slower than the dense model of its config: as litert_float32 .* ms against .* ms at "
         "8x16, .* x, above 1.02; pass --allow_slower to export it all the same"
@@ -199,7 +197,7 @@ def test_figures_of_a_refusal_tell_apart_what_is_nearly_the_same(sst, table_file
 
 
 def test_a_slower_format_does_not_throw_away_the_others(export, sst, tmp_path, monkeypatch, caplog):
-    def measure(self, form, folder):
+    def measure(self, name, form, folder):
         return {"p50_ms": 2.0, "dense_p50_ms": 1.0, "ratio": 2.0 if form.family == "ONNX" else 0.5}
 
     monkeypatch.setattr(dense_comparison.DenseModel, "measure", measure)
@@ -338,13 +336,6 @@ def test_saved_model_cli_names_the_signatures(exported):
         assert f"['{name}']" in done.stdout
 
 
-def test_the_fresh_process_imports_tensorflow_and_tensorflow_text_alone():
-    path = pathlib.Path(fresh_process.__file__)
-    imports = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import)]
-    names = {alias.name for node in imports for alias in node.names}
-    assert names == {"os", "sys", "numpy", "tensorflow", "tensorflow_text"}
-
-
 def test_warmup_requests_can_be_answered(exported, signatures):
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -458,12 +449,14 @@ def test_a_format_that_is_too_far_off_is_left_out(export, sst, tmp_path, monkeyp
 
 def test_a_saved_model_that_is_left_out_takes_its_files_along(export, sst, tmp_path, monkeypatch):
     class Broken(SavedModel):
-        def run(self, folder, requests):
-            raise ValueError("It cannot be used.")
+        def write(self, served, folder):
+            super().write(served, folder)
+            pathlib.Path(folder, self.file).write_bytes(b"")
 
     monkeypatch.setitem(formats.FORMATS._found, "saved_model", Broken())
     report = export(sst, str(tmp_path), format_names=["saved_model", "litert_int8"])
-    assert report["formats"]["saved_model"] == {"left_out": "It cannot be used."}
+    (sentence,) = report["formats"]["saved_model"].values()
+    assert sentence.startswith("TensorFlow cannot load '") and sentence.endswith(".")
     files = {item.relative_to(tmp_path / "1").as_posix() for item in (tmp_path / "1").rglob("*")}
     assert files == {
         "assets",
@@ -512,12 +505,13 @@ def test_a_full_disk_is_no_reason_to_leave_a_format_out(export, sst, tmp_path, m
 
 
 def test_outputs_that_do_not_follow_from_the_logits_are_refused(export, sst, tmp_path, monkeypatch):
-    class Wrong(Onnx):
-        def run(self, folder, requests):
-            answers = super().run(folder, requests)
-            return [{**one, "probabilities": 1 - one["probabilities"]} for one in answers]
+    ask = Process.answers
 
-    monkeypatch.setitem(formats.FORMATS._found, "onnx", Wrong())
+    def wrong(self, requests):
+        answers = ask(self, requests)
+        return [{**one, "probabilities": 1 - one["probabilities"]} for one in answers]
+
+    monkeypatch.setattr(Process, "answers", wrong)
     with pytest.raises(ValueError, match="'onnx' must give .*, but probabilities on dev are other"):
         export(sst, str(tmp_path / "out"), format_names=["onnx"])
     assert not (tmp_path / "out").exists()

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.encoders.encoder import INPUT_NAMES, activation
-from bert_tf.serving import formats
-from bert_tf.serving.formats.saved_model import SavedModel
+from bert_tf.serving import engines, formats
+from bert_tf.serving.engines import Process
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.serving.services import Service
 from flop_tf.backend import keras
@@ -70,7 +70,8 @@ def test_a_format_answers(name, tmp_path):
     pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
     form = formats.get(name)
     form.write(served(activation("gelu")), str(tmp_path))
-    (answers,) = form.run(str(tmp_path), [("serving_default", IDS)])
+    with Process(engines.of_format(name), form.path(tmp_path)) as process:
+        (answers,) = process.answers([("serving_default", IDS)])
     np.testing.assert_allclose(answers["logits"], [[1.9544997]] * 2, atol=1e-5)
 
 
@@ -91,8 +92,3 @@ def test_a_missing_package_is_named(monkeypatch):
     sentence = "'onnx' needs the package 'tf2onnx', .*; run pip install 'flop-tf\\[export\\]'"
     with pytest.raises(ValueError, match=sentence):
         formats.get("onnx")
-
-
-def test_a_saved_model_that_cannot_be_loaded(tmp_path):
-    with pytest.raises(ValueError, match="cannot be used in a fresh process: .*saved_model.pb"):
-        SavedModel().run(str(tmp_path), [("serving_default", IDS)])

@@ -7,7 +7,7 @@ import tensorflow as tf
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models.bert import BertModel
-from bert_tf.serving import formats, services
+from bert_tf.serving import engines, formats, services
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
 from bert_tf.tasks.squad import SquadTask
@@ -64,7 +64,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module", params=["classifier", "span"])
 def answers(request, vocab_file, tmp_path_factory):
-    """By format a function of a request that returns its answer."""
+    """By engine a function of a request that returns its answer."""
     task = registry.get("SST-2") if request.param == "classifier" else SquadTask(max_query_length=4)
     config = EncoderConfig(
         vocab_size=22,
@@ -79,24 +79,29 @@ def answers(request, vocab_file, tmp_path_factory):
     served = ServedModel(
         BertModel(config), services.get(task, Tokenizer(vocab_file), 11), POSITIONS
     )
-    found = {}
+    found, running = {}, {}
     # In float16 the graph is that of float32; a text without any token is another number there.
-    for name in ("saved_model", "litert_float32", "litert_int8", "onnx"):
-        form = formats.FORMATS[name]
+    for name, engine in engines.ENGINES.items():
+        if not engine.is_installed or engine.formats[0] not in formats.FORMATS:
+            continue
+        form = formats.FORMATS[engine.formats[0]]
         folder = str(tmp_path_factory.mktemp(name))
         form.write(served, folder)
-        found[name] = form.load(folder)
-    return found
+        running[name] = engines.Process(engine, form.path(folder))
+        found[name] = lambda one, name=name: running[name].answers([("serving_default", one)])[0]
+    yield found
+    for process in running.values():
+        process.close()
 
 
 @pytest.mark.parametrize("asked", ANSWERED.values(), ids=ANSWERED)
 def test_every_format_gives_the_answer_of_the_saved_model(answers, asked):
-    expected = answers["saved_model"](asked)
-    expected.pop("label", None)  # A text, which the other formats lack.
+    expected = answers["tensorflow"](asked)
+    expected.pop("label", None)  # A text, which the other engines lack.
     for name, answer in answers.items():
         given = answer(asked)
         for key, value in expected.items():
-            limit = 1e-4 if name.endswith(("onnx", "float32")) else 0.1
+            limit = 1e-4 if not name.endswith("int8") else 0.1
             np.testing.assert_allclose(given[key], value, atol=limit, err_msg=f"{name} {key}")
 
 
