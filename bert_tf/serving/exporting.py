@@ -81,6 +81,7 @@ def _compared(compared, service):
     """Returns the part of the report about the task and the data of the comparison."""
     return {
         "task": service.task.to_dict(),
+        "text_names": list(service.text_names),
         "max_seq_length": service.max_seq_length,
         "compared_on": compared.description,
         "num_examples": compared.num_examples,
