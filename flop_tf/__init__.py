@@ -4,6 +4,7 @@ from flop_tf.budget.budget import Budget
 from flop_tf.budget.lagrangian import Lagrangian
 from flop_tf.gates import Gate, HardConcrete
 from flop_tf.importance.rank_importance import order_gates, rank_importance
+from flop_tf.layers.factorized_attention import FactorizedMultiHeadAttention
 from flop_tf.layers.factorized_dense import FactorizedDense
 from flop_tf.layers.factorized_einsum import FactorizedEinsumDense
 from flop_tf.layers.projection import ProjectionSpec
@@ -17,6 +18,7 @@ __all__ = [
     "BertAdamax",
     "FactorizedDense",
     "FactorizedEinsumDense",
+    "FactorizedMultiHeadAttention",
     "FixGates",
     "Gate",
     "GatedModel",

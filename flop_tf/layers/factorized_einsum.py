@@ -85,6 +85,8 @@ class FactorizedEinsumDense(FactorizedDense):
         shape = tf.TensorShape(input_shape)
         summed = shape[-self._contracted :]
         super().build(shape[: -self._contracted] + [summed.num_elements()])
+        # A saved layer is built again by the last shape that Keras has been given.
+        keras.layers.Layer.build(self, shape)
         axes = dict(zip(range(-self._contracted, 0), summed, strict=True))
         self.input_spec = keras.layers.InputSpec(min_ndim=self._contracted + 1, axes=axes)
 

@@ -5,6 +5,7 @@ import collections
 from absl import logging
 
 from flop_tf.backend import Functional, connect_ancillary_layers, keras
+from flop_tf.layers.factorized_attention import projections_of
 from flop_tf.training.gated_model import GatedModel
 
 
@@ -43,10 +44,12 @@ def is_graph(layer):
 def named_layers(model, skip=()):
     """Returns the layers of a model, and of the functional and Sequential models nested in it.
 
+    In place of a multi-head attention stand its projections, see `projections_of`.
+
     Args:
       model: a model that passes `check_model`.
-      skip: names of layers to leave out; a nested model stands for all that is in it, and
-        "outer.inner" distinguishes layers of one name.
+      skip: names of layers to leave out; a nested model or an attention stands for all that is in
+        it, and "outer.inner" distinguishes layers of one name.
 
     Returns:
       `{dotted path: layer}`, each layer once, by the first of its paths.
@@ -111,7 +114,8 @@ def clone(model, make):
       make: function of a layer that returns the new one, without the weights.
 
     Returns:
-      A `GatedModel` of the same inputs and outputs, and the pairs `(old layer, new layer)`.
+      A `GatedModel` of the same inputs and outputs, and the pairs `(old layer, new layer)` of the
+      layers in `named_layers`.
     """
     tied = _tied(named_layers(model))
     if tied:
@@ -126,7 +130,17 @@ def clone(model, make):
     cloned = _clone(model, copy)
     gated = GatedModel(cloned.input, cloned.output, name=model.name, trainable=model.trainable)
     connect_ancillary_layers(gated, {layer.name: layer for layer in cloned.layers})
-    return gated, [(old, new) for old, new in copies.items() if not is_graph(old)]
+    return gated, [pair for old, new in copies.items() for pair in _pairs(old, new)]
+
+
+def _pairs(old, new):
+    """Returns the pairs of what is in an old and a new layer, as a list."""
+    if is_graph(old):
+        return []  # What is in it has been copied by itself.
+    parts = projections_of(old)
+    if not parts:
+        return [(old, new)]
+    return list(zip(parts.values(), projections_of(new).values(), strict=True))
 
 
 def _tied(layers):
@@ -149,6 +163,7 @@ def _clone(model, copy):
 def _leaves(model):
     """Yields `(path, layer)`, the names of nested models down to each layer, a tuple."""
     for layer in model.layers:
-        inside = _leaves(layer) if is_graph(layer) else [((), layer)]
+        parts = [((name,), part) for name, part in projections_of(layer).items()]
+        inside = _leaves(layer) if is_graph(layer) else parts or [((), layer)]
         for path, leaf in inside:
             yield (layer.name, *path), leaf

@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 
 from flop_tf import gates
-from flop_tf.layers import projection
+from flop_tf.layers import factorized_attention, projection
 from flop_tf.layers.factorized_dense import FactorizedDense
 from flop_tf.layers.gated_dense import GatedDense
 from flop_tf.layers.projection import ProjectionSpec
@@ -27,12 +27,13 @@ _NOT_OF_FACTORS = (
 
 
 def factorize(model, rank="full", density=None, gate=None, skip=()):
-    """Factorizes the Dense and EinsumDense layers of a functional or Sequential model.
+    """Factorizes the Dense, EinsumDense and MultiHeadAttention layers of a model.
 
     They are found in nested functional and Sequential models at any depth; a layer or nested
     model that is used twice stays one. An EinsumDense must be a product, see
-    `factorized_einsum.contracted_axes`. Other layers with kernels, such as MultiHeadAttention,
-    recurrent layers, wrappers and layers of one's own, are left as they are and logged by name.
+    `factorized_einsum.contracted_axes`; a MultiHeadAttention must have inputs of rank 3 and
+    becomes a `FactorizedMultiHeadAttention`. Other layers with kernels, such as recurrent layers,
+    wrappers and layers of one's own, are left as they are and logged by name.
 
     Args:
       model: a built functional or Sequential model.
@@ -40,7 +41,8 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
       density: D times the break-even rank instead; from 1 up a layer stays dense.
       gate: None, or the name or serialized form of a gate for every factorized layer.
       skip: names of layers to leave as they are, such as the task head, at any depth; a nested
-        model stands for all that is in it, and "outer.inner" distinguishes layers of one name.
+        model or an attention stands for all that is in it, and "outer.inner" distinguishes layers
+        of one name, such as "attention.query".
 
     Returns:
       A new `GatedModel` with the same outputs as the original, up to truncation.
@@ -56,13 +58,14 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
     left = cloning.described(others, projection.has_kernel)
     if not dense:
         raise ValueError(
-            "Argument `model` must have a Dense or EinsumDense layer that can be factorized, "
-            f"received {left or 'one without'}."
+            "Argument `model` must have a Dense, EinsumDense or MultiHeadAttention layer that can "
+            f"be factorized, received {left or 'one without'}."
         )
     if left:
         logging.warning(
-            "Layers that stay as they are, because only Dense layers and products by EinsumDense "
-            "that stand in functional and Sequential models are factorized: %s.",
+            "Layers that stay as they are, because only Dense layers, products by EinsumDense and "
+            "MultiHeadAttention of inputs of rank 3 that stand in functional and Sequential models "
+            "are factorized: %s.",
             left,
         )
     projections = {}
@@ -131,7 +134,10 @@ def _rebuild(model, projections):
     def make(layer):
         if layer in projections:
             return projection.remake(layer, projections[layer][0])
-        return cloning.from_config(layer)
+        parts = factorized_attention.projections_of(layer).values()
+        if projections.keys().isdisjoint(parts):
+            return cloning.from_config(layer)
+        return factorized_attention.remake(layer, map(make, parts))
 
     result, pairs = cloning.clone(model, make)
     for old, new in pairs:

@@ -30,7 +30,7 @@ def prune(
     seed=0,
     **fit,
 ):
-    """Trains a smaller model from a dense one: fewer ranks in its Dense and EinsumDense layers.
+    """Trains a smaller model from a dense one: fewer ranks in the layers that `factorize` takes.
 
     The kernels become two factors each with a hard-concrete gate over their ranks, which start in
     the order of their importance to the loss. In the first half of the training a Lagrangian

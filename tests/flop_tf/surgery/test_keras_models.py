@@ -60,6 +60,23 @@ def einsum():
     return keras.Model(inputs, [plain, rows]), [normal(4, 3, 8)]
 
 
+def attention():
+    """Attention of every kind: masked, causal, to another sequence, scores, used twice, nested."""
+    ids, other = keras.Input([5], dtype="int32"), keras.Input([4, 7])
+    hidden = layers.Embedding(9, 6, mask_zero=True)(ids)
+    twice = layers.MultiHeadAttention(2, 3, name="twice")
+    hidden = hidden + twice(hidden, hidden, use_causal_mask=True)
+    hidden = hidden + twice(hidden, hidden)
+    inside = [keras.Input([5, 6]), keras.Input([4, 7])]
+    cross = layers.MultiHeadAttention(3, 2, value_dim=5, output_shape=8, dropout=0.1, name="cross")
+    key = layers.Dense(6)(inside[1])
+    outputs, scores = cross(inside[0], inside[1], key=key, return_attention_scores=True)
+    block = keras.Model(inside, [outputs, scores], name="block")
+    outputs, scores = block([hidden, other])
+    model = keras.Model([ids, other], [layers.Dense(2)(outputs), scores])
+    return model, [[np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 0]]), normal(2, 4, 7)]]
+
+
 def structures():
     """Dict inputs under other keys than their names, a nested structure of outputs."""
     inputs = {"ids": keras.Input([4], name="x"), "other": keras.Input([3], name="y")}
@@ -123,6 +140,7 @@ MODELS = [
     shared,
     sequential_in_sequential,
     einsum,
+    attention,
     structures,
     nested_structures,
     masked,
@@ -206,6 +224,16 @@ def test_results_save_and_load(case, tmp_path):
         loaded = keras.models.load_model(tmp_path / f"{name}.keras")
         assert isinstance(loaded, GatedModel)
         assert_same(loaded(*inputs), result(*inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [einsum, attention])
+def test_what_was_loaded_saves_and_loads(make, tmp_path):
+    model, inputs = make()
+    gated = result = flop_tf.factorize(model, gate="hard_concrete")
+    for _ in range(3):
+        result.save(tmp_path / "gated.keras")
+        result = keras.models.load_model(tmp_path / "gated.keras")
+        assert_same(result(*inputs), gated(*inputs), atol=1e-6)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
