@@ -150,7 +150,10 @@ def _dense(tensor):
 
 
 def _merged_mask(query, value, key, mask, causal):
-    """Returns where all masks are true, a tensor broadcast to `[B, N, T, S]`, or None."""
+    """Returns where all masks are true, a tensor broadcast to `[B, N, T, S]`, or None.
+
+    Keras passes the mask of the first input alone to `call`, so those on the tensors are read.
+    """
     masks = [
         tf.expand_dims(tf.cast(tensor._keras_mask, tf.bool), axis)
         for tensor, axis in ((query, 2), (value, 1), (key, 1))
