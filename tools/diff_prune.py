@@ -6,7 +6,7 @@ Usage:
   flop-diff-prune learn ...; flop-diff-prune project --target_density=.001 ...; and finetune
 """
 
-from flop_tools import data_flags, program
+from flop_tools import option_flags, program
 
 from absl import flags
 
@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 
 def main(argv):
     """Runs the stages of the subcommand; a finished stage is not run again."""
-    options = program.dataclass_from_flags(DiffOptions, data_dir=data_flags.data_dir())
+    options = option_flags.read(DiffOptions)
     if FLAGS.timestamp_dir:
         raise ValueError(
             "Flag `--timestamp_dir` is not for stages, which find each other in one folder; leave "
@@ -38,9 +38,7 @@ def main(argv):
 
 def define_flags():
     """Defines the flags of this program."""
-    program.define_dataclass(DiffOptions)
-    data_flags.define()
-    program.define_output_flags()
+    option_flags.define(DiffOptions)
 
 
 def run():

@@ -3,11 +3,9 @@
 Usage: flop-evaluate --model_dir=runs/compact --data_dir=SST-2 --output_dir=runs/scores
 """
 
-import contextlib
-import dataclasses
 import json
 
-from flop_tools import data_flags, program
+from flop_tools import option_flags, program
 
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions
@@ -15,20 +13,17 @@ from bert_tf.methods.flop.stage_options import EvaluateOptions
 
 def main(_):
     """Scores the model that FLAGS name and prints the scores as JSON."""
-    options = program.dataclass_from_flags(EvaluateOptions, data_dir=data_flags.data_dir())
-    with contextlib.ExitStack() as stack:
-        if options.output_dir:
-            folder = stack.enter_context(program.output_folder(options.output_dir))
-            options = dataclasses.replace(options, output_dir=folder)
+    options = option_flags.read(EvaluateOptions)
+    if options.output_dir:
+        scores = option_flags.carry_out(stages.evaluate, options, done_file=None)
+    else:
         scores = stages.evaluate(options)
     print(json.dumps(scores, indent=2))
 
 
 def define_flags():
     """Defines the flags of this program."""
-    program.define_dataclass(EvaluateOptions, required=("model_dir",), subject="Flag `--{}`")
-    data_flags.define()
-    program.define_output_flags()
+    option_flags.define(EvaluateOptions, ("model_dir",), "Flag `--{}`")
 
 
 def run():

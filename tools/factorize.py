@@ -5,9 +5,7 @@ Usage:
     --task_name=sst-2 --data_dir=SST-2
 """
 
-import dataclasses
-
-from flop_tools import data_flags, program
+from flop_tools import option_flags, program
 
 from absl import flags
 
@@ -29,19 +27,13 @@ def main(_):
     """Factorizes the checkpoint that FLAGS name."""
     has_data = FLAGS.init or FLAGS.data_dir or FLAGS.tfds
     program.check_mode(_WITH_DATA if has_data else _WITHOUT_DATA, _FLAGS_OF)
-    options = program.dataclass_from_flags(FactorizeOptions, data_dir=data_flags.data_dir())
-    with program.output_folder(options.output_dir, model_dir.INFO_FILE) as folder:
-        if folder is not None:
-            stages.factorize(dataclasses.replace(options, output_dir=folder))
+    options = option_flags.read(FactorizeOptions)
+    option_flags.carry_out(stages.factorize, options, model_dir.INFO_FILE)
 
 
 def define_flags():
     """Defines the flags of this program."""
-    program.define_dataclass(
-        FactorizeOptions, required=("checkpoint", "output_dir"), subject="Flag `--{}`"
-    )
-    data_flags.define()
-    program.define_output_flags()
+    option_flags.define(FactorizeOptions, ("checkpoint", "output_dir"), "Flag `--{}`")
 
 
 def run():

@@ -5,9 +5,7 @@ Usage:
   flop-find-tickets --model_dir=runs/dense --output_dir=runs/lottery --method=lottery
 """
 
-import dataclasses
-
-from flop_tools import data_flags, program
+from flop_tools import option_flags, program
 
 from absl import logging
 
@@ -17,20 +15,16 @@ from bert_tf.methods.tickets.find_options import FindOptions
 
 def main(_):
     """Finds what FLAGS name."""
-    options = program.dataclass_from_flags(FindOptions, data_dir=data_flags.data_dir())
-    with program.output_folder(options.output_dir, ticket_file.TICKETS_FILE) as folder:
-        if folder is not None:
-            options = dataclasses.replace(options, output_dir=folder)
-            for ticket in finding.find(options)["tickets"]:
-                share = 100 * ticket["share_of_parameters"]
-                logging.info("%s: %.1f %% of the parameters", ticket["file"], share)
+    options = option_flags.read(FindOptions)
+    if found := option_flags.carry_out(finding.find, options, ticket_file.TICKETS_FILE):
+        for ticket in found["tickets"]:
+            share = 100 * ticket["share_of_parameters"]
+            logging.info("%s: %.1f %% of the parameters", ticket["file"], share)
 
 
 def define_flags():
     """Defines the flags of this program."""
-    program.define_dataclass(FindOptions)
-    data_flags.define()
-    program.define_output_flags()
+    option_flags.define(FindOptions)
 
 
 def run():

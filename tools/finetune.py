@@ -6,32 +6,22 @@ Usage:
     --data_dir=SST-2 --init_checkpoint=runs/factorized --output_dir=runs/pruned
 """
 
-import dataclasses
-
-from flop_tools import data_flags, program
-
-from absl import flags
+from flop_tools import option_flags, program
 
 from bert_tf.runs import distribution, finetuning, run_scores
 from bert_tf.runs.options import FinetuneOptions
 
-FLAGS = flags.FLAGS
-
 
 def main(_):
     """Runs what FLAGS name."""
-    options = program.dataclass_from_flags(FinetuneOptions, data_dir=data_flags.data_dir())
+    options = option_flags.read(FinetuneOptions)
     owner = distribution.is_chief(options)
-    with program.output_folder(options.output_dir, run_scores.RESULTS_FILE, owner) as folder:
-        if folder is not None:
-            finetuning.finetune(dataclasses.replace(options, output_dir=folder))
+    option_flags.carry_out(finetuning.finetune, options, run_scores.RESULTS_FILE, owner=owner)
 
 
 def define_flags():
     """Defines the flags of this program."""
-    program.define_dataclass(FinetuneOptions)
-    data_flags.define()
-    program.define_output_flags()
+    option_flags.define(FinetuneOptions)
 
 
 def run():

@@ -5,30 +5,20 @@ Usage:
     --init_checkpoint=BERT --train_head --sparsity=.7 --output_dir=runs/mask
 """
 
-import dataclasses
-
-from flop_tools import program
-
-from absl import flags
+from flop_tools import option_flags, program
 
 from bert_tf.methods.text_masks import search
 from bert_tf.methods.text_masks.mask_options import MaskOptions
 
-FLAGS = flags.FLAGS
-
 
 def main(_):
     """Runs the search that FLAGS name."""
-    options = program.dataclass_from_flags(MaskOptions)
-    with program.output_folder(options.output_dir, search.RESULTS_FILE) as folder:
-        if folder is not None:
-            search.search(dataclasses.replace(options, output_dir=folder))
+    option_flags.carry_out(search.search, option_flags.read(MaskOptions), search.RESULTS_FILE)
 
 
 def define_flags():
     """Defines the flags of this program."""
-    program.define_dataclass(MaskOptions)
-    program.define_output_flags()
+    option_flags.define(MaskOptions)
 
 
 def run():

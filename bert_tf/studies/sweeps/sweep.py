@@ -207,7 +207,7 @@ def single(task, settings, sparsity=None):
     Returns:
       List of `Run`.
     """
-    chain = _Chain(task, settings)
+    chain = _FlopChain(task, settings)
     shared = chain.shared()
     pruned = chain.pruned(sparsity)
     final = pruned[-1].name
@@ -245,7 +245,7 @@ def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
         for rate, seed in itertools.product(learning_rates or [None], seeds):
             shown = rate or value(task.dense, "learning_rate")
             place = f"{task.name}/lr{short_number(shown)}-seed{seed}/"
-            chain = _Chain(task, settings, place, rate, seed)
+            chain = _FlopChain(task, settings, place, seed, rate)
             runs += chain.shared()
             compared = compared or [f"{place}dense"]  # All dense models are equally fast.
             for sparsity in sparsities or [value(task.flop, "target_sparsity")]:
@@ -262,77 +262,81 @@ def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
     return runs
 
 
-class _Chain:
-    """The runs of one task, learning rate and seed.
+class Chain:
+    """The runs of one task and seed; each plan adds what comes after the dense model.
+
+    Attributes:
+      given: flags of dense fine-tuning, of the task and of the settings.
+      common: flags of every run that reads the task's examples.
+      training: those and the flags of every long training.
 
     Args:
       task: a `SweepTask`.
       settings: `Settings`.
       place: the beginning of the names of the runs.
-      rate: learning rate of dense and gated training; None takes the task's.
       seed: int.
+      rate: learning rate of every long training; None takes the task's.
     """
 
-    def __init__(self, task, settings, place="", rate=None, seed=0):
+    def __init__(self, task, settings, place="", seed=0, rate=None):
         self.task, self.settings, self.place = task, settings, place
+        self.given = (*task.dense, *settings.finetune)
         self.common = (*settings.finetune, *task.data, f"--seed={seed}")
-        self.training = (
-            *self.common,
-            *([f"--learning_rate={rate}"] if rate else []),
-            *([f"--num_train_epochs={settings.epochs}"] if settings.epochs else []),
-        )
-        self.dense = f"{place}dense"
-        self.factorized = f"{place}factorized"
+        changed = {"learning_rate": rate, "num_train_epochs": settings.epochs}
+        self.training = (*self.common, *(f"--{name}={v}" for name, v in changed.items() if v))
+
+    def dense(self):
+        """Returns the run that fine-tunes the dense model."""
+        start = f"--init_checkpoint={self.settings.bert_dir}"
+        return self.run("dense", "finetune", (*self.task.dense, *self.training, start))
+
+    def run(self, stage, program, given, needs=(), name=None):
+        """Returns a run.
+
+        Args:
+          stage: see `Run`; so `program`.
+          program: see above.
+          given: its flags, without the one of the output folder.
+          needs: names of the runs whose folders it reads.
+          name: of its folder, after the beginning; None is the stage.
+        """
+        name = f"{self.place}{name or stage}"
+        output = "output_folder_dir" if program == "remove_mask" else "output_dir"
+        given = (*given, f"--{output}={self.settings.path(name)}")
+        return Run(self.task.name, name, stage, program, given, needs)
+
+
+class _FlopChain(Chain):
+    """The runs of one task, seed and learning rate, which is of dense and gated training."""
 
     def shared(self):
         """Returns the runs that all sparsities start from."""
-        path = self.settings.path
+        dense = self.dense()
         # Calibration must leave out what a training holds out.
-        given = (*self.task.dense, *self.settings.finetune)
-        held = passed_on(given, ("holdout_examples", "holdout_seed"))
-        seed = self.common[-1]
-        dense = (*self.task.dense, *self.training, f"--init_checkpoint={self.settings.bert_dir}")
-        factors = (*held, *self.task.data, seed, "--finetuned", f"--checkpoint={path(self.dense)}")
-        return [
-            self.run("dense", "finetune", dense),
-            self.run("factorized", "factorize", factors, (self.dense,)),
-        ]
+        held = passed_on(self.given, ("holdout_examples", "holdout_seed"))
+        start = f"--checkpoint={self.settings.path(dense.name)}"
+        given = (*held, *self.task.data, self.common[-1], "--finetuned", start)
+        return [dense, self.run("factorized", "factorize", given, (dense.name,))]
 
     def pruned(self, sparsity, suffix=""):
         """Returns the runs that end in one compact model."""
         path = self.settings.path
-        gated, compact = f"{self.place}gated{suffix}", f"{self.place}compact{suffix}"
-        teacher = f"--teacher={path(self.dense)}"
+        dense, factorized = f"{self.place}dense", f"{self.place}factorized"
+        teacher = f"--teacher={path(dense)}"
         target = [f"--target_sparsity={sparsity}"] if sparsity else []
-        start = f"--init_checkpoint={path(self.factorized)}"
+        start = f"--init_checkpoint={path(factorized)}"
+        given = (*self.task.flop, *self.training, *target, teacher, start)
+        needs = (dense, factorized)
+        gated = self.run("gated", "finetune", given, needs, f"gated{suffix}")
+        given, needs = (f"--checkpoint={path(gated.name)}",), (gated.name,)
+        compact = self.run("compact", "remove_mask", given, needs, f"compact{suffix}")
         # The weights have recovered under the fixed gates already: the last step is short and slow,
         # with the original's rate. At 1e-5 it lost up to 2 points of RTE and STS-B.
         last = ("--learning_rate=1e-6", "--num_train_epochs=1")
-        final = (
-            *self.task.dense,
-            *self.common,
-            *last,
-            teacher,
-            f"--init_checkpoint={path(compact)}",
-        )
-        return [
-            self.run(
-                "gated",
-                "finetune",
-                (*self.task.flop, *self.training, *target, teacher, start),
-                (self.dense, self.factorized),
-                suffix,
-            ),
-            self.run("compact", "remove_mask", (f"--checkpoint={path(gated)}",), (gated,), suffix),
-            self.run("final", "finetune", final, (self.dense, compact), suffix),
-        ]
-
-    def run(self, stage, program, given, needs=(), suffix=""):
-        """Returns the run of a stage."""
-        name = f"{self.place}{stage}{suffix}"
-        output = "output_folder_dir" if program == "remove_mask" else "output_dir"
-        given = (*given, f"--{output}={self.settings.path(name)}")
-        return Run(self.task.name, name, stage, program, given, needs)
+        start = f"--init_checkpoint={path(compact.name)}"
+        given = (*self.task.dense, *self.common, *last, teacher, start)
+        needs = (dense, compact.name)
+        return [gated, compact, self.run("final", "finetune", given, needs, f"final{suffix}")]
 
 
 def _benchmark(task, settings, name, compared):

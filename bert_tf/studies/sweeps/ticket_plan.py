@@ -109,7 +109,7 @@ def plan(task, settings, found, seeds=(0,), pruned=False):
         )
     runs = []
     for seed in seeds:
-        chain = _Chain(task, settings, seed)
+        chain = _Chain(task, settings, f"{task.name}/seed{seed}/", seed)
         runs.append(chain.dense())
         for search in found:
             runs += chain.tickets(search, pruned)
@@ -130,27 +130,8 @@ def _levels(options, config):
     return levels
 
 
-class _Chain:
+class _Chain(sweep.Chain):
     """The runs of one task and seed."""
-
-    def __init__(self, task, settings, seed):
-        self.task, self.settings = task, settings
-        self.place, self.seed = f"{task.name}/seed{seed}", f"--seed={seed}"
-        self.training = (
-            *task.dense,
-            *settings.finetune,
-            *task.data,
-            self.seed,
-            *([f"--num_train_epochs={settings.epochs}"] if settings.epochs else []),
-        )
-        # Examples that a training holds out or leaves out must not decide its tickets.
-        given = (*task.dense, *settings.finetune)
-        self.examples = sweep.passed_on(given, find_options.TRAINING_EXAMPLES)
-
-    def dense(self):
-        """Returns the run that fine-tunes the dense model."""
-        given = (*self.training, f"--init_checkpoint={self.settings.bert_dir}")
-        return self._run("dense", "dense", "finetune", given)
 
     def tickets(self, search, pruned):
         """Returns the runs that find the tickets of a method and train them."""
@@ -170,40 +151,33 @@ class _Chain:
         return runs
 
     def _find(self, name, stage, search, given=(), needs=()):
-        dense = f"{self.place}/dense"
-        # Without any, super measures importances and finds no tickets yet.
-        levels = ("--percents=",) if search.method == "super" else ()
+        dense = f"{self.place}dense"
+        # Examples that a training holds out or leaves out must not decide its tickets.
+        held = sweep.passed_on(self.given, find_options.TRAINING_EXAMPLES)
         given = (
             *search.flags,
-            *(self.examples if search.on_train else ()),
+            *(held if search.on_train else ()),
             f"--method={search.method}",
             f"--model_dir={self.settings.path(dense)}",
-            self.seed,
-            *levels,
+            self.common[-1],
+            # Without any, super measures importances and finds no tickets yet.
+            *(("--percents=",) if search.method == "super" else ()),
             *given,
         )
-        return self._run(f"tickets/{name}", stage, "find_tickets", given, (dense, *needs))
+        return self.run(stage, "find_tickets", given, (dense, *needs), f"tickets/{name}")
 
     def _trained(self, method, source, names, pruned):
         """Yields the runs of the tickets that a run finds, given by kind."""
-        dense = f"{self.place}/dense"
+        dense = f"{self.place}dense"
         for name in names.values():
             mask = f"--mask={self._path(source, ticket_file.mask_file(name))}"
-            start = f"--init_checkpoint={self.settings.bert_dir}"
-            given = (*self.training, start, mask)
-            yield self._run(
-                f"retrained/{method}-{name}", "retrained", "finetune", given, (source.name,)
-            )
+            ways = {"retrained": (self.settings.bert_dir, (), ())}
             if pruned:
-                start = f"--init_checkpoint={self.settings.path(dense)}"
-                given = (*self.training, start, mask, "--do_train=false")
-                needs = (dense, source.name)
-                yield self._run(f"pruned/{method}-{name}", "pruned", "finetune", given, needs)
+                ways["pruned"] = (self.settings.path(dense), ("--do_train=false",), (dense,))
+            for stage, (start, more, needs) in ways.items():
+                flags = (*self.task.dense, *self.training, f"--init_checkpoint={start}")
+                given, needs = (*flags, mask, *more), (*needs, source.name)
+                yield self.run(stage, "finetune", given, needs, f"{stage}/{method}-{name}")
 
     def _path(self, run, name):
         return os.path.join(self.settings.path(run.name), name)
-
-    def _run(self, name, stage, program, given, needs=()):
-        name = f"{self.place}/{name}"
-        given = (*given, f"--output_dir={self.settings.path(name)}")
-        return sweep.Run(self.task.name, name, stage, program, given, needs)
