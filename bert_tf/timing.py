@@ -14,6 +14,8 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from bert_tf import ranges
+
 _PACKAGES = (
     "tensorflow",
     "tf_keras",
@@ -43,10 +45,8 @@ def interleaved(calls, rounds, warmup_rounds=3):
     Raises:
       ValueError: if a number of rounds is out of range.
     """
-    if rounds < 1:
-        raise ValueError(f"Argument `rounds` must be at least 1, received {rounds}.")
-    if warmup_rounds < 0:
-        raise ValueError(f"Argument `warmup_rounds` must be at least 0, received {warmup_rounds}.")
+    ranges.check("Argument `rounds`", rounds, int, ranges.FROM_1)
+    ranges.check("Argument `warmup_rounds`", warmup_rounds, int, ranges.FROM_0)
     seconds = np.zeros([warmup_rounds + rounds, len(calls)])
     for number in range(len(seconds)):
         for turn in range(len(calls)):

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from bert_tf import ranges
 from bert_tf.heads import losses
 from flop_tf.training.batch_gradients import task_loss
 
@@ -20,12 +21,8 @@ class Distillation:
     """
 
     def __init__(self, alpha, temperature=1.0, loss=task_loss):
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"Argument `distill_alpha` must be in [0, 1], received {alpha}.")
-        if temperature <= 0:
-            raise ValueError(
-                f"Argument `distill_temperature` must be above 0, received {temperature}."
-            )
+        ranges.check("Argument `distill_alpha`", alpha, float, ranges.SHARE)
+        ranges.check("Argument `distill_temperature`", temperature, float, ranges.ABOVE_0)
         self.alpha = alpha
         self.temperature = temperature
         self.loss = loss

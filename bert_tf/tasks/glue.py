@@ -30,105 +30,69 @@ def labels_of(processor):
     return tuple(processor.get_labels(None))
 
 
-def _glue(name, processor, texts, label="label", **fields):
-    """A task of three files with header lines, the test file without labels."""
-    return TextTask(
-        name=name,
-        labels=None if label == "score" else labels_of(processor),
-        splits=(
-            ("train", (Table("train.tsv", texts, label),)),
-            ("dev", (Table("dev.tsv", texts, label),)),
-            ("test", (Table("test.tsv", texts, id="index"),)),
-        ),
-        prediction_files=(("test", f"{name}.tsv"),),
-        **fields,
-    )
+def _glue(name, processor, texts, label="label", id="index", rows=None, **fields):
+    """A task of three files with header lines, the test file without labels.
 
-
-def _cola():
-    header = ("source", "label", "mark", "sentence")
-    return TextTask(
-        name="CoLA",
-        labels=labels_of(processors.ColaProcessor),
-        splits=(
-            ("train", (Table("train.tsv", ("sentence",), "label", header=header),)),
-            ("dev", (Table("dev.tsv", ("sentence",), "label", header=header),)),
-            ("test", (Table("test.tsv", ("sentence",), id="index"),)),
+    `rows` is what else its `Table` says of the other two.
+    """
+    labelled = {"texts": texts, "label": label, **(rows or {})}
+    settings = {
+        "labels": None if label == "score" else labels_of(processor),
+        "splits": (
+            ("train", (Table("train.tsv", **labelled),)),
+            ("dev", (Table("dev.tsv", **labelled),)),
+            ("test", (Table("test.tsv", texts, id=id),)),
         ),
-        primary_metric="matthews_corrcoef",
-        prediction_files=(("test", "CoLA.tsv"),),
-    )
+        "prediction_files": (("test", f"{name}.tsv"),),
+    }
+    return TextTask(name=name, **{**settings, **fields})
 
 
 def _mrpc():
     # The raw files have no dev set: it is what GLUE's `dev_ids.tsv` names, else the test file.
     columns = {"texts": ("#1 String", "#2 String"), "label": "Quality"}
+    names = ("not_equivalent", "equivalent")
+    settings = {"primary_metric": "f1_score", "class_names": names}
+    task = _glue("MRPC", processors.MrpcProcessor, **columns, **settings)
     raw_train = Table("msr_paraphrase_train.txt", **columns)
     raw_test = Table("msr_paraphrase_test.txt", **columns)
-    named = {"pairs_file": "dev_ids.tsv"}
-    train = dataclasses.replace(raw_train, in_pairs=False, **named)
-    dev = dataclasses.replace(raw_train, **named)
-    test = Table("test.tsv", columns["texts"], id="index")
-    return TextTask(
-        name="MRPC",
-        labels=labels_of(processors.MrpcProcessor),
-        splits=(
-            ("train", (Table("train.tsv", **columns), train, raw_train)),
-            ("dev", (Table("dev.tsv", **columns), dev, raw_test)),
-            ("test", (test, raw_test)),
-        ),
-        primary_metric="f1_score",
-        prediction_files=(("test", "MRPC.tsv"),),
-    )
-
-
-def _qqp():
-    # The first published train.tsv has questions with a line break, which leaves short rows.
-    columns = {"texts": ("question1", "question2"), "label": "is_duplicate"}
-    return TextTask(
-        name="QQP",
-        labels=labels_of(processors.QqpProcessor),
-        splits=(
-            ("train", (Table("train.tsv", skips_short_rows=True, **columns),)),
-            ("dev", (Table("dev.tsv", skips_short_rows=True, **columns),)),
-            ("test", (Table("test.tsv", columns["texts"], id="id"),)),
-        ),
-        primary_metric="f1_score",
-        prediction_files=(("test", "QQP.tsv"),),
-    )
+    dev = dataclasses.replace(raw_train, pairs_file="dev_ids.tsv")
+    train = dataclasses.replace(dev, in_pairs=False)
+    raw = {"train": (train, raw_train), "dev": (dev, raw_test), "test": (raw_test,)}
+    splits = tuple((split, (*tables, *raw[split])) for split, tables in task.splits)
+    return dataclasses.replace(task, splits=splits)
 
 
 def _mnli():
-    texts = ("sentence1", "sentence2")
-    splits = [("train", (Table("train.tsv", texts, "gold_label"),))]
+    files = {"train": {"label": "gold_label"}}
     for kind in ("matched", "mismatched"):
-        splits.append((f"dev_{kind}", (Table(f"dev_{kind}.tsv", texts, "gold_label"),)))
-        splits.append((f"test_{kind}", (Table(f"test_{kind}.tsv", texts, id="index"),)))
-    return TextTask(
-        name="MNLI",
-        labels=labels_of(processors.MnliProcessor),
-        splits=tuple(splits),
+        files |= {f"dev_{kind}": {"label": "gold_label"}, f"test_{kind}": {"id": "index"}}
+    return _glue(
+        "MNLI",
+        processors.MnliProcessor,
+        _PAIR,
+        splits=tuple((s, (Table(f"{s}.tsv", _PAIR, **own),)) for s, own in files.items()),
         prediction_files=(("test_matched", "MNLI-m.tsv"), ("test_mismatched", "MNLI-mm.tsv")),
     )
 
 
-#: Names that GLUE's classes have where its files have 0 and 1.
-_CLASS_NAMES = {
-    "CoLA": ("unacceptable", "acceptable"),
-    "SST-2": ("negative", "positive"),
-    "MRPC": ("not_equivalent", "equivalent"),
-    "QQP": ("not_duplicate", "duplicate"),
-    "WNLI": ("not_entailment", "entailment"),
-}
-
 _PAIR = ("sentence1", "sentence2")
 
-#: The nine tasks of GLUE by name.
+#: The nine tasks of GLUE by name. Class names are those that its files have as 0 and 1.
 TASKS = {
-    task.name: dataclasses.replace(task, class_names=_CLASS_NAMES.get(task.name, ()))
+    task.name: task
     for task in (
-        _cola(),
-        _glue("SST-2", processors.SstProcessor, ("sentence",)),
+        _glue(
+            "CoLA",
+            processors.ColaProcessor,
+            ("sentence",),
+            rows={"header": ("source", "label", "mark", "sentence")},
+            primary_metric="matthews_corrcoef",
+            class_names=("unacceptable", "acceptable"),
+        ),
+        _glue(
+            "SST-2", processors.SstProcessor, ("sentence",), class_names=("negative", "positive")
+        ),
         _mrpc(),
         _glue(
             "STS-B",
@@ -138,11 +102,23 @@ TASKS = {
             primary_metric="pearson",
             score_range=(0.0, 5.0),
         ),
-        _qqp(),
+        _glue(
+            "QQP",
+            processors.QqpProcessor,
+            ("question1", "question2"),
+            "is_duplicate",
+            "id",
+            # The first published train.tsv has questions with a line break: short rows are left.
+            {"skips_short_rows": True},
+            primary_metric="f1_score",
+            class_names=("not_duplicate", "duplicate"),
+        ),
         _mnli(),
         _glue("QNLI", processors.QnliProcessor, ("question", "sentence")),
         _glue("RTE", processors.RteProcessor, _PAIR),
-        _glue("WNLI", processors.WnliProcessor, _PAIR),
+        _glue(
+            "WNLI", processors.WnliProcessor, _PAIR, class_names=("not_entailment", "entailment")
+        ),
     )
 }
 

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from bert_tf import ranges
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.option_fields import option
-from bert_tf.ranges import SEQUENCE_LENGTH
 from bert_tf.tasks import registry
 
 
@@ -21,7 +21,7 @@ class ModelDataOptions:
     data_dir: str = option("", "Folder of the task; that of the model.")
     tfds: str = option("", "Data set of TensorFlow Datasets, instead of both.")
     max_seq_length: int = option(
-        None, "Longest input in WordPieces; as in training.", allowed=SEQUENCE_LENGTH
+        None, "Longest input in WordPieces; as in training.", allowed=ranges.SEQUENCE_LENGTH
     )
 
     def names_data(self, info):
@@ -82,10 +82,7 @@ def longest(max_seq_length, info, config, default=128):
     """
     if max_seq_length is None:
         max_seq_length = info.get("max_seq_length", default)
-    if max_seq_length < 1:
-        raise ValueError(
-            f"Argument `max_seq_length` must be at least 1, received {max_seq_length}."
-        )
+    ranges.check("Argument `max_seq_length`", max_seq_length, int, ranges.FROM_1)
     return min(max_seq_length, config.num_positions)
 
 

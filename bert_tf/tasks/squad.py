@@ -1,13 +1,13 @@
 """SQuAD v1.1: the answer to a question is a span of a paragraph."""
 
 import dataclasses
+import functools
 import os
 
 from official.nlp.tools import squad_evaluate_v1_1
 
-from bert_tf import option_fields
+from bert_tf import option_fields, ranges
 from bert_tf.option_fields import option
-from bert_tf.ranges import FROM_1
 from bert_tf.tasks import metrics, squad_windows
 from bert_tf.tasks.registry import register_task
 from bert_tf.tasks.squad_examples import SquadFile
@@ -15,25 +15,21 @@ from bert_tf.tasks.task import Task
 from bert_tf.tokenizers.tokenization import first_tokens
 from flop_tf import files
 
+_number = functools.partial(option, allowed=ranges.FROM_1)
+
 
 @dataclasses.dataclass(frozen=True)
 class SquadOptions:
     """The options of SQuAD, with the defaults of Google's `run_squad.py`."""
 
-    doc_stride: int = option(
-        128, "Task squad: tokens between the starts of two windows.", allowed=FROM_1
-    )
-    max_query_length: int = option(
-        64, "Task squad: tokens of a question that are kept.", allowed=FROM_1
-    )
-    n_best_size: int = option(
-        20, "Task squad: starts and ends combined, answers kept.", allowed=FROM_1
-    )
-    max_answer_length: int = option(30, "Task squad: the most tokens of an answer.", allowed=FROM_1)
+    doc_stride: int = _number(128, "Task squad: tokens between the starts of two windows.")
+    max_query_length: int = _number(64, "Task squad: tokens of a question that are kept.")
+    n_best_size: int = _number(20, "Task squad: starts and ends combined, answers kept.")
+    max_answer_length: int = _number(30, "Task squad: the most tokens of an answer.")
 
 
 @dataclasses.dataclass(frozen=True)
-class SquadTask(Task):
+class SquadTask(Task, SquadOptions):
     """SQuAD v1.1; the settings are the `SquadOptions`.
 
     Args:
@@ -56,10 +52,6 @@ class SquadTask(Task):
         ("dev", (SquadFile("dev-v1.1.json"),)),
     )
     primary_metric: str = "f1"
-    doc_stride: int = SquadOptions.doc_stride
-    max_query_length: int = SquadOptions.max_query_length
-    n_best_size: int = SquadOptions.n_best_size
-    max_answer_length: int = SquadOptions.max_answer_length
 
     text_names = ("question", "context")
     default_seq_length = 384
@@ -68,8 +60,7 @@ class SquadTask(Task):
 
     def __post_init__(self):
         for name, value in self._settings().items():
-            if value < 1:
-                raise ValueError(f"Argument `{name}` must be at least 1, received {value}.")
+            ranges.check(f"Argument `{name}`", value, int, ranges.FROM_1)
 
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again."""

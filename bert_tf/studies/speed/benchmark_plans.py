@@ -1,9 +1,9 @@
 """Inference of random models as exports compute it, against tf-models' own encoder."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
+from bert_tf import ranges
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
@@ -68,8 +68,7 @@ def build(config, densities, table):
 
 
 def _factorized(config, density):
-    if not 0 < density < math.inf:
-        raise ValueError(f"Argument `densities` must be above 0, received {density}.")
+    ranges.check("Argument `densities`", density, float, ranges.ABOVE_0)
     return config.with_projections(
         {
             (index, name): ProjectionSpec(max(1, round(density * costs.break_even_rank(*shape))))

@@ -80,20 +80,13 @@ def _shape(timing):
 
 def _table(rows):
     """Returns a Markdown table with a column for each key of the first row."""
-    lines = [list(rows[0]), *([row[key] for key in rows[0]] for row in rows)]
-    lines = [[pages.escaped(cell) for cell in line] for line in lines]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    # Names to the left, numbers to the right.
-    left = [not any(line[i][:1].isdigit() for line in lines[1:]) for i in range(len(widths))]
-    rule = [
-        ":" + "-" * (w - 1) if text else "-" * (w - 1) + ":"
-        for w, text in zip(widths, left, strict=True)
-    ]
-
-    def padded(cells):
-        return "".join(
-            f"| {cell.ljust(width) if text else cell.rjust(width)} "
-            for cell, width, text in zip(cells, widths, left, strict=True)
-        )
-
-    return "".join(f"{padded(cells)}|\n" for cells in (lines[0], rule, *lines[1:]))
+    columns = []
+    for key in rows[0]:
+        name, *cells = [pages.escaped(cell) for cell in (key, *(row[key] for row in rows))]
+        width = max(map(len, (name, *cells)))
+        # Names to the left, numbers to the right.
+        is_text = not any(cell[:1].isdigit() for cell in cells)
+        padded, rule = (str.ljust, ":-") if is_text else (str.rjust, "-:")
+        rule = padded(rule, width).replace(" ", "-")
+        columns.append([padded(name, width), rule, *(padded(cell, width) for cell in cells)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in zip(*columns, strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import timing
+from bert_tf import ranges, timing
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
@@ -32,8 +32,7 @@ def check_shape(configs, batch_size, length):
       ValueError: if a number is out of range or the weights of a model do not fit.
     """
     positions = min(config.num_positions for config in configs)
-    if batch_size < 1:
-        raise ValueError(f"Argument `batch_size` must be at least 1, received {batch_size}.")
+    ranges.check("Argument `batch_size`", batch_size, int, ranges.FROM_1)
     if not 1 <= length <= positions:
         raise ValueError(
             f"Argument `length` must be in [1, {positions}], the positions of the model, "
