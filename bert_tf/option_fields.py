@@ -91,6 +91,24 @@ def changed(group, name, default, text=None, **declared):
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def unset(*groups):
+    """Returns a group of the fields of others that are None where they are not given.
+
+    It is for programs that read a model, which says these settings itself.
+
+    Args:
+      *groups: dataclasses of `option`.
+    """
+    fields = []
+    for group in groups:
+        for field in dataclasses.fields(group):
+            text = field.metadata["help"]
+            if field.default:
+                text = f"{text.removesuffix('.')}; {field.default}."
+            fields.append((field.name, field.type, changed(group, field.name, None, text)))
+    return dataclasses.make_dataclass("Unset", fields, frozen=True, kw_only=True)
+
+
 def names(cls):
     """Returns the names of the fields of options or of their class, a tuple."""
     return tuple(field.name for field in dataclasses.fields(cls))

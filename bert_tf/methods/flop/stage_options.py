@@ -3,7 +3,7 @@
 import dataclasses
 
 from bert_tf import ranges
-from bert_tf.option_fields import Options, changed, option
+from bert_tf.option_fields import Options, changed, option, unset
 from bert_tf.ranges import ABOVE_0, FROM_1, SEED, SHARE_BELOW_1
 from bert_tf.runs.options.checkpoint import CheckpointOptions
 from bert_tf.runs.options.data import BatchOptions, ExampleOptions
@@ -14,51 +14,18 @@ from bert_tf.tasks.xnli import XnliOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CalibrationOptions(ModelDataOptions, TableOptions, XnliOptions):
+class CalibrationOptions(ModelDataOptions, unset(TableOptions, XnliOptions)):
     """The training examples whose statistics a factorization uses."""
 
     task_name: str = changed(
         ModelDataOptions, "task_name", "", "Task of the calibration data; of the checkpoint."
     )
     data_dir: str = changed(ModelDataOptions, "data_dir", "", "Its folder.")
-    max_seq_length: int = changed(
-        ModelDataOptions,
-        "max_seq_length",
-        None,
-        "Longest input in WordPieces; that of the training, or 128.",
-    )
-    text_columns: str = changed(
-        TableOptions,
-        "text_columns",
-        None,
-        "Task tsv: one or two columns, with a comma between.",
-        list_of=None,
-    )
-    label_column: str = changed(TableOptions, "label_column", None)
-    label_type: str = changed(
-        TableOptions,
-        "label_type",
-        None,
-        "Task tsv: what a label is, class or number; class.",
-        choices=None,
-    )
-    quoting: str = changed(
-        TableOptions,
-        "quoting",
-        None,
-        "Task tsv: minimal, or none if quotes mean nothing.",
-        choices=None,
-    )
-    language: str = changed(
-        XnliOptions, "language", None, "Task xnli: its language, two letters; en."
-    )
     calibration_batches: int = option(32, "Batches of 32 of it for the statistics.", allowed=FROM_1)
     holdout_examples: int = changed(
         ExampleOptions, "holdout_examples", 0, "Training examples that are not among them."
     )
-    holdout_seed: int = changed(
-        ExampleOptions, "holdout_seed", 0, "Seed of the hold-out split, as in flop-finetune."
-    )
+    holdout_seed: int = changed(ExampleOptions, "holdout_seed", 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,21 +38,9 @@ class FactorizeOptions(CalibrationOptions, Options):
 
     checkpoint: str = option(None, "Dense BERT, any format.")
     output_dir: str = option(None, "Folder for the factorized model.")
-    bert_config_file: str = changed(
-        CheckpointOptions,
-        "bert_config_file",
-        None,
-        "BERT config, if not next to the checkpoint.",
-    )
-    vocab_file: str = changed(
-        CheckpointOptions, "vocab_file", None, "Vocabulary, if not next to the checkpoint."
-    )
-    do_lower_case: bool = changed(
-        CheckpointOptions,
-        "do_lower_case",
-        None,
-        "Uncased vocabulary; else the checkpoint says so.",
-    )
+    bert_config_file: str = changed(CheckpointOptions, "bert_config_file", None)
+    vocab_file: str = changed(CheckpointOptions, "vocab_file", None)
+    do_lower_case: bool = changed(CheckpointOptions, "do_lower_case", None)
     finetuned: bool = option(False, "Carries the task head over.")
     rank: str | int = option("full", "Ranks of every projection: full or a number.")
     density: float = option(
@@ -118,9 +73,6 @@ class FactorizeOptions(CalibrationOptions, Options):
 class ComparedOptions(ModelDataOptions):
     """The sentences that a gated and a compact model are compared on."""
 
-    task_name: str = changed(
-        ModelDataOptions, "task_name", "", "Task of --data_dir; of the checkpoint."
-    )
     data_dir: str = changed(
         ModelDataOptions, "data_dir", "", "Sentences to compare both models on; of the checkpoint."
     )

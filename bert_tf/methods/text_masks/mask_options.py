@@ -131,15 +131,8 @@ class LearnedOptions:
 
     def loss_terms(self):
         """Returns the `LossTerms`."""
-        return LossTerms(
-            self.mlm,
-            self.distill_hidden,
-            self.distill_last_layer,
-            self.distill_first_token,
-            self.distill_attention,
-            self.distill_relation,
-            self.distill_padding,
-        )
+        learned = {one.name for one in dataclasses.fields(LossTerms)} - {"mlm"}
+        return LossTerms(self.mlm, **{name: getattr(self, f"distill_{name}") for name in learned})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

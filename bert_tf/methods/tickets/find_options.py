@@ -156,14 +156,7 @@ class FindOptions(
 
     model_dir: str = option("", "Fine-tuned BERT, dense.")
     output_dir: str = option("", "Folder for masks and importances.")
-    data_dir: str = changed(ModelDataOptions, "data_dir", "", "Its folder; that of the model.")
     method: str = option("super", "What to look for.", METHODS)
-    max_seq_length: int = changed(
-        ModelDataOptions,
-        "max_seq_length",
-        None,
-        "Longest input in WordPieces; that of the training.",
-    )
     seed: int = option(0, "Of random tickets.", allowed=SEED)
 
     def check_rules(self):
