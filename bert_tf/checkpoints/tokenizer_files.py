@@ -89,7 +89,7 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
     whole = folder.find(place, tokenizer_json.FILE, "tokenizer")
     settings = _all_settings(place, subject, tokenizer_class, whole is not None)
     rules = _switches(settings, subject)
-    own = vocab_file is None
+    own = not vocab_file
     if own:
         vocab_file = folder.find(place, VOCAB_FILE, "vocabulary")
     if whole:

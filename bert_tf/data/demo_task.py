@@ -10,6 +10,7 @@ opinion words is kept out of the training split.
 """
 
 import os
+import pathlib
 import random
 import re
 
@@ -183,14 +184,10 @@ def write(output_dir, splits):
 
 def holds(folder, splits):
     """Returns whether a folder holds the files that `write` would write."""
-    for name, text in _contents(splits).items():
-        path = os.path.join(folder, name)
-        if not os.path.isfile(path):
-            return False
-        with open(path, encoding="utf-8", errors="replace") as file:
-            if file.read() != text:
-                return False
-    return True
+    paths = {pathlib.Path(folder, name): text for name, text in _contents(splits).items()}
+    return all(
+        path.is_file() and path.read_bytes() == text.encode() for path, text in paths.items()
+    )
 
 
 def _contents(splits):

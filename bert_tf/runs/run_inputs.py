@@ -32,12 +32,8 @@ class RunInputs:
             options = dataclasses.replace(options, data_dir=options.glue_dir)
         self.task = registry.of_options(options)
         tied = self.task.head_class.is_tied
-        source = read_source(
-            options.init_checkpoint,
-            options.bert_config_file or None,
-            options.vocab_file or None,
-            pretraining_head=tied,
-        )
+        files = options.bert_config_file, options.vocab_file
+        source = read_source(options.init_checkpoint, *files, pretraining_head=tied)
         source = _with_head(source, self.task, options)
         self.tokenizer = source.tokenizer(options.do_lower_case)
         if options.mask:

@@ -104,19 +104,24 @@ class BertAdam(keras.optimizers.Optimizer):
 
     def _apply(self, gradient, variable):
         """Updates one variable and its moments by the formula."""
-        index = self._index_dict[self._var_key(variable)]
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._m[index].handle,
-            v=self._v[index].handle,
-            beta1_power=self._power(self.beta_1, variable.dtype),
-            beta2_power=self._power(self.beta_2, variable.dtype),
-            lr=tf.cast(self.learning_rate, variable.dtype),
-            beta1=tf.constant(self.beta_1, variable.dtype),
-            beta2=tf.constant(self.beta_2, variable.dtype),
-            epsilon=tf.constant(self.epsilon, variable.dtype),
-            grad=tf.convert_to_tensor(gradient),
-        )
+        power = self._power(self.beta_2, variable.dtype)
+        arguments = self._arguments(gradient, variable, self.epsilon)
+        tf.raw_ops.ResourceApplyAdam(**arguments, beta2_power=power)
+
+    def _arguments(self, gradient, variable, epsilon):
+        """Returns what both kernels take."""
+        index, dtype = self._index_dict[self._var_key(variable)], variable.dtype
+        return {
+            "var": variable.handle,
+            "m": self._m[index].handle,
+            "v": self._v[index].handle,
+            "beta1_power": self._power(self.beta_1, dtype),
+            "lr": tf.cast(self.learning_rate, dtype),
+            "beta1": tf.constant(self.beta_1, dtype),
+            "beta2": tf.constant(self.beta_2, dtype),
+            "epsilon": tf.constant(epsilon, dtype),
+            "grad": tf.convert_to_tensor(gradient),
+        }
 
     def _power(self, beta, dtype):
         """Returns `beta^t` of the step, or the 0 that leaves the correction out."""
@@ -157,7 +162,6 @@ class BertAdamax(BertAdam):
       beta_1: decay of m. Defaults to .9.
       beta_2: decay of u. Defaults to .999.
       epsilon: Defaults to 1e-6.
-      name: of the optimizer.
       **kwargs: of `keras.optimizers.Optimizer`: `weight_decay`, `global_clipnorm`, ...
 
     Reference:
@@ -165,30 +169,13 @@ class BertAdamax(BertAdam):
       Understanding, arXiv 1901.11504.
     """
 
-    def __init__(
-        self,
-        learning_rate=1e-3,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-6,
-        name="BertAdamax",
-        **kwargs,
-    ):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, name, **kwargs)
+    def __init__(self, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-6, **kwargs):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **{"name": "BertAdamax", **kwargs})
 
     def _apply(self, gradient, variable):
         """Updates one variable and its moments by the formula."""
         index = self._index_dict[self._var_key(variable)]
         lowered = self.epsilon * (1.0 - self.beta_2) / self.beta_2
         self._v[index].assign(self._v[index] - tf.constant(lowered, variable.dtype))
-        tf.raw_ops.ResourceApplyAdaMax(
-            var=variable.handle,
-            m=self._m[index].handle,
-            v=self._v[index].handle,
-            beta1_power=self._power(self.beta_1, variable.dtype),
-            lr=tf.cast(self.learning_rate, variable.dtype),
-            beta1=tf.constant(self.beta_1, variable.dtype),
-            beta2=tf.constant(self.beta_2, variable.dtype),
-            epsilon=tf.constant(2.0 * self.epsilon, variable.dtype),
-            grad=tf.convert_to_tensor(gradient),
-        )
+        arguments = self._arguments(gradient, variable, 2.0 * self.epsilon)
+        tf.raw_ops.ResourceApplyAdaMax(**arguments)

@@ -90,9 +90,7 @@ def _learn(options, folder):
 def _project(options, folder):
     """Keeps the largest entries, and scores the difference before and after."""
     learned, path = _finished(options, "learn")
-    source = read_source(
-        options.init_checkpoint, options.bert_config_file or None, options.vocab_file or None
-    )
+    source = read_source(options.init_checkpoint, options.bert_config_file, options.vocab_file)
     diff_file.check_base(learned, base_model.base_weights(source), path)
     kept = projected(learned, options.target_density)
     if not kept.num_entries:

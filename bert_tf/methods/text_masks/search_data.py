@@ -62,12 +62,8 @@ class SearchData:
 
 
 def _read_dense(options):
-    source = read_source(
-        options.init_checkpoint,
-        options.bert_config_file or None,
-        options.vocab_file or None,
-        pretraining_head=True,
-    )
+    files = options.bert_config_file, options.vocab_file
+    source = read_source(options.init_checkpoint, *files, pretraining_head=True)
     masks.check_dense(source, f"The checkpoint {options.init_checkpoint!r}")
     return source
 

@@ -132,24 +132,17 @@ def _counts_of_percents(percents, shapes, min_heads):
 def _tickets(options, scores, counts):
     """Returns the masks of a level by the kind of ticket."""
     rng = np.random.default_rng([options.seed, *counts.values()])
-    least = {kind: _least(options, kind) for kind in scores}
-    winning = {
-        kind: super_tickets.winning_mask(scores[kind], counts[kind], least[kind]) for kind in scores
+    makers = {
+        "winning": super_tickets.winning_mask,
+        "losing": super_tickets.losing_mask,
+        "random": lambda own, num, least: super_tickets.random_mask(own.shape, num, rng, least),
     }
-    return {
-        "winning": winning,
-        "losing": {
-            kind: super_tickets.losing_mask(scores[kind], counts[kind], least[kind])
-            for kind in scores
-        },
-        "random": {
-            kind: super_tickets.random_mask(scores[kind].shape, counts[kind], rng, least[kind])
-            for kind in scores
-        },
-        "random_by_layer": {
-            kind: super_tickets.random_mask_by_layer(mask, rng) for kind, mask in winning.items()
-        },
+    found = {
+        name: {k: make(own, counts[k], _least(options, k)) for k, own in scores.items()}
+        for name, make in makers.items()
     }
+    by_layer = {k: super_tickets.random_mask_by_layer(m, rng) for k, m in found["winning"].items()}
+    return {**found, "random_by_layer": by_layer}
 
 
 def _least(options, kind):
