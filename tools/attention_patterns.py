@@ -14,13 +14,15 @@ from flop_tools import data_flags, flag_types, program
 
 from absl import flags
 
-from bert_tf.ranges import FROM_1, SEED, SEQUENCE_LENGTH
+from bert_tf.option_fields import names
+from bert_tf.ranges import FROM_1, SEED
 from bert_tf.studies.attention import attention_study
+from bert_tf.tasks.model_task import ModelDataOptions
 
 FLAGS = flags.FLAGS
 
 _WHAT = ("attention", "train_patterns", "patterns")
-_DATA = ("task_name", "data_dir", "tfds", "tfds_data_dir", "tfds_download", "max_seq_length")
+_DATA = (*names(ModelDataOptions), "tfds_data_dir", "tfds_download")
 
 # The modes, and the flags that not all of them have.
 _FLAGS_OF = {
@@ -58,11 +60,8 @@ def define_flags():
     flag_types.define_names(
         "mask", [], "For `--patterns`: a mask file for each of them.", distinct=False
     )
-    flags.DEFINE_string("task_name", "", "Task; that of the model.")
-    flags.DEFINE_string("data_dir", "", "Its folder; that of the model.")
-    data_flags.define()
+    data_flags.define(names(ModelDataOptions))
     define = flag_types.define_number
-    define("max_seq_length", None, "Longest input in WordPieces; as in training.", SEQUENCE_LENGTH)
     define("num_texts", None, "Dev texts; 10, for `--patterns` 100.", FROM_1)
     flags.DEFINE_string("labels", "", "For `--train_patterns`: file with the labels of maps.")
     flags.DEFINE_string("maps", "", "For `--train_patterns`: folder of NAME.npy, or an .npz.")

@@ -10,10 +10,14 @@ from bert_tf.tasks.model_task import ModelDataOptions
 FLAGS = flags.FLAGS
 
 
-def define():
-    """Defines the flags that go with `--tfds`, and that one unless the program has it already."""
-    if "tfds" not in FLAGS:
-        program.define_dataclass(ModelDataOptions, names=("tfds",))
+def define(names=("tfds",)):
+    """Defines the flags that go with `--tfds`, and fields of `ModelDataOptions` that are no flags.
+
+    Args:
+      names: of these fields.
+    """
+    missing = set(names) - set(FLAGS)
+    program.define_dataclass(ModelDataOptions, names=missing, subject="Flag `--{}`")
     flags.DEFINE_string("tfds_data_dir", None, "Folder of TFDS; TFDS_DATA_DIR or its own default.")
     flags.DEFINE_bool("tfds_download", False, "Downloads the data set if it is not prepared.")
 

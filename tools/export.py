@@ -16,26 +16,19 @@ from absl import flags
 
 from bert_tf import ranges
 from bert_tf.methods.diffs import task_exporting
-from bert_tf.ranges import FROM_0, FROM_1, SEQUENCE_LENGTH
+from bert_tf.option_fields import names
+from bert_tf.ranges import FROM_0, FROM_1
 from bert_tf.serving import exporting, formats, versions
 from bert_tf.serving.sources import ServedTask
 from bert_tf.serving.target import Target
+from bert_tf.tasks.model_task import ModelDataOptions
 
 FLAGS = flags.FLAGS
 
 # Of a model of one task; an export of differences compares each task with its merged model.
 _NOT_OF_DIFFS = (
-    "format",
-    "data_dir",
-    "task_name",
-    "tfds",
-    "tfds_data_dir",
-    "tfds_download",
-    "max_seq_length",
-    "dev_examples",
-    "optimize_for",
-    "latency_table",
-    "allow_slower",
+    *("format", *names(ModelDataOptions), "tfds_data_dir", "tfds_download"),
+    *("dev_examples", "optimize_for", "latency_table", "allow_slower"),
 )
 
 
@@ -82,14 +75,10 @@ def define_flags():
     flags.DEFINE_string("output_dir", None, "Folder of the versions.", required=True)
     flag_types.define_names("diffs", [], "Differences to that model, one a task: files or folders.")
     flag_types.define_number("version", 1, "Number of the version, from 1 on.", FROM_1)
-    names = ", ".join(formats.FORMATS)
-    flag_types.define_names("format", ["saved_model"], f"One or more of: {names}.")
-    flags.DEFINE_string("data_dir", "", "Folder of the task, to compare on; that of the model.")
-    flags.DEFINE_string("task_name", "", "Task; that of the model.")
-    data_flags.define()
-    define = flag_types.define_number
-    define("max_seq_length", None, "WordPieces of a text; as in training.", SEQUENCE_LENGTH)
-    define("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
+    known = ", ".join(formats.FORMATS)
+    flag_types.define_names("format", ["saved_model"], f"One or more of: {known}.")
+    data_flags.define(names(ModelDataOptions))
+    flag_types.define_number("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
     flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH that counts; 8x128.")
     flags.DEFINE_string("latency_table", "", "Of flop-benchmark --table; else it is measured.")
     flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")

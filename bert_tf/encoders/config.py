@@ -402,11 +402,8 @@ def _check_numbers(config, names, least, most):
     """Raises ValueError where a number of a config is out of range."""
     for name in names:
         value = getattr(config, name)
-        if not value >= least:
+        if not least <= value <= most:
+            expected = f"at most {most}" if value > most else f"at least {least}"
             raise ValueError(
-                f"Argument `{name}` must be at least {least}, received {reprlib.repr(value)}."
-            )
-        if not value <= most:
-            raise ValueError(
-                f"Argument `{name}` must be at most {most}, received {reprlib.repr(value)}."
+                f"Argument `{name}` must be {expected}, received {reprlib.repr(value)}."
             )

@@ -1,7 +1,6 @@
 """Every task by its name, each in a file of this folder: GLUE, XNLI, SQuAD, "mlm", "tsv", ..."""
 
 import dataclasses
-import functools
 import os
 
 import msgspec
@@ -22,24 +21,7 @@ class NoOptions:
     """The options of a task that has none of its own."""
 
 
-class TaskMaker:
-    """A function that makes a task, with the class of the task's own options.
-
-    Args:
-      make: function of `(settings, data_dir, labels)`; the settings are of the class.
-      options: frozen dataclass of `bert_tf.option_fields.option`.
-    """
-
-    def __init__(self, make, options):
-        functools.update_wrapper(self, make)
-        self.options = options
-
-    def __call__(self, settings, data_dir, labels):
-        """Returns the `Task`."""
-        return self.__wrapped__(settings, data_dir, labels)
-
-
-#: A `TaskMaker` for the name of each task, as it is published.
+#: By the name of each task, as it is published, the function that makes it, with `options`.
 TASKS = Registry("task", "bert_tf.tasks", plain)
 
 
@@ -59,8 +41,8 @@ def register_task(name, options=NoOptions):
     """
 
     def decorator(make):
-        TASKS.register(name)(TaskMaker(make, options))
-        return make
+        make.options = options
+        return TASKS.register(name)(make)
 
     return decorator
 

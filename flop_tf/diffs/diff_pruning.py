@@ -110,7 +110,7 @@ class LearnedDiff(TrainedDiff):
 
     def difference(self):
         """Returns theta - p0 of the gates without noise, a list of tensors as `base`."""
-        group_gates = self._by_row(self._inference_groups())
+        group_gates = self._by_row(self._of_groups(hard_concrete.inference_gate))
         return self._split(_gated(self.weights, self.alpha, None, group_gates, self.low, self.high))
 
     def split_weights(self):
@@ -129,7 +129,7 @@ class LearnedDiff(TrainedDiff):
         """
         dense = len(gradients) - len(self.base)
         group_gate, group_slope = self._group_draw(noise)
-        active = self._groups_active()
+        active = self._of_groups(hard_concrete.probability_active, 1.0)
         penalty = self._penalties * (active if self.penalty == "product" else 1.0)
         gradient = flat_gradients(gradients[dense:], self._sizes)
         arguments = self.alpha, noise[0], gradient, self._by_row(group_gate)
@@ -180,16 +180,11 @@ class LearnedDiff(TrainedDiff):
             return tf.ones([len(self._sizes)]), None
         return hard_concrete.sample_with_slope(self.group_alpha, noise[1], self.low, self.high)
 
-    def _inference_groups(self):
+    def _of_groups(self, function, *arguments):
+        """Returns a function of `hard_concrete` of the groups' gates, `[G]`; 1 without them."""
         if self.group_alpha is None:
             return tf.ones([len(self._sizes)])
-        return hard_concrete.inference_gate(self.group_alpha, self.low, self.high)
-
-    def _groups_active(self):
-        """Returns `P(z_g > 0) [G]`."""
-        if self.group_alpha is None:
-            return tf.ones([len(self._sizes)])
-        return hard_concrete.probability_active(self.group_alpha, 1.0, self.low, self.high)
+        return function(self.group_alpha, *arguments, self.low, self.high)
 
     def _by_row(self, values):
         """Returns values of groups `[G]` for each row, `[M, 1]`."""
