@@ -170,13 +170,8 @@ def _config(name):
 
 
 def _grid():
-    return {
-        "batch_sizes": FLAGS.batch_sizes,
-        "lengths": FLAGS.lengths,
-        "rounds": FLAGS.rounds,
-        "warmup_rounds": FLAGS.warmup_rounds,
-        "jit_compile": FLAGS.jit_compile,
-    }
+    names = ("batch_sizes", "lengths", "rounds", "warmup_rounds", "jit_compile")
+    return {name: FLAGS[name].value for name in names}
 
 
 def _largest(grid):

@@ -2,5 +2,3 @@
 
 from bert_tf.checkpoints.reading import read_live_encoder, read_source
 from bert_tf.checkpoints.source import Source
-
-__all__ = ["Source", "read_live_encoder", "read_source"]

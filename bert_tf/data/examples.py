@@ -39,6 +39,21 @@ class Examples:
 
 
 @dataclasses.dataclass(frozen=True)
+class DataFile:
+    """A file with one split of a task; its classes have a method `read(data_dir)`.
+
+    Args:
+      file: path inside the data folder.
+    """
+
+    file: str
+
+    def exists(self, data_dir):
+        """Whether the file lies in `data_dir`."""
+        return os.path.lexists(os.path.join(data_dir, self.file))
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """Where a file of rows holds its examples.
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bert_tf.data import masking
 from bert_tf.data.batching import EncodedExamples
+from bert_tf.data.examples import DataFile
 from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
 from bert_tf.tokenizers.tokenization import TEXTS_PER_CALL
 from flop_tf.files.text_files import read_lines
@@ -42,19 +43,8 @@ class TextLines:
         return TextLines(self.file, [self.lines[i] for i in indices])
 
 
-@dataclasses.dataclass(frozen=True)
-class TextFile:
-    """Where a split of a text lies.
-
-    Args:
-      file: path inside the data folder.
-    """
-
-    file: str
-
-    def exists(self, data_dir):
-        """Whether the file lies in `data_dir`."""
-        return os.path.lexists(os.path.join(data_dir, self.file))
+class TextFile(DataFile):
+    """Where a split of a text lies, see `DataFile`."""
 
     def read(self, data_dir):
         """Returns its `TextLines`.

@@ -11,9 +11,9 @@ import math
 import tensorflow as tf
 
 from bert_tf.encoders.attention import Attention, EinsumAttention
-from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
+from bert_tf.encoders.config import ATTENTION_INPUTS
 from bert_tf.encoders.dropout import StepDropout
-from bert_tf.encoders.execution import TRAINING, Execution
+from bert_tf.encoders.execution import TRAINING, Described
 from bert_tf.encoders.layer_norm import LayerNorm
 from flop_tf import gates
 from flop_tf.backend import keras
@@ -263,7 +263,7 @@ class FusedBlock(TransformerBlock):
 
 
 @keras.saving.register_keras_serializable("bert_tf")
-class Encoder(keras.layers.Layer):
+class Encoder(Described, keras.layers.Layer):
     """Embeddings, blocks and pooler; inputs and outputs are named as in tf-models.
 
     Args:
@@ -359,12 +359,4 @@ class Encoder(keras.layers.Layer):
 
     def get_config(self):
         """Returns the constructor's arguments, config and execution as plain data."""
-        described = {"config": self.config.to_dict(), "execution": self.execution.to_dict()}
-        return {**super().get_config(), **described}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds an encoder from `get_config`."""
-        config = dict(config)
-        architecture = EncoderConfig.from_dict(config.pop("config"))
-        return cls(architecture, Execution(**config.pop("execution", {})), **config)
+        return {**super().get_config(), **self.described()}

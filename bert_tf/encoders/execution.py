@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from bert_tf.encoders.config import EncoderConfig
+
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
@@ -33,3 +35,18 @@ class Execution:
 
 #: The execution of training, and of every model that is not exported.
 TRAINING = Execution()
+
+
+class Described:
+    """What a Keras layer of an `EncoderConfig` and an `Execution` writes to its own config."""
+
+    def described(self):
+        """Returns both as plain data."""
+        return {"config": self.config.to_dict(), "execution": self.execution.to_dict()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Builds a layer from `get_config`."""
+        config = dict(config)
+        architecture = EncoderConfig.from_dict(config.pop("config"))
+        return cls(architecture, Execution(**config.pop("execution", {})), **config)

@@ -2,9 +2,8 @@
 
 import tensorflow as tf
 
-from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES, Encoder
-from bert_tf.encoders.execution import TRAINING, Execution
+from bert_tf.encoders.execution import TRAINING, Described
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
@@ -16,7 +15,7 @@ EXAMPLE_INDEX = "example_index"
 
 
 @keras.saving.register_keras_serializable("bert_tf")
-class BertModel(GatedModel):
+class BertModel(Described, GatedModel):
     """Encoder and task head, `[B, T]` ids to the logits of the head that the config names.
 
     The layer of the head is the attribute of its name, such as `model.classifier`. A pooler that
@@ -79,12 +78,4 @@ class BertModel(GatedModel):
 
     def get_config(self):
         """Returns the constructor's arguments, config and execution as plain data."""
-        described = {"config": self.config.to_dict(), "execution": self.execution.to_dict()}
-        return {"name": self.name, **described}
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds a model from `get_config`."""
-        config = dict(config)
-        architecture = EncoderConfig.from_dict(config.pop("config"))
-        return cls(architecture, Execution(**config.pop("execution", {})), **config)
+        return {"name": self.name, **self.described()}

@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from bert_tf.data.examples import DataFile
 from flop_tf import files
 from flop_tf.files import json_file
 
@@ -75,18 +76,11 @@ class SquadExamples:
 
         TensorFlow Datasets shuffles the questions, so that no order of the file is left there.
         """
-        articles = []
-        for article in self.articles:
-            paragraphs = [
-                {**paragraph, "qas": sorted(paragraph["qas"], key=_id)}
-                for paragraph in article["paragraphs"]
-                if paragraph["qas"]
-            ]
-            if paragraphs:
-                paragraphs.sort(key=lambda paragraph: _id(paragraph["qas"][0]))
-                articles.append({**article, "paragraphs": paragraphs})
-        articles.sort(key=lambda article: _id(article["paragraphs"][0]["qas"][0]))
-        return SquadExamples(articles)
+        ordered = self._with_questions(lambda qas: sorted(qas, key=_id))
+        for article in ordered.articles:
+            article["paragraphs"].sort(key=lambda paragraph: _id(paragraph["qas"][0]))
+        ordered.articles.sort(key=lambda article: _id(article["paragraphs"][0]["qas"][0]))
+        return ordered
 
     def with_first_answers(self):
         """Returns the questions with no more than one answer each."""
@@ -132,19 +126,8 @@ class SquadExamples:
         return SquadExamples(articles)
 
 
-@dataclasses.dataclass(frozen=True)
-class SquadFile:
-    """A split as a JSON file of the published layout.
-
-    Args:
-      file: path inside the data folder.
-    """
-
-    file: str
-
-    def exists(self, data_dir):
-        """Whether the file lies in `data_dir`."""
-        return os.path.lexists(os.path.join(data_dir, self.file))
+class SquadFile(DataFile):
+    """A split as a JSON file of the published layout, see `DataFile`."""
 
     def read(self, data_dir):
         """Returns the `SquadExamples` of the file, see `read`."""

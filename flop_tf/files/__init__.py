@@ -16,20 +16,3 @@ from flop_tf.files.atomic import (
     write_json,
     write_text,
 )
-
-__all__ = [
-    "check_folder",
-    "check_regular",
-    "inside",
-    "interrupted",
-    "is_at_or_below",
-    "parents",
-    "partials",
-    "read_text",
-    "recover_folder",
-    "replacing",
-    "replacing_folder",
-    "write_bytes",
-    "write_json",
-    "write_text",
-]

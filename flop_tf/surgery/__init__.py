@@ -4,14 +4,3 @@ from flop_tf.surgery.keras_models import compact, factorize
 from flop_tf.surgery.projections import compact_projection, factorize_kernel
 from flop_tf.surgery.pruning import prune
 from flop_tf.surgery.weights import assign_weights, named_variables, named_weights
-
-__all__ = [
-    "assign_weights",
-    "compact",
-    "compact_projection",
-    "factorize",
-    "factorize_kernel",
-    "named_variables",
-    "named_weights",
-    "prune",
-]

@@ -30,6 +30,7 @@ TRAINING_EXAMPLES = names(ExampleOptions)
 
 # Options of some of the methods.
 _level = functools.partial(option, methods=("super",))
+_counts = functools.partial(_level, "", allowed=FROM_0, list_of=int, distinct=False)
 _measure = functools.partial(option, methods=("super", "lottery"))
 _step = functools.partial(option, methods=("lottery", "magnitude"))
 _weight = functools.partial(option, methods=("magnitude",))
@@ -101,23 +102,9 @@ class LevelOptions:
         allowed=Range(at_least=0, at_most=100),
         list_of=float,
     )
-    head_counts: str = _level(
-        "",
-        "Of super: heads to remove at each level instead.",
-        allowed=FROM_0,
-        list_of=int,
-        distinct=False,
-    )
-    ffn_counts: str = _level(
-        "", "Of super: FFNs to remove at each level.", allowed=FROM_0, list_of=int, distinct=False
-    )
-    neuron_counts: str = _level(
-        "",
-        "Of super: neurons to remove at each level.",
-        allowed=FROM_0,
-        list_of=int,
-        distinct=False,
-    )
+    head_counts: str = _counts("Of super: heads to remove at each level instead.")
+    ffn_counts: str = _counts("Of super: FFNs to remove at each level.")
+    neuron_counts: str = _counts("Of super: neurons to remove at each level.")
     importance: str = _level("", "Of super: file of importances; how it was measured counts.")
     min_heads: int = _level(1, "Of super: heads that each layer keeps.", allowed=FROM_0)
 
