@@ -6,22 +6,21 @@ share one gate draw, and a run that was stopped and resumed repeats the draws of
 unbroken one. Outside such a scope draws are TensorFlow's ordinary stateful ones.
 """
 
-import contextlib
-import threading
 import zlib
 
 import tensorflow as tf
 
-_scopes = threading.local()
+from flop_tf.scopes import Scope
+
+_scope = Scope()
 
 # Keep the draws of replicas and parts apart: large primes, whose sums with a layer's seed differ.
 _REPLICA_STRIDE = 15_485_863
 _PART_STRIDE = 67_867_967
 
 
-@contextlib.contextmanager
 def step_scope(seed, step, part=0):
-    """Ties the random draws made inside to a step.
+    """Ties the random draws made inside of a `with` block to a step.
 
     Args:
       seed: int, the run's seed.
@@ -29,12 +28,7 @@ def step_scope(seed, step, part=0):
       part: int or integer scalar tensor, which part of the batch it is, where
         gradients of several parts make one step.
     """
-    previous = getattr(_scopes, "current", None)
-    _scopes.current = (seed, step, part)
-    try:
-        yield
-    finally:
-        _scopes.current = previous
+    return _scope((seed, step, part))
 
 
 def step_seed(layer_seed):
@@ -45,10 +39,9 @@ def step_seed(layer_seed):
     Args:
       layer_seed: int, of `layer_seed`.
     """
-    scope = getattr(_scopes, "current", None)
-    if scope is None:
+    if _scope.current is None:
         return None
-    seed, step, _ = scope
+    seed, step, _ = _scope.current
     return tf.stack([tf.constant((seed << 32) + layer_seed, tf.int64), tf.cast(step, tf.int64)])
 
 
@@ -63,7 +56,7 @@ def examples_seed(layer_seed):
     seed = step_seed(layer_seed)
     if seed is None:
         return None
-    *_, part = _scopes.current
+    *_, part = _scope.current
     context = tf.distribute.get_replica_context()
     replica = 0 if context is None else context.replica_id_in_sync_group
     offset = tf.cast(replica, tf.int64) * _REPLICA_STRIDE + tf.cast(part, tf.int64) * _PART_STRIDE

@@ -1,27 +1,19 @@
 """LayerNorm that inference computes in one operation."""
 
-import contextlib
-import threading
-
 import tensorflow as tf
 
 from flop_tf.backend import keras
+from flop_tf.scopes import Scope
 
-_scopes = threading.local()
+_plain = Scope()
 
 
-@contextlib.contextmanager
 def in_plain_operations():
     """Layers that are traced inside a `with` block compute LayerNorm as Keras does.
 
     LiteRT and ONNX have no batch-normalization by the statistics of its input.
     """
-    before = getattr(_scopes, "plain", False)
-    _scopes.plain = True
-    try:
-        yield
-    finally:
-        _scopes.plain = before
+    return _plain(True)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -49,8 +41,7 @@ class LayerNorm(keras.layers.LayerNormalization):
 
     def call(self, inputs, training=None):
         """Returns the normalized `inputs [M, H]`, in their own type."""
-        plain = not self.fused or getattr(_scopes, "plain", False)
-        if plain or training or training is None:
+        if not self.fused or _plain.current or training or training is None:
             return super().call(inputs)
         shape = tf.shape(inputs)
         normalized, *_ = tf.compat.v1.nn.fused_batch_norm(

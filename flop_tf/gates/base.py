@@ -140,6 +140,18 @@ class Gate(keras.layers.Layer, abc.ABC):
         """
         return tf.gather(self(tf.convert_to_tensor(table), training=training), indices)
 
+    def add_constant(self, name, shape, value, **settings):
+        """Returns a new variable of one value, float32 under mixed precision too.
+
+        Args:
+          name: of the variable.
+          shape: of the variable, ints.
+          value: of all its elements at first.
+          **settings: of `keras.layers.Layer.add_weight`.
+        """
+        settings |= {"initializer": keras.initializers.Constant(value)}
+        return self.add_weight(name=name, shape=shape, experimental_autocast=False, **settings)
+
     @abc.abstractmethod
     def build_mask(self, shape):
         """Creates the variables of a mask of `shape`, a list of ints."""

@@ -27,13 +27,7 @@ class FixedMask(Gate):
 
     def build_mask(self, shape):
         """Creates `values`, all 1."""
-        self.values = self.add_weight(
-            name="values",
-            shape=self.variable_shape(shape),
-            initializer="ones",
-            trainable=False,
-            experimental_autocast=False,
-        )
+        self.values = self.add_constant("values", self.variable_shape(shape), 1, trainable=False)
 
     def mask(self, training=None):
         """Returns the values, cut to [0, 1]."""

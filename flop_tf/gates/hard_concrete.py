@@ -144,12 +144,7 @@ class HardConcrete(Gate):
 
     def build_mask(self, shape):
         """Creates `log_alpha`, one value per mask value."""
-        self.log_alpha = self.add_weight(
-            name="log_alpha",
-            shape=shape,
-            initializer=keras.initializers.Constant(self.initial_log_alpha),
-            experimental_autocast=False,
-        )
+        self.log_alpha = self.add_constant("log_alpha", shape, self.initial_log_alpha)
 
     def mask(self, training=None):
         """Returns a draw when `training` and trainable, else the inference gate."""

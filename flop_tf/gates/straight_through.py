@@ -78,20 +78,9 @@ class StraightThrough(Gate):
 
     def build_mask(self, shape):
         """Creates `scores`, all of them open, and `threshold`, a scalar that nothing trains."""
-        self.scores = self.add_weight(
-            name="scores",
-            shape=shape,
-            initializer=keras.initializers.Constant(self.initial_threshold + 0.01),
-            constraint=self.score_constraint,
-            experimental_autocast=False,
-        )
-        self.threshold = self.add_weight(
-            name="threshold",
-            shape=[],
-            initializer=keras.initializers.Constant(self.initial_threshold),
-            trainable=False,
-            experimental_autocast=False,
-        )
+        start, constraint = self.initial_threshold, self.score_constraint
+        self.scores = self.add_constant("scores", shape, start + 0.01, constraint=constraint)
+        self.threshold = self.add_constant("threshold", [], start, trainable=False)
 
     def variable_shapes(self, mask_shape):
         """Returns the shapes of scores and threshold by name.

@@ -1,29 +1,21 @@
 """Gates with several masks, of which every batch has its own: one for each task of a model."""
 
-import contextlib
-import threading
-
 import tensorflow as tf
 
 from flop_tf.gates.base import register_gate
 from flop_tf.gates.fixed import FixedMask
+from flop_tf.scopes import Scope
 
-_scopes = threading.local()
+_scope = Scope()
 
 
-@contextlib.contextmanager
 def mask_scope(index):
-    """Chooses the mask of every `SwitchedMask` that is used inside.
+    """Chooses the mask of every `SwitchedMask` that is used inside of a `with` block.
 
     Args:
       index: k in [0, K), int or integer scalar tensor; a graph that was traced once takes any.
     """
-    previous = getattr(_scopes, "current", None)
-    _scopes.current = index
-    try:
-        yield
-    finally:
-        _scopes.current = previous
+    return _scope(index)
 
 
 @register_gate("switched")
@@ -80,11 +72,10 @@ class SwitchedMask(FixedMask):
         return {**super().get_config(), "num_masks": self.num_masks}
 
     def _chosen(self):
-        index = getattr(_scopes, "current", None)
-        if index is None:
+        if _scope.current is None:
             raise ValueError(
                 f"Gate {self.name!r} has {self.num_masks} masks and must be used inside of "
                 "`gates.switched.mask_scope(index)`, received no index; where a model of several "
                 "tasks is given, cut it to one of them first."
             )
-        return tf.gather(self.values, index)
+        return tf.gather(self.values, _scope.current)

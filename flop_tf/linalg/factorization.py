@@ -48,12 +48,7 @@ def whitened_svd(kernel, second_moment, rank=None, ridge=1e-6):
     """
     kernel, rank = _checked(kernel, rank)
     inputs = len(kernel)
-    second_moment = np.asarray(second_moment, np.float64)
-    if second_moment.shape != (inputs, inputs) or not np.isfinite(second_moment).all():
-        raise ValueError(
-            f"Argument `second_moment` must be a finite matrix of shape {(inputs, inputs)}, "
-            f"received shape {second_moment.shape}."
-        )
+    second_moment = _statistic("second_moment", second_moment, (inputs, inputs))
     values, vectors = scipy.linalg.eigh(second_moment)
     # A direction that no input takes has eigenvalue 0, or below by rounding.
     values = np.maximum(values, 0.0) + ridge * max(values.mean(), np.finfo(np.float64).tiny)
@@ -85,12 +80,7 @@ def fisher_svd(kernel, squared_gradient, rank=None, ridge=1e-6):
       Language model compression with weighted low-rank factorization, arXiv 2207.00112.
     """
     kernel, rank = _checked(kernel, rank)
-    squared_gradient = np.asarray(squared_gradient, np.float64)
-    if squared_gradient.shape != kernel.shape or not np.isfinite(squared_gradient).all():
-        raise ValueError(
-            f"Argument `squared_gradient` must be a finite matrix of shape {kernel.shape}, "
-            f"received shape {squared_gradient.shape}."
-        )
+    squared_gradient = _statistic("squared_gradient", squared_gradient, kernel.shape)
     rows = squared_gradient.sum(axis=1)
     weight = np.sqrt(rows + ridge * max(rows.mean(), np.finfo(np.float64).tiny))
     left, values, right = scipy.linalg.svd(
@@ -181,6 +171,17 @@ def choose_rank(inputs, outputs, rank="full", density=None):
             f"({inputs}, {outputs}), received {rank}."
         )
     return rank
+
+
+def _statistic(name, array, shape):
+    """Returns a statistic of the inputs or gradients of a kernel in float64."""
+    array = np.asarray(array, np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(
+            f"Argument `{name}` must be a finite matrix of shape {shape}, received shape "
+            f"{array.shape}."
+        )
+    return array
 
 
 def _checked(kernel, rank):
