@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.encoders.dropout import StepDropout
-from bert_tf.encoders.encoder import initializer
 from bert_tf.heads.head import DenseHead, register_head
 from flop_tf.backend import keras
 
@@ -44,13 +43,7 @@ class Classifier(DenseHead):
 
     def layer(self):
         """Returns the dropout and dense layer."""
-        return DropoutDense(
-            self.config.num_labels,
-            self.config.hidden_dropout_prob,
-            kernel_initializer=initializer(self.config),
-            dtype="float32",
-            name=self.name,
-        )
+        return super().layer(DropoutDense, rate=self.config.hidden_dropout_prob)
 
     def logits(self, layer, encoded, features, training=None):
         """Returns float32 `[B, C]`."""

@@ -211,14 +211,15 @@ class DenseHead(Head):
         outputs = self.config.num_labels
         return {"kernel": (self.config.hidden_size, outputs), "bias": (outputs,)}
 
-    def layer(self):
-        """Returns the dense layer, which computes in float32."""
-        return keras.layers.Dense(
-            self.config.num_labels,
-            kernel_initializer=initializer(self.config),
-            dtype="float32",
-            name=self.name,
-        )
+    def layer(self, kind=keras.layers.Dense, **settings):
+        """Returns the dense layer, which computes in float32.
+
+        Args:
+          kind: class of the layer.
+          **settings: of the class.
+        """
+        settings |= {"kernel_initializer": initializer(self.config), "name": self.name}
+        return kind(self.config.num_labels, dtype="float32", **settings)
 
     @staticmethod
     def loss(num_outputs):

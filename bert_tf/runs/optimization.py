@@ -33,6 +33,21 @@ def decaying_from_the_start(options, total_steps):
     return lr_schedule.LinearWarmup(rate, warmup_steps, 0.0)
 
 
+def decaying_adam(rate, total_steps, variables, **settings):
+    """Returns a `BertAdam` of some variables whose rate decays to 0 and whose gradients are clipped.
+
+    Args:
+      rate: float, at first.
+      total_steps: updates until it is 0.
+      variables: list of what it updates.
+      **settings: of `BertAdam`.
+    """
+    schedule = keras.optimizers.schedules.PolynomialDecay(rate, total_steps, 0.0)
+    optimizer = BertAdam(schedule, global_clipnorm=1.0, **settings)
+    optimizer.build(variables)
+    return optimizer
+
+
 def decaying_from_the_top(options, total_steps):
     """Returns the schedule of MT-DNN, which rises to `learning_rate` and decays from there."""
     warmup_steps = options.warmup_proportion * total_steps

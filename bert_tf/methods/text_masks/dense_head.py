@@ -5,10 +5,9 @@ import os
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.runs import evaluation
+from bert_tf.runs.optimization import decaying_adam
 from bert_tf.runs.run_checkpoints import RunCheckpoints
 from bert_tf.runs.trainer import Trainer
-from flop_tf import BertAdam
-from flop_tf.backend import keras
 
 #: Model directory of the dense BERT with the head, in the folder of the search.
 DENSE_FOLDER = "dense"
@@ -50,9 +49,7 @@ def train(options, data):
 def _compiled(options, data):
     model = data.source.model(**MLM_HEAD)
     model.encoder.trainable = False
-    decay = keras.optimizers.schedules.PolynomialDecay
-    rate = decay(options.head_learning_rate, max(1, options.head_steps), 0.0)
-    optimizer = BertAdam(rate, global_clipnorm=1.0)
-    optimizer.build(model.weight_variables())
+    steps = max(1, options.head_steps)
+    optimizer = decaying_adam(options.head_learning_rate, steps, model.weight_variables())
     model.compile(optimizer, loss=data.task.loss(), seed=options.seed)
     return model

@@ -10,9 +10,8 @@ import numpy as np
 
 from bert_tf.methods.text_masks.mask_loss import MaskLoss
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
+from bert_tf.runs.optimization import decaying_adam
 from bert_tf.surgery import masks, units
-from flop_tf import BertAdam
-from flop_tf.backend import keras
 from flop_tf.training import mask_training
 from flop_tf.training.task_objective import TaskObjective
 
@@ -104,19 +103,10 @@ class TrainedScores(TaskObjective):
 
 def _optimizers(options, model):
     """Returns the optimizers of scores and weights, both built."""
-    decay = keras.optimizers.schedules.PolynomialDecay
-    scores = BertAdam(
-        decay(options.score_rate, options.num_train_steps, 0.0),
-        epsilon=1e-8,
-        bias_correction=True,
-        weight_decay=options.score_weight_decay or None,
-        global_clipnorm=1.0,
-    )
-    scores.build(model.gate_variables())
-    rate = decay(options.learning_rate, options.num_train_steps, 0.0)
-    weights = BertAdam(rate, global_clipnorm=1.0)
-    weights.build(model.weight_variables())
-    return scores, weights
+    steps, decay = options.num_train_steps, options.score_weight_decay or None
+    settings = {"epsilon": 1e-8, "bias_correction": True, "weight_decay": decay}
+    scores = decaying_adam(options.score_rate, steps, model.gate_variables(), **settings)
+    return scores, decaying_adam(options.learning_rate, steps, model.weight_variables())
 
 
 def _with_gates(options, source):
