@@ -34,7 +34,7 @@ def decaying_from_the_start(options, total_steps):
 
 
 def decaying_adam(rate, total_steps, variables, **settings):
-    """Returns a `BertAdam` of some variables whose rate decays to 0 and whose gradients are clipped.
+    """Returns a built `BertAdam` with clipped gradients whose rate decays to 0.
 
     Args:
       rate: float, at first.
