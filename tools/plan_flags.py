@@ -13,7 +13,7 @@ from absl import flags
 from bert_tf import flag_files
 from bert_tf.ranges import ABOVE_0, SEED
 from bert_tf.runs import run_folder
-from bert_tf.studies.sweeps import sweep_runner
+from bert_tf.studies.sweeps import sweep, sweep_runner
 from flop_tf import files, processes
 
 FLAGS = flags.FLAGS
@@ -40,6 +40,39 @@ def check_training():
         raise ValueError(f"The folder or checkpoint `--bert_dir={FLAGS.bert_dir}` does not exist.")
     if os.path.exists(FLAGS.bert_dir) and not os.path.isdir(FLAGS.bert_dir):
         files.check_regular(FLAGS.bert_dir, "checkpoint")
+
+
+def settings(**more):
+    """Returns the `bert_tf.studies.sweeps.sweep.Settings` of the flags that every plan has.
+
+    Args:
+      **more: of `Settings`.
+
+    Raises:
+      ValueError: if flags that stand in a flag are none.
+    """
+    return sweep.Settings(
+        folder=os.path.abspath(FLAGS.output_dir),
+        bert_dir=os.path.abspath(FLAGS.bert_dir),
+        epochs=FLAGS.epochs,
+        finetune=words("finetune_flags"),
+        **more,
+    )
+
+
+def task(name, data):
+    """Returns the `bert_tf.studies.sweeps.sweep.SweepTask` of a name.
+
+    Args:
+      name: of the task, or the stem of its flag file.
+      data: function of its name that returns the flags which say where its examples are.
+
+    Raises:
+      ValueError: if there is no flag file, or no such data.
+    """
+    dense, flop = sweep.read_flags(FLAGS.configs_dir, name)
+    name = sweep.value(dense, "task_name") or name
+    return sweep.SweepTask(name, (f"--task_name={name}", *data(name)), dense, flop)
 
 
 def words(name):

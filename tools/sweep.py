@@ -71,17 +71,14 @@ def run():
 
 def _plan():
     _check()
-    settings = sweep.Settings(
-        folder=os.path.abspath(FLAGS.output_dir),
-        bert_dir=os.path.abspath(FLAGS.bert_dir),
-        epochs=FLAGS.epochs,
-        finetune=plan_flags.words("finetune_flags"),
+    settings = plan_flags.settings(
         benchmark=plan_flags.words("benchmark_flags") if FLAGS.benchmark else None,
         export=plan_flags.words("export_flags") if FLAGS.export else None,
     )
     if FLAGS.task_name:
-        return sweep.single(_task(FLAGS.task_name), settings, FLAGS.sparsity)
-    tasks = [_task(name) for name in FLAGS.tasks]
+        task = plan_flags.task(FLAGS.task_name, _data)
+        return sweep.single(task, settings, FLAGS.sparsity)
+    tasks = [plan_flags.task(name, _data) for name in FLAGS.tasks]
     return sweep.grid(tasks, settings, FLAGS.learning_rates, FLAGS.sparsities, FLAGS.seeds)
 
 
@@ -100,12 +97,6 @@ def _check():
             f"needed, received {places or 'neither'}."
         )
     plan_flags.check_training()
-
-
-def _task(name):
-    dense, flop = sweep.read_flags(FLAGS.configs_dir, name)
-    name = sweep.value(dense, "task_name") or name
-    return sweep.SweepTask(name, (f"--task_name={name}", *_data(name)), dense, flop)
 
 
 def _data(name):

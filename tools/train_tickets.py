@@ -60,15 +60,7 @@ def run():
 
 def _plan():
     plan_flags.check_training()
-    settings = sweep.Settings(
-        folder=os.path.abspath(FLAGS.output_dir),
-        bert_dir=os.path.abspath(FLAGS.bert_dir),
-        epochs=FLAGS.epochs,
-        finetune=plan_flags.words("finetune_flags"),
-    )
-    dense, flop = sweep.read_flags(FLAGS.configs_dir, FLAGS.task_name)
-    name = sweep.value(dense, "task_name") or FLAGS.task_name
-    task = sweep.SweepTask(name, (f"--task_name={name}", *_data(name)), dense, flop)
+    settings, task = plan_flags.settings(), plan_flags.task(FLAGS.task_name, _data)
     return ticket_plan.plan(task, settings, _searches(settings), FLAGS.seeds, FLAGS.pruned)
 
 

@@ -7,7 +7,6 @@ from bert_tf.ranges import ABOVE_0, FINITE, FROM_0, SHARE_ABOVE_0, Range
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.runs.options.optimizer import OptimizerOptions
 from bert_tf.runs.options.pruning import PruningOptions
-from bert_tf.runs.options.running import SavingOptions
 from flop_tf.diffs.diff_pruning import PENALTIES
 from flop_tf.files import diff_file
 
@@ -103,12 +102,6 @@ class DiffOptions(DifferenceOptions, StageOptions, FinetuneOptions):
     )
     alpha_learning_rate: float = changed(
         PruningOptions, "alpha_learning_rate", 0.1, "Rate of the gates, constant."
-    )
-    keep_checkpoints: int = changed(
-        SavingOptions,
-        "keep_checkpoints",
-        2,
-        "Newest checkpoints that stay until a stage is finished.",
     )
 
     def check_rules(self):

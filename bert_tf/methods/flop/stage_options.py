@@ -107,13 +107,7 @@ class EvaluateOptions(ModelDataOptions, Options):
     dev_file: str = changed(
         TextFileOptions, "dev_file", "", "Task mlm: text of data_dir to evaluate on."
     )
-    quoting: str = changed(
-        TableOptions,
-        "quoting",
-        "",
-        "Task tsv: minimal or none; as in training.",
-        choices=None,
-    )
+    quoting: str = changed(TableOptions, "quoting", None)
     mask: str = option("", "Mask file, under which the model is scored.")
 
 

@@ -92,12 +92,9 @@ def gather(masks, points, *, kept=None, config=None, patterns=None, **about):
         "kept": {task: mask_summary.over_seeds(seeds) for task, seeds in (kept or {}).items()},
         "curves": curves,
         "super_tickets": ticket_scores.super_tickets(curves),
-        "subnetworks": about.get("subnetworks", []),
-        "baselines": about.get("baselines", {}),
         # A subnetwork without heads shows no patterns.
         "patterns": {name: bar for name, bar in (patterns or {}).items() if bar},
-        "metrics": about.get("metrics", {}),
-        "damaged": about.get("damaged", []),
+        **{"subnetworks": [], "baselines": {}, "metrics": {}, "damaged": [], **about},
     }
 
 
