@@ -204,7 +204,11 @@ def _calibrated(options, source, tokenizer, info):
     settings = {**values_of(options, TableOptions), **values_of(options, XnliOptions)}
     task, _ = options.find_task(info, **settings)
     if init == "fisher":
-        _check_fisher(source, task)
+        if not source.has_head:
+            raise ValueError(
+                f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
+                "received one without a task head."
+            )
         source = task.with_head(source, "the checkpoint for `init=fisher`")
     elif options.finetuned and source.has_head:
         source = task.with_head(source, f"the checkpoint {str(options.checkpoint)!r}")
@@ -217,14 +221,6 @@ def _calibrated(options, source, tokenizer, info):
     statistics = _statistics(options, source, task, encoded)
     found = {"task": task.to_dict(), "data_dir": os.path.abspath(options.data_dir)}
     return source, statistics, found
-
-
-def _check_fisher(source, task):
-    if not source.has_head:
-        raise ValueError(
-            f"Argument `init=fisher` needs a checkpoint that was fine-tuned on {task.name!r}, "
-            "received one without a task head."
-        )
 
 
 def _statistics(options, source, task, examples):

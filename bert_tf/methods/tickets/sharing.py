@@ -17,7 +17,7 @@ from bert_tf.heads.head import head_of
 from bert_tf.methods.flop import stages
 from bert_tf.methods.tickets import ticket_file
 from bert_tf.methods.tickets.ticket_file import SUPER_FILE, TICKETS_FILE
-from bert_tf.surgery import task_masks, units
+from bert_tf.surgery import compression, task_masks, units
 from bert_tf.tasks import model_task, multitask, registry
 from flop_tf import files
 from flop_tf.files import json_file, mask_file
@@ -238,10 +238,11 @@ def _base(paths, found):
 
 def _difference(whole, index, outputs, model):
     """Returns the largest difference of a task's logits in two models, on random tokens."""
-    length = model.config.num_positions
-    differences = []
-    for features in model_task.random_features(model.config, length, num_batches=2):
+
+    def own(features, training):
         task = np.full(len(features["input_mask"]), index, np.int32)
-        expected = whole({**features, TASK: task}, training=False)[:, outputs]
-        differences.append(np.abs(expected - model(features, training=False)).max())
-    return float(np.max(differences))
+        return whole({**features, TASK: task}, training=training)[:, outputs]
+
+    length = model.config.num_positions
+    batches = model_task.random_features(model.config, length, num_batches=2)
+    return compression.largest_difference(own, model, [(features,) for features in batches])
