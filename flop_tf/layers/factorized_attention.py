@@ -91,10 +91,7 @@ class FactorizedMultiHeadAttention(keras.layers.Layer):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        parts = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in _ATTRIBUTES.values()
-        }
+        parts = {name: keras.layers.serialize(getattr(self, name)) for name in _ATTRIBUTES.values()}
         return {**super().get_config(), **parts, "dropout": self.dropout}
 
 
@@ -136,7 +133,7 @@ def _is_plain(layer):
 
 def _projection(name, layer):
     if isinstance(layer, dict):
-        layer = keras.saving.deserialize_keras_object(layer)
+        layer = keras.layers.deserialize(layer)
     if not isinstance(layer, keras.layers.EinsumDense | FactorizedEinsumDense):
         raise ValueError(
             f"Argument `{name}` must be an EinsumDense or FactorizedEinsumDense layer, received "

@@ -115,15 +115,22 @@ def test_training_moves_gates_and_factors():
         assert sum(moved) >= 3
 
 
-def test_prune_takes_attention(tmp_path):
+def test_prune_takes_attention():
     dense = block()
     small = flop_tf.prune(dense, (X, Y), "mse", 0.5, epochs=8, skip=["head"], verbose=0)
     assert isinstance(small.get_layer("attention"), FactorizedMultiHeadAttention)
     biases = 4 * 8 + 27
     assert small.count_params() <= biases + 128 < dense.count_params() == biases + 256
-    small.save(tmp_path / "small.keras")
-    loaded = keras.models.load_model(tmp_path / "small.keras")
-    np.testing.assert_allclose(loaded(X), small(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("file", ["model.keras", "saved_model"])
+def test_it_saves_and_loads_at_every_stage(tmp_path, file):
+    gated = flop_tf.factorize(block(), gate="hard_concrete", skip=["attention.key"])
+    for model in (gated, flop_tf.factorize(block(), rank=2), flop_tf.compact(gated)):
+        model.save(tmp_path / file)
+        loaded = keras.models.load_model(tmp_path / file)
+        np.testing.assert_allclose(loaded(X), model(X), atol=1e-6)
+        assert isinstance(loaded.get_layer("attention"), FactorizedMultiHeadAttention)
 
 
 def test_what_factors_do_not_have_is_said_of_attention():
