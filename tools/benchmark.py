@@ -21,7 +21,7 @@ from flop_tools import flag_types, program
 from absl import flags, logging
 
 from bert_tf import timing
-from bert_tf.checkpoints import model_dir
+from bert_tf.checkpoints import read_source
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.presentation import plots
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
@@ -118,7 +118,7 @@ def _table(folder):
     if len(FLAGS.model_dirs) > 1:
         raise ValueError(f"Flag `--table` is of one model, received {FLAGS.model_dirs}.")
     if FLAGS.model_dirs:
-        config = model_dir.read_source(FLAGS.model_dirs[0]).config
+        config = read_source(FLAGS.model_dirs[0]).config
     elif FLAGS.bert_config_file:
         config = EncoderConfig.from_json_file(FLAGS.bert_config_file)
     else:

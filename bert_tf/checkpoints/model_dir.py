@@ -9,14 +9,15 @@
 | `run.flags` | every flag of the run that made it |
 """
 
-import hashlib
 import os
 
 import safetensors.numpy
 
+from bert_tf.checkpoints import tokenizer_files
 from bert_tf.checkpoints.folder import find
 from bert_tf.checkpoints.own_format import INFO_FILE, labels, read_info, read_rules
 from bert_tf.checkpoints.reading import read_source
+from bert_tf.checkpoints.source import check_vocabulary
 from bert_tf.models import model_info
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import files, surgery
@@ -51,12 +52,27 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
         os.path.join(folder, INFO_FILE),
         {
             "stage": model_info.stage(model.config),
-            "vocabulary": _digest(tokenizer),
+            "vocabulary": tokenizer.digest,
             **info,
             **counts,
             "projections": model_info.per_projection(model.config),
         },
     )
+
+
+def read(folder, config_file=None):
+    """Returns the `Source` of a model directory: config, weights, tokenizer and info at once.
+
+    Args:
+      folder: the model directory.
+      config_file: its config; None takes `bert_config.json` in the folder.
+
+    Raises:
+      ValueError: if the folder is no model directory or is damaged.
+    """
+    for name in (INFO_FILE, tokenizer_files.CONFIG_FILE, tokenizer_files.VOCAB_FILE):
+        _present(folder, name, find(folder, name))
+    return read_source(folder, config_file)
 
 
 def load(folder, config_file=None):
@@ -82,14 +98,11 @@ def load_tokenizer(folder):
       ValueError: if the folder has no vocabulary or not the one of the model, or a file
         is damaged.
     """
-    rules = _present(folder, "tokenizer_config.json", read_rules(folder))
-    vocab_file = find(folder, "vocab.txt", "vocabulary") or os.path.join(folder, "vocab.txt")
+    rules = _present(folder, tokenizer_files.CONFIG_FILE, read_rules(folder))
+    name = tokenizer_files.VOCAB_FILE
+    vocab_file = find(folder, name, "vocabulary") or os.path.join(folder, name)
     tokenizer = Tokenizer(vocab_file, **rules)
-    if load_info(folder).get("vocabulary", _digest(tokenizer)) != _digest(tokenizer):
-        raise ValueError(
-            f"The vocabulary {tokenizer.vocab_file!r} must have the words that the model was saved "
-            "with, received other ones; take the one that it was trained with."
-        )
+    check_vocabulary(tokenizer, load_info(folder))
     return tokenizer
 
 
@@ -105,18 +118,15 @@ def load_info(folder):
     return _present(folder, INFO_FILE, read_info(folder))
 
 
-def stage_after(checkpoint, config):
-    """Returns the stage of a model that was trained from a checkpoint: a compact one stays so.
+def stage_after(info, config):
+    """Returns the stage of a model that was trained from another: a compact one stays so.
 
     Args:
-      checkpoint: what the training began with, of any format.
+      info: `info.json` of the model that the training began with, a dict; empty for a checkpoint.
       config: the `EncoderConfig` of the trained model.
     """
     stage = model_info.stage(config)
-    ours = os.path.isfile(os.path.join(checkpoint, INFO_FILE))
-    if stage != "gated" and ours and load_info(checkpoint).get("stage") == "compact":
-        return "compact"
-    return stage
+    return "compact" if stage != "gated" and info.get("stage") == "compact" else stage
 
 
 def _present(folder, name, content):
@@ -125,11 +135,6 @@ def _present(folder, name, content):
             f"The folder {str(folder)!r} is no model directory: expected {name!r} in it."
         )
     return content
-
-
-def _digest(tokenizer):
-    """Returns the digest of the vocabulary."""
-    return hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest()
 
 
 def _save_weights(weights, path):

@@ -63,7 +63,10 @@ class ModelDirectory(Format):
         table = {path: From(path) for path in expected_shapes(config)}
         config, weights = translate(files.variables, table, config)
         rules = dict(read_rules(files.folder) or {})
+        info = read_info(files.folder) or {}
         vocab_file = files.vocab_file
+        if vocab_file:
+            info.pop("vocabulary", None)  # The named one may have other words.
         return Source(
             config,
             weights,
@@ -71,7 +74,8 @@ class ModelDirectory(Format):
             rules.pop("do_lower_case", None),
             "model_dir",
             rules,
-            labels(read_info(files.folder) or {}),
+            labels(info),
+            info=info,
         )
 
 

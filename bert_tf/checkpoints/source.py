@@ -1,4 +1,4 @@
-"""A BERT as it was found: config, weights and tokenizer in one value."""
+"""A BERT as it was found: config, weights, tokenizer and what is known of it, in one value."""
 
 import dataclasses
 
@@ -25,6 +25,7 @@ class Source:
       tokenizer_rules: other arguments of the `Tokenizer`, a dict; what is left out is the default.
       labels: names of the classes in the order of the classifier's outputs, or None.
       missing_head: name of its head if this project lacks it, else "".
+      info: `info.json` of a model directory, a dict: task, data, scores, ...; else empty.
     """
 
     config: EncoderConfig
@@ -35,6 +36,7 @@ class Source:
     tokenizer_rules: dict = dataclasses.field(default_factory=dict)
     labels: tuple | None = None
     missing_head: str = ""
+    info: dict = dataclasses.field(default_factory=dict)
 
     @property
     def has_head(self):
@@ -68,7 +70,7 @@ class Source:
             the vocabulary's folder and its words decide.
 
         Raises:
-          ValueError: if there is no vocabulary.
+          ValueError: if there is no vocabulary, or not the one that the model was saved with.
         """
         if self.vocab_file is None:
             raise ValueError("No vocabulary lies beside the checkpoint; name one by --vocab_file.")
@@ -76,4 +78,20 @@ class Source:
             do_lower_case = self.do_lower_case
         if do_lower_case is None:
             do_lower_case = cases.is_uncased(self.vocab_file)
-        return Tokenizer(self.vocab_file, do_lower_case, **self.tokenizer_rules)
+        tokenizer = Tokenizer(self.vocab_file, do_lower_case, **self.tokenizer_rules)
+        check_vocabulary(tokenizer, self.info)
+        return tokenizer
+
+
+def check_vocabulary(tokenizer, info):
+    """Raises ValueError where a tokenizer has other words than the model that `info.json` is of.
+
+    Args:
+      tokenizer: a `Tokenizer`.
+      info: `info.json` of a model directory, a dict; old ones do not say the vocabulary.
+    """
+    if info.get("vocabulary", tokenizer.digest) != tokenizer.digest:
+        raise ValueError(
+            f"The vocabulary {tokenizer.vocab_file!r} must have the words that the model was saved "
+            "with, received other ones; take the one that it was trained with."
+        )

@@ -19,6 +19,7 @@ class ModelStore:
 
     def __init__(self, inputs):
         self._options, self._task, self._tokenizer = inputs.options, inputs.task, inputs.tokenizer
+        self._origin = inputs.source.info
 
     def save(self, model, step, loss, scores):
         """Writes the model directory.
@@ -37,7 +38,7 @@ class ModelStore:
             task=self._task.to_dict(),
             data_dir=os.path.abspath(options.data_dir),
             max_seq_length=options.max_seq_length,
-            stage=model_dir.stage_after(options.init_checkpoint, model.config),
+            stage=model_dir.stage_after(self._origin, model.config),
             step=step,
             loss=loss,
             stored_sparsity=float(model.budget().stored_sparsity()),

@@ -1,12 +1,9 @@
 """What a fine-tuning run reads: examples to train on, to score and to predict, and a teacher."""
 
-import os
-
 import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.data import batch_plan, batching
-from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads import losses
 from bert_tf.runs import teacher
 
@@ -172,7 +169,8 @@ class RunData:
     def _teach(self):
         """Returns the teacher's logits of the training examples, `[N, ...]`."""
         folder, ours = self._options.teacher, self._tokenizer
-        theirs = model_dir.load_tokenizer(folder)
+        source = model_dir.read(folder)
+        theirs = source.tokenizer()
         if theirs.vocab != ours.vocab or theirs.rules != ours.rules:
             other = next((k for k, v in ours.rules.items() if theirs.rules[k] != v), "vocabulary")
             other = "case" if other == "do_lower_case" else other
@@ -180,11 +178,9 @@ class RunData:
                 f"The teacher {folder!r} must have the vocabulary and the case of the student, "
                 f"received another {other if theirs.vocab == ours.vocab else 'vocabulary'}."
             )
-        config = EncoderConfig.from_json_file(os.path.join(folder, "bert_config.json"))
-        self._task.check_head(config, f"the teacher {folder!r}")
-        logits = teacher.logits(folder, self.train, self._options.eval_batch_size)
-        names = model_dir.labels(model_dir.load_info(folder))
-        return logits[:, self._task.outputs_of(names, f"the teacher {folder!r}")]
+        self._task.check_head(source.config, f"the teacher {folder!r}")
+        logits = teacher.logits(source, folder, self.train, self._options.eval_batch_size)
+        return logits[:, self._task.outputs_of(source.labels, f"the teacher {folder!r}")]
 
     @property
     def widths(self):

@@ -6,38 +6,36 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf.checkpoints import model_dir
 from bert_tf.runs import evaluation
 from flop_tf import files
 from flop_tf.backend import keras
 from flop_tf.files import array_file
 
 
-def logits(folder, encoded, batch_size):
-    """Returns the teacher's logits `[N, ...]` for every example.
+def logits(source, folder, encoded, batch_size):
+    """Returns the teacher's logits for every example.
 
     They depend on the teacher and the data only, so they are kept in the
     teacher's folder, where it can be written to, under a hash of both, and found there by the
     next run.
 
     Args:
-      folder: the teacher's model directory.
+      source: the teacher, a `bert_tf.checkpoints.Source`.
+      folder: its model directory.
       encoded: the `EncodedExamples` to teach.
       batch_size: examples a batch.
 
-    Raises:
-      ValueError: if the folder is no model directory.
+    Returns:
+      float32 `[N, C]` of C classes, or `[N, 2, T]` of a span.
     """
-    model_dir.load_info(folder)
     path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
-    teacher = model_dir.load(folder)
     if os.path.lexists(path):
         try:
-            return _read(path, len(encoded), teacher.config.num_labels)
+            return _read(path, len(encoded), source.config.num_labels)
         except ValueError as error:
             logging.warning("The teacher's logits in %s are made anew: %s", path, error)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
-    computed = evaluation.predict(teacher, encoded, batch_size)
+    computed = evaluation.predict(source.model(), encoded, batch_size)
     try:
         with files.replacing(path) as aside, open(aside, "wb") as file:
             np.save(file, computed)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import model_dir
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.option_fields import option
@@ -57,8 +57,8 @@ def read(folder, served):
     Raises:
       ValueError: if the model has gates, or does not fit the task.
     """
-    info = model_dir.load_info(folder)
-    source, tokenizer = read_source(folder), model_dir.load_tokenizer(folder)
+    source = model_dir.read(folder)
+    info, tokenizer = source.info, source.tokenizer()
     _check_gates(folder, source.config)
     if not (served.task_name or served.tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")

@@ -15,6 +15,7 @@ Unicode's private-use area, which no other rule touches, and stand in the vocabu
 
 import dataclasses
 import functools
+import hashlib
 import os
 import re
 
@@ -149,6 +150,11 @@ class Tokenizer:
             "special_tokens": list(self.special_tokens),
             "added_tokens": list(self.added_tokens),
         }
+
+    @property
+    def digest(self):
+        """The SHA-256 digest of the vocabulary, in hexadecimal digits."""
+        return hashlib.sha256("\n".join(self.vocab).encode()).hexdigest()
 
     def vocab_text(self):
         """Returns the vocabulary as the text of a file, a WordPiece a line."""

@@ -52,9 +52,9 @@ def factorize(options):
       ValueError: if an option or the checkpoint does not fit.
     """
     keras.utils.set_random_seed(options.seed)
-    info = _known(options.checkpoint)
-    _check_init(options, info)
     source = read_source(options.checkpoint, options.bert_config_file, options.vocab_file)
+    info = _inherited(source)
+    _check_init(options, info)
     if options.finetuned:
         _check_head(options.checkpoint, source)
     if options.mask:
@@ -97,12 +97,11 @@ def remove_mask(options):
       ValueError: if nothing can be removed, the model has masks of several tasks, or the two
         models differ by more than `TOLERANCE`.
     """
-    info = model_dir.load_info(options.checkpoint)
-    gated = model_dir.load(options.checkpoint, options.bert_config_file)
-    task_masks.check_one_mask(options.checkpoint, gated.config)
-    tokenizer = model_dir.load_tokenizer(options.checkpoint)
+    source = model_dir.read(options.checkpoint, options.bert_config_file)
+    task_masks.check_one_mask(options.checkpoint, source.config)
+    gated, tokenizer = source.model(), source.tokenizer()
     compact = compression.remove_masks(gated, options.threshold)
-    batches = _check_batches(gated, tokenizer, info, options)
+    batches = _check_batches(gated, tokenizer, source.info, options)
     difference = compression.largest_difference(gated, compact, batches)
     if not difference <= TOLERANCE:
         raise ValueError(
@@ -120,7 +119,7 @@ def remove_mask(options):
         stage="sparse" if kernels and compact.config == compact.config.dense else "compact",
         threshold=options.threshold,
         largest_difference=difference,
-        **{key: info[key] for key in _INHERITED if key in info},
+        **_inherited(source),
     )
     counts = model_info.counts(compact.config, gated.config, zeros)
     logging.info("\n%s", model_info.as_text(counts))
@@ -140,9 +139,8 @@ def evaluate(options):
       ValueError: if the task, the data and the model do not fit each other.
     """
     folder = options.model_dir
-    info = model_dir.load_info(folder)
-    tokenizer = model_dir.load_tokenizer(folder)
-    source = read_source(folder)
+    source = model_dir.read(folder)
+    info, tokenizer = source.info, source.tokenizer()
     if options.mask:
         tied = head_of(source.config).is_tied
         source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
@@ -166,12 +164,9 @@ def evaluate(options):
     return scores
 
 
-def _known(folder):
+def _inherited(source):
     """Returns the facts of a model's `info.json` that the next stage inherits."""
-    if not os.path.isfile(os.path.join(folder, model_dir.INFO_FILE)):
-        return {}
-    known = model_dir.load_info(folder)
-    return {key: known[key] for key in _INHERITED if key in known}
+    return {key: source.info[key] for key in _INHERITED if key in source.info}
 
 
 def _check_init(options, info):

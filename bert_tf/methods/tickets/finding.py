@@ -10,7 +10,7 @@
 import functools
 import os
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import model_dir
 from bert_tf.methods.tickets import one_shot, searches, ticket_file
 from bert_tf.methods.tickets.measured_bert import MeasuredBert
 from bert_tf.models import model_info
@@ -65,8 +65,8 @@ class Finder:
 
     def __init__(self, options):
         self.options = options
-        info = model_dir.load_info(options.model_dir)
-        self.source = read_source(options.model_dir)
+        self.source = model_dir.read(options.model_dir)
+        info = self.source.info
         if self.source.config != self.source.config.dense:
             raise ValueError(
                 f"Tickets are found in dense models, but the one in {options.model_dir!r} is "
@@ -87,7 +87,7 @@ class Finder:
         if options.examples:
             examples = self.task.first(examples, options.examples)
         self._examples, self._length = examples, length
-        self._tokenizer = model_dir.load_tokenizer(options.model_dir)
+        self._tokenizer = self.source.tokenizer()
         self.source = self.task.with_head(self.source, "the model to measure")
         self.about = {
             "model_dir": os.path.abspath(options.model_dir),

@@ -11,7 +11,7 @@ import typing
 import msgspec
 import numpy as np
 
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.encoder import TASK
 from bert_tf.heads.head import head_of
 from bert_tf.methods.flop import stages
@@ -121,7 +121,8 @@ def cut(folder, task_name, output_dir):
       ValueError: if the model is of a single task, the task is none of its own, or the logits
         differ by more than `stages.TOLERANCE`.
     """
-    info = model_dir.load_info(folder)
+    source = model_dir.read(folder)
+    info = source.info
     task = registry.from_dict(info["task"]) if "task" in info else None
     if not isinstance(task, multitask.MultiTask):
         raise ValueError(
@@ -130,7 +131,6 @@ def cut(folder, task_name, output_dir):
         )
     index = task.index(task_name)
     own, outputs = task.tasks[index], task.outputs(index)
-    source = read_source(folder)
     values = task_masks.of_task(source, index)
     config, weights = units.remove(source.config, source.weights, values)
     for path in head_of(config).output_paths:
@@ -147,7 +147,7 @@ def cut(folder, task_name, output_dir):
     model_dir.save(
         output_dir,
         model,
-        model_dir.load_tokenizer(folder),
+        source.tokenizer(),
         task=own.to_dict(),
         data_dir=task.folder(info.get("data_dir", ""), index),
         largest_difference=difference,

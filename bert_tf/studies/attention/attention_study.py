@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from bert_tf import ranges
-from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.checkpoints import read_source
 from bert_tf.data import batching
 from bert_tf.studies.attention import (
     attention_maps,
@@ -193,11 +193,9 @@ class Examined:
     def __init__(self, folder, task_name="", data_dir="", tfds="", max_seq_length=None):
         self.folder = folder
         source = read_source(folder)
-        known = os.path.isfile(os.path.join(folder, model_dir.INFO_FILE))
-        info = model_dir.load_info(folder) if known else {}
-        self.task, data_dir = model_task.find_task(info, task_name, data_dir, tfds)
+        self.task, data_dir = model_task.find_task(source.info, task_name, data_dir, tfds)
         length = model_task.longest(
-            max_seq_length, info, source.config, self.task.default_seq_length
+            max_seq_length, source.info, source.config, self.task.default_seq_length
         )
         self.model = source.model()
         self._tokenizer = source.tokenizer()

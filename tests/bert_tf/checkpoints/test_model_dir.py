@@ -81,6 +81,25 @@ def test_files(saved, vocab_file):
     assert not tokenizer.do_lower_case and tokenizer.vocab == Tokenizer(vocab_file).vocab
 
 
+def test_one_read_has_everything(saved):
+    model, folder = saved("compact", task={"name": "SST-2", "labels": ["no", "yes", "or"]})
+    source = model_dir.read(folder)
+    assert source.config == model.config and source.labels == ("no", "yes", "or")
+    assert source.info == bert_tf.load_info(folder) and source.info["task"]["name"] == "SST-2"
+    assert source.tokenizer().rules == bert_tf.load_tokenizer(folder).rules
+    for path, array in surgery.named_weights(source.model()).items():
+        np.testing.assert_array_equal(array, surgery.named_weights(model)[path])
+
+
+@pytest.mark.parametrize("name", ["info.json", "tokenizer_config.json", "vocab.txt"])
+def test_an_incomplete_folder(saved, name):
+    _, folder = saved()
+    os.remove(os.path.join(folder, name))
+    with pytest.raises(ValueError, match=f"is no model directory: expected '{name}' in it"):
+        model_dir.read(folder)
+    assert read_source(folder).config == BASE  # Weights to start from need less.
+
+
 def test_saving_over_itself(saved):
     _, folder = saved()
     model_dir.save(folder, bert_tf.load(folder), bert_tf.load_tokenizer(folder))
@@ -171,8 +190,11 @@ def test_a_vocabulary_of_other_words(saved):
     path.write_text("\r\n".join(words))
     assert bert_tf.load_tokenizer(folder).vocab == words  # Other ends of lines are no other words.
     path.write_text("\n".join([*words[:-2], words[-1], words[-2]]))
-    with pytest.raises(ValueError, match="vocab.txt' must have the words that the model was saved"):
-        bert_tf.load_tokenizer(folder)
+    for tokenizer in (lambda: bert_tf.load_tokenizer(folder), read_source(folder).tokenizer):
+        with pytest.raises(ValueError, match="vocab.txt' must have the words that the model was "):
+            tokenizer()
+    named = read_source(folder, vocab_file=str(path))  # The user may mean other words.
+    assert named.tokenizer().vocab[-1] == words[-2]
     info = bert_tf.load_info(folder)
     del info["vocabulary"]  # Older ones do not have it.
     pathlib.Path(folder, "info.json").write_text(json.dumps(info))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bert_tf
+from bert_tf.checkpoints import model_dir
 from bert_tf.data import batching
 from bert_tf.runs import evaluation, teacher
 from bert_tf.tasks import registry
@@ -26,45 +27,49 @@ def folder(bert_dir, tmp_path):
     return str(tmp_path)
 
 
+def logits_of(folder, encoded, batch_size):
+    return teacher.logits(model_dir.read(folder), folder, encoded, batch_size)
+
+
 def kept(folder):
     return [name for name in os.listdir(folder) if name.startswith("logits-")]
 
 
 def test_logits_are_kept_and_in_the_order_of_the_data(folder, encoded):
-    logits = teacher.logits(folder, encoded, 16)
+    logits = logits_of(folder, encoded, 16)
     expected = evaluation.predict(bert_tf.load(folder), encoded, 7)
     np.testing.assert_allclose(logits, expected, atol=1e-5)
     (name,) = kept(folder)
     # What lies there is taken: a mark in it comes back.
     np.save(os.path.join(folder, name), logits + 1)
-    np.testing.assert_array_equal(teacher.logits(folder, encoded, 16), logits + 1)
+    np.testing.assert_array_equal(logits_of(folder, encoded, 16), logits + 1)
 
 
 def test_other_data_or_precision_have_their_own(folder, encoded):
-    teacher.logits(folder, encoded, 16)
-    assert teacher.logits(folder, encoded.take(range(5)), 16).shape == (5, 2)
+    logits_of(folder, encoded, 16)
+    assert logits_of(folder, encoded.take(range(5)), 16).shape == (5, 2)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        teacher.logits(folder, encoded.take(range(5)), 16)
+        logits_of(folder, encoded.take(range(5)), 16)
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert len(kept(folder)) == 3
 
 
 def test_another_config_has_its_own(folder, encoded):
-    first = teacher.logits(folder, encoded, 16)
+    first = logits_of(folder, encoded, 16)
     path = os.path.join(folder, "bert_config.json")
     with open(path, encoding="utf-8") as file:
         config = json.load(file)
     os.remove(path)  # The link, not what it leads to.
     files.write_json(path, {**config, "hidden_act": "relu"})
-    assert np.abs(teacher.logits(folder, encoded, 16) - first).max() > 1e-3
+    assert np.abs(logits_of(folder, encoded, 16) - first).max() > 1e-3
     assert len(kept(folder)) == 2
 
 
 def test_a_folder_that_cannot_be_written_to(folder, encoded, monkeypatch, caplog):
     monkeypatch.setattr(files, "replacing", unwritable)
-    assert teacher.logits(folder, encoded.take(range(5)), 16).shape == (5, 2)
+    assert logits_of(folder, encoded.take(range(5)), 16).shape == (5, 2)
     assert kept(folder) == [] and "computed again next time: [Errno 30]" in caplog.text
 
 
@@ -78,7 +83,7 @@ def unwritable(path):
     "damage", ["empty", "short", "int64", "wide", "nan", "object", "huge", "torn", "fifo"]
 )
 def test_a_damaged_file_is_made_anew(folder, encoded, caplog, damage):
-    logits = teacher.logits(folder, encoded, 16)
+    logits = logits_of(folder, encoded, 16)
     (name,) = kept(folder)
     path = os.path.join(folder, name)
     arrays = {
@@ -100,11 +105,11 @@ def test_a_damaged_file_is_made_anew(folder, encoded, caplog, damage):
                 np.lib.format.write_array_header_1_0(file, about)
             elif damage == "torn":
                 file.write(b"\x93NUMPY\x01\0\x0a\0{'shape':(")
-    np.testing.assert_array_equal(teacher.logits(folder, encoded, 16), logits)
+    np.testing.assert_array_equal(logits_of(folder, encoded, 16), logits)
     assert "are made anew: " in caplog.text
     np.testing.assert_array_equal(np.load(path), logits)
 
 
 def test_no_teacher(encoded, tmp_path):
     with pytest.raises(ValueError, match="is no model directory: expected 'info.json' in it"):
-        teacher.logits(str(tmp_path), encoded, 16)
+        logits_of(str(tmp_path), encoded, 16)
