@@ -1,6 +1,7 @@
 """Names for classes of one kind, open to all: a decorator next to the class is enough."""
 
 import collections.abc
+import contextlib
 import difflib
 import importlib
 import pkgutil
@@ -44,7 +45,7 @@ class Registry:
 
         def decorator(item):
             other = self._found.setdefault(name, item)
-            if other is not item and _place(other) != _place(item):
+            if _identity(other) != _identity(item):
                 raise ValueError(
                     f"The {self.kind} {name!r} is registered already, as {other!r}; choose another "
                     "name."
@@ -53,6 +54,31 @@ class Registry:
             return item
 
         return decorator
+
+    @contextlib.contextmanager
+    def temporary(self, **items):
+        """Forgets at the end of a `with` block what was registered in it.
+
+        >>> colours = Registry("colour")
+        >>> with colours.temporary(red=1):
+        ...     _ = colours.register("blue")(2)
+        ...     list(colours)
+        ['red', 'blue']
+        >>> list(colours)
+        []
+
+        Args:
+          **items: objects by name to begin with; each replaces another one of its name.
+
+        Yields:
+          The registry.
+        """
+        before = self._all()
+        self._found = {**before, **items}
+        try:
+            yield self
+        finally:
+            self._found = before
 
     def __getitem__(self, name):
         """Returns the object that is registered under a name.
@@ -155,5 +181,7 @@ class Names(collections.abc.Collection):
         return sum(1 for _ in self)
 
 
-def _place(item):
-    return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
+def _identity(item):
+    """Returns what is equal for one class or function whose module was read twice."""
+    name = getattr(item, "__qualname__", None)
+    return id(item) if name is None else (item.__module__, name)

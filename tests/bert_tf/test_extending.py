@@ -1,5 +1,6 @@
 """The examples of docs/extending.md work as they are shown, each in a model that it extends."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -32,10 +33,10 @@ BLOCKS = dict(_SECTION.findall(PAGE.read_text(encoding="utf-8")))
 @pytest.fixture(autouse=True)
 def registries():
     """What an example registers is unknown again after its test."""
-    known = [(one, dict(one.items())) for one in REGISTRIES]
-    yield
-    for registry, found in known:
-        registry._found = found
+    with contextlib.ExitStack() as stack:
+        for registry in REGISTRIES:
+            stack.enter_context(registry.temporary())
+        yield
 
 
 def run(name, **given):

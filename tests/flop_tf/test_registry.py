@@ -31,6 +31,25 @@ def test_a_name_belongs_to_one(animals):
         animals.register("cat")(float)
 
 
+def test_two_instances_of_a_class_are_two(animals):
+    class Cow: ...
+
+    cow = Cow()
+    animals.register("cow")(cow)
+    animals.register("cow")(cow)
+    with pytest.raises(ValueError, match="The animal 'cow' is registered already, as <.*Cow obj"):
+        animals.register("cow")(Cow())
+    assert animals["cow"] is cow
+
+
+def test_what_is_temporary_is_forgotten_after_an_error_too(animals):
+    with pytest.raises(KeyError), animals.temporary(dog=bytes):
+        animals.register("cow")(set)
+        assert dict(animals.items()) == {"cat": int, "dog": bytes, "cow": set}
+        raise KeyError
+    assert dict(animals.items()) == {"cat": int, "dog": str}
+
+
 def test_every_module_of_the_folder_is_imported_before_the_first_look(tmp_path, monkeypatch):
     folder = tmp_path / "some_animals"
     folder.mkdir()

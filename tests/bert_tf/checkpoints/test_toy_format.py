@@ -31,8 +31,8 @@ class Upside(ForeignFormat):
 @pytest.fixture
 def known():
     """The format is unknown again afterwards."""
-    yield register_format("upside")(Upside)
-    FORMATS._found.pop("upside")
+    with FORMATS.temporary():
+        yield register_format("upside")(Upside)
 
 
 def test_a_format_of_ones_own(known, bert_dir, vocab_file, tmp_path):

@@ -65,24 +65,24 @@ CONFIG = EncoderConfig(
 @pytest.fixture(scope="module", autouse=True)
 def toy():
     """The family, which is unknown again afterwards."""
+    with FAMILIES.temporary():
 
-    @register_family("toy")
-    class Toy(Bert):
-        """See the module."""
+        @register_family("toy")
+        class Toy(Bert):
+            """See the module."""
 
-        names = {"hugging_face": Names(TABLE, prefix="toy.", optional=POOLER)}
-        architectures = {"ToyForClasses": "classifier"}
-        known = (Bert.known - {"hidden_size"}) | {"width", "narrow", "first_place"}
+            names = {"hugging_face": Names(TABLE, prefix="toy.", optional=POOLER)}
+            architectures = {"ToyForClasses": "classifier"}
+            known = (Bert.known - {"hidden_size"}) | {"width", "narrow", "first_place"}
 
-        @classmethod
-        def fields(cls, data):
-            names = {"width": "hidden_size", "narrow": "embedding_size"}
-            names |= {"first_place": "position_offset"}
-            found = {names.get(key, key): value for key, value in super().fields(data).items()}
-            return {**found, "type_vocab_size": 0, "pooler_act": "relu"}
+            @classmethod
+            def fields(cls, data):
+                names = {"width": "hidden_size", "narrow": "embedding_size"}
+                names |= {"first_place": "position_offset"}
+                found = {names.get(key, key): value for key, value in super().fields(data).items()}
+                return {**found, "type_vocab_size": 0, "pooler_act": "relu"}
 
-    yield Toy
-    FAMILIES._found.pop("toy")
+        yield Toy
 
 
 @pytest.fixture(scope="module")

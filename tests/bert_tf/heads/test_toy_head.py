@@ -106,11 +106,10 @@ TASK = ToneTask(
 @pytest.fixture(scope="module", autouse=True)
 def known():
     """The head and its task, which are unknown again afterwards."""
-    register_head("tone")(Tone)
-    registry.register_task("tone")(lambda settings, data_dir, labels: TASK)
-    yield
-    registry.TASKS._found.pop("tone")
-    HEADS._found.pop("tone")
+    with HEADS.temporary(), registry.TASKS.temporary():
+        register_head("tone")(Tone)
+        registry.register_task("tone")(lambda settings, data_dir, labels: TASK)
+        yield
 
 
 def features():

@@ -448,14 +448,14 @@ def test_a_format_that_is_too_far_off_is_left_out(export, sst, tmp_path, monkeyp
     assert (path / "assets/vocab.txt").exists() and (path / WARMUP_FILE).exists()
 
 
-def test_a_saved_model_that_is_left_out_takes_its_files_along(export, sst, tmp_path, monkeypatch):
+def test_a_saved_model_that_is_left_out_takes_its_files_along(export, sst, tmp_path):
     class Broken(SavedModel):
         def write(self, served, folder):
             super().write(served, folder)
             pathlib.Path(folder, self.file).write_bytes(b"")
 
-    monkeypatch.setitem(formats.FORMATS._found, "saved_model", Broken())
-    report = export(sst, str(tmp_path), format_names=["saved_model", "litert_int8"])
+    with formats.FORMATS.temporary(saved_model=Broken()):
+        report = export(sst, str(tmp_path), format_names=["saved_model", "litert_int8"])
     (sentence,) = report["formats"]["saved_model"].values()
     assert sentence.startswith("TensorFlow cannot load '") and sentence.endswith(".")
     files = {item.relative_to(tmp_path / "1").as_posix() for item in (tmp_path / "1").rglob("*")}
@@ -476,7 +476,6 @@ def test_if_all_formats_are_left_out_nothing_is_written(export, sst, tmp_path, m
         def convert(self, served):
             raise KeyError("Einsum")
 
-    monkeypatch.setitem(formats.FORMATS._found, "onnx", Broken())
     monkeypatch.setattr(formats.FORMATS["litert_int8"], "limits", Limits(largest_difference=-1.0))
     far = (
         "The format 'litert_int8' is too far from its model: on .* a logit differs by .*, above -1"
@@ -490,7 +489,7 @@ def test_if_all_formats_are_left_out_nothing_is_written(export, sst, tmp_path, m
             f"^None of the formats could be exported: litert_int8: {far}; onnx: {broken}.$",
         ),
     ):
-        with pytest.raises(ValueError, match=sentence):
+        with formats.FORMATS.temporary(onnx=Broken()), pytest.raises(ValueError, match=sentence):
             export(sst, str(tmp_path / "out"), format_names=names)
         assert not (tmp_path / "out").exists()
 

@@ -52,14 +52,11 @@ def load(path, threads):
 
 
 @pytest.fixture
-def toy(monkeypatch):
+def toy():
     """The registered format; the registries are as before after a test."""
-    for registry in (formats.FORMATS, engines.ENGINES):
-        monkeypatch.setattr(registry, "_found", dict(registry.items()))
-    form = FrozenGraph()
-    formats.FORMATS.register("frozen")(form)
-    engines.ENGINES.register("graph")(engines.Engine("Graph", ("frozen",), load))
-    return form
+    form, engine = FrozenGraph(), engines.Engine("Graph", ("frozen",), load)
+    with formats.FORMATS.temporary(frozen=form), engines.ENGINES.temporary(graph=engine):
+        yield form
 
 
 def test_exported_checked_and_timed(toy, export, bert_dir, sst_dir, tmp_path):

@@ -73,9 +73,9 @@ def volume(settings, data_dir, labels):
 @pytest.fixture(scope="module", autouse=True)
 def known():
     """The task, which is unknown again afterwards."""
-    register_task("Volume", VolumeOptions)(volume)
-    yield
-    registry.TASKS._found.pop("Volume")
+    with registry.TASKS.temporary():
+        register_task("Volume", VolumeOptions)(volume)
+        yield
 
 
 @pytest.fixture

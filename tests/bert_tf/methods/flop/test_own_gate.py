@@ -42,10 +42,9 @@ class Slope(gates.Gate):
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
-    before = dict(gates.GATES.items())
-    gates.register_gate("slope", package="test_own_gate")(Slope)
-    yield
-    gates.GATES._found = before
+    with gates.GATES.temporary():
+        gates.register_gate("slope", package="test_own_gate")(Slope)
+        yield
 
 
 @pytest.fixture(scope="module")
