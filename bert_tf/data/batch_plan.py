@@ -144,12 +144,30 @@ def fill(indices, multiple):
     return np.pad(indices, [(0, 0), (0, missing)], constant_values=-1)
 
 
-def part(values, replicas, local):
-    """Returns the rows of a plan `[S, B]` for the local replicas, `[S number, B / replicas]`."""
-    first, number = local
+def local_replicas(context):
+    """Returns the numbers of a process' replicas, a range.
+
+    Args:
+      context: `tf.distribute.InputContext` of the process.
+    """
+    number = context.num_replicas_in_sync // context.num_input_pipelines
+    first = context.input_pipeline_id * number
+    return range(first, first + number)
+
+
+def part(values, context):
+    """Returns the rows of a plan for the replicas of a process.
+
+    Args:
+      values: array `[S, B]`.
+      context: `tf.distribute.InputContext` of the process; its K replicas are of R.
+
+    Returns:
+      Array `[S K, B / R]`.
+    """
+    replicas, local = context.num_replicas_in_sync, local_replicas(context)
     rows = values.shape[1] // replicas
-    parts = values.reshape(-1, replicas, rows)[:, first : first + number]
-    return parts.reshape(-1, rows)
+    return values.reshape(-1, replicas, rows)[:, local].reshape(-1, rows)
 
 
 def check_run(num_steps, batch_size):

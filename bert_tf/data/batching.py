@@ -137,10 +137,8 @@ def replica_dataset(
     seed,
     first_step,
     num_steps,
-    widths=None,
-    *,
-    replicas=1,
-    local=(0, 1),
+    widths,
+    context,
     multiple=1,
 ):
     """Returns the batches of `training_dataset` as the replicas of one process take them.
@@ -157,9 +155,8 @@ def replica_dataset(
       first_step: see above.
       num_steps: see above.
       widths: see above.
-      replicas: number of all replicas.
-      local: `(first, number)`, the replicas of this process.
-      multiple: the rows of a replica are rounded up to a multiple of it.
+      context: `tf.distribute.InputContext` of the process.
+      multiple: the rows of a replica are rounded up to a multiple of it. Defaults to 1.
 
     Returns:
       `tf.data.Dataset` of `(features, labels, weights, index)`, one element for each
@@ -170,23 +167,23 @@ def replica_dataset(
     """
     plan = _training_plan(encoded, batch_size, seed, first_step, num_steps, widths)
     indices, *of_batches = plan
-    filled = batch_plan.fill(indices, replicas * multiple)
+    filled = batch_plan.fill(indices, context.num_replicas_in_sync * multiple)
     real = filled >= 0
     weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
-    indices, weights = (batch_plan.part(values, replicas, local) for values in (filled, weights))
-    return _dataset(encoded, indices, *_repeated(of_batches, local[1]), True, weights)
+    indices, weights = (batch_plan.part(values, context) for values in (filled, weights))
+    return _dataset(encoded, indices, *_repeated(of_batches, context), True, weights)
 
 
-def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None):
+def evaluation_dataset(encoded, batch_size, widths=None, context=None):
     """Returns batches that cover each example once, sorted by length.
 
     Args:
       encoded: `EncodedExamples`; without labels, those of the batches are empty, `[0]`.
       batch_size: B, at least 1.
       widths: as in `bert_tf.data.batch_plan.epoch_plan`.
-      replicas: number of all replicas, which share the rows of a batch.
-      local: `(first, number)`, the replicas of this process. With it all elements
-        have the same number of rows; those of index -1 only fill up.
+      context: `tf.distribute.InputContext` of the process, whose replicas share the rows of a
+        batch. With it all elements have the same number of rows; those of index -1 only fill up.
+        None, the default, is one replica.
 
     Returns:
       `tf.data.Dataset` as of `training_dataset`, one element for each local replica in turn.
@@ -199,11 +196,11 @@ def evaluation_dataset(encoded, batch_size, widths=None, replicas=1, local=None)
         encoded.lengths, size, encoded.max_seq_length, widths, encoded.groups
     )
     of_batches = chosen, _groups(encoded, indices)
-    if local is None:
+    if context is None:
         return _dataset(encoded, indices, *of_batches)
-    filled = batch_plan.fill(indices, replicas)
-    part = batch_plan.part(filled, replicas, local)
-    return _dataset(encoded, part, *_repeated(of_batches, local[1]), True)
+    filled = batch_plan.fill(indices, context.num_replicas_in_sync)
+    part = batch_plan.part(filled, context)
+    return _dataset(encoded, part, *_repeated(of_batches, context), True)
 
 
 def _training_plan(encoded, batch_size, seed, first_step, num_steps, widths):
@@ -227,7 +224,8 @@ def _groups(encoded, indices):
     return {} if encoded.groups is None else {TASK: encoded.groups[indices[:, 0]]}
 
 
-def _repeated(of_batches, times):
+def _repeated(of_batches, context):
+    times = len(batch_plan.local_replicas(context))
     return tf.nest.map_structure(lambda values: np.repeat(values, times), of_batches)
 
 

@@ -21,14 +21,7 @@ def predict(model, encoded, batch_size, widths=None):
     """
 
     def batches(context):
-        number = context.num_replicas_in_sync // context.num_input_pipelines
-        dataset = batching.evaluation_dataset(
-            encoded,
-            batch_size,
-            widths,
-            replicas=context.num_replicas_in_sync,
-            local=(context.input_pipeline_id * number, number),
-        )
+        dataset = batching.evaluation_dataset(encoded, batch_size, widths, context)
         return dataset.map(lambda features, _, index: {**features, EXAMPLE_INDEX: index})
 
     strategy = model.distribute_strategy

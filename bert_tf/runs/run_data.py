@@ -100,10 +100,8 @@ class RunData:
           process' replicas in turn. Processes that are not synchronous share the steps.
         """
         options, context = self._options, context or tf.distribute.InputContext()
-        pipelines, pipeline = context.num_input_pipelines, context.input_pipeline_id
-        if context.num_replicas_in_sync < pipelines:
-            return self.train_batches(first_step).shard(pipelines, pipeline)
-        local = context.num_replicas_in_sync // pipelines
+        if context.num_replicas_in_sync < (pipelines := context.num_input_pipelines):
+            return self.train_batches(first_step).shard(pipelines, context.input_pipeline_id)
         dataset = batching.replica_dataset(
             self.train,
             options.train_batch_size,
@@ -111,12 +109,11 @@ class RunData:
             first_step,
             self.total_steps - first_step,
             self.widths,
-            replicas=context.num_replicas_in_sync,
-            local=(pipeline * local, local),
-            multiple=options.gradient_accumulation_steps,
+            context,
+            options.gradient_accumulation_steps,
         )
         if (change := self._task.batch_change(self._tokenizer)) is not None:
-            dataset = self._changed(dataset, change, first_step, context, local)
+            dataset = self._changed(dataset, change, first_step, context)
         if self.teacher_logits is None:
             return dataset.map(lambda *batch: batch[:3])
         logits = tf.constant(self.teacher_logits)
@@ -137,13 +134,14 @@ class RunData:
             self.train, SMALL_BATCH, seed=self._options.seed, num_steps=steps
         )
 
-    def _changed(self, dataset, change, first_step, context, local):
+    def _changed(self, dataset, change, first_step, context):
         """Returns batches as the task changes them, each by a seed of step and replica."""
-        replicas, first = context.num_replicas_in_sync, context.input_pipeline_id * local
+        replicas, local = context.num_replicas_in_sync, batch_plan.local_replicas(context)
 
         def changed(number, batch):
             features, _, *rest = batch
-            step, replica = first_step + number // local, first + number % local
+            step = first_step + number // len(local)
+            replica = local.start + number % len(local)
             return *change(features, [self._options.seed, step * replicas + replica]), *rest
 
         return dataset.enumerate().map(changed)

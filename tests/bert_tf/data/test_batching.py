@@ -242,17 +242,16 @@ def test_a_later_start_gives_the_same_batches_of_groups(grouped, first_step):
 @pytest.mark.parametrize("number", [1, 2])
 def test_replicas_and_rows_that_fill_up_are_of_the_batch_s_group(grouped, number):
     whole = [int(f[TASK][0]) for f, *_ in batching.training_dataset(grouped, 7, 0, num_steps=50)]
-    dataset = batching.replica_dataset(
-        grouped, 7, 0, 3, 47, replicas=2, local=(0, number), multiple=4
-    )
+    context = tf.distribute.InputContext(2 // number, 0, num_replicas_in_sync=2)
+    dataset = batching.replica_dataset(grouped, 7, 0, 3, 47, None, context, multiple=4)
     assert dataset.element_spec[0][TASK].shape == [4]
     found = [features[TASK].numpy().tolist() for features, *_ in dataset]
     assert found == [[group] * 4 for group in np.repeat(whole[3:], number)]
 
 
-@pytest.mark.parametrize("local", [None, (0, 2)])
-def test_evaluation_of_groups(grouped, local):
-    dataset = batching.evaluation_dataset(grouped, 8, replicas=2 if local else 1, local=local)
+@pytest.mark.parametrize("context", [None, tf.distribute.InputContext(num_replicas_in_sync=2)])
+def test_evaluation_of_groups(grouped, context):
+    dataset = batching.evaluation_dataset(grouped, 8, context=context)
     seen = []
     for features, _, index in dataset:
         index = index.numpy()
@@ -261,7 +260,7 @@ def test_evaluation_of_groups(grouped, local):
             features[TASK].numpy()[index >= 0], grouped.groups[index[index >= 0]]
         )
     assert sorted(seen) == list(range(203))
-    assert len(dataset) == grouped.num_batches(8) * (2 if local else 1)
+    assert len(dataset) == grouped.num_batches(8) * (2 if context else 1)
 
 
 def test_groups_are_taken_along(grouped):
