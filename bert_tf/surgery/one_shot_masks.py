@@ -4,7 +4,7 @@ import numpy as np
 
 from bert_tf.surgery import masks
 from flop_tf.linalg.magnitude import good_masks, random_masks
-from flop_tf.training import mask_training
+from flop_tf.training import mask_rules
 
 
 def one_shot(source, kind, sparsity, seed=0):
@@ -24,11 +24,11 @@ def one_shot(source, kind, sparsity, seed=0):
     """
     if kind not in ("magnitude", "random"):
         raise ValueError(f"Argument `kind` must be magnitude or random, received {kind!r}.")
-    mask_training.check_sparsity(sparsity)
+    mask_rules.check_sparsity(sparsity)
     masks.check_dense(source, "The checkpoint to mask")
     rng, found = np.random.default_rng(seed), {}
     for path, weights in masks.prunable(source).items():
-        num_kept = weights.size - mask_training.num_pruned(weights.size, sparsity)
+        num_kept = weights.size - mask_rules.num_pruned(weights.size, sparsity)
         one = {path: weights}
         found |= (
             good_masks(one, num_kept) if kind == "magnitude" else random_masks(one, num_kept, rng)

@@ -123,22 +123,7 @@ class Tokenizer:
         ]
         word_of_its_own = f"[{_PUNCTUATION}{_CJK if tokenize_chinese_chars else ''}]"
         self._word_delimiters = (f"{_SPACE}|{word_of_its_own}", word_of_its_own)
-        wordpiece = (
-            tf_text.FastBertTokenizer
-            if tokenize_chinese_chars
-            else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
-        )
-        try:
-            self._wordpiece = wordpiece(
-                vocab=[*self.vocab, *self._places.values()],
-                token_out_type=tf.int32,
-                max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
-            )
-        except RuntimeError as error:
-            raise ValueError(
-                f"The vocabulary {str(vocab_file)!r} must be one that tensorflow-text can hold: "
-                f"{error}"
-            ) from error
+        self._wordpiece = self._make_wordpiece()
 
     @property
     def rules(self):
@@ -229,6 +214,24 @@ class Tokenizer:
             )
         cut = _cut(tokens, max_seq_length - len(tokens) - 1)
         return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
+
+    def _make_wordpiece(self):
+        wordpiece = (
+            tf_text.FastBertTokenizer
+            if self.tokenize_chinese_chars
+            else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
+        )
+        try:
+            return wordpiece(
+                vocab=[*self.vocab, *self._places.values()],
+                token_out_type=tf.int32,
+                max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"The vocabulary {str(self.vocab_file)!r} must be one that tensorflow-text can "
+                f"hold: {error}"
+            ) from error
 
     def _normalize(self, texts):
         """Removes control characters of texts `[N]`, and lower-cases as the vocabulary is."""

@@ -27,9 +27,9 @@ class FactorizedDense(keras.layers.Layer):
       units: O, size of the output.
       rank: R, 0 or more; the number of columns of P and rows of Q.
       gate: None, a gate over axis 0, the name of one or a serialized one.
-      merge_above_tokens: int, number of tokens (product of all axes but the
-        last) above which P · Q is formed first, or `budget.NEVER`. None takes
-        `budget.merge_above_tokens` for the shape.
+      merge_above_tokens: int, number of tokens (product of all axes but the last) above which
+        P · Q is formed first, or `flop_tf.linalg.costs.NEVER`. None takes that module's
+        `merge_above_tokens` for the shape.
       activation: as in `keras.layers.Dense`.
       use_bias: as in `keras.layers.Dense`.
       kernel_initializer: of both factors.

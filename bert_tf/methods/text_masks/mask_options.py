@@ -15,7 +15,7 @@ from bert_tf.runs.options.data import BatchOptions
 from bert_tf.runs.options.running import SavingOptions
 from bert_tf.tasks.mlm import TextFileOptions
 from flop_tf import gates
-from flop_tf.training import iterative_magnitude, mask_training
+from flop_tf.training import iterative_magnitude, score_inits
 
 #: Ways to search: train scores, or prune by magnitude between rounds of training the weights.
 METHODS = ("mask", "imp")
@@ -65,7 +65,7 @@ class ScoreOptions:
     init: str = _score_option(
         "",
         "How scores start; proportional, of straight_through_bernoulli equal.",
-        ("", *mask_training.INITS),
+        ("", *score_inits.INITS),
     )
     binarizer: str = _score_option(
         "straight_through", "How scores make the mask of a step.", gates.STRAIGHT_THROUGH
@@ -102,7 +102,7 @@ class ScoreOptions:
 
     @property
     def first_scores(self):
-        """How scores start, of `mask_training.INITS`."""
+        """How scores start, of `score_inits.INITS`."""
         drawn = self.binarizer == "straight_through_bernoulli"
         return self.init or ("equal" if drawn else "proportional")
 

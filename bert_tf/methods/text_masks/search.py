@@ -24,7 +24,7 @@ from bert_tf.runs.trainer import Trainer
 from bert_tf.surgery import masks
 from flop_tf import files, surgery
 from flop_tf.backend import keras
-from flop_tf.training import mask_training
+from flop_tf.training import mask_rules
 
 #: Written last.
 RESULTS_FILE = "results.json"
@@ -128,7 +128,7 @@ class _Search:
             scores = _score(self.options, self.data, self.model, self.options.eval_blocks)
         if not all(map(math.isfinite, scores.values())):
             raise ValueError(f"The search has diverged at step {step}: {scores}; take lower rates.")
-        found = {"zero_rate": mask_training.zero_rate(now), **self.objective.changes(now)}
+        found = {"zero_rate": mask_rules.zero_rate(now), **self.objective.changes(now)}
         name = os.path.join(STEPS_FOLDER, f"step-{step}.safetensors")
         self._write(name, self.objective.found(step), step=step, scores=scores)
         with writer.as_default(step):
@@ -148,7 +148,7 @@ class _Search:
         results = {
             "method": options.method,
             "sparsity": options.sparsity,
-            "zero_rate": mask_training.zero_rate(found),
+            "zero_rate": mask_rules.zero_rate(found),
             "steps": options.num_train_steps,
             "seconds": seconds,
             "masked": _score(options, data, pruned),

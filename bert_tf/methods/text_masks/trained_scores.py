@@ -1,7 +1,7 @@
 """The objective of scores that are trained while all weights but the head stay as they are.
 
-What scores start from and how thresholds follow is in `flop_tf.training.mask_training`, how scores
-make the mask of a step in `flop_tf.gates.straight_through`.
+How scores start and thresholds follow is in `flop_tf.training.mask_training`, how scores make the
+mask of a step in `flop_tf.gates.straight_through`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from bert_tf.methods.text_masks.mask_loss import MaskLoss
 from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.runs.optimization import decaying_adam
 from bert_tf.surgery import masks, units
-from flop_tf.training import mask_training
+from flop_tf.training import mask_rules, mask_training
 from flop_tf.training.task_objective import TaskObjective
 
 
@@ -98,7 +98,7 @@ class TrainedScores(TaskObjective):
         if options.start_sparsity is None:
             return options.sparsity
         progress = step / options.num_train_steps
-        return mask_training.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
+        return mask_rules.cubic_sparsity(options.start_sparsity, options.sparsity, progress)
 
 
 def _optimizers(options, model):

@@ -7,7 +7,7 @@ import numpy as np
 from bert_tf.presentation import pages, plots
 from flop_tf.files import mask_file
 from flop_tf.searches import mask_similarity
-from flop_tf.training import mask_training
+from flop_tf.training import mask_rules
 
 _PAIR = ("macro_jaccard", "pooled_jaccard", "hamming")
 
@@ -52,7 +52,7 @@ def compare(names, found):
 
     rates = [{layer: 1 - float(kept.mean()) for layer, kept in own.items()} for own in layers]
     return {
-        "zero_rates": dict(zip(names, map(mask_training.zero_rate, found), strict=True)),
+        "zero_rates": dict(zip(names, map(mask_rules.zero_rate, found), strict=True)),
         "zero_rates_by_layer": dict(zip(names, rates, strict=True)),
         "pairs": [
             {

@@ -26,7 +26,7 @@ from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 from flop_tf.backend import keras
 from flop_tf.files import mask_file
-from flop_tf.training import mask_training
+from flop_tf.training import mask_rules
 
 WORDS = ["the", "a", "good", "bad", "film", "plot", "was", "is", "very", "so"]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -112,7 +112,7 @@ def test_every_matrix_has_exactly_the_sparsity(searched, bert):
     found = mask_of(searched[0])
     assert sorted(mask.size for mask in found.values()) == sorted(SIZES)
     for mask in found.values():
-        assert mask.size - np.count_nonzero(mask) == mask_training.num_zeros(mask.size, 0.5)
+        assert mask.size - np.count_nonzero(mask) == mask_rules.num_zeros(mask.size, 0.5)
     start = one_shot_masks.one_shot(read_source(bert), "magnitude", 0.5)
     assert any((found[path] != start[path]).any() for path in found)
     np.testing.assert_array_equal(found["pooler.kernel"], start["pooler.kernel"])
@@ -133,7 +133,7 @@ def test_weights_are_frozen_and_the_head_is_trained(searched, dense, bert):
 def test_results(searched, dense):
     path, results = searched
     assert json.loads(pathlib.Path(path, search.RESULTS_FILE).read_text()) == results
-    zeros = sum(mask_training.num_zeros(size, 0.5) for size in SIZES)
+    zeros = sum(mask_rules.num_zeros(size, 0.5) for size in SIZES)
     assert results["zero_rate"] == pytest.approx(zeros / sum(SIZES))
     info = bert_tf.load_info(dense)
     # The head has learned something: chance is log(15), all words of the vocabulary alike.
@@ -162,7 +162,7 @@ def test_checkpoints_leave_their_masks_and_scores(searched):
     for step in (4, 8, 12):
         saved = mask_file.read(os.path.join(path, search.STEPS_FOLDER, f"step-{step}.safetensors"))
         for mask in saved.masks.values():
-            assert mask.size - mask.sum() == mask_training.num_zeros(mask.size, 0.5)
+            assert mask.size - mask.sum() == mask_rules.num_zeros(mask.size, 0.5)
         assert saved.provenance["step"] == step
         assert saved.provenance["scores"]["eval_loss"] == pytest.approx(losses[step], rel=1e-6)
     for name, mask in mask_of(path).items():
