@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import re
+import select
 import signal
 import sys
 import time
@@ -53,7 +54,8 @@ def run(main, define_flags, subcommands=()):
 
     Bad input, which libraries raise as ValueError or OSError, and flags that
     do not exist end as `name: error: <one sentence>` with exit code 1; with
-    `--verbosity=1` the stack trace is shown instead.
+    `--verbosity=1` the stack trace is shown instead. A reader that closes the
+    pipe early, as `| head` does, is no error.
 
     Args:
       main: function of one argument, the command line without flags; reads absl's FLAGS.
@@ -75,11 +77,15 @@ def run(main, define_flags, subcommands=()):
         print(f"{_name()}: stopped; the same command goes on or starts again.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except _BAD_INPUT as error:
+        if isinstance(error, BrokenPipeError) and _is_unread(sys.stdout):
+            sys.exit(128 + signal.SIGPIPE)
         if logging.vlog_is_on(1):
             raise
         # A thread that writes checkpoints may have met the same, and would say so at the exit.
         sys.unraisablehook = lambda _: None
         sys.exit(f"{_name()}: error: {_reason(str(error))}")
+    finally:
+        _drop_unread_output()
 
 
 def exit_on_sigterm(name):
@@ -249,6 +255,21 @@ def command(without=()):
         if FLAGS[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _is_unread(pipe):
+    """Returns whether a file is a pipe whose reader has closed it."""
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _drop_unread_output():
+    """Empties the standard output; Python would report at its exit that nobody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _name():

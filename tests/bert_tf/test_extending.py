@@ -59,17 +59,25 @@ def test_every_section_has_an_example():
         "A task",
         "A family",
         "A checkpoint format",
+        "An objective",
         "A method",
     ]
 
 
-def test_a_gate():
+@pytest.fixture
+def dense():
     keras.utils.set_random_seed(0)
-    rng = np.random.default_rng(0)
-    x = tf.constant(rng.normal(size=[64, 8]), tf.float32)
     inputs = keras.Input([8])
     hidden = keras.layers.Dense(12, activation="relu")(inputs)
-    dense = keras.Model(inputs, keras.layers.Dense(2, name="logits")(hidden))
+    return keras.Model(inputs, keras.layers.Dense(2, name="logits")(hidden))
+
+
+@pytest.fixture
+def x():
+    return tf.constant(np.random.default_rng(0).normal(size=[64, 8]), tf.float32)
+
+
+def test_a_gate(dense, x):
     found = run("A gate", dense_model=dense, x=x, y=x[:, :2])
     small, model = found["small"], found["model"]
     assert {type(gate) for gate in model.gates} == {found["Ramp"]} and "ramp" in GATES
@@ -116,6 +124,19 @@ def test_a_checkpoint_format(bert_dir, tmp_path):
     assert source.format == "transposed"
     for path, array in surgery.named_weights(source.model()).items():
         np.testing.assert_array_equal(array, weights[path])
+
+
+def test_an_objective(dense, x):
+    y = x[:, :2]
+    first, last = ([w.numpy() for w in layer.weights] for layer in dense.layers[1:])
+    loss = keras.losses.MeanSquaredError()
+    before = float(loss(y, dense(x)))
+    model = run("An objective", dense_model=dense, x=x, y=y)["model"]
+    assert float(loss(y, model(x))) < 0.9 * before
+    for array, weight in zip(first, model.layers[1].weights, strict=True):
+        np.testing.assert_array_equal(weight, array)
+    for array, weight in zip(last, model.layers[2].weights, strict=True):
+        assert (weight.numpy() != array).all()
 
 
 def test_a_method(bert_dir, sst_dir, tmp_path, monkeypatch):

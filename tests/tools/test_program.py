@@ -1,5 +1,6 @@
 import logging as stdlib_logging
 import os
+import signal
 import subprocess
 import sys
 
@@ -55,6 +56,51 @@ def call(monkeypatch):
 def test_success(call, capsys):
     assert call("--opinion=good") is None
     assert capsys.readouterr().out == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("x", None),  # The program has ended before anything is written.
+        (200_000 * "x", 128 + signal.SIGPIPE),
+        (ValueError("Bad input."), "tool: error: Bad input."),
+    ],
+)
+def test_output_that_nobody_reads_is_no_error(call, monkeypatch, printed, expected):
+    def main(argv):
+        print("x" if isinstance(printed, Exception) else printed)
+        if isinstance(printed, Exception):
+            raise printed
+
+    monkeypatch.setitem(globals(), "main", main)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as output, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        assert call() == expected
+        output.flush()  # Nothing is left for the end of Python to fail on.
+
+
+def test_another_broken_pipe_is_an_error(call, monkeypatch):
+    def main(argv):
+        raise BrokenPipeError(32, "Broken pipe", "worker")
+
+    monkeypatch.setitem(globals(), "main", main)
+    assert call() == "tool: error: [Errno 32] Broken pipe: 'worker'"
+
+
+def test_help_that_nobody_reads():
+    reader, writer = os.pipe()
+    os.close(reader)
+    end = subprocess.run(
+        [os.path.join(os.path.dirname(sys.executable), "flop-report"), "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (end.returncode, end.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_what_keras_says_around_a_reason_is_left_out():
