@@ -91,6 +91,9 @@ class Registry:
     def canonical(self, name):
         """Returns a name as it was registered, however it is written.
 
+        Args:
+          name: text.
+
         Raises:
           ValueError: if nothing is registered under it; it names the nearest.
         """

@@ -141,6 +141,9 @@ class ForeignFormat(Format):
     def names(self, about):
         """Returns the `Names` of a family in this format.
 
+        Args:
+          about: the `ForeignConfig`, or None where there is none.
+
         Raises:
           ValueError: if the family has none.
         """
@@ -168,5 +171,10 @@ class ForeignFormat(Format):
         return translate(variables, table, about.config, names.ignored, names.optional)
 
     def missing_head(self, variables, about):
-        """Returns the name of the head if this project lacks it, else ""."""
+        """Returns the name of the head if this project lacks it, else "".
+
+        Args:
+          variables: a `Variables`.
+          about: the `ForeignConfig`, or None where there is none.
+        """
         return ""

@@ -35,7 +35,13 @@ def read(data, subject):
 
 
 def check(names, num_labels, subject):
-    """Raises ValueError where there are not as many names as outputs, or one is used twice."""
+    """Raises ValueError where there are not as many names as outputs, or one is used twice.
+
+    Args:
+      names: of the classes, a sequence of texts.
+      num_labels: number of outputs, int.
+      subject: with which the error begins.
+    """
     if names is not None and len(set(names)) != num_labels:
         raise ValueError(
             f"{subject} must have a name of its own for each of the {num_labels} outputs of its "

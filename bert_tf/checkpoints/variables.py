@@ -59,6 +59,9 @@ def open_checkpoint(prefix):
     Args:
       prefix: path without `.index` and `.data-00000-of-00001`.
 
+    Returns:
+      The `Variables`.
+
     Raises:
       ValueError: if it is damaged, now or at the reading of a variable.
     """
@@ -92,6 +95,9 @@ def open_safetensors(folder):
 
     Args:
       folder: path of the folder.
+
+    Returns:
+      The `Variables`.
 
     Raises:
       ValueError: if a file is missing or damaged.

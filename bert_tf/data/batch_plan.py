@@ -139,7 +139,15 @@ def num_batches(num_examples, batch_size, groups=None):
 
 
 def fill(indices, multiple):
-    """Returns a plan `[S, B]` with columns of -1 up to the next multiple."""
+    """Adds columns of -1 to a plan, up to the next multiple.
+
+    Args:
+      indices: int array `[S, B]`.
+      multiple: int of at least 1.
+
+    Returns:
+      An int array `[S, B rounded up]`.
+    """
     missing = -indices.shape[1] % multiple
     return np.pad(indices, [(0, 0), (0, missing)], constant_values=-1)
 
@@ -171,7 +179,12 @@ def part(values, context):
 
 
 def check_run(num_steps, batch_size):
-    """Raises ValueError where a run is so long that the plan of its batches fills the memory."""
+    """Raises ValueError where a run is so long that the plan of its batches fills the memory.
+
+    Args:
+      num_steps: number of batches.
+      batch_size: B.
+    """
     if not num_steps * batch_size <= MOST_EXAMPLES:
         raise ValueError(
             f"A run must take at most {MOST_EXAMPLES} examples, received {num_steps:.4g} steps of "

@@ -45,11 +45,19 @@ class EncodedExamples:
         return np.diff(self.ids.row_splits.numpy())
 
     def num_batches(self, batch_size):
-        """Returns the number of batches that cover each example once."""
+        """Returns the number of batches that cover each example once.
+
+        Args:
+          batch_size: B, at least 1.
+        """
         return batch_plan.num_batches(len(self), batch_size, self.groups)
 
     def take(self, indices):
-        """Returns the examples at `indices`, in that order."""
+        """Returns the examples at `indices`, in that order.
+
+        Args:
+          indices: sequence of ints.
+        """
         indices = np.asarray(indices, np.int64)
         return dataclasses.replace(
             self,
@@ -100,7 +108,12 @@ def holdout(examples, num_examples, seed):
 
 
 def check_holdout(num_examples, total):
-    """Raises ValueError where of `total` examples so many cannot be held out."""
+    """Raises ValueError where so many examples cannot be held out.
+
+    Args:
+      num_examples: to hold out, int.
+      total: number of training examples.
+    """
     if not 0 <= num_examples < total:
         raise ValueError(
             f"Argument `holdout_examples` must be at least 0 and below the {total} training "

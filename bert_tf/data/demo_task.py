@@ -183,7 +183,12 @@ def write(output_dir, splits):
 
 
 def holds(folder, splits):
-    """Returns whether a folder holds the files that `write` would write."""
+    """Returns whether a folder holds the files that `write` would write.
+
+    Args:
+      folder: its path.
+      splits: see `write`.
+    """
     paths = {pathlib.Path(folder, name): text for name, text in _contents(splits).items()}
     return all(
         path.is_file() and path.read_bytes() == text.encode() for path, text in paths.items()

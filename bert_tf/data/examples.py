@@ -29,7 +29,11 @@ class Examples:
         return len(self.texts_a)
 
     def take(self, indices):
-        """Returns the examples at `indices`, in that order."""
+        """Returns the examples at `indices`, in that order.
+
+        Args:
+          indices: sequence of ints.
+        """
         return Examples(
             [self.texts_a[i] for i in indices],
             None if self.texts_b is None else [self.texts_b[i] for i in indices],
@@ -91,12 +95,19 @@ class Table:
     excludes: str | None = None
 
     def exists(self, data_dir):
-        """Whether every file that this table needs lies in `data_dir`."""
+        """Returns whether every file that this table needs lies in a folder.
+
+        Args:
+          data_dir: the folder.
+        """
         needed = [self.file] if self.pairs_file is None else [self.file, self.pairs_file]
         return all(os.path.lexists(os.path.join(data_dir, file)) for file in needed)
 
     def read(self, data_dir):
         """Reads the rows that count.
+
+        Args:
+          data_dir: the folder of the file.
 
         Returns:
           `(texts, labels, ids, line_numbers)`: a list of strings for each text

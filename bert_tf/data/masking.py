@@ -34,7 +34,10 @@ class Masking:
 
     @classmethod
     def of(cls, tokenizer):
-        """Returns the rule for a `bert_tf.tokenizers.tokenization.Tokenizer`.
+        """Returns the rule for a tokenizer.
+
+        Args:
+          tokenizer: a `bert_tf.tokenizers.tokenization.Tokenizer`.
 
         Raises:
           ValueError: if its vocabulary has no `[MASK]`.
@@ -93,7 +96,11 @@ class Masking:
 
 
 def restored(features):
-    """Returns the features of a batch with the words that are behind its masks."""
+    """Returns the features of a batch with the original words in place of its masks.
+
+    Args:
+      features: dict of a masked batch, see `mask`.
+    """
     positions, labels = features[MASKED_POSITIONS], features[MASKED_IDS]
     ids = features["input_word_ids"]
     there = tf.where(labels >= 0, labels, tf.gather(ids, positions, batch_dims=1))

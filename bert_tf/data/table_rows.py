@@ -11,7 +11,11 @@ QUOTINGS = ("minimal", "none")
 
 
 def delimiter(path):
-    """Returns the character between the fields of a file: a comma in `.csv` files, else a tab."""
+    """Returns the character between the fields of a file: a comma in `.csv` files, else a tab.
+
+    Args:
+      path: of the file.
+    """
     return "," if str(path).endswith(".csv") else "\t"
 
 

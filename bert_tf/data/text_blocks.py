@@ -39,7 +39,11 @@ class TextLines:
         return len(self.lines)
 
     def take(self, indices):
-        """Returns the lines at `indices`, in that order."""
+        """Returns the lines at `indices`, in that order.
+
+        Args:
+          indices: sequence of ints.
+        """
         return TextLines(self.file, [self.lines[i] for i in indices])
 
 
@@ -48,6 +52,9 @@ class TextFile(DataFile):
 
     def read(self, data_dir):
         """Returns its `TextLines`.
+
+        Args:
+          data_dir: the folder of the file.
 
         Raises:
           ValueError: if it is empty or not UTF-8.

@@ -55,15 +55,35 @@ class Attention(keras.layers.Layer):
         return tf.reshape(self.contexts(probabilities, value), [-1, width])
 
     def arrange(self, inputs):
-        """Returns `inputs [B, T, N, D]` in the order of axes that the two products take."""
+        """Returns a projection in the order of axes that the two products take.
+
+        Args:
+          inputs: query, key or value, `[B, T, N, D]`.
+        """
         return _heads_first(inputs)
 
     def scores(self, query, key):
-        """Returns `q k^T`, `[B, N, T, T]`, of arranged queries and keys."""
+        """Returns `q k^T`.
+
+        Args:
+          query: arranged.
+          key: arranged.
+
+        Returns:
+          Tensor `[B, N, T, T]`.
+        """
         return tf.matmul(query, key, transpose_b=True)
 
     def contexts(self, probabilities, value):
-        """Returns `p v`, `[B, T, N, D]`, of probabilities `[B, N, T, T]` and arranged values."""
+        """Returns `p v`.
+
+        Args:
+          probabilities: `[B, N, T, T]`.
+          value: arranged.
+
+        Returns:
+          Tensor `[B, T, N, D]`.
+        """
         return _heads_first(tf.matmul(probabilities, value))
 
     def get_config(self):

@@ -314,7 +314,7 @@ class EncoderConfig:
 
     @classmethod
     def from_dict(cls, data):
-        """Builds a config from Google's, Hugging Face's or our own keys.
+        """Returns a config of Google's, Hugging Face's or our own keys.
 
         Keys that say nothing of the architecture (`pooler_fc_size`, ...) are ignored.
 
@@ -340,7 +340,7 @@ class EncoderConfig:
 
     @classmethod
     def from_json_file(cls, path):
-        """Reads `path`, a JSON file.
+        """Returns the config in a JSON file.
 
         Args:
           path: of the file.

@@ -218,7 +218,15 @@ class TransformerBlock(keras.layers.Layer):
         return self.ffn_norm(attended + outputs, training=training), inputs
 
     def project(self, hidden, training=None):
-        """Returns query, key and value, `[B T, N D]` each, of `hidden [B T, H]`."""
+        """Returns query, key and value.
+
+        Args:
+          hidden: `[B T, H]`.
+          training: bool, see `keras.layers.Layer.call`.
+
+        Returns:
+          Three tensors `[B T, N D]`.
+        """
         return [getattr(self, name)(hidden, training=training) for name in ATTENTION_INPUTS]
 
     def _gate(self, kind, inputs, batch, training):

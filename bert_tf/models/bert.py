@@ -54,7 +54,13 @@ class BertModel(Described, GatedModel):
         return self.logits(self.encoder(inputs, training=training), inputs, training)
 
     def logits(self, encoded, inputs, training=None):
-        """Returns the logits of what the encoder made of the inputs."""
+        """Returns the logits of the encoder's outputs.
+
+        Args:
+          encoded: dict of tensors, the encoder's outputs.
+          inputs: dict of the model's inputs.
+          training: bool, see `keras.Model.call`.
+        """
         if self.head.is_tied:
             table = tf.convert_to_tensor(self.encoder.embeddings.word_embeddings)
             encoded = {**encoded, "word_embeddings": table}

@@ -104,7 +104,7 @@ def new_figure(width, height, rows=1, columns=1, **settings):
 
 
 def heat(axes, values, form, most=None, deviations=None, **text):
-    """Draws a matrix as colors with its numbers on them, and returns the image of matplotlib.
+    """Draws a matrix as colors with its numbers on them.
 
     Args:
       axes: of matplotlib, to draw on.
@@ -113,6 +113,9 @@ def heat(axes, values, form, most=None, deviations=None, **text):
       most: the value of the last color; None takes the largest one.
       deviations: `[rows, columns]`, written below the values, or None.
       **text: settings of the text.
+
+    Returns:
+      The image of matplotlib.
     """
     values = np.asarray(values, np.float64)
     image = axes.imshow(values, aspect="auto", cmap="viridis", vmin=0, vmax=most)

@@ -39,6 +39,9 @@ def make_strategy(options):
     Args:
       options: `FinetuneOptions`.
 
+    Returns:
+      A `tf.distribute.Strategy`.
+
     Raises:
       ValueError: if the devices asked for are not there.
       ConnectionError: if a worker or the TPU does not answer.
@@ -104,7 +107,10 @@ def losing_workers(strategy):
 
 
 def is_chief(options):
-    """Whether this process is the one of its run that writes files.
+    """Returns whether this process is the one of its run that writes files.
+
+    Args:
+      options: `FinetuneOptions`.
 
     Raises:
       ValueError: if workers are named but not which of them this one is.
@@ -118,7 +124,11 @@ def is_chief(options):
 
 
 def is_asynchronous(strategy):
-    """Whether workers make their steps independently of each other, by parameter servers."""
+    """Returns whether workers make their steps independently of each other, by parameter servers.
+
+    Args:
+      strategy: a `tf.distribute.Strategy`.
+    """
     return isinstance(strategy, tf.distribute.experimental.ParameterServerStrategy)
 
 

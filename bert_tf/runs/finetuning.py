@@ -83,7 +83,11 @@ class Run:
         self.scores = RunScores(inputs, store, self.is_chief)
 
     def start(self):
-        """Trains from the last checkpoint, or from the start, to the end; returns the scores."""
+        """Trains from the last checkpoint, or from the start, to the end.
+
+        Returns:
+          Scores of the best model by split, a dict of dicts; None in a worker that writes no files.
+        """
         began = time.perf_counter()
         with distribution.losing_workers(self.strategy):
             if self.options.do_train:

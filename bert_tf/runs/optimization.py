@@ -25,6 +25,10 @@ def decaying_from_the_start(options, total_steps):
     """Returns the schedule of tf-models, whose rate decays from the first step on.
 
     After a warmup over w of the run it is at its highest, `learning_rate (1 - w)`.
+
+    Args:
+      options: `FinetuneOptions`.
+      total_steps: of the run.
     """
     rate = keras.optimizers.schedules.PolynomialDecay(options.learning_rate, total_steps, 0.0)
     warmup_steps = round(options.warmup_proportion * total_steps)
@@ -49,7 +53,12 @@ def decaying_adam(rate, total_steps, variables, **settings):
 
 
 def decaying_from_the_top(options, total_steps):
-    """Returns the schedule of MT-DNN, which rises to `learning_rate` and decays from there."""
+    """Returns the schedule of MT-DNN, which rises to `learning_rate` and decays from there.
+
+    Args:
+      options: `FinetuneOptions`.
+      total_steps: of the run.
+    """
     warmup_steps = options.warmup_proportion * total_steps
     return schedules.LinearWarmupDecay(options.learning_rate, total_steps, warmup_steps)
 

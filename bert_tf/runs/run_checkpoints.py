@@ -42,7 +42,12 @@ class RunCheckpoints:
         return tf.train.latest_checkpoint(self._directory) is not None
 
     def track(self, step, **parts):
-        """Says what to save: trackable objects by name, and the variable of the step."""
+        """Sets what is saved.
+
+        Args:
+          step: variable of the number of updates.
+          **parts: trackable objects by name.
+        """
         self._step = step
         self._checkpoint = tf.train.Checkpoint(**parts)
         self._manager = tf.train.CheckpointManager(
@@ -50,7 +55,10 @@ class RunCheckpoints:
         )
 
     def restore(self):
-        """Goes back to the newest checkpoint that can be read; returns whether there is one.
+        """Goes back to the newest checkpoint that can be read.
+
+        Returns:
+          Whether there is one, a bool.
 
         Raises:
           ValueError: if none can be read, or one is of another architecture.

@@ -128,7 +128,14 @@ class RunData:
         return dataset.map(with_teacher)
 
     def small_batches(self, num_examples):
-        """Returns batches `(features, labels, index)` for gradients of about so many examples."""
+        """Returns small batches for gradients of single examples.
+
+        Args:
+          num_examples: int of at least 1.
+
+        Returns:
+          `tf.data.Dataset` of `(features, labels, index)`, of as many examples or a few more.
+        """
         steps = -(-min(num_examples, len(self.train)) // SMALL_BATCH)
         return batching.training_dataset(
             self.train, SMALL_BATCH, seed=self._options.seed, num_steps=steps

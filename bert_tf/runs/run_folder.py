@@ -150,6 +150,9 @@ def remove_left_overs(folder):
     """Removes what killed writers left in a folder and below; its lock must be held.
 
     Folders below that have a run or a lock of their own may have writers.
+
+    Args:
+      folder: its path.
     """
     for path, names, _ in os.walk(folder):
         for left in files.partials(path):
@@ -195,12 +198,19 @@ def _is_done(folder, done_file):
 
 
 def delete_checkpoints(folder):
-    """Deletes the checkpoints of a finished run, which nothing goes on from any more."""
+    """Deletes the checkpoints of a finished run, which nothing goes on from any more.
+
+    Args:
+      folder: of the run.
+    """
     shutil.rmtree(os.path.join(folder, CHECKPOINTS), ignore_errors=True)
 
 
 def command_of(folder):
     """Returns the command of the run in a folder, a flag a line; None where there is none.
+
+    Args:
+      folder: its path.
 
     Raises:
       ValueError: if its file is no text.
@@ -211,10 +221,13 @@ def command_of(folder):
 
 @contextlib.contextmanager
 def locked(folder):
-    """Holds the lock file beside a folder, which says whose it is, during a `with` block.
+    """Holds the lock file next to a folder, which says whose it is, during a `with` block.
 
     Folders above it that are made for this go again if the block fails and leaves them empty.
     A file that is written as a whole has one, too.
+
+    Args:
+      folder: its path.
 
     Raises:
       ValueError: if another process holds it, what it lies in is a file, or what has the name of

@@ -35,13 +35,16 @@ class RunScores:
         self.eval_time = 0.0
 
     def update(self, model, step, loss, writer):
-        """Scores the model and keeps it if it is the best; returns the deciding score.
+        """Scores the model and keeps it if it is the best.
 
         Args:
           model: a `BertModel`.
           step: int, the number of updates so far.
           loss: float, of the last update.
           writer: of `tf.summary`.
+
+        Returns:
+          The deciding score, a float.
         """
         scores = self._score(model)
         selected = scores[self._data.select_split][self._task.primary_metric]
@@ -57,7 +60,11 @@ class RunScores:
         return selected
 
     def score_untrained(self, model):
-        """Scores and saves a model of a run without training."""
+        """Scores and saves a model of a run without training.
+
+        Args:
+          model: a `BertModel`.
+        """
         self.save(model, 0, 0.0, self._score(model))
 
     def save(self, model, step, loss, scores):
@@ -66,10 +73,13 @@ class RunScores:
             self._store.save(model, step, loss, scores)
 
     def finish(self, seconds):
-        """Writes predictions and, last, the results of the best model; returns its scores.
+        """Writes predictions and, last, the results of the best model.
 
         Args:
           seconds: that the run took since its last start.
+
+        Returns:
+          Its scores by split, a dict of dicts.
         """
         folder = self._options.output_dir
         info = model_dir.load_info(folder)

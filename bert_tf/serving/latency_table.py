@@ -146,7 +146,11 @@ class LatencyTable:
 
 
 def is_aligned(rank):
-    """Returns whether a rank, a number of at least 0, is a multiple of `ALIGNMENT`."""
+    """Returns whether a rank is a multiple of `ALIGNMENT`.
+
+    Args:
+      rank: int of at least 0.
+    """
     return rank % ALIGNMENT == 0
 
 

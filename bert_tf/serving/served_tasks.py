@@ -118,7 +118,11 @@ class ServedTasks(tf.Module):
 
 
 def text_signature(name):
-    """Returns the name of the signature that takes the texts of a task, given by its name."""
+    """Returns the name of the signature that takes the texts of a task.
+
+    Args:
+      name: of the task.
+    """
     return f"text_{name.lower().replace('-', '_')}"
 
 

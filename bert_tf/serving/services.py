@@ -37,31 +37,69 @@ class Service:
         return self.task.text_names
 
     def texts(self, examples):
-        """Returns a list of strings by each of `text_names`, of what `Task.read` returns."""
+        """Returns the texts of examples.
+
+        Args:
+          examples: the result of `Task.read`.
+
+        Returns:
+          Dict of lists of strings by each of `text_names`.
+        """
         return self.task.texts(examples)
 
     def encode(self, texts):
-        """Returns the `Encoded` of string tensors `[B]` by name."""
+        """Returns the `Encoded` of texts.
+
+        Args:
+          texts: dict of string tensors `[B]` by name.
+        """
         return self.task.encode_texts(texts, self.tokenizer, self.max_seq_length)
 
     def outputs(self, logits):
-        """Returns float32 tensors by name of a model's logits."""
+        """Returns float32 tensors by name, made of the logits.
+
+        Args:
+          logits: float32 tensor, of the model.
+        """
         return self._head.outputs(logits)
 
     def logits(self, outputs):
-        """Returns the logits, a NumPy array, of `outputs` as NumPy arrays."""
+        """Returns the logits of outputs.
+
+        Args:
+          outputs: dict of NumPy arrays, see `outputs`.
+
+        Returns:
+          A NumPy array.
+        """
         return self._head.logits_of(outputs)
 
     def answers(self, outputs):
-        """Returns `outputs` and what is made of them for people."""
+        """Returns outputs together with what people read of them.
+
+        Args:
+          outputs: dict of tensors, see `outputs`.
+        """
         return self._head.answers(outputs, self.labels, self.tokenizer.vocab)
 
     def text_answers(self, answers, word_ids):
-        """Returns `answers` and what a client that sent texts needs in addition."""
+        """Returns answers together with what a client that sent texts needs in addition.
+
+        Args:
+          answers: dict of tensors, see `answers`.
+          word_ids: int32 `[B, T]`, of the texts.
+        """
         return self._head.text_answers(answers, word_ids, self.tokenizer.vocab)
 
     def features(self, texts):
-        """Returns the model's inputs `[B, T]` for texts by name, T of the longest one."""
+        """Returns the model's inputs for texts.
+
+        Args:
+          texts: dict of string tensors `[B]` by name.
+
+        Returns:
+          Dict of int32 `[B, T]`, T of the longest one.
+        """
         encoded = self.encode(texts)
         rows = (
             encoded.ids.to_tensor(self.tokenizer.pad_id),
@@ -76,6 +114,11 @@ class Service:
 
 def get(task, tokenizer, max_seq_length):
     """Returns the `Service` of a task.
+
+    Args:
+      task: a `bert_tf.tasks.task.Task`.
+      tokenizer: the `Tokenizer` of the model.
+      max_seq_length: T, the longest input.
 
     Raises:
       ValueError: if `max_seq_length` is too small for it or there are several tasks.

@@ -60,7 +60,12 @@ def pairs(argument, text):
 
 
 def check_units(path, mask):
-    """Raises ValueError where the mask in the file `path` is not one of units."""
+    """Raises ValueError where the mask in a file is not one of units.
+
+    Args:
+      path: of the file.
+      mask: dict of arrays by path of a weight or a unit.
+    """
     if not mask or any(name.rpartition(".")[2] not in UNITS for name in mask):
         raise ValueError(
             f"The file {str(path)!r} must have masks of heads, neurons or FFNs, received "
@@ -69,7 +74,12 @@ def check_units(path, mask):
 
 
 def check_one_mask(folder, config):
-    """Raises ValueError where the model in a folder has masks of several tasks to choose from."""
+    """Raises ValueError where the model in a folder has masks of several tasks to choose from.
+
+    Args:
+      folder: of the model.
+      config: its `EncoderConfig`.
+    """
     if config.num_masks:
         raise ValueError(
             f"The model in {str(folder)!r} has a mask for each of {config.num_masks} tasks; "

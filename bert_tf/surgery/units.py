@@ -51,7 +51,12 @@ def full_mask(config, *kinds):
 
 
 def check_mask(config, mask):
-    """Raises ValueError if a mask is not one of the units of a config."""
+    """Raises ValueError if a mask is not one of the units of a config.
+
+    Args:
+      config: an `EncoderConfig`.
+      mask: dict of arrays by path.
+    """
     expected = {path: units.shape for path, units in full_mask(config).items()}
     for path, units in mask.items():
         if expected.get(path) != np.shape(units):

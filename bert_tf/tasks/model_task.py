@@ -25,7 +25,11 @@ class ModelDataOptions:
     )
 
     def names_data(self, info):
-        """Returns whether data and task are named here or in `info.json` of a model."""
+        """Returns whether data and task are named, here or by a model.
+
+        Args:
+          info: `info.json` of the model directory, a dict.
+        """
         return bool(self.data_dir and (self.task_name or self.tfds or "task" in info))
 
     def find_task(self, info, **settings):

@@ -42,7 +42,11 @@ class MultiExamples:
         return sum(map(len, self.parts.values()))
 
     def take(self, indices):
-        """Returns the examples at `indices`; the order within a task is kept."""
+        """Returns the examples at `indices`; the order within a task is kept.
+
+        Args:
+          indices: sequence of ints.
+        """
         indices = np.asarray(indices, np.int64)
         ends = np.cumsum([len(part) for part in self.parts.values()])
         owner = np.searchsorted(ends, indices, side="right")
@@ -84,6 +88,9 @@ class MultiTask(Task):
     def index(self, name):
         """Returns the index of a task, however the case and hyphens of its name are written.
 
+        Args:
+          name: of the task.
+
         Raises:
           ValueError: if it is none of them.
         """
@@ -96,12 +103,21 @@ class MultiTask(Task):
         return known.index(plain(name))
 
     def outputs(self, index):
-        """Returns the slice of the logits that belongs to the task of an index."""
+        """Returns the slice of the logits that belongs to a task.
+
+        Args:
+          index: of the task, int.
+        """
         first = sum(task.num_outputs for task in self.tasks[:index])
         return slice(first, first + self.tasks[index].num_outputs)
 
     def folder(self, data_dir, index):
-        """Returns the folder of the task of an index."""
+        """Returns the folder of a task.
+
+        Args:
+          data_dir: folder with one for each task, or "".
+          index: of the task, int.
+        """
         task = self.tasks[index]
         return data_dir if "tfds" in dict(task.arguments) else os.path.join(data_dir, task.name)
 
@@ -194,7 +210,15 @@ class MultiTask(Task):
         return {MEAN: float(np.mean(primary)), "eval_loss": sums / len(encoded), **scores}
 
     def scores_of(self, scores, index):
-        """Returns the scores by split of one task, of those by split of all."""
+        """Returns the scores of one task.
+
+        Args:
+          scores: dict of dicts by split, of all tasks.
+          index: of the task, int.
+
+        Returns:
+          Dict of dicts by split.
+        """
         prefix, found = f"{self.tasks[index].name}/", {}
         for split, sources in self.splits:
             own = dict(sources).get(index)

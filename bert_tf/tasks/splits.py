@@ -69,17 +69,25 @@ class Splits:
         )
 
     def holdout(self, examples, num_examples, seed):
-        """Splits examples into `(rest, held out)`, see `bert_tf.data.batching.holdout`.
+        """Splits examples at random, see `bert_tf.data.batching.holdout`.
 
         Args:
           examples: the result of `Task.read`.
           num_examples: int from 0 on, below their number.
           seed: int; the same seed splits the same way.
+
+        Returns:
+          `(rest, held out)`, both as the examples.
         """
         return batching.holdout(examples, num_examples, seed)
 
     def first(self, examples, num_examples):
-        """Returns the first examples, at most `num_examples` of the result of `Task.read`."""
+        """Returns the first examples.
+
+        Args:
+          examples: the result of `Task.read`.
+          num_examples: int, the most to take.
+        """
         return examples.take(range(min(num_examples, len(examples))))
 
     def sample(self, examples, num_examples, seed):

@@ -67,7 +67,11 @@ class SquadExamples:
         return any(question["answers"] for _, question in self.questions())
 
     def take(self, indices):
-        """Returns the questions at `indices`, in the order of the file."""
+        """Returns the questions at `indices`, in the order of the file.
+
+        Args:
+          indices: sequence of ints.
+        """
         wanted, number = set(indices), itertools.count()
         return self._with_questions(lambda qas: [qa for qa in qas if next(number) in wanted])
 
@@ -112,7 +116,11 @@ class SquadExamples:
         return tuple(SquadExamples(part) for part in parts)
 
     def write(self, path):
-        """Writes a file that `read` reads."""
+        """Writes a file that `read` reads.
+
+        Args:
+          path: of the file.
+        """
         files.write_json(path, {"version": "1.1", "data": self.articles})
 
     def _with_questions(self, change):
@@ -136,6 +144,9 @@ class SquadFile(DataFile):
 
 def read(path):
     """Returns the `SquadExamples` of a JSON file.
+
+    Args:
+      path: of the file.
 
     Raises:
       ValueError: if the file is missing, is not JSON or has not the form of SQuAD v1.1.

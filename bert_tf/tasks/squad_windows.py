@@ -52,7 +52,11 @@ class EncodedWindows(EncodedExamples):
     do_lower_case: bool = True
 
     def take(self, indices):
-        """Returns the windows at `indices`; the others have no answer."""
+        """Returns the windows at `indices`; the others have no answer.
+
+        Args:
+          indices: sequence of ints.
+        """
         features = [self.features[i] for i in indices]
         return dataclasses.replace(super().take(indices), features=features)
 
@@ -125,7 +129,12 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
 
 
 def check_length(max_seq_length, max_query_length):
-    """Raises ValueError if a window does not hold a question and a token of the paragraph."""
+    """Raises ValueError if a window does not hold a question and a token of the paragraph.
+
+    Args:
+      max_seq_length: tokens of a window.
+      max_query_length: the most tokens of a question.
+    """
     if max_seq_length < max_query_length + 4:
         raise ValueError(
             f"Argument `max_seq_length` must be at least {max_query_length + 4}, to hold questions "

@@ -36,7 +36,12 @@ class Task(Splits, abc.ABC):
     num_tasks = 0
 
     def check_head(self, config, owner):
-        """Raises ValueError, naming `owner`, where a model of a config has not the task's head."""
+        """Raises ValueError where a model lacks the task's head.
+
+        Args:
+          config: `EncoderConfig` of the model.
+          owner: what the error calls it: "the checkpoint 'x'".
+        """
         found = {name: getattr(config, name) for name in self.head}
         if found != self.head:
             raise ValueError(
@@ -85,7 +90,7 @@ class Task(Splits, abc.ABC):
         return source
 
     def check_masks(self, config, owner):
-        """Raises ValueError, naming `owner`, where a model has masks of other tasks."""
+        """Raises ValueError where a model has masks of other tasks, see `check_head`."""
         if config.num_masks not in (0, self.num_tasks):
             raise ValueError(
                 f"Task {self.name!r} needs a model "
@@ -116,6 +121,10 @@ class Task(Splits, abc.ABC):
     def read(self, data_dir, split):
         """Reads one split; the examples have a length and `take(indices)`.
 
+        Args:
+          data_dir: folder of the task.
+          split: its name, such as "train" or "dev".
+
         Raises:
           ValueError: if the split or a file is missing or its content does not fit.
         """
@@ -133,7 +142,11 @@ class Task(Splits, abc.ABC):
 
     @abc.abstractmethod
     def texts(self, examples):
-        """Returns a list of strings by each of `text_names`, of the examples of `read`."""
+        """Returns a list of strings by each of `text_names`, a dict.
+
+        Args:
+          examples: the result of `read`.
+        """
 
     def encode_texts(self, texts, tokenizer, max_seq_length):
         """Returns the encoded requests of a server, as `encode` does; it works inside a graph.
@@ -150,7 +163,11 @@ class Task(Splits, abc.ABC):
         return tokenizer.pack(tokens, max_seq_length)
 
     def check_length(self, max_seq_length):
-        """Raises ValueError where requests of so many tokens are too short for the task."""
+        """Raises ValueError where requests of so many tokens are too short for the task.
+
+        Args:
+          max_seq_length: int, the most tokens.
+        """
         return None
 
     def batch_change(self, tokenizer):

@@ -123,7 +123,9 @@ class Tokenizer:
         ]
         word_of_its_own = f"[{_PUNCTUATION}{_CJK if tokenize_chinese_chars else ''}]"
         self._word_delimiters = (f"{_SPACE}|{word_of_its_own}", word_of_its_own)
-        self._wordpiece = self._make_wordpiece()
+        self._wordpiece = _wordpiece(
+            [*self.vocab, *self._places.values()], tokenize_chinese_chars, vocab_file
+        )
 
     @property
     def rules(self):
@@ -146,7 +148,14 @@ class Tokenizer:
         return "".join(f"{token}\n" for token in self.vocab)
 
     def tokenize(self, texts):
-        """Splits texts `[N]` into WordPiece ids, an int32 `RaggedTensor [N, (T)]`."""
+        """Splits texts into WordPiece ids.
+
+        Args:
+          texts: list or tensor of N strings.
+
+        Returns:
+          An int32 `RaggedTensor [N, (T)]`.
+        """
         texts = tf.convert_to_tensor(texts, tf.string)
         if self._places:
             texts = tf.strings.regex_replace(texts, _PRIVATE_USE, _REMOVED_LATER)
@@ -215,24 +224,6 @@ class Tokenizer:
         cut = _cut(tokens, max_seq_length - len(tokens) - 1)
         return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
 
-    def _make_wordpiece(self):
-        wordpiece = (
-            tf_text.FastBertTokenizer
-            if self.tokenize_chinese_chars
-            else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
-        )
-        try:
-            return wordpiece(
-                vocab=[*self.vocab, *self._places.values()],
-                token_out_type=tf.int32,
-                max_bytes_per_word=4 * MAX_CHARS_PER_WORD,
-            )
-        except RuntimeError as error:
-            raise ValueError(
-                f"The vocabulary {str(self.vocab_file)!r} must be one that tensorflow-text can "
-                f"hold: {error}"
-            ) from error
-
     def _normalize(self, texts):
         """Removes control characters of texts `[N]`, and lower-cases as the vocabulary is."""
         texts = tf.strings.regex_replace(texts, _REMOVED, "")
@@ -266,7 +257,12 @@ class Tokenizer:
 
 
 def first_tokens(tokens, counts):
-    """Returns the first `counts` (int64 `[N]`) tokens of each row of `tokens [N, (T)]`, or all."""
+    """Returns the first tokens of each row, a number for each, or all where it has fewer.
+
+    Args:
+      tokens: `RaggedTensor [N, (T)]`.
+      counts: int64 `[N]`.
+    """
     lengths = tokens.row_lengths()
     keep = tf.ragged.range(lengths).flat_values < tf.repeat(counts, lengths)
     return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(keep))
@@ -277,6 +273,9 @@ def read_vocab(path):
 
     Args:
       path: a text file with one a line, or Hugging Face's `tokenizer.json`.
+
+    Returns:
+      The list.
 
     Raises:
       ValueError: as `Tokenizer` does.
@@ -311,6 +310,21 @@ def read_vocab(path):
         if token not in first:
             raise ValueError(f"The vocabulary {path!r} must have the entry {token!r}.")
     return tokens
+
+
+def _wordpiece(vocab, tokenize_chinese_chars, vocab_file):
+    """Returns the tokenizer of tensorflow-text; raises ValueError if it cannot hold the words."""
+    kind = (
+        tf_text.FastBertTokenizer
+        if tokenize_chinese_chars
+        else functools.partial(tf_text.FastWordpieceTokenizer, no_pretokenization=True)
+    )
+    try:
+        return kind(vocab=vocab, token_out_type=tf.int32, max_bytes_per_word=4 * MAX_CHARS_PER_WORD)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The vocabulary {str(vocab_file)!r} must be one that tensorflow-text can hold: {error}"
+        ) from error
 
 
 def _cut(tokens, room):

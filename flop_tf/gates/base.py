@@ -92,7 +92,12 @@ class Gate(keras.layers.Layer, abc.ABC):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns `inputs * mask`, in the type of the inputs."""
+        """Returns `inputs * mask`, in the type of the inputs.
+
+        Args:
+          inputs: tensor, whose shape along `axis` is the mask's.
+          training: bool, see `mask`.
+        """
         return inputs * self.broadcast_mask(self.mask(training), inputs)
 
     def broadcast_mask(self, mask, inputs):
@@ -154,11 +159,19 @@ class Gate(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def build_mask(self, shape):
-        """Creates the variables of a mask of `shape`, a list of ints."""
+        """Creates the variables of a mask.
+
+        Args:
+          shape: list of ints.
+        """
 
     @abc.abstractmethod
     def mask(self, training=None):
-        """Returns the float32 mask: a draw when `training`, else the inference gate."""
+        """Returns the float32 mask: in training a draw, else the inference gate.
+
+        Args:
+          training: bool; None takes Keras' learning phase.
+        """
 
     @abc.abstractmethod
     def expected_active(self):
@@ -174,6 +187,9 @@ class Gate(keras.layers.Layer, abc.ABC):
         Returns:
           A float64 array in the shape of the mask: after a `shift` by more than its entry the keep
           rule keeps a unit.
+
+        Raises:
+          NotImplementedError: if the gate does not calibrate.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `opens_at`.")
 
