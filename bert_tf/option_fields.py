@@ -1,7 +1,7 @@
 """Fields of options: each declares its help, what it may be, and where it belongs.
 
 Options are frozen dataclasses, made of groups by multiple inheritance. A group is a frozen
-dataclass of `option` fields; `Options` checks all of them, whatever the class is made of, and
+dataclass of `option` fields; `Options` checks all of them, inherited ones too, and
 `flop_tools.program` makes a flag of each.
 """
 

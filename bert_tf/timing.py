@@ -122,7 +122,7 @@ def environment():
 
 
 def _versions():
-    """Returns the version of each package that is there; those of some formats need not be."""
+    """Returns the version of each installed package; packages of some formats may lack."""
     versions = {}
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -40,12 +40,12 @@ def define_flags():
     flag_types.define_names(
         "tickets_dirs", [], "Folders of flop-find-tickets or flop-train-tickets, of any tasks."
     )
-    flags.DEFINE_enum("method", "lottery", list(finding.KINDS), "That found the tickets.")
+    flags.DEFINE_enum("method", "lottery", list(finding.KINDS), "Method that found the tickets.")
     flags.DEFINE_string("ticket", "good", "Name of the tickets: good, winning-14-1, ...")
     flag_types.define_names(
         "patterns", [], "Files patterns.json of flop-attention-patterns, to show."
     )
-    flag_types.define_number("seed", 0, "Of the bad and random masks.", SEED)
+    flag_types.define_number("seed", 0, "Seed of the bad and random masks.", SEED)
     flags.DEFINE_string("output_dir", None, "Folder for report and masks.", required=True)
     program.define_output_flags()
 

@@ -53,7 +53,7 @@ def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_bool("attention", False, "Saves attention maps and entropies of dev texts.")
     flags.DEFINE_bool("train_patterns", False, "Trains a classifier of patterns.")
-    flags.DEFINE_string("patterns", "", "Classifier: tells the patterns of a model's heads.")
+    flags.DEFINE_string("patterns", "", "Classifier that names the patterns of a model's heads.")
     flag_types.define_names(
         "model_dir", [], "BERT; for `--patterns` also several seeds of one task."
     )

@@ -54,8 +54,8 @@ def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("diff", "", "File of a difference, or the folder of its stage.")
     flags.DEFINE_string("base", "", "The BERT that it was made for, any format.")
-    flags.DEFINE_string("model_dir", "", "Of remove: what apply wrote.")
-    flags.DEFINE_string("runs_dir", "", "Of report: folder with differences at any depth.")
+    flags.DEFINE_string("model_dir", "", "For remove: the folder that apply wrote.")
+    flags.DEFINE_string("runs_dir", "", "For report: folder with differences at any depth.")
     flags.DEFINE_string("output_dir", "", "Folder for the model or the report.")
     program.define_output_flags()
 

@@ -27,7 +27,7 @@ def define():
     flags.DEFINE_string("output_dir", None, "Folder for all runs.", required=True)
     flag_types.define_numbers("seeds", [0], "Random seeds.", SEED)
     flag_types.define_number(
-        "epochs", None, "Of every long training; those of the task.", ABOVE_0, float
+        "epochs", None, "Epochs of dense and gated training; by default the task's.", ABOVE_0, float
     )
     flags.DEFINE_string("finetune_flags", "", "More flags of flop-finetune, for every training.")
     flags.DEFINE_string("configs_dir", str(CONFIGS), "Folder of the tasks' flag files.")

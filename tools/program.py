@@ -142,7 +142,9 @@ def define_output_flags():
 def define_made_from():
     """Defines the flag that a sweep passes to every program that reads what others have made."""
     flags.DEFINE_string(
-        "made_from", None, "Of flop-sweep: how what it reads was made; other text is another run."
+        "made_from",
+        None,
+        "Set by flop-sweep: the commands that made the inputs; another text is another run.",
     )
 
 

@@ -21,7 +21,7 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     flags.DEFINE_string("runs_dir", None, "Folder with runs in it, at any depth.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder for the report; that of the runs.")
+    flags.DEFINE_string("output_dir", None, "Folder for the report; by default runs_dir.")
 
 
 def run():

@@ -47,7 +47,7 @@ def define_flags():
         "without a path everything is kept.",
     )
     flags.DEFINE_string("model_dir", "", "Model of several tasks, to cut to one.")
-    flags.DEFINE_string("task", "", "The task that is left of it.")
+    flags.DEFINE_string("task", "", "The task to keep.")
     flags.DEFINE_string("output_dir", "", "Folder for the masks, or for the model of the task.")
     program.define_output_flags()
 

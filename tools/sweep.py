@@ -43,14 +43,18 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     flag_types.define_names("tasks", TASKS, "Names of tasks.")
-    flags.DEFINE_string("glue_dir", None, "Folder with one for each task: RTE, SST-2, ...")
-    flags.DEFINE_string("tfds_data_dir", None, "Instead of it, data sets that TFDS has prepared.")
-    rates = "Of dense and gated training; that of the task."
+    flags.DEFINE_string("glue_dir", None, "Folder with a folder for each task: RTE, SST-2, ...")
+    flags.DEFINE_string("tfds_data_dir", None, "Data sets of TFDS in place of glue_dir.")
+    rates = "Learning rates of dense and gated training; by default the task's."
     flag_types.define_numbers("learning_rates", [], rates, ABOVE_0, float)
-    flag_types.define_numbers("sparsities", [], "To reach; that of the task.", SHARE_BELOW_1, float)
+    flag_types.define_numbers(
+        "sparsities", [], "Sparsities to reach; by default the task's.", SHARE_BELOW_1, float
+    )
     flags.DEFINE_string("task_name", None, "One task instead: one pruned model, all output shown.")
     flags.DEFINE_string("data_dir", None, "Its folder.")
-    flag_types.define_number("sparsity", None, "To reach; that of the task.", SHARE_BELOW_1, float)
+    flag_types.define_number(
+        "sparsity", None, "Sparsity to reach; by default the task's.", SHARE_BELOW_1, float
+    )
     plan_flags.define()
     flags.DEFINE_bool("benchmark", True, "Whether to compare the speed of dense and pruned models.")
     flags.DEFINE_string(

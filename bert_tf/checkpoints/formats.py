@@ -28,8 +28,8 @@ class Files:
     Args:
       variables: its `Variables`.
       folder: path of the folder that they lie in.
-      config_file: path of the config, or None for that of the folder.
-      vocab_file: path of the vocabulary, or None for that of the folder.
+      config_file: path of the config, or None for the one in the folder.
+      vocab_file: path of the vocabulary, or None for the one in the folder.
       pretraining_head: whether the head of masked language modelling is read too, if there is one.
     """
 
@@ -41,7 +41,7 @@ class Files:
 
 
 def format_of(variables):
-    """Returns the `Format` of some `Variables`; those that take everything come last.
+    """Returns the `Format` of some `Variables`; formats that take everything come last.
 
     Args:
       variables: a `Variables`.
@@ -55,7 +55,7 @@ class Format(abc.ABC):
 
     Attributes:
       config_file: name of the config in a folder.
-      is_general: whether `recognises` takes whatever no other format does.
+      is_general: whether `recognises` takes everything that no other format does.
     """
 
     config_file = ""

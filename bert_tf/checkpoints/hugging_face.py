@@ -69,7 +69,7 @@ class HuggingFace(ForeignFormat):
 
 
 def _of_a_head(table):
-    """Returns a regular expression of whatever is outside of the encoder, by its table."""
+    """Returns a regular expression of everything outside of the encoder, by its table."""
     parts = {row.name.split(".")[0] for row in table.values()}
     return rf"(?!({'|'.join(sorted(map(re.escape, parts)))})\.).*"
 

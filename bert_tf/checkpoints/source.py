@@ -73,7 +73,7 @@ class Source:
           ValueError: if there is no vocabulary, or not the one that the model was saved with.
         """
         if self.vocab_file is None:
-            raise ValueError("No vocabulary lies beside the checkpoint; name one by --vocab_file.")
+            raise ValueError("No vocabulary lies next to the checkpoint; name one by --vocab_file.")
         if do_lower_case is None:
             do_lower_case = self.do_lower_case
         if do_lower_case is None:

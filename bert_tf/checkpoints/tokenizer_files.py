@@ -73,7 +73,7 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
 
     Args:
       place: path of the folder.
-      vocab_file: the vocabulary to take, None for that of the folder.
+      vocab_file: the vocabulary to take, None for the one in the folder.
       tokenizer_class: the one that the model's config names, or None.
       special_tokens: whether special tokens in a text are looked up, as Hugging Face does.
 
@@ -82,7 +82,7 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
       `bert_tf.tokenizers.tokenization.Tokenizer`; nothing is in them that no file says.
 
     Raises:
-      ValueError: if a file is damaged, files contradict each other, or one asks for a tokenizer
+      ValueError: if a file is damaged, files contradict each other, or one names a tokenizer
         that is not BERT's.
     """
     subject = f"The tokenizer config in {str(place)!r}"
@@ -160,7 +160,7 @@ def _switches(settings, subject):
 
 
 def _check_same(rules, found, vocab_file, subject, whole):
-    """Raises ValueError where the files of a folder ask for two tokenizers."""
+    """Raises ValueError where the files of a folder describe two tokenizers."""
     for key, value in rules.items():
         if value is not None and value != _effective(found.rules, key):
             raise ValueError(

@@ -73,7 +73,7 @@ def _check_names(variables, wanted, ignored):
     missing = sorted(wanted - set(variables.shapes))
     if missing:
         raise ValueError(
-            f"{variables.origin} lacks {len(missing)} variables that its BERT config asks for: "
+            f"{variables.origin} lacks {len(missing)} variables that its BERT config requires: "
             f"{_listing(missing)}; check that the config belongs to these weights."
         )
     unused = sorted(name for name in set(variables.shapes) - wanted if not ignored.fullmatch(name))

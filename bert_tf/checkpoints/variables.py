@@ -79,7 +79,7 @@ def open_checkpoint(prefix):
     most_bytes = sum(map(os.path.getsize, data_files))
 
     def read(name):
-        # TensorFlow takes the memory that the index asks for before it looks at the data.
+        # TensorFlow takes the memory that the index names before it looks at the data.
         if math.prod(shapes[name]) * (dtypes[name].size or 1) > most_bytes:
             raise _damaged(origin, f"its data files are too small for {name} {shapes[name]}")
         try:

@@ -90,7 +90,7 @@ def encode(text, tokenizer, length):
     num_blocks = len(tokens) // room
     if not num_blocks:
         raise ValueError(
-            f"The text file {text.file!r} must have at least one block of {room} tokens beside "
+            f"The text file {text.file!r} must have at least one block of {room} tokens next to "
             f"[CLS] and [SEP], received {len(tokens)}; take more text or a smaller "
             "`max_seq_length`."
         )

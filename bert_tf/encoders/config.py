@@ -37,10 +37,10 @@ ACTIVATIONS = {
 }
 
 # Written to the entries of `layers` by versions before `bert_tf.encoders.execution`: it says how
-# exports compute attention, and nothing of the architecture. Keys beside `layers` need no mention.
+# exports compute attention, and nothing of the architecture. Keys next to `layers` need no mention.
 _EXECUTION_KEYS = {"fused_attention"}
 
-# Far beyond every model, so that what a damaged or a forged config asks for is never begun.
+# Far beyond every model, so that what a damaged or a forged config describes is never built.
 _MOST_LAYERS = 1000
 _LARGEST_SIZE = 2**24
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from bert_tf.heads.head import DenseHead, register_head
 
-#: The logit of padding: no probability goes there, whatever the width of the batch.
+#: The logit of padding: no probability goes there, at any width of the batch.
 MASKED = -1e9
 
 

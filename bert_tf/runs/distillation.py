@@ -1,4 +1,4 @@
-"""The loss of a student: that of its task, mixed with the distance to a teacher."""
+"""The loss of a student: its task's, mixed with the distance to a teacher."""
 
 import tensorflow as tf
 

@@ -43,7 +43,7 @@ def make_strategy(options):
       A `tf.distribute.Strategy`.
 
     Raises:
-      ValueError: if the devices asked for are not there.
+      ValueError: if a device that the options name is not there.
       ConnectionError: if a worker or the TPU does not answer.
     """
     if options.deterministic:

@@ -1,4 +1,4 @@
-"""Training of whatever a checkpoint holds: dense, factorized, gated or compact."""
+"""Training of every model that a checkpoint holds: dense, factorized, gated or compact."""
 
 import dataclasses
 import json

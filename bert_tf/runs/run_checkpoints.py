@@ -13,7 +13,7 @@ from bert_tf.runs import run_folder
 
 
 class RunCheckpoints:
-    """Writes the newest few checkpoints of a run beside the training, and reads them.
+    """Writes the newest few checkpoints of a run during the training, and reads them.
 
     Batches and random draws depend on seed and step alone, so variables are all
     there is to save. TensorFlow copies them and writes the copies in a thread of
@@ -128,7 +128,7 @@ class RunCheckpoints:
         indices = glob.glob(os.path.join(glob.escape(self._directory), "ckpt-*.index"))
         indices.sort(key=os.path.getmtime)
         found = [index.removesuffix(".index") for index in indices]
-        logging.warning("The file %s is damaged, %d checkpoints lie beside it.", path, len(found))
+        logging.warning("The file %s is damaged, %d checkpoints lie next to it.", path, len(found))
         if found:
             times = [os.path.getmtime(index) for index in indices]
             tf.compat.v1.train.update_checkpoint_state(

@@ -12,7 +12,7 @@ SMALL_BATCH = 8
 
 
 def training_examples(task, data_dir, options):
-    """Returns the examples that a run trains on, and those that it holds out or None.
+    """Returns the examples that a run trains on, and the ones that it holds out or None.
 
     Args:
       task: of `bert_tf.tasks.registry`.

@@ -1,7 +1,7 @@
 """The one rule for output folders.
 
 The same command goes on where it stopped or says that it is done; a folder with
-another run's files needs `overwrite`. What a run was asked for is in `run.flags`.
+another run's files needs `overwrite`. The flags of a run are in `run.flags`.
 One process at a time has a folder, by a lock that ends with the process.
 """
 
@@ -41,11 +41,11 @@ def opened(folder, command, done_file=None, overwrite=False, owner=True):
 
     Args:
       folder: the output folder.
-      command: what the run was asked for, a flag a line.
+      command: the flags of the run, one a line.
       done_file: name of the file in `folder` that a run writes last; None for a command
         that is never done, and always runs again.
       overwrite: whether another run's files may go, or this one's once it is done.
-      owner: False for a worker beside the one that has the folder; it only looks.
+      owner: False for a worker next to the one that has the folder; it only looks.
 
     Yields:
       Whether there is anything to do: False if the same command is done already.
@@ -299,7 +299,7 @@ def _beside(folder, kind):
 
 
 def _difference(found, command):
-    """Returns what tells two runs apart, ", made without --a=1"."""
+    """Returns the flags in which two runs differ, ", made without --a=1"."""
     ours, theirs = (set(text.splitlines()) for text in (command, found))
     word, flags = ("without", ours - theirs) if ours - theirs else ("with", theirs - ours)
     return f", made {word} {' '.join(sorted(flags))}"

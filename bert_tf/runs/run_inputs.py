@@ -87,7 +87,7 @@ def _config_changes(options, source, task):
 
 
 def _check_gates(options, config):
-    """Raises ValueError if a model has gates, but not those that the options ask for."""
+    """Raises ValueError if a model has gates, but other ones than the options name."""
     expected = {options.gate} if options.gate else set(gates.PRUNING)
     found = {spec.gate.get("name") for *_, spec, _ in config.projections() if spec.gate}
     if not found or not found <= expected:

@@ -1,4 +1,4 @@
-"""The folders that hold a file, such as those of finished runs."""
+"""The folders that hold a file, such as the folders of finished runs."""
 
 import os
 

@@ -52,7 +52,7 @@ def with_ordered_gates(inputs):
       inputs: the `RunInputs` of a run that has no checkpoint yet.
 
     Returns:
-      A `bert_tf.checkpoints.Source`; that of the inputs where no gate is new or none is ordered.
+      A `bert_tf.checkpoints.Source`; the inputs' own if no gate is new or none is ordered.
     """
     options, source = inputs.options, inputs.source
     prunes = options.target_sparsity is not None and options.do_train

@@ -1,4 +1,4 @@
-"""A teacher's logits, computed once for a training set and kept beside the teacher."""
+"""A teacher's logits, computed once for a training set and kept next to the teacher."""
 
 import hashlib
 import os

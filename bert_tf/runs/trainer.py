@@ -23,7 +23,7 @@ class Trainer:
       checkpoints: the `RunCheckpoints` of the run's folder.
       total_steps: int of at least 1, the step to train to.
       save_steps: int of at least 1, steps between two checkpoints.
-      strategy: the `tf.distribute.Strategy` of the model; None is that of the scope.
+      strategy: the `tf.distribute.Strategy` of the model; None is the one of the scope.
     """
 
     def __init__(self, model, checkpoints, total_steps, save_steps, strategy=None):

@@ -67,7 +67,7 @@ class Comparison:
         self.source = [_arrays(outputs(_tensors(batch))) for batch in self._features]
 
     def figures(self, outputs):
-        """Returns how far answers are from those of the source, plain data.
+        """Returns how far answers are from the source's, plain data.
 
         Args:
           outputs: answers to the first requests, or to all.

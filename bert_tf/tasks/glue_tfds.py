@@ -39,7 +39,7 @@ _GLUE = {
     "ax": ("MNLI", {"test": "test"}),
 }
 
-# Files of a submission where they differ from those of the task.
+# Names of a submission's files where they differ from the task's.
 _PREDICTION_FILES = {"ax": (("test", "AX.tsv"),)}
 
 

@@ -17,8 +17,8 @@ from bert_tf.tasks import registry
 class ModelDataOptions:
     """The data of a model that knows its task; whatever is empty is the model's own."""
 
-    task_name: str = option("", "Task; that of the model.")
-    data_dir: str = option("", "Folder of the task; that of the model.")
+    task_name: str = option("", "Task; by default the model's.")
+    data_dir: str = option("", "Folder of the task; by default the model's.")
     tfds: str = option("", "Data set of TensorFlow Datasets, instead of both.")
     max_seq_length: int = option(
         None, "Longest input in WordPieces; as in training.", allowed=ranges.SEQUENCE_LENGTH

@@ -254,7 +254,7 @@ def _of_tfds(task, tfds):
     dataset = tfds_data.dataset_of(task.name) if tfds == "glue" else None
     if dataset is None:
         raise ValueError(
-            "Argument `tfds` must be glue for several tasks, which are those of GLUE, received "
+            "Argument `tfds` must be glue for several tasks, which come from GLUE, received "
             f"{tfds!r} for {task.name!r}."
         )
     return get("", tfds=dataset)

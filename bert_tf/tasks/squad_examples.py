@@ -149,7 +149,7 @@ def read(path):
       path: of the file.
 
     Raises:
-      ValueError: if the file is missing, is not JSON or has not the form of SQuAD v1.1.
+      ValueError: if the file is missing, is not JSON or lacks the form of SQuAD v1.1.
     """
     files.check_regular(path, "data file")
     origin = f"The data file {os.fspath(path)!r}"

@@ -4,9 +4,9 @@ tf-models' `squad_lib` does the work, as Google's `run_squad.py` did: it places
 answers on tokens, cuts paragraphs into overlapping windows and turns the best
 spans back into text. What it leaves open is decided here:
 
-- It asks for exactly one answer in training, so each question keeps its first.
+- It takes exactly one answer in training, so each question keeps its first.
 - Answers that it cannot find in the words (a span of spaces that it does not
-  know) make no training example; such questions are asked all the same.
+  know) make no training example; such questions are predicted all the same.
 - Windows without the answer are trained on `[CLS]`, position 0.
 - No padding: batches are padded to their own width, and windows of padding, which
   it would add to a short last batch, are not needed.
@@ -138,7 +138,7 @@ def check_length(max_seq_length, max_query_length):
     if max_seq_length < max_query_length + 4:
         raise ValueError(
             f"Argument `max_seq_length` must be at least {max_query_length + 4}, to hold questions "
-            f"of `max_query_length` {max_query_length} and a token of the paragraph beside the "
+            f"of `max_query_length` {max_query_length} and a token of the paragraph next to the "
             f"special ones, received {max_seq_length}."
         )
 
@@ -185,8 +185,8 @@ class _WordPieces:
     """Our tokenizer as tf-models calls one, text by text; all are split before, at once."""
 
     def __init__(self, tokenizer, questions):
-        asked = [(q.question_text, q.orig_answer_text or "", *q.doc_tokens) for q in questions]
-        texts = sorted({text for texts in asked for text in texts})
+        rows = [(q.question_text, q.orig_answer_text or "", *q.doc_tokens) for q in questions]
+        texts = sorted({text for row in rows for text in row})
         ids = tokenizer.tokenize(texts)
         pieces = [tokenizer.vocab[i] for i in ids.flat_values.numpy()]
         ends = ids.row_splits.numpy().tolist()

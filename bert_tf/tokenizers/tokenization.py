@@ -219,7 +219,7 @@ class Tokenizer:
         if max_seq_length < least:
             raise ValueError(
                 f"Argument `max_seq_length` must be at least {least} to hold a token of each text "
-                f"beside the special ones, received {max_seq_length}."
+                f"next to the special ones, received {max_seq_length}."
             )
         cut = _cut(tokens, max_seq_length - len(tokens) - 1)
         return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))

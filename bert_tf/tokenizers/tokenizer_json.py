@@ -1,6 +1,6 @@
 """`tokenizer.json`, the one file in which Hugging Face's library keeps a whole tokenizer.
 
-Only BERT's own WordPiece is read; whatever else a file asks for is refused by name.
+Only BERT's own WordPiece is read; anything else that a file sets is refused by name.
 """
 
 import dataclasses

@@ -68,7 +68,7 @@ def order_gates(sparsity, importance, target_sparsity, start):
     `value_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
     c_j = I + O, the parameters of the rank, and v the worth at which removal
     stores the model at the target. So the ranks at the boundary start at
-    `start`, those that the target has no room for below it, the others above.
+    `start`: ranks that the target has no room for below it, the others above.
 
     Args:
       sparsity: the `Budget` of a model with gates over ranks.

@@ -11,7 +11,7 @@ from flop_tf.importance import scoring
 
 
 class UnitImportance:
-    """Measures the `Importance` gates of a model; traced once, whatever masks they get.
+    """Measures the `Importance` gates of a model; traced once for all masks.
 
     Only the gates' gradients are computed, none of weights: a pass costs less than a
     forward and backward pass of training.

@@ -37,7 +37,7 @@ class GradualPruning(keras.callbacks.Callback):
       sparsity: the `Budget` of the model; it has gates that go by magnitude.
       target_sparsity: the stored sparsity to reach.
       last_step: step of the last update, at least 1.
-      ramp_steps: steps in which the sparsity grows; 0 asks for the target at once. None is
+      ramp_steps: steps in which the sparsity grows; 0 takes the target at once. None is
         `last_step`.
       update_steps: steps between two updates, at least 1. None is a hundredth of `last_step`, at
         least 10: on two cores an update of MiniLM takes half as long as a step.

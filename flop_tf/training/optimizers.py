@@ -15,7 +15,7 @@ class BertAdam(keras.optimizers.Optimizer):
 
     Keras' Adam corrects the bias and runs some ten elementwise operations a
     variable; this one is TensorFlow's fused kernel, which leaves the correction
-    out when told that its powers of beta are 0. Gradients of embeddings are
+    out when its powers of beta are 0. Gradients of embeddings are
     applied to all rows, as BERT's optimizer does.
 
     >>> weight = tf.Variable([1.0])

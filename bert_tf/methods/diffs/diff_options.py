@@ -21,9 +21,9 @@ STARTS = ("weights", "zero")
 class DifferenceOptions:
     """How the positions of a difference are found."""
 
-    method: str = option("diff", "How its positions are found.", METHODS)
+    method: str = option("diff", "How the positions of the difference are found.", METHODS)
     structured: bool = option(True, "Gates of whole tensors next to the gates of their elements.")
-    penalty: str = option("product", "How both are penalized together.", PENALTIES)
+    penalty: str = option("product", "How both gates are penalized together.", PENALTIES)
     sparsity_penalty: float = option(1.25e-7, "Lambda, the penalty of an element.", allowed=FROM_0)
     layer_penalties: str = option(
         "",
@@ -41,13 +41,13 @@ class DifferenceOptions:
     initial_alpha: float = option(5.0, "Start of all gates.", allowed=FINITE)
     frozen_layers: int = option(
         None,
-        "Embeddings and so many first layers get no difference.",
+        "Number of first layers that, like the embeddings, get no difference.",
         allowed=FROM_0,
         methods=("diff",),
     )
     frozen: str = option(
         "",
-        "Names without one, with commas: embeddings, blocks.1, pooler.kernel.",
+        "Names without a difference, with commas: embeddings, blocks.1, pooler.kernel.",
         methods=("diff",),
     )
 
@@ -65,8 +65,12 @@ class StageOptions:
         0.005, "Share of all parameters but the head that may differ.", allowed=SHARE_ABOVE_0
     )
     finetune_start: str = option("weights", "What fine-tuning starts from.", STARTS)
-    finetune_learning_rate: float = option(5e-5, "Its rate, decays to 0.", allowed=ABOVE_0)
-    finetune_epochs: float = option(3.0, "Its passes over the training set.", allowed=ABOVE_0)
+    finetune_learning_rate: float = option(
+        5e-5, "Learning rate of fine-tuning, decays to 0.", allowed=ABOVE_0
+    )
+    finetune_epochs: float = option(
+        3.0, "Passes of fine-tuning over the training set.", allowed=ABOVE_0
+    )
     dtype: str = option("float32", "Type of the stored values.", diff_file.DTYPES)
 
 
@@ -98,7 +102,7 @@ class DiffOptions(DifferenceOptions, StageOptions, FinetuneOptions):
         OptimizerOptions,
         "weight_decay",
         0.0,
-        "Of the method non_adaptive: decoupled decay of kernels.",
+        "Method non_adaptive: decoupled decay of kernels.",
     )
     alpha_learning_rate: float = changed(
         PruningOptions, "alpha_learning_rate", 0.1, "Rate of the gates, constant."

@@ -36,14 +36,14 @@ NOT_OF_STAGE = {
 
 
 def folder_of(output_dir, stage, options):
-    """Returns the folder of a stage; those of other densities lie beside each other."""
+    """Returns the folder of a stage; each density has its own."""
     if stage == "learn":
         return os.path.join(output_dir, stage)
     return os.path.join(output_dir, f"{stage}-{options.target_density:g}")
 
 
 def stages_of(stage, method):
-    """Returns the stages that a name asks for.
+    """Returns the stages of a name.
 
     Args:
       stage: one of `STAGES`, or "all".

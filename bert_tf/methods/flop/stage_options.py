@@ -18,12 +18,15 @@ class CalibrationOptions(ModelDataOptions, unset(TableOptions, XnliOptions)):
     """The training examples whose statistics a factorization uses."""
 
     task_name: str = changed(
-        ModelDataOptions, "task_name", "", "Task of the calibration data; of the checkpoint."
+        ModelDataOptions,
+        "task_name",
+        "",
+        "Task of the calibration data; by default the checkpoint's.",
     )
     data_dir: str = changed(ModelDataOptions, "data_dir", "", "Its folder.")
     calibration_batches: int = option(32, "Batches of 32 of it for the statistics.", allowed=FROM_1)
     holdout_examples: int = changed(
-        ExampleOptions, "holdout_examples", 0, "Training examples that are not among them."
+        ExampleOptions, "holdout_examples", 0, "Training examples that the statistics leave out."
     )
     holdout_seed: int = changed(ExampleOptions, "holdout_seed", 0)
 
@@ -47,7 +50,7 @@ class FactorizeOptions(CalibrationOptions, Options):
         None, "Ranks as a multiple of the break-even rank instead.", allowed=ABOVE_0
     )
     init: str = option("", "svd, whitened or fisher; whitened with data, else svd.")
-    seed: int = option(0, "Of the choice of examples and of a new task head.", allowed=SEED)
+    seed: int = option(0, "Seed of the choice of examples and of a new task head.", allowed=SEED)
     mask: str = option("", "Mask file: factorizes the model under this mask.")
 
     @property
@@ -74,7 +77,10 @@ class ComparedOptions(ModelDataOptions):
     """The sentences that a gated and a compact model are compared on."""
 
     data_dir: str = changed(
-        ModelDataOptions, "data_dir", "", "Sentences to compare both models on; of the checkpoint."
+        ModelDataOptions,
+        "data_dir",
+        "",
+        "Sentences to compare both models on; by default the checkpoint's.",
     )
 
 
@@ -89,7 +95,9 @@ class RemoveOptions(ComparedOptions, Options):
     checkpoint: str = option(None, "Model directory of the gated model.")
     output_folder_dir: str = option(None, "Folder for the compact model.")
     bert_config_file: str = option(None, "BERT config, if not in the checkpoint's folder.")
-    threshold: float = option(0.0, "Inference gates up to it are dropped.", allowed=SHARE_BELOW_1)
+    threshold: float = option(
+        0.0, "Ranks whose inference gate is at most this are removed.", allowed=SHARE_BELOW_1
+    )
 
 
 @dataclasses.dataclass(frozen=True)

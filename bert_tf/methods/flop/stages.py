@@ -265,7 +265,7 @@ def _check_batches(model, tokenizer, info, data):
         return batching.evaluation_dataset(task.encode(some, tokenizer, length), 32)
     if data.data_dir:
         raise ValueError(
-            f"Argument `data_dir` needs `task_name` beside it: the model does not say its task, "
+            f"Argument `data_dir` needs `task_name` next to it: the model does not say its task, "
             f"received {data.data_dir!r} alone."
         )
     logging.info("The data of the task are not at hand; the models are compared on random tokens.")

@@ -1,4 +1,4 @@
-"""How far the hidden states of a student are from those of its teacher.
+"""How far the hidden states of a student are from its teacher's.
 
 B batch, T tokens, N heads, H hidden. All are means over layers and the tokens that a mask has.
 

@@ -18,8 +18,8 @@ class LossTerms:
     Args:
       mlm: whether masked words are predicted.
       hidden: distance to the teacher's hidden states, of `hidden_losses.HIDDEN`; "" for none.
-      last_layer: whether only those of the last layer count.
-      first_token: whether only those of the first token of each text count.
+      last_layer: whether only hidden states of the last layer count.
+      first_token: whether only hidden states of each text's first token count.
       attention: whether raw attention scores are compared.
       relation: of `hidden_losses.RELATIONS`, or "" for none.
       padding: whether padding counts as tokens do, as in the published code.

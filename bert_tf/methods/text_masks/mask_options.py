@@ -50,7 +50,7 @@ class MlmHeadOptions:
     """The head of masked language modelling."""
 
     train_head: bool = option(
-        False, "Trains one on the frozen dense BERT first, where the checkpoint has none."
+        False, "Trains a head on the frozen dense BERT first if the checkpoint has none."
     )
     head_steps: int = option(500, "Training steps of the MLM head.", allowed=_STEPS)
     head_learning_rate: float = option(
@@ -120,11 +120,11 @@ class ScoreOptions:
 class LearnedOptions:
     """What is learned while a mask is searched."""
 
-    mlm: bool = option(True, "Masked words.")
-    teacher: str = option("", "BERT whose hidden states are learned; that of init_checkpoint.")
+    mlm: bool = option(True, "Learns to predict masked words.")
+    teacher: str = option("", "BERT whose hidden states are learned; by default init_checkpoint.")
     distill_hidden: str = option("", "Distance of hidden states to learn.", ("", *HIDDEN))
-    distill_last_layer: bool = option(False, "Only those of the last layer.")
-    distill_first_token: bool = option(False, "Only those of [CLS].")
+    distill_last_layer: bool = option(False, "Learns hidden states of the last layer alone.")
+    distill_first_token: bool = option(False, "Learns hidden states of [CLS] alone.")
     distill_attention: bool = option(False, "Learns raw attention scores.")
     distill_relation: str = option("", "Relations to learn.", ("", *RELATIONS))
     distill_padding: bool = option(False, "Padding counts too, as in the published code.")

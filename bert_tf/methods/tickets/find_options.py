@@ -56,18 +56,24 @@ class MeasuredOptions(ExampleOptions):
     """The examples that importances and tickets are measured on."""
 
     split: str = option("", "Examples to measure and score: train of super, else dev.")
-    examples: int = option(0, "Uses only the first N of them; 0 is all.", allowed=FROM_0)
+    examples: int = option(0, "Uses only the first N examples; 0 is all.", allowed=FROM_0)
     holdout_examples: int = changed(
-        ExampleOptions, "holdout_examples", 0, "Of train: as the training of the model held out."
+        ExampleOptions,
+        "holdout_examples",
+        0,
+        "Train split: examples that the model's training held out.",
     )
     train_subset: int = changed(
         ExampleOptions,
         "train_subset",
         0,
-        "Of train: as the model was trained on, drawn by the seed.",
+        "Train split: examples that the model was trained on, drawn by the seed.",
     )
     train_examples: int = changed(
-        ExampleOptions, "train_examples", 0, "Of train: as the model was trained on, the first N."
+        ExampleOptions,
+        "train_examples",
+        0,
+        "Train split: examples that the model was trained on, the first N.",
     )
     batch_size: int = option(32, "Examples a batch.", allowed=FROM_1)
 

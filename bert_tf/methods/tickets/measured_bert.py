@@ -18,7 +18,7 @@ class MeasuredBert:
       batch_size: examples a batch; batches hold texts of similar length.
 
     Raises:
-      ValueError: if the model has not the task's head.
+      ValueError: if the model lacks the task's head.
     """
 
     def __init__(self, source, task, kinds, reducer, batch_size=32):

@@ -16,7 +16,9 @@ class BatchOptions:
     )
     # Each part makes the others wait.
     gradient_accumulation_steps: int = option(
-        1, "Parts of that batch, one after the other.", allowed=Range(at_least=1, at_most=4096)
+        1,
+        "Parts of a batch, one after the other, that make one update.",
+        allowed=Range(at_least=1, at_most=4096),
     )
     eval_batch_size: int = option(64, "Examples a batch of evaluation.", allowed=FROM_1)
 

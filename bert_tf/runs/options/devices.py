@@ -17,10 +17,10 @@ class DeviceOptions:
         distribution.STRATEGIES,
         runs=FINE_TUNING,
     )
-    num_gpus: int = option(None, "GPUs of this machine to use; all there are.", allowed=FROM_0)
+    num_gpus: int = option(None, "GPUs of this machine to use; by default all.", allowed=FROM_0)
     tpu: str = option("", "Address or name of a TPU; empty or local is the one of this machine.")
     worker_hosts: str = option("", "Workers as host:port with commas, where TF_CONFIG is not set.")
     task_index: int = option(
-        -1, "Which of them this process is, from 0.", allowed=Range(at_least=-1)
+        -1, "Index of this process among the workers, from 0.", allowed=Range(at_least=-1)
     )
     worker_timeout: int = option(600, "Seconds to wait for the other workers.", allowed=FROM_0)

@@ -21,15 +21,17 @@ class OptimizerOptions:
         5e-5, "Rate of the weights, decays to 0; 0 trains gates alone.", allowed=FROM_0
     )
     warmup_proportion: float = option(
-        0.1, "Share of the run in which that rate grows, below 1.", allowed=SHARE_BELOW_1
+        0.1,
+        "Share of the run in which the rate of the weights grows, below 1.",
+        allowed=SHARE_BELOW_1,
     )
     weight_decay: float = option(0.01, "Decoupled decay of kernels and embeddings.", allowed=FROM_0)
     regularization_scale: float = option(
         0.0, "L2 on kernels and factors.", allowed=FROM_0, runs=FINE_TUNING
     )
     hidden_dropout_prob: float = option(
-        None, "Dropout of hidden states; of the checkpoint.", allowed=SHARE_BELOW_1
+        None, "Dropout of hidden states; by default the checkpoint's.", allowed=SHARE_BELOW_1
     )
     attention_probs_dropout_prob: float = option(
-        None, "Dropout of attention; of the checkpoint.", allowed=SHARE_BELOW_1
+        None, "Dropout of attention; by default the checkpoint's.", allowed=SHARE_BELOW_1
     )

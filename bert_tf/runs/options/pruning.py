@@ -21,13 +21,13 @@ class PruningOptions:
         "hard_concrete.",
         gates.PRUNING.after("", "none"),
     )
-    factorized: bool = _option(False, "As in the original: train factors without gates.")
+    factorized: bool = _option(False, "Trains factors without gates, as the original does.")
     target_sparsity: float = _option(
         None, "Sparsity of the dense kernels to reach, in [0, 1).", allowed=SHARE_BELOW_1
     )
     target_sparsity_warmup: int = _option(
         None,
-        "Steps to it, 0 at once; 4/5 of the gates' training, of magnitude masks all.",
+        "Steps to the target, 0 is at once; 4/5 of the gates' training, of magnitude masks all.",
         allowed=FROM_0,
     )
     mask_update_steps: int = _option(
@@ -55,7 +55,9 @@ class PruningOptions:
     learning_rate_warmup: int = _option(
         0, "Steps in which the rates of gates and multipliers grow.", allowed=FROM_0
     )
-    gate_schedule: str = _option("constant", "Of both rates after that.", ("constant", "noam"))
+    gate_schedule: str = _option(
+        "constant", "Form of both rates after the warmup.", ("constant", "noam")
+    )
     sparsity_base: str = _option(
         "dense", "Also shows sparsity over the factors, as the original.", ("dense", "factorized")
     )

@@ -50,7 +50,7 @@ class SeveralTasksOptions:
         if self.glue_dir and (self.tfds or self.data_dir not in ("", self.glue_dir)):
             raise ValueError(
                 f"Argument `glue_dir` excludes `data_dir` and `tfds`, received {self.glue_dir!r} "
-                f"beside {self.tfds or self.data_dir!r}."
+                f"and {self.tfds or self.data_dir!r}."
             )
 
     def _check_excluded(self):
