@@ -206,7 +206,7 @@ def test_no_vocabulary(saved):
     os.remove(os.path.join(folder, "vocab.txt"))
     with pytest.raises(ValueError, match="The vocabulary '.*vocab.txt' does not exist"):
         bert_tf.load_tokenizer(folder)
-    with pytest.raises(ValueError, match="No vocabulary lies beside the checkpoint; name one"):
+    with pytest.raises(ValueError, match="No vocabulary lies next to the checkpoint; name one"):
         read_source(folder).tokenizer()
 
 

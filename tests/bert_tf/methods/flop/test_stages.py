@@ -231,7 +231,7 @@ def test_remove_mask_on_the_pairs_of_a_table(save, pairs_dir, out):
         (
             "hard_concrete",
             {"data_dir": "x"},
-            "`data_dir` needs `task_name` beside it: .* 'x' alone",
+            "`data_dir` needs `task_name` next to it: .* 'x' alone",
         ),
         ("hard_concrete", {"data_dir": "x", "task_name": "sst-2"}, "folder 'x' has no such file"),
     ],
