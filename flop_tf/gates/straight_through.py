@@ -94,6 +94,14 @@ class StraightThrough(Gate):
         """Returns the mask of the step, at inference `1[S > t]`."""
         return self._mask_of(tf.convert_to_tensor(self.scores), training)
 
+    def training_mask(self, scores):
+        """Returns the mask of a training step, with the gradient of this binarizer.
+
+        Args:
+          scores: S, float32 variable or tensor.
+        """
+        return open_above(scores, self.threshold)
+
     def rows(self, table, indices, training=None):
         """Returns `table[indices] * mask[indices]`; only these rows of the scores get a gradient.
 
@@ -111,7 +119,7 @@ class StraightThrough(Gate):
 
     def expected_active(self):
         """Returns how many units a step keeps on average."""
-        return tf.math.count_nonzero(self._training_mask(self.scores), dtype=tf.float32)
+        return tf.math.count_nonzero(self.training_mask(self.scores), dtype=tf.float32)
 
     def keep(self):
         """Returns where a score is above the threshold."""
@@ -125,13 +133,10 @@ class StraightThrough(Gate):
         if not self.trainable:
             return open_above(scores, self.threshold)
         return keras.backend.in_train_phase(
-            lambda: self._training_mask(scores),
+            lambda: self.training_mask(scores),
             lambda: open_above(scores, self.threshold),
             training=training,
         )
-
-    def _training_mask(self, scores):
-        return open_above(scores, self.threshold)
 
 
 @register_gate("straight_through_sign")
@@ -164,13 +169,18 @@ class StraightThroughSign(StraightThrough):
         """
         return tf.clip_by_value(scores, -1.0, 1.0)
 
-    def _training_mask(self, scores):
+    def training_mask(self, scores):
+        """Returns `(sign(S) + 1) / 2`, see `StraightThrough`."""
         return open_by_sign(tf.convert_to_tensor(scores))
 
 
 @register_gate("straight_through_bernoulli")
 class StraightThroughBernoulli(StraightThrough):
     """`M ~ Bernoulli(sigmoid(S))` in training, one draw a step.
+
+    In a `flop_tf.randomness.step_scope` the draw follows from the seeds of run and gate and from the
+    step. Outside of one, as in Keras' own training step, it is TensorFlow's stateful draw with the
+    gate's seed: each call draws anew, and after `tf.random.set_seed` a program repeats its draws.
 
     >>> gate = StraightThroughBernoulli(axis=None, seed=0)
     >>> gate.build([1, 1000])
@@ -198,7 +208,8 @@ class StraightThroughBernoulli(StraightThrough):
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
 
-    def _training_mask(self, scores):
+    def training_mask(self, scores):
+        """Returns a draw, see `StraightThrough`."""
         seed = randomness.layer_seed(self.seed, self.name)
         noise = randomness.uniform(tf.shape(scores), seed)
         return open_by_draw(tf.convert_to_tensor(scores), noise)
