@@ -79,8 +79,12 @@ def define_flags():
     flag_types.define_names("format", ["saved_model"], f"One or more of: {known}.")
     data_flags.define(names(ModelDataOptions))
     flag_types.define_number("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
-    flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH that counts; 8x128.")
-    flags.DEFINE_string("latency_table", "", "Of flop-benchmark --table; else it is measured.")
+    flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH by which forms are chosen; 8x128.")
+    flags.DEFINE_string(
+        "latency_table",
+        "",
+        "latency_table.json of flop-benchmark --table; by default it is measured.",
+    )
     flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")
     flags.DEFINE_bool("overwrite", False, "Replaces the version if it exists.")
     program.define_made_from()

@@ -178,9 +178,9 @@ class StraightThroughSign(StraightThrough):
 class StraightThroughBernoulli(StraightThrough):
     """`M ~ Bernoulli(sigmoid(S))` in training, one draw a step.
 
-    In a `flop_tf.randomness.step_scope` the draw follows from the seeds of run and gate and from the
-    step. Outside of one, as in Keras' own training step, it is TensorFlow's stateful draw with the
-    gate's seed: each call draws anew, and after `tf.random.set_seed` a program repeats its draws.
+    In a `flop_tf.randomness.step_scope` the draw follows from the seeds of run and gate and from
+    the step. Outside of one, as in Keras' own training step, it is TensorFlow's stateful draw with
+    the gate's seed: each call draws anew, and a program that is started again repeats its draws.
 
     >>> gate = StraightThroughBernoulli(axis=None, seed=0)
     >>> gate.build([1, 1000])

@@ -81,7 +81,7 @@ def described(layers, test):
     return ", ".join(
         f"{name!r} ({' '.join([type(layer).__name__, getattr(layer, 'equation', '')]).strip()})"
         for name, layer in layers.items()
-        if any(test(inner) for inner in layer._flatten_layers())
+        if any(map(test, _with_inner(layer)))
     )
 
 
@@ -95,7 +95,7 @@ def from_config(layer):
       ValueError: if the layer lacks a config that its constructor takes.
     """
     # Wrappers look their layers up by class names, registered or not.
-    classes = {type(inner).__name__: type(inner) for inner in layer._flatten_layers()}
+    classes = {type(inner).__name__: type(inner) for inner in _with_inner(layer)}
     try:
         with keras.saving.custom_object_scope(classes):
             return type(layer).from_config(layer.get_config())
@@ -131,6 +131,11 @@ def clone(model, make):
     gated = GatedModel(cloned.input, cloned.output, name=model.name, trainable=model.trainable)
     connect_ancillary_layers(gated, {layer.name: layer for layer in cloned.layers})
     return gated, [pair for old, new in copies.items() for pair in _pairs(old, new)]
+
+
+def _with_inner(layer):
+    """Returns a layer and all layers inside of it, a list."""
+    return [layer, *(one for one in layer.submodules if isinstance(one, keras.layers.Layer))]
 
 
 def _pairs(old, new):

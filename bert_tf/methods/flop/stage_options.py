@@ -24,7 +24,9 @@ class CalibrationOptions(ModelDataOptions, unset(TableOptions, XnliOptions)):
         "Task of the calibration data; by default the checkpoint's.",
     )
     data_dir: str = changed(ModelDataOptions, "data_dir", "", "Its folder.")
-    calibration_batches: int = option(32, "Batches of 32 of it for the statistics.", allowed=FROM_1)
+    calibration_batches: int = option(
+        32, "Batches of 32 examples for the statistics.", allowed=FROM_1
+    )
     holdout_examples: int = changed(
         ExampleOptions, "holdout_examples", 0, "Training examples that the statistics leave out."
     )

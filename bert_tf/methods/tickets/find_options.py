@@ -150,7 +150,7 @@ class FindOptions(
     model_dir: str = option("", "Fine-tuned BERT, dense.")
     output_dir: str = option("", "Folder for masks and importances.")
     method: str = option("super", "What to look for.", METHODS)
-    seed: int = option(0, "Of random tickets.", allowed=SEED)
+    seed: int = option(0, "Seed of random tickets.", allowed=SEED)
 
     def check_rules(self):
         """Raises ValueError where a folder is missing, or units and projections are unknown."""
