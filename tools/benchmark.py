@@ -3,6 +3,7 @@
 Usage:
   flop-benchmark --model_dirs=runs/dense,runs/compact,served/sst2/1,served/sst2/1/model.onnx \
     --output_dir=runs/benchmark
+  flop-benchmark --model_dirs=served/dense/1,served/sst2/1 --engines=auto --output_dir=runs/engines
   flop-benchmark --densities=.6,.4,.2 --bert_config_file=configs/models/minilm_l6_h384.json \
     --batch_sizes=8 --lengths=128 --output_dir=runs/benchmark_plans
   flop-benchmark --table --model_dirs=runs/compact --batch_sizes=8 --lengths=128 \
@@ -26,6 +27,8 @@ from bert_tf.encoders.config import EncoderConfig
 from bert_tf.presentation import plots
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
 from bert_tf.serving import latency_table
+from bert_tf.serving.engines import ENGINES
+from bert_tf.serving.target import AUTO
 from bert_tf.studies.speed import benchmark_process, benchmark_steps, benchmark_table, benchmarking
 from flop_tf import files
 
@@ -33,7 +36,7 @@ FLAGS = flags.FLAGS
 
 # What can be measured, and the flags that not all of it has.
 _FLAGS_OF = {
-    "--model_dirs": ("model_dirs", "memory", "warmup_rounds", "jit_compile"),
+    "--model_dirs": ("model_dirs", "engines", "memory", "warmup_rounds", "jit_compile"),
     "--table": ("table", "model_dirs", "bert_config_file"),
     "--training": (
         *("training", "bert_config_file", "variants", "memory", "warmup_rounds", "jit_compile"),
@@ -59,6 +62,10 @@ def main(_):
 def define_flags():
     """Defines the flags of this program."""
     flag_types.define_names("model_dirs", [], "Models and exports; ratios are to the first.")
+    names = ", ".join(ENGINES)
+    flag_types.define_names(
+        "engines", [], f"Which read exports: {AUTO} for all at hand, or some of {names}."
+    )
     flags.DEFINE_bool("table", False, "Writes latency_table.json, for flop-export.")
     flags.DEFINE_string("output_dir", None, "Folder for the report.", required=True)
     flag_types.define_numbers(
@@ -72,7 +79,7 @@ def define_flags():
     flag_types.define_numbers("batch_sizes", [1, 8, 32], "Examples a batch.", _BATCH)
     flag_types.define_numbers("lengths", [16, 64, 128], "Tokens of an input.", FROM_1)
     define = flag_types.define_number
-    define("rounds", 20, "How often each model is timed.", FROM_1)
+    define("rounds", 20, "Turns of each model, a tenth of a second or one call.", FROM_1)
     define("warmup_rounds", 3, "Rounds before, which do not count.", FROM_0)
     define("intra_op_threads", 0, "Threads of an operation; 0: TensorFlow's own.", _THREADS)
     flags.DEFINE_enum("mixed_precision", "none", ["none", "bfloat16"], "Type of activations.")
@@ -139,7 +146,11 @@ def _inference():
         )
     grid = _grid()
     report = benchmarking.inference(
-        FLAGS.model_dirs, **grid, memory=FLAGS.memory, precision=FLAGS.mixed_precision
+        FLAGS.model_dirs,
+        **grid,
+        memory=FLAGS.memory,
+        engine_names=FLAGS.engines,
+        precision=FLAGS.mixed_precision,
     )
     return {"settings": {**grid, "mixed_precision": FLAGS.mixed_precision}, **report}
 

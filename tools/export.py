@@ -19,15 +19,16 @@ from bert_tf.methods.diffs import task_exporting
 from bert_tf.option_fields import names
 from bert_tf.ranges import FROM_0, FROM_1
 from bert_tf.serving import exporting, formats, versions
+from bert_tf.serving.engines import ENGINES
 from bert_tf.serving.sources import ServedTask
-from bert_tf.serving.target import Target
+from bert_tf.serving.target import AUTO, Target
 from bert_tf.tasks.model_task import ModelDataOptions
 
 FLAGS = flags.FLAGS
 
 # Of a model of one task; an export of differences compares each task with its merged model.
 _NOT_OF_DIFFS = (
-    *("format", *names(ModelDataOptions), "tfds_data_dir", "tfds_download"),
+    *("engine", "format", *names(ModelDataOptions), "tfds_data_dir", "tfds_download"),
     *("dev_examples", "optimize_for", "latency_table", "allow_slower"),
 )
 
@@ -49,8 +50,14 @@ def main(_):
         _check_not_of_diffs()
         task_exporting.export(FLAGS.model_dir, FLAGS.diffs, version)
         return
+    if FLAGS.format and FLAGS["engine"].present:
+        raise ValueError("Flag `--format` does not go with `--engine`; leave one of them out.")
     target = Target(
-        FLAGS.format, _shape(FLAGS.optimize_for), FLAGS.latency_table, FLAGS.allow_slower
+        FLAGS.engine,
+        FLAGS.format,
+        _shape(FLAGS.optimize_for),
+        FLAGS.latency_table,
+        FLAGS.allow_slower,
     )
     served = ServedTask(
         task_name=FLAGS.task_name,
@@ -75,8 +82,10 @@ def define_flags():
     flags.DEFINE_string("output_dir", None, "Folder of the versions.", required=True)
     flag_types.define_names("diffs", [], "Differences to that model, one a task: files or folders.")
     flag_types.define_number("version", 1, "Number of the version, from 1 on.", FROM_1)
+    engines = f"Engine to export for: {AUTO} for all at hand, or one of {', '.join(ENGINES)}."
+    flags.DEFINE_string("engine", AUTO, engines)
     known = ", ".join(formats.FORMATS)
-    flag_types.define_names("format", ["saved_model"], f"One or more of: {known}.")
+    flag_types.define_names("format", [], f"Files instead, one or more of: {known}.")
     data_flags.define(names(ModelDataOptions))
     flag_types.define_number("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
     flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH by which forms are chosen; 8x128.")

@@ -1,14 +1,15 @@
-"""Whether an exported model is faster than the dense one of its config: measured, else refused."""
+"""Speed of an export on each engine, by turns with its dense model on the same engine."""
 
-import tempfile
+import contextlib
 
 import numpy as np
 from absl import logging
 
 from bert_tf import timing
+from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
-from bert_tf.serving import engines, planned_model
-from bert_tf.serving.engines import Process, by_turns
+from bert_tf.serving import planned_model
+from bert_tf.serving.engines import ENGINES, Process, by_turns
 from bert_tf.tasks import model_task
 
 # Slower by less than this is within the error of a measurement.
@@ -18,65 +19,111 @@ _CLOSE = (0.95, 1.1)
 _ROUNDS, _MORE_ROUNDS = 10, 40
 
 
-class DenseModel:
-    """The dense model of a pruned one's sizes: random weights, a plan by the same table.
+class DenseComparison:
+    """Measures exports of a model at one shape, next to its dense model if it is pruned.
+
+    The dense model has random weights and the form that the same table recommends.
 
     Args:
-      model: the pruned BERT.
+      model: the BERT that is exported.
       service: its `bert_tf.serving.services.Service`.
-      table: the `LatencyTable` that its plan was chosen by.
+      table: the `LatencyTable` that its plan was chosen by, at the shape that counts.
       folder: its model directory, for sentences.
-      shape: `(batch size, length)`.
-      allow_slower: whether a format may be slower.
+      allow_slower: whether an export may be slower than the dense model; default False.
     """
 
-    def __init__(self, model, service, table, folder, shape, allow_slower=False):
-        self._folder, self._shape, self._allow_slower = str(folder), shape, allow_slower
-        dense = BertModel(model.config.dense)
-        self._served = planned_model.make(dense, service, table, shape).served
-        (batch,) = model_task.random_features(model.config, shape[1], 1, shape[0])
-        self._features = {name: tensor.numpy() for name, tensor in batch.items()}
+    def __init__(self, model, service, table, folder, allow_slower=False):
+        self._folder, self._shape, self._allow_slower = str(folder), table.shape, allow_slower
+        batch_size, length = table.shape
+        (batch,) = model_task.random_features(model.config, length, 1, batch_size)
+        self._request = "serving_default", {name: x.numpy() for name, x in batch.items()}
+        self._served = None
+        if model_info.stage(model.config) != "dense":
+            dense = BertModel(model.config.dense)
+            self._served = planned_model.make(dense, service, table, table.shape).served
 
-    def measure(self, name, form, folder):
-        """Times the export of the model and the export of the dense model by turns.
+    @property
+    def is_pruned(self):
+        """Whether there is a dense model to compare with."""
+        return self._served is not None
+
+    def write(self, form, folder):
+        """Writes the dense model in a format.
 
         Args:
-          name: name of the format.
           form: a `bert_tf.serving.formats.Format`.
-          folder: path of the export.
+          folder: path of the folder.
+
+        Raises:
+          ValueError: if the format cannot hold it.
+        """
+        form.write(self._served, folder)
+
+    def measure(self, paths):
+        """Times engines by turns, one process a file.
+
+        Args:
+          paths: for each engine's name and format the paths to load, a tuple: the export's and, of
+            a pruned model, that of its dense model.
 
         Returns:
-          Dict of `p50_ms`, `dense_p50_ms` and `ratio`, the median over rounds.
+          For each of them a dict: `p50_ms` and, of a pruned model, `dense_p50_ms` and `ratio`, the
+          median over rounds; or a ValueError, where the engine cannot run it.
         """
-        with tempfile.TemporaryDirectory() as scratch:
-            form.write(self._served, scratch)
-            engine, paths = engines.of_format(name), [form.path(each) for each in (folder, scratch)]
-            with Process(engine, paths[0]) as ours, Process(engine, paths[1]) as theirs:
-                seconds = self._seconds([ours, theirs])
-        ours, theirs = (1e3 * float(np.median(np.concatenate(turns))) for turns in seconds)
-        return {"p50_ms": ours, "dense_p50_ms": theirs, "ratio": timing.ratio(*seconds)}
+        found = {}
+        with contextlib.ExitStack() as stack:
+            for key, files in paths.items():
+                try:
+                    found[key] = [self._started(key[0], path, stack) for path in files]
+                except ValueError as error:
+                    found[key] = error
+            running = {key: one for key, one in found.items() if isinstance(one, list)}
+            logging.info(
+                "Timing %s by turns at %dx%d.", ", ".join(key[0] for key in running), *self._shape
+            )
+            for key, seconds in self._seconds(running).items():
+                found[key] = _speed(seconds)
+        return found
 
-    def _seconds(self, running):
-        request = "serving_default", self._features
-        seconds = by_turns(running, request, _ROUNDS)
-        if _CLOSE[0] < timing.ratio(*seconds) < _CLOSE[1]:
-            more = by_turns(running, request, _MORE_ROUNDS, warmup_rounds=0)
-            seconds = [first + second for first, second in zip(seconds, more, strict=True)]
-        return seconds
-
-    def check(self, name, row):
-        """Raises ValueError where a format is slower than the dense one.
+    def check(self, engine_name, format_name, speed):
+        """Raises ValueError where an export is slower than the dense model on the same engine.
 
         Args:
-          name: name of the format.
-          row: dict of `measure`.
+          engine_name: name of the engine.
+          format_name: name of the format.
+          speed: dict of `measure`.
         """
-        batch_size, length = self._shape
-        logging.info("%s runs at %.2f x of dense at %dx%d.", name, row["ratio"], batch_size, length)
-        if row["ratio"] > _LIMIT and not self._allow_slower:
+        if "ratio" not in speed:
+            return
+        shape = "{}x{}".format(*self._shape)
+        name = f"{format_name} by {engine_name}"
+        logging.info("%s runs at %.2f x of dense at %s.", name, speed["ratio"], shape)
+        if speed["ratio"] > _LIMIT and not self._allow_slower:
             raise ValueError(
                 f"The model in {self._folder!r} is slower than the dense model of its config: as "
-                f"{name} {row['p50_ms']:.4g} ms against {row['dense_p50_ms']:.4g} ms at "
-                f"{batch_size}x{length}, {row['ratio']:.3f} x, above {_LIMIT}; pass --allow_slower "
+                f"{name} {speed['p50_ms']:.4g} ms against {speed['dense_p50_ms']:.4g} ms at "
+                f"{shape}, {speed['ratio']:.3f} x, above {_LIMIT}; pass --allow_slower "
                 "to export it all the same, or by --optimize_for the shape that counts."
             )
+
+    def _started(self, engine_name, path, stack):
+        """Returns the process of an engine that has answered once."""
+        process = stack.enter_context(Process(ENGINES[engine_name], path))
+        process.turn(self._request, seconds=0)
+        return process
+
+    def _seconds(self, running):
+        """Returns the seconds of the lists of processes in a dict, longer of ratios near 1."""
+        turns = iter(by_turns(sum(running.values(), []), self._request, _ROUNDS))
+        seconds = {key: [next(turns) for _ in some] for key, some in running.items()}
+        for key, found in seconds.items():
+            if len(found) == 2 and _CLOSE[0] < timing.ratio(*found) < _CLOSE[1]:
+                more = by_turns(running[key], self._request, _MORE_ROUNDS, warmup_rounds=0)
+                seconds[key] = [first + second for first, second in zip(found, more, strict=True)]
+        return seconds
+
+
+def _speed(seconds):
+    medians = [1e3 * float(np.median(np.concatenate(turns))) for turns in seconds]
+    found = dict(zip(("p50_ms", "dense_p50_ms"), medians, strict=False))
+    return found if len(seconds) == 1 else {**found, "ratio": timing.ratio(*seconds)}

@@ -5,12 +5,14 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf.models import model_info
-from bert_tf.serving import planned_model, sources, trials
+from bert_tf.serving import formats, planned_model, sources, trials
 from bert_tf.serving.comparison import Comparison
-from bert_tf.serving.dense_comparison import DenseModel
+from bert_tf.serving.dense_comparison import DenseComparison
+from flop_tf import files
 
 TABLE_FILE = os.path.join("assets.extra", "latency_table.json")
+#: The table of engines: size, score and milliseconds, dense and as exported.
+ENGINES_FILE = os.path.join("assets.extra", "engines.md")
 
 # Examples in the requests that warm a server up.
 _WARMUP_SIZES = (1, 8, 32)
@@ -35,33 +37,48 @@ def export(folder, version, target, served):
       ValueError: if an argument or the model does not fit, or all formats are left out.
       OSError: if a file cannot be written.
     """
-    chosen = target.formats()
+    chosen = target.chosen()
     with version.opened() as to_do:
         if not to_do:
             return None
         source = sources.read(folder, served)
-        service, table = source.service, target.table(source.model.config)
+        # Until engines have tables of their own, one plan is for all.
+        service, table = source.service, target.table(source.model.config, chosen[0][0])
         planned = planned_model.make(source.model, service, table, table.shape)
         for name, ratio in planned.ratios.items():
             logging.info("The way %r takes %.3f x of the model as it is.", name, ratio)
         logging.info("Exporting the way %r.", planned.way)
         compared = Comparison(source.model, service, source.data_dir, served.dev_examples)
-        dense = None
-        if model_info.stage(source.model.config) != "dense":
-            slower = target.allow_slower
-            dense = DenseModel(source.model, service, table, folder, table.shape, slower)
+        dense = DenseComparison(source.model, service, table, folder, target.allow_slower)
         with version.written(service.tokenizer, service.labels or ()) as aside:
             rows = trials.write(chosen, planned.served, aside, compared, dense)
             requests = _warmup_requests(service, compared.texts)
-            for name, form in chosen.items():
-                if "left_out" not in rows[name]:
-                    form.warm_up(aside, requests, version.model_name)
+            for name, row in trials.by_format(rows).items():
+                if "left_out" not in row:
+                    formats.FORMATS[name].warm_up(aside, requests, version.model_name)
             table.save(os.path.join(aside, TABLE_FILE))
             report = {"model": os.path.abspath(folder), "stage": source.stage}
             report |= _described(planned, table) | _compared(compared, service)
-            report = version.write_report(aside, {**report, "formats": rows})
+            report |= _tried(rows, compared.metric, aside)
+            report = version.write_report(aside, report)
     logging.info("Exported to %s.", version.path)
     return report
+
+
+def _tried(rows, metric, folder):
+    """Returns the part of the report about engines and formats; writes and logs their table."""
+    best = trials.fastest(rows)
+    if best is not None:
+        text = trials.table(rows, metric)
+        files.write_text(os.path.join(folder, ENGINES_FILE), text)
+        logging.info(
+            "The fastest is %s as %s.\n%s", best["engine"], best["format"], text.rstrip("\n")
+        )
+    return {
+        "formats": trials.by_format(rows),
+        "engines": rows,
+        "fastest": best and best["engine"],
+    }
 
 
 def _described(planned, table):

@@ -1,11 +1,15 @@
-"""What an export is made for: formats, the shape of requests that counts, and a device."""
+"""What an export is made for: engines or formats, the shape of requests that counts, a device."""
 
 import dataclasses
+import importlib.util
 
 from absl import logging
 
 from bert_tf import timing
-from bert_tf.serving import formats, latency_table
+from bert_tf.serving import engines, formats, latency_table
+
+#: Takes every engine that is installed.
+AUTO = "auto"
 
 #: Batch size and length that decide by default.
 DEFAULT_SHAPE = (8, 128)
@@ -16,7 +20,10 @@ class Target:
     """What an export is made for.
 
     Args:
-      format_names: names in `bert_tf.serving.formats.FORMATS`, at least one; default SavedModel.
+      engine: name in `bert_tf.serving.engines.ENGINES`, or `AUTO` for all at hand; default
+        TensorFlow. Its format is written.
+      format_names: names in `bert_tf.serving.formats.FORMATS` to write instead, each for the engine
+        that reads it; default none.
       optimize_for: `(batch size, length)` that decides how projections are computed, see
         `execution_plan`; None, the default, takes `DEFAULT_SHAPE`, or the positions of a shorter
         model.
@@ -26,22 +33,32 @@ class Target:
         False.
     """
 
-    format_names: tuple = ("saved_model",)
+    engine: str = "tensorflow"
+    format_names: tuple = ()
     optimize_for: tuple | None = None
     table_file: str = ""
     allow_slower: bool = False
 
-    def formats(self):
-        """Returns each `Format` by its name.
+    def chosen(self):
+        """Returns `(name of an engine, name of the format that it reads)`s to export, a list.
 
         Raises:
-          ValueError: if none is named, a name is unknown, or a package is missing.
+          ValueError: if a name is unknown, or a package is missing.
         """
-        if not self.format_names:
-            raise ValueError(
-                f"Argument `format_names` must name one of {list(formats.FORMATS)}, received none."
-            )
-        return {name: formats.get(name) for name in self.format_names}
+        if self.format_names:
+            for name in self.format_names:
+                formats.get(name)
+            return [(engines.of_format(name), name) for name in self.format_names]
+        if self.engine == AUTO:
+            found = [(name, engine.formats[0]) for name, engine in engines.ENGINES.items()]
+            at_hand = [pair for pair in found if _is_at_hand(*pair)]
+            if not at_hand:
+                raise ValueError("No engine is installed; run pip install 'flop-tf[export]'.")
+            return at_hand
+        engine = engines.ENGINES[self.engine]
+        engine.check()
+        formats.get(engine.formats[0])
+        return [(self.engine, engine.formats[0])]
 
     def shape(self, config):
         """Returns the `(batch size, length)` that decides for a model.
@@ -62,11 +79,12 @@ class Target:
             )
         return batch_size, length
 
-    def table(self, config):
-        """Returns the latency table in `table_file`, or of this device.
+    def table(self, config, engine):
+        """Returns the latency table in `table_file`, or of this device; TensorFlow's for all.
 
         Args:
           config: the `EncoderConfig` of the model.
+          engine: name of the engine that computes.
 
         Raises:
           ValueError: if the file holds no table, or one of another shape.
@@ -86,6 +104,14 @@ class Target:
         if measured != here:
             logging.warning("The latency table is of %s; this device is %s.", measured, here)
         return table
+
+
+def _is_at_hand(engine_name, format_name):
+    """Returns whether an engine is installed, and what writes its format."""
+    if not engines.ENGINES[engine_name].is_installed or format_name not in formats.FORMATS:
+        return False
+    packages = formats.FORMATS[format_name].packages
+    return all(importlib.util.find_spec(package) for package in packages)
 
 
 def _device(environment):

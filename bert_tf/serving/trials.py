@@ -1,72 +1,179 @@
-"""Formats, each by itself: made, run, compared and timed; one that fails is left out."""
+"""Formats by engines, each by itself: written, run, compared, timed; one that fails is left out."""
 
 import os
 import shutil
+import tempfile
 
 from absl import logging
 
-from bert_tf.serving import engines
-from bert_tf.serving.engines import Process
+from bert_tf.presentation import pages
+from bert_tf.serving import formats
+from bert_tf.serving.engines import ENGINES, Process
 
 
-def write(forms, served, folder, compared, dense=None):
-    """Writes a model in several formats and keeps the formats that are as good as the model.
+def write(chosen, served, folder, compared, dense):
+    """Writes a model in several formats and keeps those that are as good as the model.
 
     Args:
-      forms: dict of a `bert_tf.serving.formats.Format` by name.
+      chosen: list of `(name of an engine, name of a format that it reads)`.
       served: the `bert_tf.serving.served_model.ServedModel`.
       folder: path of the folder to write to.
       compared: the `bert_tf.serving.comparison.Comparison` with its source.
-      dense: the `bert_tf.serving.dense_comparison.DenseModel` to be faster than; None, the default,
-        for no such condition.
+      dense: the `bert_tf.serving.dense_comparison.DenseComparison`, to be faster than.
 
     Returns:
-      Dict of a dict of figures by the name of the format. A format that is left out has the reason
-      as `left_out`, and its files are removed.
+      List of a dict of plain data for each of `chosen`: `engine`, `format`, the figures of
+      `Comparison.figures`, `file_bytes` and, of a pruned model or of several engines, `speed`. One
+      that is left out has the reason as `left_out`; a format that no engine keeps has no files.
 
     Raises:
-      ValueError: if all formats are left out.
+      ValueError: if all are left out.
       OSError: if a file cannot be written.
     """
-    rows = {name: {} for name in forms}
-    for name, form in forms.items():
-        others = set(os.listdir(folder))
+    rows = [{"engine": engine, "format": name} for engine, name in chosen]
+    names = list(dict.fromkeys(name for _, name in chosen))
+    written = {}
+    for number, name in enumerate(names, 1):
+        logging.info("Writing the format %s, %d of %d.", name, number, len(names))
+        own, others = [row for row in rows if row["format"] == name], set(os.listdir(folder))
         try:
-            form.write(served, folder)
-            _compare(name, form, folder, compared, rows[name])
-            if dense is not None:
-                rows[name]["speed"] = dense.measure(name, form, folder)
-                dense.check(name, rows[name]["speed"])
+            formats.FORMATS[name].write(served, folder)
         except ValueError as error:
-            _remove(set(os.listdir(folder)) - others, folder)
-            rows[name]["left_out"] = str(error)
-            logging.warning("The format %s is left out. %s", name, error)
-    reasons = {name: row["left_out"] for name, row in rows.items() if "left_out" in row}
-    if len(reasons) == 1 == len(rows):
-        raise ValueError(*reasons.values())
-    if len(reasons) == len(rows):
-        each = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in reasons.items())
-        raise ValueError(f"None of the formats could be exported: {each}.")
+            _leave_out(own, error)
+        written[name] = set(os.listdir(folder)) - others
+        for row in _kept(own):
+            try:
+                _compare(row, folder, compared)
+            except ValueError as error:
+                _leave_out([row], error)
+        if not _kept(own):
+            _remove(written.pop(name), folder)
+    if dense.is_pruned or len(_kept(rows)) > 1:
+        _measure(_kept(rows), folder, dense)
+    for name in written.keys() - {row["format"] for row in _kept(rows)}:
+        _remove(written[name], folder)
+    _check_any(rows)
     return rows
 
 
-def _compare(name, form, folder, compared, row):
-    """Adds figures of a format to `row`; raises ValueError where it is too far off."""
+def by_format(rows):
+    """Returns one row a format by its name: of the first engine that keeps it, else of the first.
+
+    Args:
+      rows: list of `write`.
+    """
+    return {row["format"]: row for row in [*reversed(rows), *reversed(_kept(rows))]}
+
+
+def fastest(rows):
+    """Returns the row with the fewest milliseconds of those that are kept; None if none was timed.
+
+    Args:
+      rows: list of `write`.
+    """
+    timed = [row for row in _kept(rows) if "speed" in row]
+    return min(timed, key=lambda row: row["speed"]["p50_ms"], default=None)
+
+
+def table(rows, metric):
+    """Returns a Markdown table of engines that were timed, with ratios to the dense model.
+
+    A ratio is to the dense model on the same engine, and to the fastest dense model of all engines.
+
+    Args:
+      rows: list of `write`.
+      metric: name of the score that is shown.
+    """
+    timed = [row for row in rows if "speed" in row]
+    dense = [row["speed"].get("dense_p50_ms") for row in timed]
+    best = min((ms for ms in dense if ms is not None), default=None)
+    columns = {
+        "engine": "engine",
+        "format": "format",
+        "MB": lambda row: f"{row['file_bytes'] / 1e6:.1f}",
+        metric: lambda row: pages.number(row["scores"].get(metric)),
+        "p50 ms": lambda row: f"{row['speed']['p50_ms']:.2f}",
+    }
+    if best is not None:
+        columns |= {
+            "dense p50 ms": lambda row: f"{row['speed']['dense_p50_ms']:.2f}",
+            "/ dense": lambda row: f"{row['speed']['ratio']:.3f}",
+            "/ fastest dense": lambda row: f"{row['speed']['p50_ms'] / best:.3f}",
+        }
+    columns["kept"] = lambda row: "no" if "left_out" in row else "yes"
+    return pages.markdown_table(pages.table(timed, columns)) if timed else ""
+
+
+def _compare(row, folder, compared):
+    """Adds figures of an engine's answers; raises ValueError where they are too far off."""
+    form = formats.FORMATS[row["format"]]
+    name = f"{row['format']} by {row['engine']}"
     requests = [request for request in compared.requests if request[0] in form.signatures]
-    with Process(engines.of_format(name), form.path(folder)) as process:
+    with Process(ENGINES[row["engine"]], form.path(folder)) as process:
         outputs = process.answers(requests)
     if wrong := compared.wrong_names(outputs, form.has_texts):
         raise ValueError(
-            f"The format {name!r} must give the outputs that follow from its logits, but "
+            f"The export {name} must give the outputs that follow from its logits, but "
             f"{', '.join(wrong)} on {compared.description} are other ones."
         )
     row |= compared.figures(outputs)
+    row["file_bytes"] = sum(map(os.path.getsize, form.files(folder)))
     if far := form.limits.exceeded(row, compared.num_examples):
         raise ValueError(
-            f"The format {name!r} is too far from its model: on {compared.num_examples} examples "
+            f"The export {name} is too far from its model: on {compared.num_examples} examples "
             f"of {compared.description} {far}."
         )
     logging.info("%s differs by at most %s.", name, _as_text(row, compared.metric))
+
+
+def _measure(rows, folder, dense):
+    """Adds the speed of each engine; leaves out what cannot run or is slower than dense."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if dense.is_pruned:
+            for name in dict.fromkeys(row["format"] for row in rows):
+                logging.info("Writing the dense model as %s.", name)
+                try:
+                    dense.write(formats.FORMATS[name], scratch)
+                except ValueError as error:
+                    _leave_out([row for row in rows if row["format"] == name], error)
+        places = [folder, scratch] if dense.is_pruned else [folder]
+        paths = {
+            (row["engine"], row["format"]): [
+                formats.FORMATS[row["format"]].path(place) for place in places
+            ]
+            for row in _kept(rows)
+        }
+        speeds = dense.measure(paths)
+    for row in _kept(rows):
+        key = row["engine"], row["format"]
+        try:
+            if isinstance(speeds[key], ValueError):
+                raise speeds[key]
+            row["speed"] = speeds[key]
+            dense.check(*key, speeds[key])
+        except ValueError as error:
+            _leave_out([row], error)
+
+
+def _leave_out(rows, error):
+    for row in rows:
+        row["left_out"] = str(error)
+        logging.warning("%s by %s is left out. %s", row["format"], row["engine"], error)
+
+
+def _kept(rows):
+    return [row for row in rows if "left_out" not in row]
+
+
+def _check_any(rows):
+    """Raises ValueError if nothing is kept."""
+    if _kept(rows):
+        return
+    reasons = dict.fromkeys(row["left_out"] for row in rows)
+    if len(reasons) == 1:
+        raise ValueError(*reasons)
+    each = "; ".join(f"{row['engine']}: {row['left_out'].rstrip('.')}" for row in rows)
+    raise ValueError(f"Nothing could be exported: {each}.")
 
 
 def _as_text(row, metric):

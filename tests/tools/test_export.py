@@ -71,7 +71,13 @@ def test_bad_input_leaves_no_folder(call, bert_dir, tmp_path):
     assert text.startswith(
         "export: error: Argument `format_names` expects names of ['saved_model', "
     )
-    for flag in ("--format=onnx", "--allow_slower", "--dev_examples=5", "--tfds_download"):
+    for flag in (
+        "--engine=litert",
+        "--format=onnx",
+        "--allow_slower",
+        "--dev_examples=5",
+        "--tfds_download",
+    ):
         text = call(export, out, f"--model_dir={bert_dir}", "--diffs=x", flag)
         name = flag.partition("=")[0]
         assert text == f"export: error: Flag `{name}` is not for --diffs; leave it out."

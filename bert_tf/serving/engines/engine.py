@@ -63,7 +63,7 @@ class Engine:
 
 
 def of_format(name):
-    """Returns the `Engine` by which a format is checked: the first one at hand that reads it.
+    """Returns the name of the engine that reads a format: of several the first one at hand.
 
     Args:
       name: of the format.
@@ -71,11 +71,12 @@ def of_format(name):
     Raises:
       ValueError: if no engine reads it, or none of them is installed.
     """
-    found = [engine for _, engine in ENGINES.items() if name in engine.formats]
+    found = {one: engine for one, engine in ENGINES.items() if name in engine.formats}
     if not found:
         raise ValueError(
             f"The format {name!r} must be read by an engine, but none of {list(ENGINES)} does."
         )
-    engine = next((engine for engine in found if engine.is_installed), found[0])
-    engine.check()
-    return engine
+    at_hand = [one for one, engine in found.items() if engine.is_installed]
+    first = (at_hand or list(found))[0]
+    found[first].check()
+    return first

@@ -28,7 +28,7 @@ def _timings(timings):
             **_ratios(timing["ratios"]),
         }
         if "flops" in timing:
-            row["GFLOPs"] = f"{timing['flops'] / 1e9:.2f}"
+            row["GFLOPs"] = "-" if timing["flops"] is None else f"{timing['flops'] / 1e9:.2f}"
         rows.append(row)
     return rows
 
@@ -43,9 +43,10 @@ def _models(report):
         name = model["model"]
         row = {
             "model": name,
-            "stage": model["stage"],
-            "parameters": f"{model['parameters']:,}",
-            "in kernels": f"{model['kernel_parameters']:,}",
+            **({"engine": model["engine"]} if "engine" in model else {}),
+            "stage": model["stage"] or "-",
+            "parameters": _count(model["parameters"]),
+            "in kernels": _count(model["kernel_parameters"]),
         }
         if "file_bytes" in model:
             row |= {"MB": f"{model['file_bytes'] / 1e6:.1f}", "score": _score(model)}
@@ -68,6 +69,10 @@ def _score(model):
         return "-"
     metric = registry.get(**model["task"]).primary_metric
     return ", ".join(f"{split} {values[metric]:.4f}" for split, values in model["scores"].items())
+
+
+def _count(number):
+    return "-" if number is None else f"{number:,}"
 
 
 def _ratios(ratios):

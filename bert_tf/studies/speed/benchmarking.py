@@ -15,9 +15,12 @@ from bert_tf import ranges, timing
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
-from bert_tf.serving import latency_table
+from bert_tf.serving import latency_table, versions
 from bert_tf.serving.engines import by_turns
 from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
+
+#: The name of ratios to the dense model that is the fastest at a shape, on whatever engine.
+FASTEST_DENSE = "fastest dense"
 
 
 def check_shape(configs, batch_size, length):
@@ -83,16 +86,20 @@ def multiplications_per_token(config, length):
     return round(model_info.num_kernel_parameters(config) + attention + head / length)
 
 
-def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=1, memory=False, **settings):
+def inference(
+    paths, batch_sizes, lengths, rounds, warmup_rounds=1, memory=False, engine_names=(), **settings
+):
     """Compares model directories and exported files, each in a process of its own.
 
     Args:
-      paths: of `benchmark_subjects`; ratios are to the first.
+      paths: of `benchmark_subjects`; ratios are to the first, and to the fastest dense model at
+        each shape where there are others than the first.
       batch_sizes: ints.
       lengths: tokens of an input, ints.
       rounds: see `engines.by_turns`.
       warmup_rounds: see `engines.by_turns`.
       memory: whether to report the most bytes of each process; needs Linux; default False.
+      engine_names: see `benchmark_subjects.find`.
       **settings: of `benchmark_subjects.Subject.start`.
 
     Returns:
@@ -101,24 +108,35 @@ def inference(paths, batch_sizes, lengths, rounds, warmup_rounds=1, memory=False
     Raises:
       ValueError: if a path holds no model or a number is out of range.
     """
-    subjects = benchmark_subjects.find(paths)
-    batches = _batches([subject.config for subject in subjects], batch_sizes, lengths)
-    for subject in subjects:
-        if subject.form is not None and subject.form.is_program:
-            logging.warning(
-                "The %s %s is a program and is run now; measure only what comes from people that "
-                "you trust.",
-                type(subject.form).__name__,
-                subject.path,
-            )
+    subjects = benchmark_subjects.find(paths, engine_names)
+    configs = [subject.config for subject in subjects if subject.config is not None]
+    if not configs:
+        raise ValueError(
+            f"The export {subjects[0].path!r} must have {versions.REPORT_FILE!r} next to it, which "
+            "says its vocabulary and positions; else name a model of the same next to it."
+        )
+    batches = _batches(configs, batch_sizes, lengths)
+    for path in dict.fromkeys(one.path for one in subjects if one.is_program):
+        logging.warning(
+            "The SavedModel %s is a program and is run now; measure only what comes from people "
+            "that you trust.",
+            path,
+        )
     report = {"models": [subject.describe() for subject in subjects], "timings": []}
     named = [(subject.name, subject.config) for subject in subjects]
+    dense = [index for index, subject in enumerate(subjects) if subject.stage == "dense"]
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(subject.start(**settings)) for subject in subjects]
         for batch in batches:
             request = "serving_default", batch[2][0]
             seconds = by_turns(running, request, rounds, warmup_rounds)
-            report["timings"] += _rows(named, batch, seconds)
+            rows = _rows(named, batch, seconds)
+            if dense and dense != [0]:
+                best = min(dense, key=lambda index: rows[index]["p50_ms"])
+                for row, turns in zip(rows, seconds, strict=True):
+                    row["ratios"][FASTEST_DENSE] = timing.ratio(turns, seconds[best])
+                    row["fastest_dense"] = subjects[best].name
+            report["timings"] += rows
         if memory:
             peaks = [process.memory() for process in running]
             report["memory"] = [
@@ -231,11 +249,11 @@ def _rows(named, batch, seconds):
     for config, row in zip(
         configs, timing.summary(seconds, names, names[:1], batch_size), strict=True
     ):
-        counted = multiplications_per_token(config, length)
+        counted = None if config is None else multiplications_per_token(config, length)
         # A multiplication goes with an addition.
         counts = {
             "multiplications_per_token": counted,
-            "flops": 2 * counted * batch_size * length,
+            "flops": counted and 2 * counted * batch_size * length,
         }
         rows.append({"batch_size": batch_size, "length": length, **row, **counts})
     return rows

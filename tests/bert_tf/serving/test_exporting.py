@@ -1,6 +1,7 @@
 """Exports of tiny models, whole: files, signatures, equality, report, and what is refused."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import pathlib
@@ -30,7 +31,8 @@ from bert_tf.serving import (
     services,
     versions,
 )
-from bert_tf.serving.engines import Process, by_turns
+from bert_tf.serving.dense_comparison import DenseComparison
+from bert_tf.serving.engines import ENGINES, Process, by_turns
 from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx import Onnx
@@ -169,13 +171,13 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
     """Dense models here answer at once; ours is timed as it is."""
 
     def against_nothing(running, *args, **kwargs):
-        seconds = by_turns(running[:1], *args, **kwargs)
-        return [*seconds, [turn / 1000 for turn in seconds[0]]]
+        seconds, _ = by_turns(running, *args, **kwargs)
+        return [seconds, [turn / 1000 for turn in seconds]]
 
     monkeypatch.setattr(dense_comparison, "by_turns", against_nothing)
     sentence = (
-        "is slower than the dense model of its config: as litert_float32 .* ms against .* ms at "
-        "8x16, .* x, above 1.02; pass --allow_slower to export it all the same"
+        "is slower than the dense model of its config: as litert_float32 by litert .* ms against "
+        ".* ms at 8x16, .* x, above 1.02; pass --allow_slower to export it all the same"
     )
     names = ["litert_float32"]
     with pytest.raises(ValueError, match=sentence):
@@ -188,20 +190,22 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
 def test_figures_of_a_refusal_tell_apart_what_is_nearly_the_same(sst, table_file):
     source, table = bert_tf.load(sst), LatencyTable.load(table_file)
     service = services.get(registry.get("SST-2"), bert_tf.load_tokenizer(sst), 11)
-    dense = dense_comparison.DenseModel(source, service, table, "m", (1, 16))
+    table = dataclasses.replace(table, shape=(1, 16))
+    dense = DenseComparison(source, service, table, "m")
     row = {"p50_ms": 0.05124, "dense_p50_ms": 0.05019, "ratio": 1.0209}
-    dense.check("onnx", {**row, "ratio": 1.02})
-    sentence = "as onnx 0.05124 ms against 0.05019 ms at 1x16, 1.021 x, above 1.02; pass --allow"
+    dense.check("onnxruntime", "onnx", {**row, "ratio": 1.02})
+    sentence = "by onnxruntime 0.05124 ms against 0.05019 ms at 1x16, 1.021 x, above 1.02; pass"
     with pytest.raises(ValueError, match=sentence):
-        dense.check("onnx", row)
-    dense_comparison.DenseModel(source, service, table, "m", (1, 16), True).check("onnx", row)
+        dense.check("onnxruntime", "onnx", row)
+    DenseComparison(source, service, table, "m", True).check("onnxruntime", "onnx", row)
 
 
 def test_a_slower_format_does_not_throw_away_the_others(export, sst, tmp_path, monkeypatch, caplog):
-    def measure(self, name, form, folder):
-        return {"p50_ms": 2.0, "dense_p50_ms": 1.0, "ratio": 2.0 if form.family == "ONNX" else 0.5}
+    def measure(self, paths):
+        ratios = {key: 2.0 if key[1] == "onnx" else 0.5 for key in paths}
+        return {k: {"p50_ms": r, "dense_p50_ms": 1.0, "ratio": r} for k, r in ratios.items()}
 
-    monkeypatch.setattr(dense_comparison.DenseModel, "measure", measure)
+    monkeypatch.setattr(DenseComparison, "measure", measure)
     names = ["onnx", "litert_float32"]
     found = export(sst, str(tmp_path), format_names=names, allow_slower=False)["formats"]
     assert found["onnx"]["speed"]["ratio"] == 2.0 and "2.000 x" in found["onnx"]["left_out"]
@@ -209,17 +213,17 @@ def test_a_slower_format_does_not_throw_away_the_others(export, sst, tmp_path, m
     assert (
         not (tmp_path / "1/model.onnx").exists() and (tmp_path / "1/model_float32.tflite").exists()
     )
-    assert "The format onnx is left out. The model in" in caplog.text
+    assert "onnx by onnxruntime is left out. The model in" in caplog.text
 
 
 def test_a_table_of_another_device_is_told(sst, table_file, tmp_path, caplog):
     caplog.set_level("WARNING")
     config, path = bert_tf.load(sst).config, str(tmp_path / "table.json")
-    table = Target(table_file=table_file).table(config)
+    table = Target(table_file=table_file).table(config, "tensorflow")
     assert not caplog.text
     other = {**table.environment, "device": "Abacus", "cores": 77}
     dataclasses.replace(table, environment=other).save(path)
-    Target(table_file=path).table(config)
+    Target(table_file=path).table(config, "tensorflow")
     assert "The latency table is of Abacus, 77 cores, " in caplog.text
     assert f"; this device is {table.environment['device']}, {os.cpu_count()} cores" in caplog.text
 
@@ -231,8 +235,7 @@ def test_a_table_without_a_size_of_the_model(export, save, table_file, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "DenseModel", None)
+def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path):
     report = export(
         bert_dir, str(tmp_path), task_name="SST-2", format_names=["onnx"], allow_slower=False
     )
@@ -437,11 +440,14 @@ def test_a_format_that_is_too_far_off_is_left_out(export, sst, tmp_path, monkeyp
     assert json.loads((path / versions.REPORT_FILE).read_text()) == report
     row = report["formats"]["litert_int8"]
     sentence = (
-        "'litert_int8' is too far from its model: on 67 examples of dev 1 % of the logits dif"
+        "litert_int8 by litert_int8 is too far from its model: on 67 examples of dev 1 % of the "
     )
     assert sentence in row["left_out"] and row["percentile_99"] >= 0 and row["scores"]
     assert list(report["formats"]) == names and "speed" not in row
-    assert not (path / form.file).exists() and f"is left out. {row['left_out']}" in caplog.text
+    assert (
+        not (path / form.file).exists()
+        and f"by litert_int8 is left out. {row['left_out']}" in caplog.text
+    )
     for name in names[1:]:
         assert "left_out" not in report["formats"][name] and report["formats"][name]["speed"]
         assert (path / formats.FORMATS[name].file).exists()
@@ -456,7 +462,9 @@ def test_a_saved_model_that_is_left_out_takes_its_files_along(export, sst, tmp_p
 
     with formats.FORMATS.temporary(saved_model=Broken()):
         report = export(sst, str(tmp_path), format_names=["saved_model", "litert_int8"])
-    (sentence,) = report["formats"]["saved_model"].values()
+    row = report["formats"]["saved_model"]
+    assert row.keys() == {"engine", "format", "left_out"}
+    sentence = row["left_out"]
     assert sentence.startswith("TensorFlow cannot load '") and sentence.endswith(".")
     files = {item.relative_to(tmp_path / "1").as_posix() for item in (tmp_path / "1").rglob("*")}
     assert files == {
@@ -466,6 +474,7 @@ def test_a_saved_model_that_is_left_out_takes_its_files_along(export, sst, tmp_p
         "assets/tokenizer.json",
         "assets.extra",
         "assets.extra/export.json",
+        "assets.extra/engines.md",
         "assets.extra/latency_table.json",
         "model_int8.tflite",
     }
@@ -478,7 +487,8 @@ def test_if_all_formats_are_left_out_nothing_is_written(export, sst, tmp_path, m
 
     monkeypatch.setattr(formats.FORMATS["litert_int8"], "limits", Limits(largest_difference=-1.0))
     far = (
-        "The format 'litert_int8' is too far from its model: on .* a logit differs by .*, above -1"
+        "The export litert_int8 by litert_int8 is too far from its model: on .* a logit differs by "
+        ".*, above -1"
     )
     broken = "ONNX cannot hold the model: 'Einsum'"
     for names, sentence in (
@@ -486,7 +496,7 @@ def test_if_all_formats_are_left_out_nothing_is_written(export, sst, tmp_path, m
         (["litert_int8"], f"^{far}.$"),
         (
             ["litert_int8", "onnx"],
-            f"^None of the formats could be exported: litert_int8: {far}; onnx: {broken}.$",
+            f"^Nothing could be exported: litert_int8: {far}; onnxruntime: {broken}.$",
         ),
     ):
         with formats.FORMATS.temporary(onnx=Broken()), pytest.raises(ValueError, match=sentence):
@@ -513,7 +523,10 @@ def test_outputs_that_do_not_follow_from_the_logits_are_refused(export, sst, tmp
         return [{**one, "probabilities": 1 - one["probabilities"]} for one in answers]
 
     monkeypatch.setattr(Process, "answers", wrong)
-    with pytest.raises(ValueError, match="'onnx' must give .*, but probabilities on dev are other"):
+    with pytest.raises(
+        ValueError,
+        match="The export onnx by onnxruntime must give .*, but probabilities on dev are ",
+    ):
         export(sst, str(tmp_path / "out"), format_names=["onnx"])
     assert not (tmp_path / "out").exists()
 
@@ -607,3 +620,60 @@ def test_what_killed_exports_have_left_goes(export, bert_dir, tmp_path):
         export(bert_dir, str(tmp_path), task_name="SST-2", format_names=["litert_float32"])
         left = {".3.partial-abcdefgh", ".model.partial-abcdefgh"}
         assert {path.name for path in tmp_path.iterdir()} == {"1", ".3.lock", *left}
+
+
+def test_every_engine_at_hand(export, sst, tmp_path, caplog):
+    """Each is checked and timed next to its dense model; the table names the fastest."""
+    caplog.set_level("INFO")
+    report = export(sst, str(tmp_path), engine="auto")
+    names = [row["engine"] for row in report["engines"]]
+    at_hand = [name for name, one in ENGINES.items() if one.is_installed]
+    assert names == [name for name in at_hand if ENGINES[name].formats[0] in formats.FORMATS]
+    for row in report["engines"]:
+        assert "left_out" not in row and row["speed"]["ratio"] > 0 and row["file_bytes"] > 0
+    fastest = min(report["engines"], key=lambda row: row["speed"]["p50_ms"])
+    assert report["fastest"] == fastest["engine"]
+    assert report["formats"].keys() == {row["format"] for row in report["engines"]}
+    table = (tmp_path / "1" / exporting.ENGINES_FILE).read_text()
+    assert table.count("\n") == 2 + len(names) and table.rstrip("\n") in caplog.text
+    header, _, *lines = [[cell.strip() for cell in x.split("|")[1:-1]] for x in table.splitlines()]
+    rows = [dict(zip(header, line, strict=True)) for line in lines]
+    best = min(row["speed"]["dense_p50_ms"] for row in report["engines"])
+    for shown, row in zip(rows, report["engines"], strict=True):
+        assert shown["/ fastest dense"] == f"{row['speed']['p50_ms'] / best:.3f}"
+    assert f"The fastest is {fastest['engine']} as {fastest['format']}." in caplog.text
+
+
+def test_one_engine(export, bert_dir, tmp_path):
+    report = export(bert_dir, str(tmp_path), engine="onnxruntime", task_name="SST-2")
+    assert [(row["engine"], row["format"]) for row in report["engines"]] == [
+        ("onnxruntime", "onnx")
+    ]
+    with pytest.raises(ValueError, match="Unknown engine 'onxruntime', did you mean 'onnxruntime'"):
+        export(bert_dir, str(tmp_path / "2"), engine="onxruntime", task_name="SST-2")
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(export, bert_dir, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: n != "openvino" and find(n) or None)
+    sentence = r"needs the package 'openvino', .*; run pip install 'flop-tf\[openvino\]'"
+    with pytest.raises(ValueError, match=sentence):
+        export(bert_dir, str(tmp_path / "out"), engine="openvino", task_name="SST-2")
+    assert "openvino" not in dict(Target(engine="auto").chosen())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_engine_that_cannot_run_the_shape_is_left_out(export, sst, tmp_path, monkeypatch):
+    turn = Process.turn
+
+    def broken(self, request, *args, **kwargs):
+        if self._title == "LiteRT":
+            raise ValueError("It cannot be run.")
+        return turn(self, request, *args, **kwargs)
+
+    monkeypatch.setattr(Process, "turn", broken)
+    report = export(sst, str(tmp_path), format_names=["litert_float32", "onnx"])
+    row = report["formats"]["litert_float32"]
+    assert row["left_out"] == "It cannot be run." and row["largest_difference"] < 1e-4
+    assert not (tmp_path / "1/model_float32.tflite").exists()
+    assert report["formats"]["onnx"]["speed"]["ratio"] > 0 and report["fastest"] == "onnxruntime"

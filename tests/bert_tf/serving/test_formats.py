@@ -70,7 +70,7 @@ def test_a_format_answers(name, tmp_path):
     pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
     form = formats.get(name)
     form.write(served(activation("gelu")), str(tmp_path))
-    with Process(engines.of_format(name), form.path(tmp_path)) as process:
+    with Process(engines.ENGINES[engines.of_format(name)], form.path(tmp_path)) as process:
         (answers,) = process.answers([("serving_default", IDS)])
     np.testing.assert_allclose(answers["logits"], [[1.9544997]] * 2, atol=1e-5)
 

@@ -77,7 +77,7 @@ def test_exported_checked_and_timed(toy, export, bert_dir, sst_dir, tmp_path):
 
 def test_one_that_is_too_far_off_is_refused(toy, export, bert_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(toy, "limits", Limits(largest_difference=-1.0))
-    with pytest.raises(ValueError, match="The format 'frozen' is too far from its model"):
+    with pytest.raises(ValueError, match="The export frozen by graph is too far from its model"):
         export(bert_dir, str(tmp_path / "toy"), format_names=["frozen"], task_name="SST-2")
     assert not (tmp_path / "toy").exists()
 

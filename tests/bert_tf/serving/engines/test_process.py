@@ -115,9 +115,8 @@ def test_the_engine_of_a_format(monkeypatch):
     ENGINES.register("lacking")(lacking)
     with pytest.raises(ValueError, match="^Lacking needs the package"):
         engines.of_format("toy")
-    toy = Engine("Toy", ("other", "toy"), load)
-    ENGINES.register("toy")(toy)
-    assert engines.of_format("toy") is toy
+    ENGINES.register("toy")(Engine("Toy", ("other", "toy"), load))
+    assert engines.of_format("toy") == "toy"
     with pytest.raises(ValueError, match="'none' must be read by an engine, but none of .*'toy'"):
         engines.of_format("none")
 
