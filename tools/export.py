@@ -1,6 +1,7 @@
 """Exports a model for serving: OUTPUT/VERSION, as TensorFlow Serving loads it.
 
 Usage:
+  flop-export --model_dir=runs/compact --output_dir=served/sst2
   flop-export --model_dir=runs/compact --output_dir=served/sst2 --format=saved_model,onnx
   flop-export --model_dir=BERT --diffs=runs/rte/finetune-0.005,runs/stsb/finetune-0.005 \
     --output_dir=served/tasks
@@ -50,6 +51,8 @@ def main(_):
         _check_not_of_diffs()
         task_exporting.export(FLAGS.model_dir, FLAGS.diffs, version)
         return
+    if FLAGS["format"].present and not FLAGS.format:
+        raise ValueError(f"Flag `--format` must name one of {list(formats.FORMATS)}.")
     if FLAGS.format and FLAGS["engine"].present:
         raise ValueError("Flag `--format` does not go with `--engine`; leave one of them out.")
     target = Target(

@@ -62,7 +62,7 @@ def define_flags():
         "--batch_sizes=1,32 --lengths=64 --rounds=10 --memory=false",
         "Flags of flop-benchmark.",
     )
-    flags.DEFINE_bool("export", True, "Whether `--task_name` ends with a SavedModel.")
+    flags.DEFINE_bool("export", True, "Whether `--task_name` exports what it makes.")
     flags.DEFINE_string(
         "export_flags", "", "More flags of flop-export, such as --allow_slower=true."
     )

@@ -171,7 +171,8 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
     (runner,) = found
     assert runner.shows_output and runner.folder == str(tmp_path / "out")
     assert [run.name for run in runner.runs] == [
-        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark", "export")
+        *("dense", "factorized", "gated", "compact", "final", "predictions"),
+        *("dense_export", "export", "benchmark"),
     ]
     assert f"--data_dir={demo_dir}" in runner.runs[0].flags
     assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/tasks/demo.flags says.

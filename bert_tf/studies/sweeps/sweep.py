@@ -34,8 +34,9 @@ _TITLES = {
     "compact": "remove what the gates closed",
     "final": "fine-tune the compact model",
     "predictions": "evaluate the result",
-    "benchmark": "dense and pruned",
-    "export": "export for TensorFlow Serving",
+    "benchmark": "dense and pruned, on each engine",
+    "export": "export for serving",
+    "dense_export": "export the dense model, to compare with",
     "importance": "measure the importance of units",
     "tickets": "find tickets",
     "retrained": "train a ticket from the pretrained weights",
@@ -76,7 +77,7 @@ class Settings:
       epochs: of dense and gated training, as text; None leaves those of the task.
       finetune: more flags of every training.
       benchmark: flags of the comparison of dense and pruned models; None leaves it out.
-      export: more flags of the export that `single` ends with; None leaves it out.
+      export: more flags of the exports of `single`; None leaves them out.
     """
 
     folder: str
@@ -213,14 +214,10 @@ def single(task, settings, sparsity=None):
     final = pruned[-1].name
     model = (*task.data, f"--model_dir={settings.path(final)}")
     predictions = chain.run("predictions", "evaluate", model, (final,))
-    compared = _benchmark(task, settings, "benchmark", ["dense", final])
+    exports = [] if settings.export is None else _exports(chain, final, settings.benchmark)
+    compared = _benchmark(task, settings, "benchmark", ["dense", final], exports)
     repeated = [dataclasses.replace(run, repeats=True) for run in compared]
-    runs = [*shared, *pruned, predictions, *repeated]
-    if settings.export is not None:
-        # An export of another model takes the place of the last one.
-        given = (*model, *settings.export, "--overwrite")
-        runs.append(chain.run("export", "export", given, (final,)))
-    return runs
+    return [*shared, *pruned, predictions, *exports, *repeated]
 
 
 def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
@@ -339,13 +336,29 @@ class _FlopChain(Chain):
         return [gated, compact, self.run("final", "finetune", given, needs, f"final{suffix}")]
 
 
-def _benchmark(task, settings, name, compared):
+def _exports(chain, final, benchmark):
+    """Returns the runs that export a model and, if speed is compared, the dense one."""
+    runs = []
+    for stage, source in {"dense_export": chain.dense, "export": final}.items():
+        if stage == "export" or benchmark is not None:
+            model = f"--model_dir={chain.settings.path(source)}"
+            # An export of another model takes the place of the last one.
+            given = (*chain.task.data, model, *chain.settings.export, "--overwrite")
+            runs.append(chain.run(stage, "export", given, (source,)))
+    return runs
+
+
+def _benchmark(task, settings, name, compared, exports=()):
+    """Returns the run that compares models and, on every engine at hand, exports."""
     if settings.benchmark is None:
         return []
-    folders = ",".join(settings.path(run) for run in compared)
+    versions_of = [os.path.join(run.name, "1") for run in exports]
+    folders = ",".join(settings.path(path) for path in [*compared, *versions_of])
+    compared = [*compared, *(run.name for run in exports)]
     # A measurement of other models takes the place of the last one.
     given = (
         f"--model_dirs={folders}",
+        *(["--engines=auto"] if exports else []),
         *settings.benchmark,
         f"--output_dir={settings.path(name)}",
         "--overwrite",

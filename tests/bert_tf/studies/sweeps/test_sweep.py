@@ -27,10 +27,11 @@ def last(run, *flags):
 def test_one_model():
     runs = sweep.single(RTE, SETTINGS, ".7")
     assert names(runs) == [
-        *("dense", "factorized", "gated", "compact", "final", "predictions", "benchmark", "export")
+        *("dense", "factorized", "gated", "compact", "final", "predictions"),
+        *("dense_export", "export", "benchmark"),
     ]
-    dense, factorized, gated, compact, final, predictions, benchmark, export = runs
-    for run in (dense, factorized, gated, final, predictions, export):
+    dense, factorized, gated, compact, final, predictions, plain, export, benchmark = runs
+    for run in (dense, factorized, gated, final, predictions, plain, export):
         assert last(run, "task_name", "data_dir") == ["RTE", "/glue/RTE"]
     assert last(dense, "init_checkpoint", "output_dir") == ["/bert", "/out/dense"]
     assert last(dense, "learning_rate", "num_train_epochs") == ["5e-5", "4"]
@@ -42,11 +43,13 @@ def test_one_model():
     assert last(final, "init_checkpoint", "teacher") == ["/out/compact", "/out/dense"]
     assert last(final, "learning_rate", "num_train_epochs") == ["1e-6", "1"]
     assert last(predictions, "model_dir", "output_dir") == ["/out/final", "/out/predictions"]
-    assert last(benchmark, "model_dirs", "rounds") == ["/out/dense,/out/final", "3"]
+    folders = "/out/dense,/out/final,/out/dense_export/1,/out/export/1"
+    assert last(benchmark, "model_dirs", "engines", "rounds") == [folders, "auto", "3"]
+    assert last(plain, "model_dir", "output_dir") == ["/out/dense", "/out/dense_export"]
     assert last(export, "model_dir", "output_dir") == ["/out/final", "/out/export"]
-    assert last(export, "allow_slower") == ["true"]
-    assert "--overwrite" in export.flags
-    assert [run.repeats for run in runs] == [False] * 6 + [True, False]
+    for run in (plain, export):
+        assert last(run, "allow_slower") == ["true"] and "--overwrite" in run.flags
+    assert [run.repeats for run in runs] == [False] * 8 + [True]
     assert [run.done_file for run in runs] == [
         "dense/eval_results.txt",
         "factorized/info.json",
@@ -54,11 +57,16 @@ def test_one_model():
         "compact/info.json",
         "final/eval_results.txt",
         "predictions/scores.json",
-        "benchmark/benchmark.json",
+        "dense_export/1/assets.extra/export.json",
         "export/1/assets.extra/export.json",
+        "benchmark/benchmark.json",
     ]
     settings = dataclasses.replace(SETTINGS, export=None)
-    assert names(sweep.single(RTE, settings, ".7")) == names(runs)[:-1]
+    *others, alone = sweep.single(RTE, settings, ".7")
+    assert names(others) == names(runs)[:6]
+    assert last(alone, "model_dirs", "engines") == ["/out/dense,/out/final", None]
+    settings = dataclasses.replace(SETTINGS, benchmark=None)
+    assert names(sweep.single(RTE, settings, ".7"))[6:] == ["export"]
     assert gated.title == "train gates and weights"
 
 
@@ -73,6 +81,7 @@ def test_each_run_comes_after_those_it_needs():
             assert seen >= set(run.needs)
             folders = [word for flag in run.flags for word in flag.split("=")[-1].split(",")]
             read = {word.removeprefix("/out/") for word in folders[:-1] if word.startswith("/out/")}
+            read = {word.removesuffix("/1") for word in read}
             assert read - {run.name} == set(run.needs)
             seen.add(run.name)
 
