@@ -19,12 +19,13 @@ from bert_tf.families.family import FAMILIES
 from bert_tf.families.names import per_block
 from bert_tf.heads.head import HEADS
 from bert_tf.runs import finetuning
+from bert_tf.serving.engines import ENGINES
 from bert_tf.tasks.registry import TASKS
 from flop_tf import surgery
 from flop_tf.backend import keras
 from flop_tf.gates import GATES
 
-REGISTRIES = (GATES, HEADS, TASKS, FAMILIES, checkpoint_formats.FORMATS)
+REGISTRIES = (GATES, HEADS, TASKS, FAMILIES, checkpoint_formats.FORMATS, ENGINES)
 PAGE = pathlib.Path(__file__).parents[2] / "docs/extending.md"
 _SECTION = re.compile(r"^## ([^\n]*)\n(?:(?!^## ).)*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 BLOCKS = dict(_SECTION.findall(PAGE.read_text(encoding="utf-8")))
@@ -59,6 +60,7 @@ def test_every_section_has_an_example():
         "A task",
         "A family",
         "A checkpoint format",
+        "An engine",
         "An objective",
         "A method",
     ]
@@ -124,6 +126,19 @@ def test_a_checkpoint_format(bert_dir, tmp_path):
     assert source.format == "transposed"
     for path, array in surgery.named_weights(source.model()).items():
         np.testing.assert_array_equal(array, weights[path])
+
+
+def test_an_engine(export, bert_dir, tmp_path):
+    """The example is a file, which the process of an engine runs by itself."""
+    pytest.importorskip("onnxruntime", reason="The extra `export` is not installed.")
+    file = tmp_path / "plain_engine.py"
+    file.write_text(BLOCKS["An engine"])
+    names = {"__name__": "bert_tf.plain_engine", "__package__": "bert_tf"}
+    exec(compile(BLOCKS["An engine"], str(file), "exec"), names)
+    assert ENGINES["plain"].load is names["load"]
+    report = export(bert_dir, str(tmp_path / "out"), engine="plain", task_name="SST-2")
+    (row,) = report["engines"]
+    assert row["engine"] == "plain" and row["largest_difference"] < 1e-4
 
 
 def test_an_objective(dense, x):

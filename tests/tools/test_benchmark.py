@@ -41,6 +41,22 @@ def test_inference(call, tmp_path, capsys):
     assert names == {"benchmark.json", "benchmark.md", "benchmark.png", "run.flags"}
 
 
+def test_a_file_that_is_cut_leaves_nothing(call, tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\n")
+    tokenizer = tokenization.Tokenizer(str(tmp_path / "vocab.txt"), True)
+    model_dir.save(tmp_path / "dense", BertModel(CONFIG), tokenizer)
+    (tmp_path / "cut.tflite").write_bytes(b"TFL3")
+    args = [f"--output_dir={tmp_path / 'out'}", "--batch_sizes=1", "--rounds=1"]
+    args.append(f"--model_dirs={tmp_path / 'dense'},{tmp_path / 'cut.tflite'}")
+    text = call(benchmark, *args, "--lengths=4")
+    assert text.startswith(f"benchmark: error: LiteRT cannot load '{tmp_path / 'cut.tflite'}': ")
+    text = call(benchmark, *args, "--lengths=4000")
+    assert text.startswith("benchmark: error: Argument `length` must be in [1, 512], the positions")
+    text = call(benchmark, *args, "--lengths=4", "--engines=openvinno")
+    assert text.startswith("benchmark: error: Unknown engine 'openvinno', did you mean 'openvino'?")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_latency_table_of_a_config(call, tmp_path):
     config_file = tmp_path / "config.json"
     config_file.write_text(json.dumps(CONFIG.to_dict()))

@@ -158,7 +158,7 @@ def _find(name, path, chosen):
         first = at_hand[0]
         return [_export(name, path, first, engines.ENGINES[engines.of_format(first)])]
     found = [
-        _export(f"{name} by {engine_name}", path, format_name, engine)
+        _export(f"{_file_in(name, path, format_name)} by {engine_name}", path, format_name, engine)
         for format_name in at_hand
         for engine_name, engine in chosen.items()
         if format_name in engine.formats
@@ -169,6 +169,12 @@ def _find(name, path, chosen):
             f"{', '.join(at_hand)}."
         )
     return found
+
+
+def _file_in(name, path, format_name):
+    """Returns the name of a path with the file of a format, where the path is its folder."""
+    loaded = formats.FORMATS[format_name].path(path)
+    return os.path.join(name, os.path.relpath(loaded, path)) if os.path.isfile(loaded) else name
 
 
 def _formats(path):

@@ -108,17 +108,15 @@ def test_a_package_that_is_missing_names_the_extra():
         Process(lacking, "here")
 
 
-def test_the_engine_of_a_format(monkeypatch):
-    known = dict(ENGINES.items())
-    monkeypatch.setattr(ENGINES, "_found", known)
+def test_the_engine_of_a_format():
     lacking = Engine("Lacking", ("toy",), load, ("no_such_package",))
-    ENGINES.register("lacking")(lacking)
-    with pytest.raises(ValueError, match="^Lacking needs the package"):
-        engines.of_format("toy")
-    ENGINES.register("toy")(Engine("Toy", ("other", "toy"), load))
-    assert engines.of_format("toy") == "toy"
-    with pytest.raises(ValueError, match="'none' must be read by an engine, but none of .*'toy'"):
-        engines.of_format("none")
+    with ENGINES.temporary(lacking=lacking):
+        with pytest.raises(ValueError, match="^Lacking needs the package"):
+            engines.of_format("toy")
+        ENGINES.register("toy")(Engine("Toy", ("other", "toy"), load))
+        assert engines.of_format("toy") == "toy"
+        with pytest.raises(ValueError, match="'none' must be read by an engine, but none of .*'toy"):
+            engines.of_format("none")
 
 
 @pytest.mark.parametrize(

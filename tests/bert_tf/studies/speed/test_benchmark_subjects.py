@@ -77,6 +77,55 @@ def test_a_damaged_export(name, size, exported, tmp_path):
         subject.start()
 
 
+def test_engines_that_read_an_export(exported, bert_dir):
+    """Every file by every engine that reads it; the ratio to the fastest dense model is shown."""
+    found = benchmark_subjects.find([bert_dir, exported], ["onnxruntime", "litert"])
+    assert [(one.name, one.engine.title) for one in found][1:] == [
+        ("toy/1/model_float32.tflite by litert", "LiteRT"),
+        ("toy/1/model_float16.tflite by litert", "LiteRT"),
+        ("toy/1/model.onnx by onnxruntime", "ONNX Runtime"),
+    ]
+    assert [one.loaded.rpartition("/")[2] for one in found[1:]] == [
+        "model_float32.tflite",
+        "model_float16.tflite",
+        "model.onnx",
+    ]
+    every = benchmark_subjects.find([exported], ["auto"])
+    assert {one.engine.title for one in every} >= {"TensorFlow", "LiteRT", "ONNX Runtime"}
+    with pytest.raises(ValueError, match="'.*tflite' must be read by an engine of .'onnxruntime'"):
+        benchmark_subjects.find([exported / "model_int8.tflite"], ["onnxruntime"])
+    with pytest.raises(ValueError, match="Unknown engine 'onnx', did you mean 'onnxruntime'"):
+        benchmark_subjects.find([exported], ["onnx"])
+
+
+def test_a_file_of_others(bert_dir, exported, tmp_path):
+    """It has no report; its inputs are ours."""
+    path = shutil.copy(exported / "model.onnx", tmp_path / "theirs.onnx")
+    report = benchmarking.inference([path, bert_dir], [2], [5], rounds=1)
+    theirs, ours = report["models"]
+    assert theirs["stage"] is theirs["parameters"] is None and ours["parameters"]
+    assert [list(row["ratios"]) for row in report["timings"]] == [
+        ["theirs.onnx", benchmarking.FASTEST_DENSE]
+    ] * 2
+    assert report["timings"][0]["fastest_dense"] == ours["model"]
+    assert report["timings"][1]["ratios"][benchmarking.FASTEST_DENSE] == 1.0
+    assert "| -  " in benchmark_table.markdown(report)
+    with pytest.raises(ValueError, match="theirs.onnx' must have '.*export.json' next to it"):
+        benchmarking.inference([path], [2], [5], rounds=1)
+
+
+def test_a_file_of_another_model(bert_dir, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None])
+    graph = onnx.helper.make_graph([node], "other", [value], [out])
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset]), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=r"^ONNX Runtime cannot (load|run) '.*other.onnx': .*\.$"):
+        benchmarking.inference([bert_dir, tmp_path / "other.onnx"], [2], [5], rounds=1)
+
+
 def test_weights_that_are_missing(exported, tmp_path):
     folder = shutil.copytree(exported, tmp_path / "1")
     for path in (folder / "variables").glob("*.data*"):
@@ -115,7 +164,7 @@ def test_no_subject(exported, tmp_path):
         benchmark_subjects.find([tmp_path])
     (tmp_path / "model.onnx").write_text("")
     with pytest.raises(ValueError, match="The export '.*model.onnx' must have '.*export.json'"):
-        benchmark_subjects.find([tmp_path / "model.onnx"])
+        benchmarking.inference([tmp_path / "model.onnx"], [1], [2], rounds=1)
     with pytest.raises(ValueError, match="The path 'nowhere' does not exist"):
         benchmark_subjects.find(["nowhere"])
 
