@@ -71,14 +71,9 @@ def _tried(rows, metric, folder):
     if best is not None:
         text = trials.table(rows, metric)
         files.write_text(os.path.join(folder, ENGINES_FILE), text)
-        logging.info(
-            "The fastest is %s as %s.\n%s", best["engine"], best["format"], text.rstrip("\n")
-        )
-    return {
-        "formats": trials.by_format(rows),
-        "engines": rows,
-        "fastest": best and best["engine"],
-    }
+        sentence = "The fastest is %s by %s, %.2f ms.\n%s"
+        logging.info(sentence, *(best[key] for key in ("format", "engine", "p50_ms")), text.strip())
+    return {"formats": trials.by_format(rows), "engines": rows, "fastest": best}
 
 
 def _described(planned, table):

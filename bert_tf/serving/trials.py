@@ -62,17 +62,28 @@ def by_format(rows):
     Args:
       rows: list of `write`.
     """
-    return {row["format"]: row for row in [*reversed(rows), *reversed(_kept(rows))]}
+    found = {row["format"]: row for row in [*reversed(rows), *reversed(_kept(rows))]}
+    return {row["format"]: found[row["format"]] for row in rows}
 
 
 def fastest(rows):
-    """Returns the row with the fewest milliseconds of those that are kept; None if none was timed.
+    """Returns which engine that is kept takes the fewest milliseconds, and by which file.
 
     Args:
       rows: list of `write`.
+
+    Returns:
+      Dict of `engine`, `format` and `p50_ms`; None if none was timed.
     """
     timed = [row for row in _kept(rows) if "speed" in row]
-    return min(timed, key=lambda row: row["speed"]["p50_ms"], default=None)
+    best = min(timed, key=lambda row: row["speed"]["p50_ms"], default=None)
+    if best is None:
+        return None
+    return {
+        "engine": best["engine"],
+        "format": best["format"],
+        "p50_ms": best["speed"]["p50_ms"],
+    }
 
 
 def table(rows, metric):
