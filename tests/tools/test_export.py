@@ -28,7 +28,9 @@ def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     assert list(report["formats"]) == ["litert_int8", "onnx"]
     assert report["command"].startswith("tools/export.py --model_dir=")
     assert (report["compared_on"], report["num_examples"]) == ("dev", 10)
-    assert "onnx differs by at most " in caplog.text and "eval_accuracy" in caplog.text
+    assert (
+        "onnx by onnxruntime differs by at most " in caplog.text and "eval_accuracy" in caplog.text
+    )
     assert {row["flips"] for row in report["formats"].values()} == {0.0}
     caplog.clear()
     assert call(export, *args, *data, "--format=litert_int8,onnx", "--overwrite=false") is None
@@ -44,7 +46,8 @@ def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
 def test_the_plan_of_one_model_ends_with_an_export(call, bert_dir, demo_dir, tmp_path):
     pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
     task = sweep.SweepTask("SST-2", ("--task_name=SST-2", f"--data_dir={demo_dir}"), (), ())
-    plan = sweep.single(task, sweep.Settings(str(tmp_path), bert_dir))
+    given = ("--format=saved_model",)
+    plan = sweep.single(task, sweep.Settings(str(tmp_path), bert_dir, benchmark=None, export=given))
     shutil.copytree(bert_dir, tmp_path / "final")
     assert call(export, *plan[-1].flags, "--made_from=one") is None  # As the runner does.
     assert (tmp_path / plan[-1].done_file).is_file()
