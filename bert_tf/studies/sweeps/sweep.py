@@ -339,7 +339,7 @@ class _FlopChain(Chain):
 def _exports(chain, final, benchmark):
     """Returns the runs that export a model and, if speed is compared, the dense one."""
     runs = []
-    for stage, source in {"dense_export": chain.dense, "export": final}.items():
+    for stage, source in {"dense_export": chain.dense().name, "export": final}.items():
         if stage == "export" or benchmark is not None:
             model = f"--model_dir={chain.settings.path(source)}"
             # An export of another model takes the place of the last one.
