@@ -115,7 +115,9 @@ def test_the_engine_of_a_format():
             engines.of_format("toy")
         ENGINES.register("toy")(Engine("Toy", ("other", "toy"), load))
         assert engines.of_format("toy") == "toy"
-        with pytest.raises(ValueError, match="'none' must be read by an engine, but none of .*'toy"):
+        with pytest.raises(
+            ValueError, match="'none' must be read by an engine, but none of .*'toy"
+        ):
             engines.of_format("none")
 
 
