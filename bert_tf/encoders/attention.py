@@ -9,6 +9,14 @@ import tensorflow as tf
 
 from bert_tf.encoders.dropout import StepDropout
 from flop_tf.backend import keras
+from flop_tf.scopes import Scope
+
+_einsums = Scope()
+
+
+def by_einsums():
+    """Layers that are traced inside a `with` block compute attention as `EinsumAttention` does."""
+    return _einsums(True)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -47,12 +55,14 @@ class Attention(keras.layers.Layer):
         width = query.shape[-1]
         shape = tf.shape(bias)
         heads = [shape[0], shape[3], self.num_heads, width // self.num_heads]
-        query, key, value = (self.arrange(tf.reshape(one, heads)) for one in (query, key, value))
+        form = EinsumAttention if _einsums.current else type(self)
+        rows = (query, key, value)
+        query, key, value = (form.arrange(self, tf.reshape(one, heads)) for one in rows)
         if not self.is_scaled:  # After the transposition, where it takes 2 % of a batch less.
             query = query / math.sqrt(width // self.num_heads)
-        scores = self.scores(query, key)
+        scores = form.scores(self, query, key)
         probabilities = self.dropout(tf.nn.softmax(scores + bias), training=training)
-        return tf.reshape(self.contexts(probabilities, value), [-1, width])
+        return tf.reshape(form.contexts(self, probabilities, value), [-1, width])
 
     def arrange(self, inputs):
         """Returns a projection in the order of axes that the two products take.

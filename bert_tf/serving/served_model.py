@@ -3,10 +3,16 @@
 B batch, T tokens.
 """
 
+import functools
+
 import tensorflow as tf
 
-from bert_tf.encoders import layer_norm
+from bert_tf.encoders import attention, layer_norm
 from bert_tf.encoders.encoder import INPUT_NAMES
+
+#: Requests of at most so many tokens are computed by operations that start fast: what oneDNN shares
+#: among threads takes longer to be shared than to be computed.
+FEW_TOKENS = 256
 
 
 class ServedModel(tf.Module):
@@ -37,19 +43,28 @@ class ServedModel(tf.Module):
         self.weights = list(model.variables)
         ids = [tf.TensorSpec([None, None], tf.int32, name) for name in INPUT_NAMES]
 
-        @tf.function(input_signature=ids)
-        def numbers(input_word_ids, input_mask, input_type_ids):
-            rows = (input_word_ids, input_mask, input_type_ids)
+        def outputs(rows):
             features = {
                 name: row[:, :num_positions] for name, row in zip(INPUT_NAMES, rows, strict=True)
             }
             return service.outputs(model(features, training=False))
 
+        def outputs_of_few(rows):
+            with layer_norm.in_plain_operations(), attention.by_einsums():
+                return outputs(rows)
+
+        @tf.function(input_signature=ids)
+        def numbers(input_word_ids, input_mask, input_type_ids):
+            rows = (input_word_ids, input_mask, input_type_ids)
+            is_small = tf.size(input_word_ids) <= FEW_TOKENS
+            forms = (functools.partial(form, rows) for form in (outputs_of_few, outputs))
+            return tf.cond(is_small, *forms)
+
         @tf.function(input_signature=ids)
         def portable_numbers(input_word_ids, input_mask, input_type_ids):
             rows = _portable_ids(input_word_ids, input_mask, input_type_ids)
             with layer_norm.in_plain_operations():
-                return numbers.python_function(*rows)
+                return outputs(rows)
 
         @tf.function(input_signature=ids)
         def serving_default(input_word_ids, input_mask, input_type_ids):
