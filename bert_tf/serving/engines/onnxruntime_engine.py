@@ -12,8 +12,6 @@ def load(path, threads):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Else threads wait for the next call in a loop, for a second and on the cores of others.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 

@@ -7,6 +7,7 @@ import inspect
 import multiprocessing
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 
@@ -84,6 +85,9 @@ class Process:
     def turn(self, request, seconds=TURN_SECONDS):
         """Returns the seconds of each call while this process has the turn, a list.
 
+        After it the process is stopped until it is needed: threads of engines wait for the next
+        call in loops, on the cores of those that come after it.
+
         Args:
           request: `(name of a signature, {name: array})`.
           seconds: how long it has it; there is one call at least.
@@ -91,7 +95,10 @@ class Process:
         Raises:
           ValueError: if the engine refuses the request.
         """
-        return self._ask("turn", request, seconds)
+        try:
+            return self._ask("turn", request, seconds)
+        finally:
+            self._process.send_signal(signal.SIGSTOP)
 
     def memory(self):
         """Returns the most bytes that the process has had, an int; needs Linux."""
@@ -105,6 +112,7 @@ class Process:
         self._errors.close()
 
     def _ask(self, task, *arguments):
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._channel.send((task, arguments))
             result, reason = self._channel.recv()

@@ -77,6 +77,17 @@ def test_turns():
         assert 1 <= len(seconds) <= 4 and min(seconds) >= 0.02
 
 
+def test_a_process_is_stopped_after_its_turn():
+    """It answers all the same."""
+    with Process(TOY, "here") as toy:
+        toy.turn(REQUEST)
+        state = pathlib.Path(f"/proc/{toy._process.pid}/stat").read_text().rpartition(")")[2]
+        assert state.split()[0] == "T"
+        assert toy.answers([REQUEST])[0]["y"].tolist() == [0, 2, 4]
+        toy.turn(REQUEST)
+        assert toy.memory() > 10e6
+
+
 def test_by_turns_each_round_starts_with_another_one():
     order = []
 
