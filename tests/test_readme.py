@@ -24,7 +24,10 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "configs/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = ROOT / "docs/guides/python.md"
 #: Flags of absl, of scripts and of other projects' programs.
-SCRIPTS = {"flagfile", "help", "verbosity", "logdir", "model", "rest", "jobs", "report"}
+SCRIPTS = {"flagfile", "help", "verbosity", "logdir", "jobs", "report"}
+SCRIPTS.add("tensorflow_intra_op_parallelism")
+for _path in (ROOT / "examples").glob("*.py"):
+    SCRIPTS |= set(re.findall(r'add_argument\("--(\w+)"', _path.read_text("utf-8")))
 
 
 def ids(paths):
