@@ -127,7 +127,8 @@ class BertEmbeddings(keras.layers.Layer):
     def _segments(self, type_ids, dtype):
         """Returns the embedded segments `[B T, E]`."""
         # A matmul with the one-hot type: its gradient is a matmul too, not a scatter of B * T rows.
-        # Not by `tf.one_hot`: formats differ in what that makes of types that do not exist.
+        # Not by `tf.one_hot`, nor by a cast, of which LiteRT makes one: formats differ in what that
+        # makes of types that do not exist.
         types = tf.reshape(type_ids, [-1, 1]) == tf.range(self.config.type_vocab_size)
         types = tf.where(types, tf.ones([], dtype), tf.zeros([], dtype))
         return tf.matmul(types, tf.convert_to_tensor(self.token_type_embeddings))

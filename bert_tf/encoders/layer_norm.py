@@ -9,9 +9,10 @@ _plain = Scope()
 
 
 def in_plain_operations():
-    """Layers that are traced inside a `with` block compute LayerNorm as Keras does.
+    """Layers that are traced inside a `with` block compute LayerNorm as its formula says.
 
-    LiteRT and ONNX have no batch-normalization by the statistics of its input.
+    LiteRT and ONNX have no batch-normalization by the statistics of its input. ONNX Runtime and
+    OpenVINO make one operation of the formula, but not of what Keras computes.
     """
     return _plain(True)
 
@@ -41,7 +42,9 @@ class LayerNorm(keras.layers.LayerNormalization):
 
     def call(self, inputs, training=None):
         """Returns the normalized `inputs [M, H]`, in their own type."""
-        if not self.fused or _plain.current or training or training is None:
+        if _plain.current:
+            return self._by_formula(inputs)
+        if not self.fused or training or training is None:
             return super().call(inputs)
         shape = tf.shape(inputs)
         normalized, *_ = tf.compat.v1.nn.fused_batch_norm(
@@ -53,3 +56,8 @@ class LayerNorm(keras.layers.LayerNormalization):
         )
         normalized = tf.cast(tf.reshape(normalized, shape), inputs.dtype)
         return normalized * tf.cast(self.gamma, inputs.dtype) + tf.cast(self.beta, inputs.dtype)
+
+    def _by_formula(self, inputs):
+        deviation = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(deviation * deviation, axis=-1, keepdims=True)
+        return deviation / tf.sqrt(variance + self.epsilon) * self.gamma + self.beta

@@ -14,6 +14,9 @@ from bert_tf.encoders.encoder import INPUT_NAMES
 #: among threads takes longer to be shared than to be computed.
 FEW_TOKENS = 256
 
+# Further below 0 than any embedding has rows; no id becomes one of a row by it.
+_BELOW_ALL_ROWS = 2**30
+
 
 class ServedModel(tf.Module):
     """The functions that are exported; as a SavedModel they need TensorFlow and tensorflow-text.
@@ -118,5 +121,7 @@ def _portable_ids(input_word_ids, input_mask, input_type_ids):
     """Returns the same as `checked_ids` without assertions, by operations that fail themselves."""
     rows = tf.stack([input_word_ids, input_mask, input_type_ids])
     ids, mask, types = rows[0], rows[1], rows[2]  # LiteRT cannot `unstack` a batch of none.
-    # ONNX counts negative ids from the end of the embedding.
-    return tf.where(ids < 0, tf.int32.max, ids), tf.cast(mask != 0, tf.int32), types
+    # ONNX counts negative ids from the end of the embedding; these are before its first row. By a
+    # product, as ONNX has no `where` of integers.
+    ids += _BELOW_ALL_ROWS * tf.clip_by_value(ids, -1, 0)
+    return ids, tf.cast(mask != 0, tf.int32), types

@@ -3,6 +3,7 @@
 import logging
 import re
 
+from bert_tf.serving.formats import onnx_spelling
 from bert_tf.serving.formats.format import FORMATS
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.single_file import SingleFile
@@ -31,6 +32,7 @@ class Onnx(SingleFile):
             input_signature=served.portable_numbers.input_signature,
             opset=self.OPSET,
         )
+        onnx_spelling.respell(model.graph)
         onnx.checker.check_model(model)
         return model.SerializeToString()
 

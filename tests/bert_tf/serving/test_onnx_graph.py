@@ -1,0 +1,108 @@
+"""The ONNX graphs of tiny models: their answers, and what ONNX Runtime makes of the operations."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert_tf.encoders.config import EncoderConfig
+from bert_tf.encoders.encoder import INPUT_NAMES
+from bert_tf.encoders.execution import Execution
+from bert_tf.models.bert import BertModel
+from bert_tf.serving import constant_folding, execution_plan, formats, services
+from bert_tf.serving.engines.engine import ENGINES
+from bert_tf.serving.execution_plan import Plan
+from bert_tf.serving.served_model import ServedModel
+from bert_tf.tasks import registry
+from bert_tf.tasks.squad import SquadTask
+from bert_tf.tokenizers.tokenization import Tokenizer
+from flop_tf.layers.projection import ProjectionSpec
+
+onnx = pytest.importorskip("onnx", reason="The extra `export` is not installed.")
+onnxruntime = pytest.importorskip("onnxruntime", reason="The extra `export` is not installed.")
+
+ENGINES_OF_ONNX = ("onnxruntime", "openvino")
+BLOCKS, POSITIONS = 2, 16
+CONFIG = EncoderConfig(
+    vocab_size=22,
+    hidden_size=32,
+    num_hidden_layers=BLOCKS,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=POSITIONS,
+    initializer_range=0.3,
+)
+NAMES = [name for index, name, *_ in CONFIG.projections() if index == 0]
+FACTORS = {(i, name): ProjectionSpec(5 + i) for i in range(BLOCKS) for name in NAMES}
+FUSED = Execution(fused_blocks=(0, 1))
+
+
+def pruned(**changes):
+    """Returns the config whose first block differs."""
+    first = dataclasses.replace(CONFIG.layers[0], **changes)
+    return dataclasses.replace(CONFIG, layers=(first, CONFIG.layers[1]))
+
+
+MODELS = {
+    "dense": (CONFIG, Execution()),
+    "dense, fused": (CONFIG, FUSED),
+    "factors": (CONFIG.with_projections(FACTORS), Execution()),
+    "factors, fused": (CONFIG.with_projections(FACTORS), FUSED),
+    "rank 0": (CONFIG.with_projections({(0, "ffn_in"): ProjectionSpec(0)}), Execution()),
+    "no heads": (pruned(num_heads=0), Execution()),
+    "no neurons": (pruned(intermediate_size=0), Execution()),
+    "span": (dataclasses.replace(CONFIG, head="span"), Execution()),
+    "mlm": (dataclasses.replace(CONFIG, head="mlm", num_labels=1), Execution()),
+}
+
+
+def served(name, vocab_file):
+    config, execution = MODELS[name]
+    source, generator = BertModel(config), np.random.default_rng(0)
+    for variable in source.variables:  # Products with 1 and sums with 0 would not be in the graph.
+        variable.assign_add(generator.normal(scale=0.1, size=variable.shape))
+    model = constant_folding.fold(source)
+    model = execution_plan.apply(model, Plan(model.config, execution))
+    tasks = {"span": SquadTask(max_query_length=4), "mlm": registry.get("mlm")}
+    task = tasks.get(config.head) or registry.get("SST-2")
+    return ServedModel(model, services.get(task, Tokenizer(vocab_file), 11), POSITIONS)
+
+
+def request(batch_size, length):
+    generator = np.random.default_rng(length)
+    ids = generator.integers(5, 22, [batch_size, length], np.int32)
+    mask = np.tile(np.arange(length, dtype=np.int32), [batch_size, 1])
+    mask = (mask < generator.integers(1, length + 1, [batch_size, 1])).astype(np.int32)
+    return dict(zip(INPUT_NAMES, (ids, mask, 0 * ids), strict=True))
+
+
+def optimized(path, tmp_path):
+    """Returns how many operations of each kind ONNX Runtime runs."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(options.optimized_model_filepath).graph
+    return collections.Counter(node.op_type for node in graph.node)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_answers_and_operations(name, vocab_file, tmp_path):
+    model, form = served(name, vocab_file), formats.FORMATS["onnx"]
+    form.write(model, str(tmp_path))
+    path = form.path(str(tmp_path))
+    answers = [ENGINES[one].load(path, 1) for one in ENGINES_OF_ONNX if ENGINES[one].is_installed]
+    for shape in ((3, 7), (1, 1), (2, 16), (5, 20), (0, 4)):
+        asked = request(*shape)
+        expected = model.numbers(*(tf.constant(asked[name]) for name in INPUT_NAMES))
+        for answer in answers:
+            given = answer("serving_default", asked)
+            assert given.keys() == expected.keys()
+            for key, value in expected.items():
+                np.testing.assert_allclose(given[key], value, atol=1e-4, err_msg=f"{key} {shape}")
+    found = optimized(path, tmp_path)
+    num_ffns = BLOCKS - (name in ("rank 0", "no neurons"))
+    assert found["LayerNormalization"] == 1 + 2 * BLOCKS + (name == "mlm")
+    assert found["Gelu"] + found["BiasGelu"] == num_ffns + (name == "mlm")
+    assert not found.keys() & {"Erf", "Pow", "ReduceMean", "Sqrt"}
