@@ -42,6 +42,7 @@ ORDER = (
     "bert_tf.tasks",
     "bert_tf.runs",
     "bert_tf.runs.options",
+    "bert_tf.serving.onnx_graphs",
     "bert_tf.serving.formats",
     "bert_tf.serving.engines",
     "bert_tf.serving",

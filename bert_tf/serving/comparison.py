@@ -92,6 +92,16 @@ class Comparison:
             "lost_points": lost,
         }
 
+    def mean_difference(self, outputs):
+        """Returns the mean difference of the logits, a float; infinite where one is not finite.
+
+        Args:
+          outputs: answers to the first requests.
+        """
+        pairs = zip(self.source, outputs, strict=False)
+        found = [abs(self._service.logits(one) - self._service.logits(two)) for one, two in pairs]
+        return float(np.nan_to_num(np.concatenate([x.ravel() for x in found]).mean(), nan=np.inf))
+
     def wrong_names(self, outputs, with_texts):
         """Returns the names of outputs that are not there or do not follow from the logits.
 

@@ -7,7 +7,7 @@ import tempfile
 from absl import logging
 
 from bert_tf.presentation import pages
-from bert_tf.serving import formats
+from bert_tf.serving import formats, sensitive_layers
 from bert_tf.serving.engines import ENGINES, Process
 
 
@@ -23,7 +23,7 @@ def write(chosen, served, folder, compared, dense):
 
     Returns:
       List of a dict of plain data for each of `chosen`: `engine`, `format`, the figures of
-      `Comparison.figures`, `file_bytes` and, of a pruned model or of several engines, `speed`. One
+      `Comparison.figures`, `file_bytes`, `float_layers` of a format of integers that needs some and, of a pruned model or of several engines, `speed`. One
       that is left out has the reason as `left_out`; a format that no engine keeps has no files.
 
     Raises:
@@ -45,7 +45,8 @@ def write(chosen, served, folder, compared, dense):
             try:
                 _compare(row, folder, compared)
             except ValueError as error:
-                _leave_out([row], error)
+                if not _compare_partly(row, served, folder, compared):
+                    _leave_out([row], error)
         if not _kept(own):
             _remove(written.pop(name), folder)
     if dense.is_pruned or len(_kept(rows)) > 1:
@@ -113,6 +114,21 @@ def table(rows, metric):
         }
     columns["kept"] = lambda row: "no" if "left_out" in row else "yes"
     return pages.markdown_table(pages.table(timed, columns)) if timed else ""
+
+
+def _compare_partly(row, served, folder, compared):
+    """Writes a format with few layers in float where these suffice; returns whether they do."""
+    form = formats.FORMATS[row["format"]]
+    for layers, partly in sensitive_layers.candidates(row["engine"], form, served, compared):
+        partly.write(served, folder)
+        try:
+            _compare(row, folder, compared)
+        except ValueError:
+            continue
+        row["float_layers"] = layers
+        logging.info("%s keeps %s in float.", row["format"], ", ".join(layers))
+        return True
+    return False
 
 
 def _compare(row, folder, compared):

@@ -47,6 +47,22 @@ class Format(abc.ABC):
           OSError: if a file cannot be written.
         """
 
+    def layers(self, served):
+        """Returns the names of the layers that `keeping` leaves in float; by default none.
+
+        Args:
+          served: of `write`; fails as `write` does.
+        """
+        return []
+
+    def keeping(self, float_layers):
+        """Returns this `Format` with some layers in float; by default itself, as none has a name.
+
+        Args:
+          float_layers: names in `layers`.
+        """
+        return self
+
     def path(self, folder):
         """Returns the path that engines load, by default of `file`.
 

@@ -2,11 +2,14 @@
 
 import logging
 import re
+import weakref
 
-from bert_tf.serving.formats import onnx_spelling
 from bert_tf.serving.formats.format import FORMATS
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.single_file import SingleFile
+
+# By a `ServedModel`: several formats are made of one conversion, which takes seconds.
+_CONVERTED = weakref.WeakKeyDictionary()
 
 
 class Onnx(SingleFile):
@@ -22,8 +25,31 @@ class Onnx(SingleFile):
 
     def convert(self, served):
         """See `SingleFile`."""
+        return self.model(served).SerializeToString()
+
+    def model(self, served):
+        """Returns a new `onnx.ModelProto` of float32; fails as the converter does.
+
+        Args:
+          served: a `bert_tf.serving.served_model.ServedModel`.
+        """
+        import onnx
+
+        if served not in _CONVERTED:
+            _CONVERTED[served] = self._converted(served)
+        model = onnx.ModelProto()
+        model.CopyFrom(_CONVERTED[served])
+        return model
+
+    def missing(self, error):
+        """See `SingleFile`."""
+        return re.findall(r"No Op registered for (\w+)", str(error))[:1]
+
+    def _converted(self, served):
         import onnx
         import tf2onnx
+
+        from bert_tf.serving.onnx_graphs import spelling
 
         # It logs operations that it cannot convert and continues; the check below finds them.
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
@@ -32,13 +58,9 @@ class Onnx(SingleFile):
             input_signature=served.portable_numbers.input_signature,
             opset=self.OPSET,
         )
-        onnx_spelling.respell(model.graph)
+        spelling.respell(model.graph)
         onnx.checker.check_model(model)
-        return model.SerializeToString()
-
-    def missing(self, error):
-        """See `SingleFile`."""
-        return re.findall(r"No Op registered for (\w+)", str(error))[:1]
+        return model
 
 
 FORMATS.register("onnx")(Onnx())

@@ -10,6 +10,8 @@ M tokens of a batch, I inputs.
 import numpy as np
 from onnx import helper, numpy_helper
 
+from bert_tf.serving.onnx_graphs.unused import remove_unused
+
 
 def respell(graph):
     """Writes squares, arguments of erf and the rows of products as ONNX Runtime expects them.
@@ -31,7 +33,7 @@ def respell(graph):
         elif node.op_type == "ReduceMean":
             _reduce_last_axis(node)
     del graph.value_info[:]  # The shapes from before.
-    _remove_unused(graph)
+    remove_unused(graph)
 
 
 def _divide(graph, product, constants):
@@ -71,9 +73,3 @@ def _add(graph, node, array):
     constant = numpy_helper.from_array(array, f"{node.name}/{node.op_type}")
     graph.initializer.append(constant)
     return constant.name
-
-
-def _remove_unused(graph):
-    used = {name for node in graph.node for name in node.input}
-    for constant in [one for one in graph.initializer if one.name not in used]:
-        graph.initializer.remove(constant)
