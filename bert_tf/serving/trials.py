@@ -23,8 +23,9 @@ def write(chosen, served, folder, compared, dense):
 
     Returns:
       List of a dict of plain data for each of `chosen`: `engine`, `format`, the figures of
-      `Comparison.figures`, `file_bytes`, `float_layers` of a format of integers that needs some and, of a pruned model or of several engines, `speed`. One
-      that is left out has the reason as `left_out`; a format that no engine keeps has no files.
+      `Comparison.figures`, `file_bytes`, `float_layers` of a format of integers where some stay in
+      float and, of a pruned model or of several engines, `speed`. One that is left out has the
+      reason as `left_out`; a format that no engine keeps has no files.
 
     Raises:
       ValueError: if all are left out.

@@ -111,6 +111,7 @@ def test_files(exported, vocab_file):
         "model_float16.tflite",
         "model_int8.tflite",
         "model.onnx",
+        "model_int8.onnx",
         "assets/vocab.txt",
         "assets/labels.txt",
         "assets/tokenizer.json",
@@ -134,7 +135,7 @@ def test_report(exported, sst):
     assert found["saved_model"]["largest_difference"] <= 1e-5
     for name in ("litert_float32", "onnx"):
         assert found[name]["largest_difference"] <= 1e-5
-    for name, limit in (("litert_float16", 0.01), ("litert_int8", 0.25)):
+    for name, limit in (("litert_float16", 0.01), ("litert_int8", 0.25), ("onnx_int8", 0.25)):
         assert found[name]["median_difference"] <= found[name]["percentile_99"] <= limit
         assert found[name]["flips"] * 67 <= 4
     scores = stages.evaluate(EvaluateOptions(sst))["dev"]

@@ -1,0 +1,73 @@
+"""A format of integers that is too far off keeps the layers in float that hurt."""
+
+import numpy as np
+import pytest
+
+from bert_tf.encoders.config import EncoderConfig
+from bert_tf.models.bert import BertModel
+from bert_tf.serving import services, trials
+from bert_tf.serving.comparison import Comparison
+from bert_tf.serving.formats.limits import Limits
+from bert_tf.serving.formats.onnx_int8 import OnnxInt8
+from bert_tf.serving.served_model import ServedModel
+from bert_tf.tasks import registry
+from bert_tf.tokenizers.tokenization import Tokenizer
+
+pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+
+
+class NotPruned:
+    """One engine alone is then not timed."""
+
+    is_pruned = False
+
+
+@pytest.fixture(scope="module")
+def compared_model(vocab_file):
+    """A neuron of the second block is always 1,000 and counts next to nothing: as an input of FFN
+    out it takes all integers from the others."""
+    config = EncoderConfig(
+        vocab_size=22,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=16,
+        initializer_range=0.3,
+    )
+    model = BertModel(config)
+    block = model.encoder.blocks[1]
+    bias, kernel = block.ffn_in.bias.numpy(), block.ffn_out.kernel.numpy()
+    bias[3], kernel[3] = 1000.0, 0.0
+    block.ffn_in.bias.assign(bias)
+    block.ffn_out.kernel.assign(kernel)
+    service = services.get(registry.get("SST-2"), Tokenizer(vocab_file), 11)
+    return ServedModel(model, service, 16), Comparison(model, service)
+
+
+def test_the_layer_that_hurts_stays_in_float(compared_model, tmp_path, monkeypatch, caplog):
+    served, compared = compared_model
+    monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.1))
+    caplog.set_level("INFO")
+    chosen = [("onnxruntime_int8", "onnx_int8")]
+    (row,) = trials.write(chosen, served, str(tmp_path), compared, NotPruned)
+    assert row["float_layers"] == ["encoder/block_1/ffn_out"] and row["percentile_99"] <= 0.1
+    assert "onnx_int8 keeps encoder/block_1/ffn_out in float." in caplog.text
+
+
+def test_where_no_layer_helps_the_format_is_left_out(compared_model, tmp_path, monkeypatch):
+    served, compared = compared_model
+    monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.0))
+    with pytest.raises(ValueError, match="onnx_int8 by onnxruntime_int8 is too far .* differ by"):
+        trials.write(
+            [("onnxruntime_int8", "onnx_int8")], served, str(tmp_path), compared, NotPruned
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mean_difference_is_of_the_first_requests(compared_model):
+    _, compared = compared_model
+    given = [{**one, "logits": one["logits"] + 0.5} for one in compared.source]
+    assert compared.mean_difference(given[:2]) == pytest.approx(0.5, abs=1e-5)
+    given[0]["logits"] = np.full_like(given[0]["logits"], np.nan)
+    assert compared.mean_difference(given) == np.inf
