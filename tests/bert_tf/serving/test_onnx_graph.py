@@ -36,7 +36,7 @@ CONFIG = EncoderConfig(
     initializer_range=0.3,
 )
 NAMES = [name for index, name, *_ in CONFIG.projections() if index == 0]
-FACTORS = {(i, name): ProjectionSpec(5 + i) for i in range(BLOCKS) for name in NAMES}
+FACTORS = {(i, name): ProjectionSpec(9 + i) for i in range(BLOCKS) for name in NAMES}
 FUSED = Execution(fused_blocks=(0, 1))
 
 
