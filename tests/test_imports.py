@@ -31,6 +31,7 @@ ORDER = (
     "flop_tf.diffs",
     "bert_tf",
     "bert_tf.encoders",
+    "bert_tf.latency",
     "bert_tf.heads",
     "bert_tf.models",
     "bert_tf.families",

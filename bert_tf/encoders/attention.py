@@ -129,4 +129,8 @@ class EinsumAttention(Attention):
 
 def _heads_first(inputs):
     """Returns `[B, T, N, D]` as `[B, N, T, D]`, and the other way round."""
-    return tf.transpose(inputs, [0, 2, 1, 3])
+    if 1 not in inputs.shape[1:3]:
+        return tf.transpose(inputs, [0, 2, 1, 3])
+    # Of one head nothing is moved; tf2onnx makes a wrong reshape of such a transposition.
+    shape = tf.shape(inputs)
+    return tf.reshape(inputs, [shape[0], shape[2], shape[1], inputs.shape[3]])

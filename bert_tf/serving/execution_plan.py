@@ -14,8 +14,8 @@ import numpy as np
 
 from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
 from bert_tf.encoders.execution import TRAINING, Execution
+from bert_tf.latency import terms
 from bert_tf.models.bert import BertModel
-from bert_tf.serving import latency_table
 from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.linalg import costs, factorization
@@ -57,15 +57,16 @@ def choose(config, table):
 
     Args:
       config: the `EncoderConfig` of a model without gates.
-      table: a `LatencyTable` of the device, for the shape that decides.
+      table: a `LatencyTable` of the engine and device, for the shape that decides.
 
     Returns:
       `(Plan, rows)`: the plan, and for each projection a dict of the choice.
 
     Raises:
-      ValueError: if the table lacks a size.
+      ValueError: if the table is of models of another width.
     """
-    specs, fused, rows = {}, [], []
+    table.check_config(config)
+    specs, rows, fused = {}, [], []
     for index, layer in enumerate(config.layers):
         shapes = {n: layer.shape(n, config.hidden_size, config.head_size) for n in layer.names()}
         found, is_fused = _of_block(layer, shapes, table)
@@ -83,17 +84,13 @@ def choose(config, table):
                     "microseconds": round(1e6 * form.seconds, 1),
                 }
             )
-    execution = Execution(
-        tuple(fused),
-        # Of all heads of an unpruned block, for all blocks alike.
-        fused_layer_norm=not _is_faster(
-            latency_table.PLAIN_NORM, latency_table.FUSED_NORM, config, table
-        ),
-        einsum_attention=_is_faster(
-            latency_table.EINSUM_ATTENTION, latency_table.TRANSPOSED_ATTENTION, config, table
-        ),
-    )
-    return Plan(config.with_projections(specs), execution), rows
+    plan = Plan(config.with_projections(specs), Execution(tuple(fused)))
+    for field in ("fused_layer_norm", "einsum_attention"):
+        usual = getattr(plan.execution, field)
+        other = dataclasses.replace(plan.execution, **{field: not usual})
+        if _is_faster(plan.config, other, plan.execution, table):
+            plan = dataclasses.replace(plan, execution=other)
+    return plan, rows
 
 
 def merged(config):
@@ -138,61 +135,59 @@ def apply(model, plan):
 def _of_block(layer, shapes, table):
     """Returns the fastest `Form` of each projection of a block, and whether three are fused."""
     found = {
-        name: best(_forms(name, layer.projection(name), *shape, table))
-        for name, shape in shapes.items()
+        name: best(_forms(layer.projection(name), *shape, table)) for name, shape in shapes.items()
     }
     if not layer.num_heads:
         return found, False
     separate = _joined([found[name] for name in ATTENTION_INPUTS])
-    specs = [layer.projection(name) for name in ATTENTION_INPUTS]
-    chosen = best([separate, *_fused(specs, *shapes[ATTENTION_INPUTS[0]], table)])
+    chosen = best([separate, *_fused(layer, shapes[ATTENTION_INPUTS[0]], table)])
     if chosen is separate:
         return found, False
     return {**found, **_parts(chosen)}, True
 
 
-def _is_faster(way, usual, config, table):
-    """Returns whether a way to compute a layer without projections beats the usual one."""
-    shape = (config.hidden_size, config.hidden_size)
-    return (1 + TIE) * table.seconds(way, *shape) < table.seconds(usual, *shape)
+def _is_faster(config, execution, usual, table):
+    """Returns whether a model is faster by an execution than by the usual one."""
+    return (1 + TIE) * table.predict(config, execution) < table.predict(config, usual)
 
 
-def _forms(name, spec, inputs, outputs, table):
-    """Returns the ways to compute one projection; query, key and value share the time of three."""
+def _forms(spec, inputs, outputs, table):
+    """Returns the ways to compute one projection."""
     if spec.rank == 0:
         return [Form(0.0, 0, (spec,))]
-    dense, factors, share = latency_table.DENSE, latency_table.FACTORS, 1
-    if name in ATTENTION_INPUTS:
-        dense, factors = latency_table.SEPARATE_DENSE, latency_table.SEPARATE_FACTORS
-        share = 1 / len(ATTENTION_INPUTS)
-    seconds = share * table.seconds(dense, inputs, outputs)
-    forms = [Form(seconds, inputs * outputs, (ProjectionSpec(),))]
-    for rank in sorted({spec.rank, _rounded(spec.rank)}) if spec.rank else ():
-        seconds = share * table.seconds(factors, inputs, outputs, [rank])
-        parameters = costs.factorized_parameters(inputs, outputs, rank)
-        forms.append(Form(seconds, parameters, (ProjectionSpec(rank),)))
-    return forms
+    ranks = {spec.rank, _rounded(spec.rank)} if spec.rank else ()
+    return [
+        Form(
+            table.product(inputs, outputs, rank),
+            costs.kernel_parameters(inputs, outputs, rank),
+            (ProjectionSpec(rank),),
+        )
+        for rank in (None, *sorted(ranks))
+    ]
 
 
-def _fused(specs, inputs, outputs, table):
+def _fused(layer, shape, table):
     """Returns the ways to compute query, key and value together: dense, and by their factors."""
-    if any(spec.rank == 0 for spec in specs):
+    ranks = [layer.projection(name).rank for name in ATTENTION_INPUTS]
+    if 0 in ranks:
         return []
-    count = len(specs)
-    dense = table.seconds(latency_table.FUSED_DENSE, inputs, outputs)
-    forms = [Form(dense, count * inputs * outputs, (ProjectionSpec(),) * count)]
-    ranks = [spec.rank for spec in specs]
+    forms = [(None,) * len(ranks)]
     if None not in ranks:
-        for some in {tuple(ranks), tuple(map(_rounded, ranks))}:
-            seconds = table.seconds(latency_table.FUSED_FACTORS, inputs, outputs, some)
-            parameters = costs.factorized_parameters(inputs, outputs, sum(some))
-            forms.append(Form(seconds, parameters, tuple(map(ProjectionSpec, some))))
-    return forms
+        forms += {tuple(ranks), tuple(map(_rounded, ranks))}
+    return [
+        Form(
+            sum(table.product(*shape, rank) for rank in some)
+            + table.total(terms.of_fused(layer.num_heads, some)),
+            sum(costs.kernel_parameters(*shape, rank) for rank in some),
+            tuple(map(ProjectionSpec, some)),
+        )
+        for some in forms
+    ]
 
 
 def _rounded(rank):
     """Returns the next rank that is aligned."""
-    return -(-rank // latency_table.ALIGNMENT) * latency_table.ALIGNMENT
+    return -(-rank // terms.ALIGNMENT) * terms.ALIGNMENT
 
 
 def _joined(forms):

@@ -46,7 +46,7 @@ class Process:
 
     def __init__(self, engine, path, threads=None, **options):
         engine.check()
-        self._title, self._path = engine.title, os.fspath(path)
+        self._title, self._settings = engine.title, (threads or num_threads(), options)
         self._channel, other = multiprocessing.Pipe()
         self._errors = tempfile.TemporaryFile()
         where = inspect.getfile(engine.load), engine.load.__name__, str(other.fileno())
@@ -60,7 +60,7 @@ class Process:
                 env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
             )
         try:
-            self._ask("load", self._path, threads or num_threads(), options)
+            self.load(path)
         except BaseException:
             self.close()
             raise
@@ -70,6 +70,18 @@ class Process:
 
     def __exit__(self, *_):
         self.close()
+
+    def load(self, path):
+        """Answers by another file from now on; a file that was loaded before stays loaded.
+
+        Args:
+          path: of a file or folder that the engine reads.
+
+        Raises:
+          ValueError: if the file cannot be loaded.
+        """
+        self._path = os.fspath(path)
+        self._ask("load", self._path, *self._settings)
 
     def answers(self, requests):
         """Returns the answers to requests, a list of `{name: array}`, texts as NumPy strings.

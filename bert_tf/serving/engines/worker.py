@@ -37,24 +37,26 @@ def main(file, function, channel):
 
 
 class Worker:
-    """An engine with one file.
+    """An engine with its files; requests go to the one that was named last.
 
     Args:
       load: see `bert_tf.serving.engines.engine.Engine`.
     """
 
     def __init__(self, load):
-        self._load = load
+        self._load, self._loaded = load, {}
 
     def load(self, path, threads, options):
-        """Loads the file.
+        """Loads a file, unless it is loaded, for the requests that follow.
 
         Args:
           path: of the file or folder.
           threads: of an operation.
           options: dict of the loader's further arguments.
         """
-        self._answer = self._load(path, threads, **options)
+        if path not in self._loaded:
+            self._loaded[path] = self._load(path, threads, **options)
+        self._answer = self._loaded[path]
 
     def answers(self, requests):
         """Returns the list of answers, `{name: array}`.

@@ -25,6 +25,8 @@ class Format(abc.ABC):
       has_texts: whether answers hold texts next to numbers; default False.
       is_program: whether loading it runs code that its author chose; default False.
       packages: names of the modules that write it, of the extra `export`; default none.
+      choices: names of the fields of `bert_tf.encoders.execution.Execution`, besides fused blocks,
+        that make a difference in it; default none.
     """
 
     file: str
@@ -33,6 +35,7 @@ class Format(abc.ABC):
     has_texts = False
     is_program = False
     packages = ()
+    choices = ()
 
     @abc.abstractmethod
     def write(self, served, folder):

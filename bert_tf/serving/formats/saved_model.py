@@ -20,6 +20,7 @@ class SavedModel(Format):
     has_texts = True
     is_program = True
     packages = ("tensorflow_serving",)
+    choices = ("fused_layer_norm", "einsum_attention")
 
     def write(self, served, folder):
         """Writes `saved_model.pb` and `variables`, see `Format`."""

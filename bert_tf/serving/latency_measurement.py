@@ -1,0 +1,125 @@
+"""Measures a latency table: small models are written, timed by turns, and their times explained."""
+
+import os
+import sys
+import tempfile
+
+import numpy as np
+import scipy.optimize
+import tqdm
+from absl import logging
+
+from bert_tf import timing
+from bert_tf.latency import LatencyTable, terms
+from bert_tf.serving import formats, latency_probes
+from bert_tf.serving.engines import ENGINES, Process, num_threads
+from bert_tf.tasks import model_task
+
+#: Blocks of each small model, and how many models: enough that the sum predicts other models.
+NUM_BLOCKS, NUM_MODELS = 6, 24
+
+
+def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS, number=NUM_MODELS):
+    """Returns the latency table of an engine on this machine; shows progress.
+
+    Args:
+      config: an `EncoderConfig`; the table is of all models that pruning makes of it.
+      shape: `(B, T)`.
+      engine: name in `bert_tf.serving.engines.ENGINES`; default "tensorflow".
+      rounds: how often each model is timed, at least 1; default 8.
+      num_blocks: blocks of each model; default `NUM_BLOCKS`.
+      number: models, at least 2; default `NUM_MODELS`.
+
+    Returns:
+      `LatencyTable`.
+
+    Raises:
+      ValueError: if the engine is unknown or not installed, or cannot run such a model.
+    """
+    ENGINES[engine].check()
+    form = formats.get(ENGINES[engine].formats[0])
+    plans = latency_probes.make(config, form.choices, num_blocks, number)
+    request = "serving_default", _features(plans[0].config, shape)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [form.path(os.path.join(folder, str(index))) for index in range(len(plans))]
+        for index in _progress(range(len(plans)), f"models for {engine}"):
+            place = os.path.join(folder, str(index))
+            os.mkdir(place)
+            form.write(latency_probes.served(plans[index]), place)
+        with Process(ENGINES[engine], paths[0]) as process:
+            seconds = _times(process, paths, request, rounds)
+    sizes = latency_probes.sizes(config)
+    counts = [terms.of_model(plan.config, plan.execution, sizes) for plan in plans]
+    fitted = fit(counts, seconds)
+    table = LatencyTable(
+        engine, tuple(shape), config.hidden_size, config.head_size, fitted, environment()
+    )
+    errors = [
+        abs(table.total(one) / found - 1)
+        for one, found in zip(counts, np.median(seconds, axis=0), strict=True)
+    ]
+    logging.info(
+        "The table explains the times of its models within %.1f %%.", 100 * np.median(errors)
+    )
+    return table
+
+
+def environment():
+    """Returns `bert_tf.timing.environment` and `threads`, of an operation of an engine."""
+    return {**timing.environment(), "threads": num_threads()}
+
+
+def fit(counts, seconds):
+    """Returns the seconds of terms that explain the times of models, by least squares.
+
+    Relative errors count. Only terms of `terms.DIFFERENCES` may be below 0, and more heads or
+    neurons never take less.
+
+    Args:
+      counts: for each model how often it has each term, see `terms.of_model`.
+      seconds: times of the models, array `[rounds, models]`.
+
+    Returns:
+      `{(term, size): (seconds, spread)}`, see `LatencyTable`.
+    """
+    keys = sorted(set().union(*counts))
+    matrix = np.array([[one.get(key, 0.0) for key in keys] for one in counts])
+    # Of a curve the rises from size to size are fitted: this makes of them its points.
+    points = np.array([[float(a[0] == b[0] and b[1] <= a[1]) for b in keys] for a in keys])
+    lowest = [-np.inf if term in terms.DIFFERENCES else 0.0 for term, _ in keys]
+
+    def solve(times):
+        weighted = matrix @ points / times[:, np.newaxis]
+        scale = np.linalg.norm(weighted, axis=0)
+        bounds = lowest, [np.inf] * len(keys)
+        found = scipy.optimize.lsq_linear(weighted / scale, np.ones(len(times)), bounds)
+        return points @ (found.x / scale)
+
+    low, high = np.percentile([solve(times) for times in seconds], [25, 75], axis=0)
+    middle = solve(np.median(seconds, axis=0))
+    return {
+        key: (float(value), float(spread))
+        for key, value, spread in zip(keys, middle, high - low, strict=True)
+    }
+
+
+def _times(process, paths, request, rounds):
+    """Returns the median seconds of a call, `[rounds, models]`; the first round does not count."""
+    rows = []
+    for _ in _progress(range(rounds + 1), "rounds"):
+        row = []
+        for path in paths:
+            process.load(path)
+            row.append(np.median(process.turn(request)))
+        rows.append(row)
+    return np.array(rows[1:])
+
+
+def _features(config, shape):
+    (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
+    return {name: tensor.numpy() for name, tensor in batch.items()}
+
+
+def _progress(steps, what):
+    interval = 1.0 if sys.stderr.isatty() else 30.0
+    return tqdm.tqdm(steps, what, mininterval=interval, dynamic_ncols=True)
