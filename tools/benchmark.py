@@ -6,8 +6,8 @@ Usage:
   flop-benchmark --model_dirs=served/dense/1,served/sst2/1 --engines=auto --output_dir=runs/engines
   flop-benchmark --densities=.6,.4,.2 --bert_config_file=configs/models/minilm_l6_h384.json \
     --batch_sizes=8 --lengths=128 --output_dir=runs/benchmark_plans
-  flop-benchmark --table --model_dirs=runs/compact --batch_sizes=8 --lengths=128 \
-    --output_dir=runs/table
+  flop-benchmark --table --engine=onnxruntime --model_dirs=runs/compact --batch_sizes=8 \
+    --lengths=128 --output_dir=runs/table
   flop-benchmark --training --bert_config_file=configs/models/minilm_l6_h384.json \
     --batch_sizes=32 --lengths=64,128 --output_dir=runs/benchmark_training
 """
@@ -26,7 +26,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.presentation import plots
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
-from bert_tf.serving import latency_table
+from bert_tf.serving import latency_measurement
 from bert_tf.serving.engines import ENGINES
 from bert_tf.serving.target import AUTO
 from bert_tf.studies.speed import benchmark_process, benchmark_steps, benchmark_table, benchmarking
@@ -37,7 +37,7 @@ FLAGS = flags.FLAGS
 # What can be measured, and the flags that not all of it has.
 _FLAGS_OF = {
     "--model_dirs": ("model_dirs", "engines", "memory", "warmup_rounds", "jit_compile"),
-    "--table": ("table", "model_dirs", "bert_config_file"),
+    "--table": ("table", "engine", "model_dirs", "bert_config_file"),
     "--training": (
         *("training", "bert_config_file", "variants", "memory", "warmup_rounds", "jit_compile"),
     ),
@@ -67,6 +67,7 @@ def define_flags():
         "engines", [], f"Which read exports: {AUTO} for all at hand, or some of {names}."
     )
     flags.DEFINE_bool("table", False, "Writes latency_table.json, for flop-export.")
+    flags.DEFINE_enum("engine", "tensorflow", list(ENGINES), "Engine of that table.")
     flags.DEFINE_string("output_dir", None, "Folder for the report.", required=True)
     flag_types.define_numbers(
         "densities", [], "Of random models, to compare with tf-models' own.", ABOVE_0, float
@@ -113,7 +114,7 @@ def _benchmark(folder):
 
 
 def _table(folder):
-    """Measures how long layers of a model take for one shape."""
+    """Measures how long the parts of a model take on one engine at one shape."""
     grid = _grid()
     if len(grid["batch_sizes"]) != 1 or len(grid["lengths"]) != 1:
         raise ValueError("Flag `--table` needs one number in `--batch_sizes` and in `--lengths`.")
@@ -132,10 +133,11 @@ def _table(folder):
         raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
     (batch_size,), (length,) = grid["batch_sizes"], grid["lengths"]
     benchmarking.check_shape([config], batch_size, length)
-    table = latency_table.measure(config, (batch_size, length), FLAGS.rounds)
+    shape = batch_size, length
+    table = latency_measurement.measure(config, shape, FLAGS.engine, FLAGS.rounds)
     path = os.path.join(folder, "latency_table.json")
     table.save(path)
-    logging.info("The latencies of %d layers are in %s.", table.num_layers, path)
+    logging.info("The latency table of %s at %dx%d is in %s.", FLAGS.engine, *shape, path)
 
 
 def _inference():

@@ -54,23 +54,27 @@ class Attention(keras.layers.Layer):
         """
         width = query.shape[-1]
         shape = tf.shape(bias)
-        heads = [shape[0], shape[3], self.num_heads, width // self.num_heads]
         form = EinsumAttention if _einsums.current else type(self)
-        rows = (query, key, value)
-        query, key, value = (form.arrange(self, tf.reshape(one, heads)) for one in rows)
+        sizes, rows = (shape[0], shape[3]), (query, key, value)
+        query, key, value = (form.arrange(self, one, *sizes) for one in rows)
         if not self.is_scaled:  # After the transposition, where it takes 2 % of a batch less.
             query = query / math.sqrt(width // self.num_heads)
         scores = form.scores(self, query, key)
         probabilities = self.dropout(tf.nn.softmax(scores + bias), training=training)
         return tf.reshape(form.contexts(self, probabilities, value), [-1, width])
 
-    def arrange(self, inputs):
-        """Returns a projection in the order of axes that the two products take.
+    def arrange(self, inputs, batch, length):
+        """Returns `inputs [B T, N D]` as the two products take them, `[B, N, T, D]`.
 
         Args:
-          inputs: query, key or value, `[B, T, N, D]`.
+          inputs: `[B T, N D]`.
+          batch: B, int or int tensor.
+          length: T, int or int tensor.
         """
-        return _heads_first(inputs)
+        depth = inputs.shape[-1] // self.num_heads
+        if self.num_heads == 1:  # tf2onnx makes a wrong reshape of a transposition by axes of 1.
+            return tf.reshape(inputs, [batch, 1, length, depth])
+        return _heads_first(tf.reshape(inputs, [batch, length, self.num_heads, depth]))
 
     def scores(self, query, key):
         """Returns `q k^T`.
@@ -114,9 +118,10 @@ class EinsumAttention(Attention):
     For few tokens, the set-up of each operation takes longer than its work.
     """
 
-    def arrange(self, inputs):
-        """Returns `inputs [B, T, N, D]`: an einsum takes axes in any order."""
-        return inputs
+    def arrange(self, inputs, batch, length):
+        """Returns `[B, T, N, D]`: an einsum takes axes in any order."""
+        depth = inputs.shape[-1] // self.num_heads
+        return tf.reshape(inputs, [batch, length, self.num_heads, depth])
 
     def scores(self, query, key):
         """See `Attention.scores`."""
@@ -129,8 +134,4 @@ class EinsumAttention(Attention):
 
 def _heads_first(inputs):
     """Returns `[B, T, N, D]` as `[B, N, T, D]`, and the other way round."""
-    if 1 not in inputs.shape[1:3]:
-        return tf.transpose(inputs, [0, 2, 1, 3])
-    # Of one head nothing is moved; tf2onnx makes a wrong reshape of such a transposition.
-    shape = tf.shape(inputs)
-    return tf.reshape(inputs, [shape[0], shape[2], shape[1], inputs.shape[3]])
+    return tf.transpose(inputs, [0, 2, 1, 3])

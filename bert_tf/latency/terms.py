@@ -92,8 +92,9 @@ def of_product(inputs, outputs, rank):
     found = {(KERNEL, 0): -costs.dense_parameters(inputs, outputs)}
     if rank:
         found[FACTORS, 0] = 1
-        found[UNALIGNED_FACTORS, 0] = int(rank % ALIGNMENT != 0)
         found[FACTOR_NUMBERS, 0] = costs.factorized_parameters(inputs, outputs, rank)
+    if rank % ALIGNMENT:
+        found[UNALIGNED_FACTORS, 0] = 1
     return found
 
 

@@ -17,6 +17,8 @@ from bert_tf.tasks import model_task
 
 #: Blocks of each small model, and how many models: enough that the sum predicts other models.
 NUM_BLOCKS, NUM_MODELS = 6, 24
+#: What is enough to choose between ways to compute one model.
+QUICK = {"rounds": 5, "num_blocks": 2, "number": 18}
 
 
 def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS, number=NUM_MODELS):
@@ -28,7 +30,7 @@ def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS,
       engine: name in `bert_tf.serving.engines.ENGINES`; default "tensorflow".
       rounds: how often each model is timed, at least 1; default 8.
       num_blocks: blocks of each model; default `NUM_BLOCKS`.
-      number: models, at least 2; default `NUM_MODELS`.
+      number: models, at least 3; default `NUM_MODELS`.
 
     Returns:
       `LatencyTable`.
@@ -39,28 +41,79 @@ def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS,
     ENGINES[engine].check()
     form = formats.get(ENGINES[engine].formats[0])
     plans = latency_probes.make(config, form.choices, num_blocks, number)
-    request = "serving_default", _features(plans[0].config, shape)
     with tempfile.TemporaryDirectory() as folder:
-        paths = [form.path(os.path.join(folder, str(index))) for index in range(len(plans))]
-        for index in _progress(range(len(plans)), f"models for {engine}"):
-            place = os.path.join(folder, str(index))
-            os.mkdir(place)
-            form.write(latency_probes.served(plans[index]), place)
-        with Process(ENGINES[engine], paths[0]) as process:
-            seconds = _times(process, paths, request, rounds)
+        paths = write(plans, form, folder)
+        seconds = times(engine, paths, plans[0].config, shape, rounds)
+    return table_of(config, shape, engine, plans, seconds)
+
+
+def write(plans, form, folder):
+    """Writes models with random weights, each into a folder of its own; shows progress.
+
+    Args:
+      plans: list of `Plan`.
+      form: a `bert_tf.serving.formats.Format`.
+      folder: path of a folder; a model that is there already is not written again.
+
+    Returns:
+      The path of each model, as engines load it.
+
+    Raises:
+      ValueError: if the format cannot hold a model.
+    """
+    folders = [os.path.join(folder, str(index)) for index in range(len(plans))]
+    for plan, place in zip(_progress(plans, f"models in {folder}"), folders, strict=True):
+        if not os.path.exists(place):
+            os.makedirs(f"{place}.aside", exist_ok=True)
+            form.write(latency_probes.served(plan), f"{place}.aside")
+            os.rename(f"{place}.aside", place)
+    return [form.path(place) for place in folders]
+
+
+def times(engine, paths, config, shape, rounds):
+    """Returns the seconds of a call of models by turns, the medians of turns `[rounds, models]`.
+
+    Args:
+      engine: name of the engine.
+      paths: of `write`.
+      config: an `EncoderConfig` whose vocabulary and positions all models have.
+      shape: `(B, T)`.
+      rounds: how often each model has its turn, at least 1; one more before them does not count.
+
+    Raises:
+      ValueError: if the engine cannot run a model.
+    """
+    (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
+    request = "serving_default", {name: tensor.numpy() for name, tensor in batch.items()}
+    rows = []
+    with Process(ENGINES[engine], paths[0]) as process:
+        for _ in _progress(range(rounds + 1), f"rounds at {shape[0]}x{shape[1]}"):
+            row = []
+            for path in paths:
+                process.load(path)
+                row.append(np.median(process.turn(request)))
+            rows.append(row)
+    return np.array(rows[1:])
+
+
+def table_of(config, shape, engine, plans, seconds):
+    """Returns the table that explains the times of models.
+
+    Args:
+      config: an `EncoderConfig`, whose unpruned blocks are the largest.
+      shape: `(B, T)`.
+      engine: name of the engine.
+      plans: the `Plan` of each model.
+      seconds: of `times`.
+    """
     sizes = latency_probes.sizes(config)
     counts = [terms.of_model(plan.config, plan.execution, sizes) for plan in plans]
     fitted = fit(counts, seconds)
-    table = LatencyTable(
-        engine, tuple(shape), config.hidden_size, config.head_size, fitted, environment()
-    )
-    errors = [
-        abs(table.total(one) / found - 1)
-        for one, found in zip(counts, np.median(seconds, axis=0), strict=True)
-    ]
-    logging.info(
-        "The table explains the times of its models within %.1f %%.", 100 * np.median(errors)
-    )
+    place = config.hidden_size, config.head_size
+    table = LatencyTable(engine, tuple(shape), *place, fitted, environment())
+    ratios = np.array([table.total(one) for one in counts]) / np.median(seconds, axis=0)
+    error = 100 * np.median(np.abs(ratios - 1))
+    logging.info("The table is within %.1f %% (median) of its models' times.", error)
     return table
 
 
@@ -92,7 +145,7 @@ def fit(counts, seconds):
         weighted = matrix @ points / times[:, np.newaxis]
         scale = np.linalg.norm(weighted, axis=0)
         bounds = lowest, [np.inf] * len(keys)
-        found = scipy.optimize.lsq_linear(weighted / scale, np.ones(len(times)), bounds)
+        found = scipy.optimize.lsq_linear(weighted / scale, np.ones(len(times)), bounds, "bvls")
         return points @ (found.x / scale)
 
     low, high = np.percentile([solve(times) for times in seconds], [25, 75], axis=0)
@@ -101,23 +154,6 @@ def fit(counts, seconds):
         key: (float(value), float(spread))
         for key, value, spread in zip(keys, middle, high - low, strict=True)
     }
-
-
-def _times(process, paths, request, rounds):
-    """Returns the median seconds of a call, `[rounds, models]`; the first round does not count."""
-    rows = []
-    for _ in _progress(range(rounds + 1), "rounds"):
-        row = []
-        for path in paths:
-            process.load(path)
-            row.append(np.median(process.turn(request)))
-        rows.append(row)
-    return np.array(rows[1:])
-
-
-def _features(config, shape):
-    (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
-    return {name: tensor.numpy() for name, tensor in batch.items()}
 
 
 def _progress(steps, what):

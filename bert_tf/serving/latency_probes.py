@@ -39,13 +39,13 @@ def sizes(config):
 
 
 def make(config, choices, num_blocks, number, seed=0):
-    """Returns plans of models: the dense one, one without sublayers, and random ones.
+    """Returns plans of models: the dense one, random ones, and two without sublayers.
 
     Args:
       config: an `EncoderConfig`, whose unpruned blocks are the largest.
       choices: names of the fields of `Execution` that the format has, besides fused blocks.
       num_blocks: blocks of each model.
-      number: how many models, at least 2.
+      number: how many models, at least 3.
       seed: of the random ones; default 0.
 
     Returns:
@@ -53,14 +53,14 @@ def make(config, choices, num_blocks, number, seed=0):
     """
     rng = np.random.default_rng(seed)
     base = _small(dataclasses.replace(config, num_hidden_layers=num_blocks, layers=(), gates={}))
-    empty = (LayerConfig(0, 0, has_ffn=False),) * num_blocks
-    plans = [Plan(base), Plan(dataclasses.replace(base, layers=empty))]
-    while len(plans) < number:
+    plans = [Plan(base), Plan(_empty(base, num_blocks))]
+    while len(plans) < number - 1:
         layers, fused = _layers(rng, base)
         fields = {name: bool(rng.integers(2)) for name in choices}
         execution = Execution(fused, **fields)
         plans.append(Plan(dataclasses.replace(base, layers=layers), execution))
-    return plans
+    # The number of blocks tells their LayerNorms from what a model has once.
+    return [*plans, Plan(_empty(base, 3 * num_blocks))]
 
 
 def served(plan):
@@ -78,6 +78,12 @@ def _small(config):
     small = dataclasses.replace(config, vocab_size=min(config.vocab_size, _MOST_ROWS))
     counts = {head_of(one).multiplications(1) for one in (config, small)}
     return small if len(counts) == 1 else config
+
+
+def _empty(config, num_blocks):
+    """Returns the config with blocks that have no sublayers."""
+    layers = (LayerConfig(0, 0, has_ffn=False),) * num_blocks
+    return dataclasses.replace(config, num_hidden_layers=num_blocks, layers=layers)
 
 
 def _layers(rng, config):

@@ -5,8 +5,8 @@ import importlib.util
 
 from absl import logging
 
-from bert_tf import timing
-from bert_tf.serving import engines, formats, latency_table
+from bert_tf.latency import latency_table
+from bert_tf.serving import engines, formats, latency_measurement
 
 #: Takes every engine that is installed.
 AUTO = "auto"
@@ -80,30 +80,21 @@ class Target:
         return batch_size, length
 
     def table(self, config, engine):
-        """Returns the latency table in `table_file`, or of this device; TensorFlow's for all.
+        """Returns the latency table in `table_file`, or of this device.
 
         Args:
           config: the `EncoderConfig` of the model.
           engine: name of the engine that computes.
 
         Raises:
-          ValueError: if the file holds no table, or one of another shape.
+          ValueError: if the file holds no table, or one of another engine, shape or machine.
         """
         shape = self.shape(config)
-        if not self.table_file:
-            logging.info("Measuring how long layers at %dx%d take on this device.", *shape)
-            return latency_table.measure(config, shape, all_ranks=False)
-        table = latency_table.LatencyTable.load(self.table_file)
-        if table.shape != shape:
-            raise ValueError(
-                f"The latency table {self.table_file!r} must be of "
-                f"optimize_for={shape[0]}x{shape[1]}, received one of "
-                f"{table.shape[0]}x{table.shape[1]}."
-            )
-        measured, here = map(_device, (table.environment, timing.environment()))
-        if measured != here:
-            logging.warning("The latency table is of %s; this device is %s.", measured, here)
-        return table
+        if self.table_file:
+            here = latency_measurement.environment()
+            return latency_table.load_for(self.table_file, engine, shape, config, here)
+        logging.info("Measuring the latencies of %s at %dx%d on this device.", engine, *shape)
+        return latency_measurement.measure(config, shape, engine, **latency_measurement.QUICK)
 
 
 def _is_at_hand(engine_name, format_name):
@@ -112,9 +103,3 @@ def _is_at_hand(engine_name, format_name):
         return False
     packages = formats.FORMATS[format_name].packages
     return all(importlib.util.find_spec(package) for package in packages)
-
-
-def _device(environment):
-    """Returns a text that names device, cores and threads of an environment."""
-    device, cores, threads = map(environment.get, ("device", "cores", "intra_op_threads"))
-    return f"{device}, {cores} cores, {threads or 'all'} threads of an operation"

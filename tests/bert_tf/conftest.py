@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 
+import latency_tables
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -19,7 +20,7 @@ from bert_tf.methods.diffs.diff_store import save
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
-from bert_tf.serving import exporting, latency_table
+from bert_tf.serving import exporting, latency_measurement
 from bert_tf.serving.sources import ServedTask
 from bert_tf.serving.target import Target
 from bert_tf.serving.versions import Version
@@ -102,7 +103,8 @@ def hugging_face_folder(tmp_path):
 def table_file(tmp_path_factory):
     """A latency table of the shape that an export of `TINY` is optimized for."""
     path = str(tmp_path_factory.mktemp("table") / "latency_table.json")
-    latency_table.measure(TINY, shape=(8, 16), rounds=1).save(path)
+    heads = TINY.head_size
+    latency_tables.make(head_size=heads, **latency_measurement.environment()).save(path)
     return path
 
 

@@ -7,8 +7,8 @@ from programs import Program
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import EncoderConfig
+from bert_tf.latency import LatencyTable
 from bert_tf.models.bert import BertModel
-from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.studies.speed import benchmark_steps
 from bert_tf.tokenizers import tokenization
 
@@ -63,7 +63,7 @@ def test_a_latency_table_of_a_config(call, tmp_path):
     args = ["--table", f"--bert_config_file={config_file}", f"--output_dir={tmp_path / 'out'}"]
     assert call(benchmark, *args, "--batch_sizes=2", "--lengths=4", "--rounds=1") is None
     table = LatencyTable.load(str(tmp_path / "out/latency_table.json"))
-    assert table.shape == (2, 4) and table.seconds("dense", 4, 4) > 0
+    assert (table.engine, table.shape) == ("tensorflow", (2, 4)) and table.predict(CONFIG) > 0
 
 
 def test_training(tmp_path):

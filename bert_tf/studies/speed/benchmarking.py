@@ -15,7 +15,7 @@ from bert_tf import ranges, timing
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
-from bert_tf.serving import latency_table, versions
+from bert_tf.serving import latency_measurement, versions
 from bert_tf.serving.engines import by_turns
 from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
@@ -169,7 +169,7 @@ def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
     """
     models, timings = [], []
     for batch in _batches([config], batch_sizes, lengths):
-        table = latency_table.measure(config, batch[:2])
+        table = latency_measurement.measure(config, batch[:2])
         candidates = benchmark_plans.build(config, densities, table)
         calls = [functools.partial(one.forward, batch[2][0]) for one in candidates]
         seconds = timing.interleaved(calls, rounds, warmup_rounds).T[..., np.newaxis]

@@ -18,6 +18,7 @@ from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.encoders.execution import Execution
+from bert_tf.latency import LatencyTable
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions
 from bert_tf.models.bert import BertModel
@@ -37,7 +38,6 @@ from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, SavedModel
-from bert_tf.serving.latency_table import LatencyTable
 from bert_tf.serving.target import Target
 from bert_tf.tasks import registry, squad
 from bert_tf.tokenizers.tokenization import Tokenizer

@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+
+from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
+from bert_tf.latency import LatencyTable, terms
+from bert_tf.serving import formats, latency_measurement, latency_probes
+from bert_tf.serving.engines import num_threads
+
+CONFIG = EncoderConfig(9, 32, 2, 4, 48, max_position_embeddings=16)
+CHOICES = ("fused_layer_norm", "einsum_attention")
+
+
+def counts_of(choices, number=40):
+    sizes = latency_probes.sizes(CONFIG)
+    plans = latency_probes.make(CONFIG, choices, num_blocks=3, number=number)
+    return [terms.of_model(plan.config, plan.execution, sizes) for plan in plans]
+
+
+def test_sizes():
+    assert latency_probes.sizes(CONFIG) == {terms.ATTENTION: [1, 2, 4], terms.FFN: [3, 16, 48]}
+    smallest = EncoderConfig(9, 4, 1, 1, 1)
+    assert latency_probes.sizes(smallest) == {terms.ATTENTION: [1], terms.FFN: [1]}
+
+
+def test_models_are_dense_empty_and_random():
+    dense, empty, *others, long = latency_probes.make(CONFIG, CHOICES, num_blocks=3, number=12)
+    assert dense.config.layers == (CONFIG.layers[0],) * 3
+    for plan, num_blocks in ((empty, 3), (long, 9)):
+        assert [(one.num_heads, one.has_ffn) for one in plan.config.layers] == [
+            (0, False)
+        ] * num_blocks
+    executions = [plan.execution for plan in others]
+    assert {one.einsum_attention for one in executions} == {False, True}
+    assert {one.fused_layer_norm for one in executions} == {False, True}
+    for plan in others:
+        for index in plan.execution.fused_blocks:
+            layer = plan.config.layers[index]
+            kinds = {layer.projection(name).rank is None for name in ATTENTION_INPUTS}
+            assert layer.num_heads and len(kinds) == 1
+    portable = latency_probes.make(CONFIG, (), num_blocks=3, number=12)
+    assert not any(plan.execution.einsum_attention for plan in portable)
+
+
+def test_large_vocabularies_are_cut_unless_the_head_reads_them():
+    large = EncoderConfig(20_000, 32, 1, 4, 48)
+    assert latency_probes.make(large, (), 1, 3)[0].config.vocab_size < 20_000
+    words = EncoderConfig(20_000, 32, 1, 4, 48, head="mlm", num_labels=1)
+    assert latency_probes.make(words, (), 1, 3)[0].config.vocab_size == 20_000
+
+
+def test_seconds_that_explain_the_times_are_found():
+    counts = counts_of(CHOICES)
+    keys = sorted(set().union(*counts))
+    rng = np.random.default_rng(0)
+    seconds = {key: 1e-6 * (1 + rng.random()) for key in keys}
+    for term in terms.CURVES:  # More heads or neurons take more.
+        for size in latency_probes.sizes(CONFIG)[term]:
+            seconds[term, size] = 1e-6 * size
+    seconds[terms.EINSUM, 0] = -1e-6
+    times = [sum(count * seconds[key] for key, count in one.items()) for one in counts]
+    rounds = np.outer([0.9, 1.0, 1.1], times)
+    found = latency_measurement.fit(counts, rounds)
+    assert found.keys() == seconds.keys()
+    for key, (value, spread) in found.items():
+        assert value == pytest.approx(seconds[key], rel=1e-3, abs=1e-10)
+        assert spread == pytest.approx(0.1 * abs(seconds[key]), rel=1e-2, abs=1e-10)
+
+
+def test_what_must_not_be_below_0_is_not():
+    rng = np.random.default_rng(0)
+    counts = counts_of(CHOICES)
+    found = latency_measurement.fit(counts, 1e-3 * (1 + rng.random([4, len(counts)])))
+    for (term, _), (value, _) in found.items():
+        assert value >= 0 or term in terms.DIFFERENCES
+    for term in terms.CURVES:
+        curve = [found[term, size][0] for size in latency_probes.sizes(CONFIG)[term]]
+        assert curve == sorted(curve)
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "onnxruntime"])
+def test_measured(engine, tmp_path, capsys):
+    pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+    table = latency_measurement.measure(
+        CONFIG, (2, 8), engine, rounds=2, num_blocks=1, number=4 if engine == "tensorflow" else 6
+    )
+    assert (table.engine, table.shape) == (engine, (2, 8))
+    assert (table.hidden_size, table.head_size) == (32, 8)
+    assert table.environment["device"] and table.environment["threads"] == num_threads()
+    assert 0 < table.predict(CONFIG) < np.inf
+    assert all(np.isfinite(values).all() for values in table.seconds.values())
+    table.save(tmp_path / "t.json")
+    assert LatencyTable.load(str(tmp_path / "t.json")) == table
+    assert json.loads((tmp_path / "t.json").read_text())["engine"] == engine
+    shown = capsys.readouterr().err
+    assert "models in" in shown and "rounds at 2x8: 100%" in shown
+
+
+def test_an_engine_that_cannot_run_a_model(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="ONNX Runtime cannot load '.*model.onnx'"):
+        latency_measurement.times("onnxruntime", [tmp_path / "model.onnx"], CONFIG, (2, 8), 1)
+
+
+def test_ways_that_only_tensorflow_has():
+    assert formats.FORMATS["saved_model"].choices == CHOICES
+    assert not any(form.choices for name, form in formats.FORMATS.items() if name != "saved_model")
