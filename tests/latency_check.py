@@ -75,7 +75,7 @@ def main():
         name = ENGINES[engine].formats[0]
         form = formats.get(name)
         probes = latency_probes.make(
-            config, form.choices, latency_measurement.NUM_BLOCKS, latency_measurement.NUM_MODELS
+            config, form.choices, latency_measurement.MOST_BLOCKS, latency_measurement.NUM_MODELS
         )
         found = architectures(config, form.choices)
         paths = []

@@ -15,13 +15,15 @@ from bert_tf.serving import formats, latency_probes
 from bert_tf.serving.engines import ENGINES, Process, num_threads
 from bert_tf.tasks import model_task
 
-#: Blocks of each small model, and how many models: enough that the sum predicts other models.
-NUM_BLOCKS, NUM_MODELS = 6, 24
+#: The most blocks of each small model, and how many models: the sum predicts other models.
+MOST_BLOCKS, NUM_MODELS = 6, 24
 #: What is enough to choose between ways to compute one model.
-QUICK = {"rounds": 5, "num_blocks": 2, "number": 18}
+QUICK = {"rounds": 5, "most_blocks": 2, "number": 18}
 
 
-def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS, number=NUM_MODELS):
+def measure(
+    config, shape, engine="tensorflow", rounds=8, most_blocks=MOST_BLOCKS, number=NUM_MODELS
+):
     """Returns the latency table of an engine on this machine; shows progress.
 
     Args:
@@ -29,7 +31,7 @@ def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS,
       shape: `(B, T)`.
       engine: name in `bert_tf.serving.engines.ENGINES`; default "tensorflow".
       rounds: how often each model is timed, at least 1; default 8.
-      num_blocks: blocks of each model; default `NUM_BLOCKS`.
+      most_blocks: of each model, which has no more than `config`; default `MOST_BLOCKS`.
       number: models, at least 3; default `NUM_MODELS`.
 
     Returns:
@@ -40,7 +42,7 @@ def measure(config, shape, engine="tensorflow", rounds=8, num_blocks=NUM_BLOCKS,
     """
     ENGINES[engine].check()
     form = formats.get(ENGINES[engine].formats[0])
-    plans = latency_probes.make(config, form.choices, num_blocks, number)
+    plans = latency_probes.make(config, form.choices, most_blocks, number)
     with tempfile.TemporaryDirectory() as folder:
         paths = write(plans, form, folder)
         seconds = times(engine, paths, plans[0].config, shape, rounds)

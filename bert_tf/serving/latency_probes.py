@@ -38,13 +38,13 @@ def sizes(config):
     }
 
 
-def make(config, choices, num_blocks, number, seed=0):
+def make(config, choices, most_blocks, number, seed=0):
     """Returns plans of models: the dense one, random ones, and two without sublayers.
 
     Args:
       config: an `EncoderConfig`, whose unpruned blocks are the largest.
       choices: names of the fields of `Execution` that the format has, besides fused blocks.
-      num_blocks: blocks of each model.
+      most_blocks: of each model, which has no more than `config`.
       number: how many models, at least 3.
       seed: of the random ones; default 0.
 
@@ -52,6 +52,7 @@ def make(config, choices, num_blocks, number, seed=0):
       List of `Plan`.
     """
     rng = np.random.default_rng(seed)
+    num_blocks = min(most_blocks, config.num_hidden_layers)
     base = _small(dataclasses.replace(config, num_hidden_layers=num_blocks, layers=(), gates={}))
     plans = [Plan(base), Plan(_empty(base, num_blocks))]
     while len(plans) < number - 1:

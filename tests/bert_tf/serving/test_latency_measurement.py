@@ -8,13 +8,13 @@ from bert_tf.latency import LatencyTable, terms
 from bert_tf.serving import formats, latency_measurement, latency_probes
 from bert_tf.serving.engines import num_threads
 
-CONFIG = EncoderConfig(9, 32, 2, 4, 48, max_position_embeddings=16)
+CONFIG = EncoderConfig(9, 32, 3, 4, 48, max_position_embeddings=16)
 CHOICES = ("fused_layer_norm", "einsum_attention")
 
 
 def counts_of(choices, number=40):
     sizes = latency_probes.sizes(CONFIG)
-    plans = latency_probes.make(CONFIG, choices, num_blocks=3, number=number)
+    plans = latency_probes.make(CONFIG, choices, most_blocks=9, number=number)
     return [terms.of_model(plan.config, plan.execution, sizes) for plan in plans]
 
 
@@ -25,7 +25,7 @@ def test_sizes():
 
 
 def test_models_are_dense_empty_and_random():
-    dense, empty, *others, long = latency_probes.make(CONFIG, CHOICES, num_blocks=3, number=12)
+    dense, empty, *others, long = latency_probes.make(CONFIG, CHOICES, most_blocks=3, number=12)
     assert dense.config.layers == (CONFIG.layers[0],) * 3
     for plan, num_blocks in ((empty, 3), (long, 9)):
         assert [(one.num_heads, one.has_ffn) for one in plan.config.layers] == [
@@ -39,7 +39,7 @@ def test_models_are_dense_empty_and_random():
             layer = plan.config.layers[index]
             kinds = {layer.projection(name).rank is None for name in ATTENTION_INPUTS}
             assert layer.num_heads and len(kinds) == 1
-    portable = latency_probes.make(CONFIG, (), num_blocks=3, number=12)
+    portable = latency_probes.make(CONFIG, (), most_blocks=3, number=12)
     assert not any(plan.execution.einsum_attention for plan in portable)
 
 
@@ -82,9 +82,7 @@ def test_what_must_not_be_below_0_is_not():
 @pytest.mark.parametrize("engine", ["tensorflow", "onnxruntime"])
 def test_measured(engine, tmp_path, capsys):
     pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
-    table = latency_measurement.measure(
-        CONFIG, (2, 8), engine, rounds=2, num_blocks=1, number=4 if engine == "tensorflow" else 6
-    )
+    table = latency_measurement.measure(CONFIG, (2, 8), engine, rounds=2, most_blocks=1, number=3)
     assert (table.engine, table.shape) == (engine, (2, 8))
     assert (table.hidden_size, table.head_size) == (32, 8)
     assert table.environment["device"] and table.environment["threads"] == num_threads()
