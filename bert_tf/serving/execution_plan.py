@@ -158,7 +158,8 @@ def _forms(spec, inputs, outputs, table):
     ranks = {spec.rank, _rounded(spec.rank)} if spec.rank else ()
     return [
         Form(
-            table.product(inputs, outputs, rank),
+            # A fit may say of few ranks that they save more than the kernel takes.
+            max(0.0, table.product(inputs, outputs, rank)),
             costs.kernel_parameters(inputs, outputs, rank),
             (ProjectionSpec(rank),),
         )
@@ -176,8 +177,11 @@ def _fused(layer, shape, table):
         forms += {tuple(ranks), tuple(map(_rounded, ranks))}
     return [
         Form(
-            sum(table.product(*shape, rank) for rank in some)
-            + table.total(terms.of_fused(layer.num_heads, some)),
+            max(
+                0.0,
+                sum(table.product(*shape, rank) for rank in some)
+                + table.total(terms.of_fused(layer.num_heads, some)),
+            ),
             sum(costs.kernel_parameters(*shape, rank) for rank in some),
             tuple(map(ProjectionSpec, some)),
         )

@@ -101,11 +101,19 @@ def hugging_face_folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def table_file(tmp_path_factory):
-    """A latency table of the shape that an export of `TINY` is optimized for."""
-    path = str(tmp_path_factory.mktemp("table") / "latency_table.json")
-    heads = TINY.head_size
-    latency_tables.make(head_size=heads, **latency_measurement.environment()).save(path)
-    return path
+    """Writes a latency table of the shape that an export of `TINY` is optimized for.
+
+    Args of the function: name of the engine, default "tensorflow". Its seconds are made up.
+    """
+    folder = tmp_path_factory.mktemp("tables")
+
+    def write(engine="tensorflow"):
+        path = folder / f"{engine}.json"
+        here = latency_measurement.environment()
+        latency_tables.make(head_size=TINY.head_size, engine=engine, **here).save(path)
+        return str(path)
+
+    return write
 
 
 @pytest.fixture(scope="session")
@@ -117,13 +125,15 @@ def export(table_file):
     """
 
     def export(folder, output_dir, version=1, **settings):
-        settings = {"table_file": table_file, "allow_slower": True, **settings}
+        settings = {"allow_slower": True, **settings}
         parts = [
             {field.name: settings.pop(field.name) for field in fields if field.name in settings}
             for fields in map(dataclasses.fields, (Version, Target, ServedTask))
         ]
         assert not settings
         command, target, served = parts
+        if "table_file" not in target:  # One plan is for all engines.
+            target["table_file"] = table_file(Target(**target).chosen()[0][0])
         version = Version(output_dir, version, **command)
         return exporting.export(folder, version, Target(**target), ServedTask(**served))
 

@@ -1,26 +1,15 @@
 import dataclasses
 
+import latency_tables
 import numpy as np
 import pytest
 
 from bert_tf.encoders.config import ATTENTION_INPUTS, EncoderConfig
 from bert_tf.encoders.execution import Execution
+from bert_tf.latency import terms
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import execution_plan
 from bert_tf.serving.execution_plan import Plan
-from bert_tf.serving.latency_table import (
-    DENSE,
-    EINSUM_ATTENTION,
-    FACTORS,
-    FUSED_DENSE,
-    FUSED_FACTORS,
-    FUSED_NORM,
-    PLAIN_NORM,
-    SEPARATE_DENSE,
-    SEPARATE_FACTORS,
-    TRANSPOSED_ATTENTION,
-    LatencyTable,
-)
 from bert_tf.tasks import model_task
 from flop_tf.layers.projection import ProjectionSpec
 
@@ -41,75 +30,70 @@ def model_of(ranks):
     return BertModel(CONFIG.with_projections(specs))
 
 
-def table(cost, other=lambda way: 0.0):
-    """A table whose seconds are a function of the inputs and outputs of a product."""
-    others = (FUSED_NORM, PLAIN_NORM, EINSUM_ATTENTION, TRANSPOSED_ATTENTION)
-    forms = {(way, 32, 32): {0.0: other(way)} for way in others}
-    ranks = range(1, 49)
-    for i, o in ((32, 32), (32, 48), (48, 32)):
-        forms[DENSE, i, o] = {0.0: cost(i, o)}
-        forms[FACTORS, i, o] = {float(r): cost(i, r) + cost(r, o) for r in ranks}
-    forms[SEPARATE_DENSE, 32, 32] = {0.0: 3 * cost(32, 32)}
-    forms[SEPARATE_FACTORS, 32, 32] = {float(r): 3 * (cost(32, r) + cost(r, 32)) for r in ranks}
-    forms[FUSED_DENSE, 32, 32] = {0.0: cost(32, 96)}
-    forms[FUSED_FACTORS, 32, 32] = {float(r): cost(32, 3 * r) + 3 * cost(r, 32) for r in ranks}
-    return LatencyTable(shape=(8, 8), forms=forms, environment={})
+#: Time is multiplications, or so many products, or sizes up to the next multiple of 16.
+WORK = latency_tables.make({})
+CALLS = latency_tables.make(
+    {
+        (terms.FACTOR_NUMBERS, 0): 0.0,
+        (terms.FACTORS, 0): 1e-3,
+        (terms.FUSED, 0): -2e-6,
+        (terms.FUSED_FACTORS, 0): -2e-3,
+    }
+)
+VECTORS = latency_tables.make({(terms.UNALIGNED_FACTORS, 0): 1e-6})
 
 
-def chosen(ranks, cost):
-    plan, _ = execution_plan.choose(model_of(ranks).config, table(cost))
+def chosen(ranks, table):
+    plan, _ = execution_plan.choose(model_of(ranks).config, table)
     layer = plan.config.layers[0]
     is_fused = 0 in plan.execution.fused_blocks
     return {name: layer.projection(name).rank for name in layer.names()}, is_fused
 
 
-def work(inputs, outputs):
-    return 1e-9 * inputs * outputs
-
-
-def call(inputs, outputs):
-    """Every product takes as long, whatever its size."""
-    return 1e-3
-
-
-def vectors(inputs, outputs):
-    """Sizes are worth the next multiple of 16."""
-    return 1e-9 * (-(-inputs // 16) * 16) * (-(-outputs // 16) * 16)
-
-
 def test_by_multiplications_alone():
-    ranks, _ = chosen(RANKS, work)
-    assert ranks == {**RANKS, "value": None, "ffn_in": 17}
-    ranks, _ = chosen({**RANKS, "ffn_in": 20}, work)
+    ranks, fused = chosen(RANKS, WORK)
+    assert ranks == {**RANKS, "value": None, "ffn_in": 17} and not fused
+    ranks, _ = chosen({**RANKS, "ffn_in": 20}, WORK)
     assert ranks["ffn_in"] is None  # 20 * 80 = 1600 multiplications, 32 * 48 = 1536 of the kernel.
 
 
 def test_where_products_cost_alike_everything_is_merged_and_fused():
-    ranks, fused = chosen(RANKS, call)
+    ranks, fused = chosen(RANKS, CALLS)
     assert fused and set(ranks.values()) == {None, 0} and ranks["ffn_out"] == 0
 
 
-def test_ties_go_to_fewer_parameters():
-    ranks, _ = chosen({**RANKS, "query": 5}, vectors)
-    assert ranks["query"] == 5
-    ranks, _ = chosen({**RANKS, "ffn_in": 9}, lambda k, n: vectors(k, n) + 1e-7 * (9 in (k, n)))
+def test_ranks_are_rounded_where_that_is_faster():
+    ranks, _ = chosen({**RANKS, "ffn_in": 9}, VECTORS)
     assert ranks["ffn_in"] == 16
+    ranks, _ = chosen({**RANKS, "ffn_in": 9}, WORK)
+    assert ranks["ffn_in"] == 9
+
+
+def test_factors_share_their_first_product_where_that_is_faster():
+    ranks = {**RANKS, "value": 7}
+    for seconds, is_fused in ((-1e-4, True), (1e-4, False)):
+        found, fused = chosen(ranks, latency_tables.make({(terms.FUSED_FACTORS, 0): seconds}))
+        assert fused == is_fused and found == {**ranks, "ffn_in": 17}
 
 
 def test_a_tie_saves_more_parameters_than_it_costs_time():
-    # Rank 19 of 32 x 48 has 1,520 parameters, 1 % less than the kernel.
+    """Rank 19 of 32 x 48 has 1,520 parameters, 1 % less than the kernel."""
     for slower, rank in ((1.005, 19), (1.02, None)):
-        ranks, _ = chosen(
-            {**RANKS, "ffn_in": 19}, lambda k, n, slower=slower: slower / 2 if 19 in (k, n) else 1
-        )
+        row = {(terms.FACTOR_NUMBERS, 0): 1e-9 * slower * 1536 / 1520}
+        ranks, _ = chosen({**RANKS, "ffn_in": 19}, latency_tables.make(row))
         assert ranks["ffn_in"] == rank
 
 
-@pytest.mark.parametrize("cost", [work, call, vectors, lambda k, n: vectors(k, n) + 1e-5])
+def test_a_table_of_another_width():
+    with pytest.raises(ValueError, match="must be of models with hidden_size=32"):
+        execution_plan.choose(CONFIG, latency_tables.make(hidden_size=48))
+
+
+@pytest.mark.parametrize("table", [WORK, CALLS, VECTORS], ids=["work", "calls", "vectors"])
 @pytest.mark.parametrize("ranks", [RANKS, {**RANKS, "key": None}, {}], ids=["all", "some", "dense"])
-def test_a_plan_computes_what_its_source_does(cost, ranks):
+def test_a_plan_computes_what_its_source_does(table, ranks):
     model = model_of(ranks)
-    plan, rows = execution_plan.choose(model.config, table(cost))
+    plan, rows = execution_plan.choose(model.config, table)
     planned = execution_plan.apply(model, plan)
     for features in model_task.random_features(CONFIG, 13, num_batches=2):
         np.testing.assert_allclose(
@@ -164,7 +148,7 @@ def test_without_heads():
     config = dataclasses.replace(
         CONFIG, layers=tuple(dataclasses.replace(one, num_heads=0) for one in CONFIG.layers)
     )
-    plan, rows = execution_plan.choose(config, table(work))
+    plan, rows = execution_plan.choose(config, WORK)
     assert [row["projection"] for row in rows] == [
         f"blocks.{i}.{name}" for i in (0, 1) for name in ("attention_output", "ffn_in", "ffn_out")
     ]
@@ -179,14 +163,15 @@ def test_without_heads():
         )
 
 
-@pytest.mark.parametrize("norm", [FUSED_NORM, PLAIN_NORM])
-@pytest.mark.parametrize("attention", [EINSUM_ATTENTION, TRANSPOSED_ATTENTION])
+@pytest.mark.parametrize("norm", [-1e-4, 0.0, 1e-4])
+@pytest.mark.parametrize("attention", [-1e-3, 0.0, 1e-3])
 def test_layer_norm_and_attention_as_they_are_faster(norm, attention):
+    """Where they make no difference they are the usual ones."""
     model = model_of({})
-    other = table(work, lambda way: float(way not in (norm, attention)))
-    plan, _ = execution_plan.choose(model.config, other)
-    assert plan.execution.fused_layer_norm == (norm == FUSED_NORM)
-    assert plan.execution.einsum_attention == (attention == EINSUM_ATTENTION)
+    table = latency_tables.make({(terms.PLAIN_NORM, 0): norm, (terms.EINSUM, 0): attention})
+    plan, _ = execution_plan.choose(model.config, table)
+    assert plan.execution.fused_layer_norm == (norm >= 0)
+    assert plan.execution.einsum_attention == (attention < 0)
     planned = execution_plan.apply(model, plan)
     (features,) = model_task.random_features(CONFIG, 9, num_batches=1)
     np.testing.assert_allclose(

@@ -149,13 +149,14 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     assert report["optimize_for"] == [8, 16]
     ranks = {row["projection"]: (row["rank"], row["chosen_rank"]) for row in report["choices"]}
     source = constant_folding.fold(bert_tf.load(sst)).config
-    plan, _ = execution_plan.choose(source, LatencyTable.load(table_file))
+    table = LatencyTable.load(table_file())
+    plan, _ = execution_plan.choose(source, table)
     for name in ("query", "key", "attention_output"):
         of_the_plan = plan.config.layers[0].projection(name).rank
         assert ranks[f"blocks.0.{name}"] == (source.layers[0].projection(name).rank, of_the_plan)
     assert ranks["blocks.0.query"][0] == 5 and ranks["blocks.0.ffn_out"] == (0, 0)
     assert "blocks.0.ffn_in" not in ranks
-    merged, _ = execution_plan.choose(execution_plan.merged(source), LatencyTable.load(table_file))
+    merged, _ = execution_plan.choose(execution_plan.merged(source), table)
     ways = {"plan": plan, "merged": merged, "as it is": Plan(source)}
     execution = Execution(**report["execution"])
     assert Plan(EncoderConfig.from_dict(report["config"]), execution) == ways[report["way"]]
@@ -164,8 +165,7 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
         speed = report["formats"][name]["speed"]
         quotient = speed["p50_ms"] / speed["dense_p50_ms"]
         assert quotient / 3 < speed["ratio"] < 3 * quotient  # One is of medians, one a median.
-    table = LatencyTable.load(str(folder / "assets.extra/latency_table.json"))
-    assert table == LatencyTable.load(table_file)
+    assert LatencyTable.load(str(folder / "assets.extra/latency_table.json")) == table
 
 
 def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeypatch):
@@ -189,7 +189,7 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
 
 
 def test_figures_of_a_refusal_tell_apart_what_is_nearly_the_same(sst, table_file):
-    source, table = bert_tf.load(sst), LatencyTable.load(table_file)
+    source, table = bert_tf.load(sst), LatencyTable.load(table_file())
     service = services.get(registry.get("SST-2"), bert_tf.load_tokenizer(sst), 11)
     table = dataclasses.replace(table, shape=(1, 16))
     dense = DenseComparison(source, service, table, "m")
@@ -217,23 +217,22 @@ def test_a_slower_format_does_not_throw_away_the_others(export, sst, tmp_path, m
     assert "onnx by onnxruntime is left out. The model in" in caplog.text
 
 
-def test_a_table_of_another_device_is_told(sst, table_file, tmp_path, caplog):
-    caplog.set_level("WARNING")
-    config, path = bert_tf.load(sst).config, str(tmp_path / "table.json")
-    table = Target(table_file=table_file).table(config, "tensorflow")
-    assert not caplog.text
+def test_a_table_of_something_else(export, sst, save, table_file, tmp_path):
+    """Of another machine, engine, shape or width."""
+
+    def refuses(text, model=sst, path="", **settings):
+        path = path or table_file()
+        with pytest.raises(ValueError, match=f"^The latency table .*{text}.*flop-benchmark"):
+            export(model, str(tmp_path / "out"), table_file=path, **settings)
+        assert not (tmp_path / "out").exists()
+
+    table, path = LatencyTable.load(table_file()), str(tmp_path / "table.json")
     other = {**table.environment, "device": "Abacus", "cores": 77}
     dataclasses.replace(table, environment=other).save(path)
-    Target(table_file=path).table(config, "tensorflow")
-    assert "The latency table is of Abacus, 77 cores, " in caplog.text
-    assert f"; this device is {table.environment['device']}, {os.cpu_count()} cores" in caplog.text
-
-
-def test_a_table_without_a_size_of_the_model(export, save, table_file, tmp_path):
-    wide = save({"name": "SST-2"}, head={"intermediate_size": 80})
-    with pytest.raises(ValueError, match="must hold layers of 32x80 .*, received one for .*32x48"):
-        export(wide, str(tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
+    refuses("of the machine .*, received one of Abacus, 77 cores, ", path=path)
+    refuses("of the engine onnxruntime, received one of tensorflow", engine="onnxruntime")
+    refuses("of the shape 2x9, received one of 8x16", optimize_for=(2, 9))
+    refuses("with hidden_size=48", save({"name": "SST-2"}, head={"hidden_size": 48}))
 
 
 def test_a_dense_model_is_simply_exported(export, bert_dir, tmp_path):
