@@ -42,8 +42,8 @@ def export(folder, version, target, served):
         if not to_do:
             return None
         source = sources.read(folder, served)
-        # Until engines have tables of their own, one plan is for all.
-        service, table = source.service, target.table(source.model.config, chosen[0][0])
+        # One plan is for all engines.
+        service, table = source.service, target.table(source.model.config, target.plan_engine())
         planned = planned_model.make(source.model, service, table, table.shape)
         for name, ratio in planned.ratios.items():
             logging.info("The way %r takes %.3f x of the model as it is.", name, ratio)

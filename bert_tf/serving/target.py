@@ -60,6 +60,14 @@ class Target:
         formats.get(engine.formats[0])
         return [(self.engine, engine.formats[0])]
 
+    def plan_engine(self):
+        """Returns the name of the engine whose table decides how all exports compute.
+
+        It is TensorFlow where that is among them, else the first one.
+        """
+        names = [name for name, _ in self.chosen()]
+        return "tensorflow" if "tensorflow" in names else names[0]
+
     def shape(self, config):
         """Returns the `(batch size, length)` that decides for a model.
 

@@ -132,8 +132,8 @@ def export(table_file):
         ]
         assert not settings
         command, target, served = parts
-        if "table_file" not in target:  # One plan is for all engines.
-            target["table_file"] = table_file(Target(**target).chosen()[0][0])
+        if "table_file" not in target:
+            target["table_file"] = table_file(Target(**target).plan_engine())
         version = Version(output_dir, version, **command)
         return exporting.export(folder, version, Target(**target), ServedTask(**served))
 

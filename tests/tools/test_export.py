@@ -19,13 +19,14 @@ pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     """Formats of one version by their flags; the next one has a number of its own."""
     table = ["--table", f"--model_dirs={bert_dir}", "--batch_sizes=2", "--lengths=9", "--rounds=1"]
+    table += ["--engine=onnxruntime"]
     assert call(benchmark, *table, f"--output_dir={tmp_path / 'table'}") is None
     args = [f"--model_dir={bert_dir}", f"--output_dir={tmp_path / 'toy'}", "--dev_examples=10"]
     args += [f"--latency_table={tmp_path / 'table/latency_table.json'}", "--optimize_for=2x9"]
     data = ["--task_name=sst-2", f"--data_dir={demo_dir}"]
-    assert call(export, *args, *data, "--format=litert_int8,onnx") is None
+    assert call(export, *args, *data, "--format=onnx,litert_int8") is None
     report = json.loads((tmp_path / "toy/1" / versions.REPORT_FILE).read_text())
-    assert list(report["formats"]) == ["litert_int8", "onnx"]
+    assert list(report["formats"]) == ["onnx", "litert_int8"]
     assert report["command"].startswith("tools/export.py --model_dir=")
     assert (report["compared_on"], report["num_examples"]) == ("dev", 10)
     assert (
@@ -33,7 +34,7 @@ def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     )
     assert {row["flips"] for row in report["formats"].values()} == {0.0}
     caplog.clear()
-    assert call(export, *args, *data, "--format=litert_int8,onnx", "--overwrite=false") is None
+    assert call(export, *args, *data, "--format=onnx,litert_int8", "--overwrite=false") is None
     assert caplog.messages[-1].endswith(
         "toy/1 is already done; pass --overwrite to export it again."
     )
