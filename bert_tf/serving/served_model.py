@@ -121,6 +121,8 @@ def _portable_ids(input_word_ids, input_mask, input_type_ids):
     """Returns the same as `checked_ids` without assertions, by operations that fail themselves."""
     rows = tf.stack([input_word_ids, input_mask, input_type_ids])
     ids, mask, types = rows[0], rows[1], rows[2]  # LiteRT cannot `unstack` a batch of none.
+    # Of no tokens there is no first one to look up; else this changes nothing.
+    ids = tf.maximum(ids, tf.minimum(tf.gather(ids, [0], axis=1), ids))
     # ONNX counts negative ids from the end of the embedding; these are before its first row. By a
     # product, as ONNX has no `where` of integers.
     ids += _BELOW_ALL_ROWS * tf.clip_by_value(ids, -1, 0)
