@@ -7,6 +7,16 @@ def remove_unused(graph):
     Args:
       graph: an `onnx.GraphProto`, changed in place.
     """
-    used = {name for node in graph.node for name in node.input}
+    used = set(_read(graph))
     for constant in [one for one in graph.initializer if one.name not in used]:
         graph.initializer.remove(constant)
+
+
+def _read(graph):
+    """Yields the names that nodes read, also those inside the branches of an `If`."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _read(attribute.g)
+                yield from (output.name for output in attribute.g.output)
