@@ -32,8 +32,18 @@ def respell(graph):
             _keep_three_axes(graph, node, constants)
         elif node.op_type == "ReduceMean":
             _reduce_last_axis(node)
+        elif node.op_type == "If":
+            for branch in node.attribute:
+                _forget_shapes(branch.g)
     del graph.value_info[:]  # The shapes from before.
     remove_unused(graph)
+
+
+def _forget_shapes(branch):
+    """Drops the shapes of a branch, whose rows have an axis more now."""
+    del branch.value_info[:]
+    for output in branch.output:
+        output.type.tensor_type.ClearField("shape")
 
 
 def _divide(graph, product, constants):
