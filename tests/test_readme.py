@@ -26,7 +26,7 @@ PYTHON = ROOT / "docs/guides/python.md"
 #: Flags of absl, of scripts and of other projects' programs.
 SCRIPTS = {"flagfile", "help", "verbosity", "logdir", "jobs", "report"}
 SCRIPTS.add("tensorflow_intra_op_parallelism")
-for _path in (ROOT / "examples").glob("*.py"):
+for _path in [*ROOT.glob("examples/*.py"), *ROOT.glob("tests/*.py")]:
     SCRIPTS |= set(re.findall(r'add_argument\("--(\w+)"', _path.read_text("utf-8")))
 
 

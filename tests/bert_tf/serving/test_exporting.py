@@ -411,7 +411,8 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
     refuses("`max_seq_length` must be at least 1, received -3", max_seq_length=-3)
     refuses("`dev_examples` must be at least 0, received -1", dev_examples=-1)
     refuses(
-        r"expects names of \['saved_model', .*'onnx'\], received 'tflite'", format_names=["tflite"]
+        r"expects names of \['saved_model', .*'onnx_int8'\], received 'tflite'",
+        format_names=["tflite"],
     )
     refuses("`optimize_for` must be a batch size from 1 on .* received 0x9", optimize_for=(0, 9))
     refuses(r"a length in \[1, 16\], .* received 8x17", optimize_for=(8, 17))

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import numpy as np
@@ -349,9 +348,8 @@ def test_sigterm_finishes_what_is_under_way(exported):
         one.sendall(head + body)
     select.select([asked[0]], [], [])  # One is answered, the others are not.
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    assert idle.recv(10) == b""  # The signal has arrived.
     half.sendall(body[9:])
-    assert idle.recv(10) == b""
     for one in (half, *asked):
         response = http.client.HTTPResponse(one)
         response.begin()
