@@ -416,7 +416,7 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
     )
     refuses("`optimize_for` must be a batch size from 1 on .* received 0x9", optimize_for=(0, 9))
     refuses(r"a length in \[1, 16\], .* received 8x17", optimize_for=(8, 17))
-    refuses("must be of optimize_for=2x9, received one of 8x16", optimize_for=(2, 9))
+    refuses("must be of the shape 2x9, received one of 8x16", optimize_for=(2, 9))
     refuses("'none.json' does not exist; flop-benchmark --table", table_file="none.json")
     refuses("is no model directory: expected 'info.json'", folder=str(tmp_path))
     gated = save({"name": "SST-2"}, gate="hard_concrete")
