@@ -9,6 +9,7 @@ import dataclasses
 import typing
 
 from bert_tf import ranges
+from flop_tf.registry import nearest
 
 #: The kind of run that trains a whole model, see `Declared`.
 FINE_TUNING = "fine-tuning"
@@ -208,7 +209,8 @@ def _check_value(options, field, kind):
     if declared["choices"] and value not in declared["choices"]:
         raise ValueError(
             f"Argument `{field.name}` must be one of "
-            f"{', '.join(filter(None, declared['choices']))}, received {value!r}."
+            f"{', '.join(filter(None, declared['choices']))}, received {value!r}"
+            f"{nearest(value, filter(None, declared['choices']))}"
         )
     if kind in (int, float):
         ranges.check(f"Argument `{field.name}`", value, kind, declared["allowed"])

@@ -101,8 +101,7 @@ class Registry:
         plain = self._plain(name)
         if plain in known:
             return known[plain]
-        near = difflib.get_close_matches(str(plain), known, n=1, cutoff=0.0)
-        hint = f", did you mean {known[near[0]]!r}?" if near else "."
+        hint = nearest(name, known.values())
         raise ValueError(
             f"Unknown {self.kind} {name!r}{hint} Expected one of {list(known.values())}."
         )
@@ -188,3 +187,18 @@ def _identity(item):
     """Returns what is equal for one class or function whose module was read twice."""
     name = getattr(item, "__qualname__", None)
     return id(item) if name is None else (item.__module__, name)
+
+
+def nearest(name, known):
+    """Returns how an error about an unknown name ends: with the nearest name that is known.
+
+    >>> nearest("hardconcrete", ["fixed", "hard_concrete"])
+    ", did you mean 'hard_concrete'?"
+
+    Args:
+      name: what was received; of anything but a text no name is near.
+      known: the names that are known, strings.
+    """
+    by_spelling = {one.lower(): one for one in known if isinstance(name, str)}
+    near = difflib.get_close_matches(str(name).lower(), by_spelling, n=1, cutoff=0.0)
+    return f", did you mean {by_spelling[near[0]]!r}?" if near else "."

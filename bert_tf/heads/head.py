@@ -5,7 +5,7 @@ import abc
 from bert_tf.encoders.encoder import initializer
 from bert_tf.heads import losses
 from flop_tf.backend import keras
-from flop_tf.registry import Registry
+from flop_tf.registry import Registry, nearest
 
 #: Classes of heads by the `head` of a config.
 HEADS = Registry("head", "bert_tf.heads")
@@ -190,7 +190,8 @@ def head_of(config):
     """
     if config.head not in HEADS:
         raise ValueError(
-            f"Argument `head` must be one of {sorted(HEADS)}, received {config.head!r}."
+            f"Argument `head` must be one of {sorted(HEADS)}, received {config.head!r}"
+            f"{nearest(config.head, HEADS)}"
         )
     head = HEADS[config.head](config)
     if head.num_outputs not in (None, config.num_labels):

@@ -12,6 +12,7 @@ from flop_tf.gates.base import GATES, Gate
 from flop_tf.gates.base import register_gate as register_gate
 from flop_tf.gates.hard_concrete import HardConcrete as HardConcrete
 from flop_tf.gates.straight_through import StraightThrough
+from flop_tf.registry import nearest
 
 #: Names of the gates over ranks, which the Lagrangian can steer to a target.
 CALIBRATED = GATES.where(lambda gate: gate.calibrates)
@@ -53,7 +54,7 @@ def get(identifier, **defaults):
         return deserialize(identifier)
     raise ValueError(
         "Argument `gate` must be None, a Gate, a serialized gate or one of "
-        f"{sorted(GATES)}, received {identifier!r}."
+        f"{sorted(GATES)}, received {identifier!r}{nearest(identifier, GATES)}"
     )
 
 

@@ -69,13 +69,13 @@ def is_product(layer):
 
 
 def has_kernel(layer):
-    """Returns whether a Keras layer multiplies by a kernel: dense, einsum, a recurrent cell.
+    """Returns whether a layer has a weight of two axes or more, but for a table of embeddings.
 
     Args:
       layer: any Keras layer.
     """
-    dense = isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)
-    return dense or hasattr(layer, "recurrent_kernel")
+    is_table = isinstance(layer, keras.layers.Embedding)
+    return not is_table and any(weight.shape.rank > 1 for weight in layer.weights)
 
 
 def kernel_matrix(layer):

@@ -66,7 +66,9 @@ class TaskObjective(Objective):
         if gates:
             logs.update(self.update_gates(gradients[len(weights) :], gates, logs))
         metrics = model.compute_metrics(x, y, y_pred, sample_weight)
-        return {**metrics, **logs, "loss": loss + penalty}
+        # In half or double precision the loss has another type than the penalty of float32 gates.
+        total = tf.cast(loss, tf.float32) + tf.cast(penalty, tf.float32)
+        return {**metrics, **logs, "loss": total}
 
     def penalty(self, model, step, trains_gates):
         """Returns what is added to the loss once a step, whatever the batch.

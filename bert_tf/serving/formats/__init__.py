@@ -1,11 +1,11 @@
 """The formats that a model is exported to; one file a kind of them, see `format.Format`."""
 
-import difflib
 import importlib.util
 
 from bert_tf.serving.formats.format import FORMATS, Format
 from bert_tf.serving.formats.saved_model import SavedModel  # The default comes first in lists.
 from bert_tf.serving.formats.single_file import missing_package
+from flop_tf.registry import nearest
 
 # All are found now, so that their order does not depend on who imports which of them first.
 tuple(FORMATS)
@@ -32,10 +32,9 @@ def get(name):
       ValueError: if the name is unknown or a package that the format needs is missing.
     """
     if name not in FORMATS:
-        (near,) = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.0)
         raise ValueError(
-            f"Argument `format_names` expects names of {list(FORMATS)}, received {name!r}, did you "
-            f"mean {near!r}?"
+            f"Argument `format_names` expects names of {list(FORMATS)}, received {name!r}"
+            f"{nearest(name, FORMATS)}"
         )
     for package in FORMATS[name].packages:
         if importlib.util.find_spec(package) is None:

@@ -392,7 +392,7 @@ def opaque():
     own_inputs = keras.Input([3, 4])
     own = OwnCall(own_inputs, layers.Dense(4)(own_inputs), name="model")
     hidden = own(hidden)
-    hidden = layers.LayerNormalization()(layers.Conv1D(4, 2)(hidden))
+    hidden = layers.LayerNormalization()(layers.Conv1D(4, 2, name="conv")(hidden))
     return keras.Model(inputs, layers.Dense(2, name="head")(hidden)), [normal(2, 3, 4)]
 
 
@@ -406,6 +406,7 @@ LEFT = [
     "'own' (OwnDense)",
     "'transposed' (EinsumDense abc,dc->abd)",
     "'model' (OwnCall)",
+    "'conv' (Conv1D)",
 ]
 
 

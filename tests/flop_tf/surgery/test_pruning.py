@@ -112,3 +112,22 @@ def test_arguments_that_are_refused(changes, sentence):
     arguments = {"data": dataset(), "loss": "mse", "verbose": 0, **changes}
     with pytest.raises(ValueError, match=sentence):
         flop_tf.prune(functional(), **arguments)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_other_precisions(policy):
+    """Their loss is of another type than the penalty of the gates."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        inputs = keras.Input([8])
+        hidden = keras.layers.Dense(16, "relu")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(1, dtype=policy)(hidden))
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    x = np.random.default_rng(0).normal(size=[64, 8]).astype(np.float32)
+    small = flop_tf.prune(model, data=(x, x[:, :1]), loss="mse", target_sparsity=0.5, epochs=2)
+    assert (
+        small.count_params() < model.count_params()
+        and np.isfinite(small.predict(x, verbose=0)).all()
+    )
