@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a pretrained BERT to smaller ones that score about the same. Without arguments: the
-# demonstration, some 12 minutes on two cores (and 4 for .venv, once). On real data, one model
+# demonstration, 10 minutes on two cores (and 4 for .venv, once). On real data, one model
 # (the last three are optional):
 #   ./run_all.sh --task_name=SST-2 --data_dir=glue/SST-2 --bert_dir=uncased_L-12_H-768_A-12 \
 #                --output_dir=runs/sst2 --sparsity=.6 --epochs=3
