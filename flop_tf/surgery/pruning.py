@@ -1,5 +1,7 @@
 """Pruning of a Keras model in one call: factorize, order the gates, train, remove."""
 
+import numbers
+
 import numpy as np
 import tensorflow as tf
 
@@ -62,15 +64,17 @@ def prune(
       The compact model, a `GatedModel` without gates and optimizer.
 
     Raises:
-      ValueError: if the model cannot be factorized, see `factorize`; if the data have no end or no
-        batch; or if the target is out of reach or not in [0, 1).
+      ValueError: if the model cannot be factorized, see `factorize`; if the data have another form,
+        no end or no batch; if there is no loss or no epoch; or if the target is out of reach or not
+        in [0, 1).
     """
+    _check(loss, target_sparsity, epochs)
+    data = _batches(data, seed)
     gate = {"name": "hard_concrete", "config": {"axis": 0, "initial_log_alpha": _START}}
     gated = factorize(model, gate=gate, skip=skip)
     budget = gated.budget()
     with budget.calibrated(target_sparsity):
         pass  # Raises now rather than in the middle of the training if it is out of reach.
-    data = _batches(data, seed)
     fix_step = max(1, round(_GATES_SHARE * epochs * len(data)))
     _order(gated, budget, data, loss, target_sparsity)
 
@@ -88,15 +92,36 @@ def prune(
         seed=seed,
     )
     fixing = FixGates(budget, target_sparsity, fix_step)
-    gated.fit(data, epochs=epochs, callbacks=[fixing, *fit.pop("callbacks", ())], **fit)
+    gated.fit(data, epochs=epochs, callbacks=[fixing, *(fit.pop("callbacks", None) or ())], **fit)
     return compact(gated)
+
+
+def _check(loss, target_sparsity, epochs):
+    """Raises ValueError where a number or the loss is of another type."""
+    if not loss:
+        raise ValueError(f"Argument `loss` is needed, such as 'mse', received {loss!r}.")
+    if not isinstance(target_sparsity, numbers.Real):
+        raise ValueError(
+            f"Argument `target_sparsity` must be a number in [0, 1), received {target_sparsity!r}."
+        )
+    if not isinstance(epochs, numbers.Integral) or epochs < 1:
+        raise ValueError(f"Argument `epochs` must be an int of at least 1, received {epochs!r}.")
 
 
 def _batches(data, seed):
     """Returns a dataset of batches whose number is known."""
-    if not isinstance(data, tf.data.Dataset):
-        size = len(tf.nest.flatten(data)[0])
-        data = tf.data.Dataset.from_tensor_slices(data).shuffle(size, seed=seed).batch(_BATCH)
+    is_dataset = isinstance(data, tf.data.Dataset)
+    parts = data.element_spec if is_dataset else data
+    if not isinstance(parts, tuple | list) or len(parts) not in (2, 3):
+        received = (
+            f"{len(parts)} parts" if isinstance(parts, tuple | list) else type(parts).__name__
+        )
+        raise ValueError(
+            "Argument `data` must be `(x, y)` or `(x, y, sample_weight)`, arrays or a dataset of "
+            f"them in batches, received {received}."
+        )
+    if not is_dataset:
+        data = _shuffled(tuple(map(_arrays, data)), seed)
     number = data.cardinality()
     if number == tf.data.UNKNOWN_CARDINALITY:
         number = data.reduce(np.int64(0), lambda count, *_: count + 1)
@@ -107,6 +132,24 @@ def _batches(data, seed):
             f"{'no end' if number == tf.data.INFINITE_CARDINALITY else 'none'}."
         )
     return data
+
+
+def _arrays(part):
+    """Returns inputs or targets as Keras' `fit` takes them: lists of several, or of numbers."""
+    if not isinstance(part, list):
+        return part
+    is_several = len(part) > 0 and all(hasattr(one, "shape") for one in part)
+    return tuple(part) if is_several else np.asarray(part)
+
+
+def _shuffled(arrays, seed):
+    sizes = sorted({len(one) for one in tf.nest.flatten(arrays)})
+    if len(sizes) != 1 or not sizes[0]:
+        raise ValueError(
+            "Argument `data` must have arrays of one length of at least 1, received lengths of "
+            f"{sizes}."
+        )
+    return tf.data.Dataset.from_tensor_slices(arrays).shuffle(sizes[0], seed=seed).batch(_BATCH)
 
 
 def _order(model, budget, data, loss, target_sparsity):

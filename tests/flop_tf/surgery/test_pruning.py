@@ -101,6 +101,14 @@ def test_data_of_unknown_number_and_weights_of_examples():
     [
         ({"data": dataset().repeat()}, "`data` must have a finite number .* received no end"),
         ({"data": dataset().take(0)}, "`data` must have a finite number .* received none"),
+        ({"data": arrays()[0]}, r"must be `\(x, y\)` or .*, received ndarray"),
+        ({"data": arrays()[:1]}, r"must be `\(x, y\)` or .*, received 1 parts"),
+        ({"data": dataset().map(lambda x, y: x)}, r"must be `\(x, y\)` or .*, received TensorSpec"),
+        ({"data": (arrays()[0], arrays(9)[1])}, r"arrays of one length .* received .*\[9, 96\]"),
+        ({"data": (arrays()[0][:0], arrays()[1][:0])}, r"of at least 1, received lengths of \[0\]"),
+        ({"loss": None}, "`loss` is needed, such as 'mse', received None"),
+        ({"target_sparsity": "half"}, r"must be a number in \[0, 1\), received 'half'"),
+        ({"epochs": 0}, "`epochs` must be an int of at least 1, received 0"),
         ({"target_sparsity": 1.5}, "`target_sparsity` must be at most the sparsity with all gates"),
         ({"target_sparsity": -0.5}, r"`target_sparsity` must be in \[0, 1\), received -0.5"),
         ({"skip": ["logit"]}, r"`skip` must name layers of the model"),
@@ -131,3 +139,14 @@ def test_other_precisions(policy):
         small.count_params() < model.count_params()
         and np.isfinite(small.predict(x, verbose=0)).all()
     )
+
+
+def test_data_as_lists():
+    """Of several inputs as `fit` takes them, and no callbacks."""
+    inputs = [keras.Input([16]), keras.Input([16])]
+    hidden = LAYERS.Dense(24)(LAYERS.Concatenate()(inputs))
+    x, y = arrays()
+    small = flop_tf.prune(
+        keras.Model(inputs, LAYERS.Dense(3)(hidden)), [[x, x], y], "mse", callbacks=None, verbose=0
+    )
+    assert small([x, x]).shape == [96, 3]
