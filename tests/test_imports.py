@@ -6,6 +6,7 @@ import graphlib
 import pathlib
 
 import pytest
+from syntax import imports
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -64,15 +65,6 @@ FILES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.p
 @functools.cache
 def parse(path):
     return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imports(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "Imports name the whole path."
-            yield node.module
 
 
 def keras_attributes(tree):

@@ -1,7 +1,6 @@
 """The surgeries of FLOP on a BERT: dense to factorized, to gated, to compact."""
 
 import dataclasses
-import difflib
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +11,7 @@ from bert_tf.models.weight_paths import POOLER, in_encoder
 from bert_tf.surgery import units
 from flop_tf import ProjectionSpec, gates, surgery
 from flop_tf.linalg import factorization
+from flop_tf.registry import nearest
 
 # Seeds of gates, apart from the seeds of the encoder's dropouts.
 _GATE_SEEDS = 1 << 20
@@ -75,8 +75,7 @@ def with_gates(config, name, **arguments):
       ValueError: if the gate is unknown or it is not for these projections.
     """
     if name not in gates.PRUNING:
-        nearest = difflib.get_close_matches(name, gates.PRUNING, n=1, cutoff=0.0)[0]
-        raise ValueError(f"Unknown gate {name!r}, did you mean {nearest!r}?")
+        raise ValueError(f"Unknown gate {name!r}{nearest(name, gates.PRUNING)}")
     if name in gates.BY_MAGNITUDE:
         return _with_gates_over_kernels(config, name, arguments)
     gated = {}

@@ -17,6 +17,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from syntax import imports
 
 import bert_tf
 from bert_tf.checkpoints import model_dir
@@ -407,15 +408,5 @@ def test_a_port_that_is_taken(server, exported):
 
 def test_it_needs_three_packages():
     tree = ast.parse(PROGRAM.read_text("utf-8"))
-    names = {
-        name.partition(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    names = {name.partition(".")[0] for name in imports(tree)}
     assert names - set(sys.stdlib_module_names) == {"numpy", "onnxruntime", "tokenizers"}

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from syntax import imports
 
 from bert_tf.serving import engines
 from bert_tf.serving.engines import ENGINES, Engine, Process, engine, process, worker
@@ -139,17 +140,7 @@ def test_what_runs_in_the_process_imports_nothing_of_the_project(path):
     """But to register it, where the file is a part of the package."""
     tree = ast.parse(pathlib.Path(path).read_text())
     tree.body = [node for node in tree.body if ast.unparse(node)[:14] != "if __package__"]
-    names = {
-        name.partition(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    names = {name.partition(".")[0] for name in imports(tree)}
     assert not names & {"bert_tf", "flop_tf", "flop_tools"}
     if "tensorflow" in str(path):
         assert names == {"numpy", "tensorflow", "tensorflow_text"}
