@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-from syntax import imports
 
 from bert_tf.serving import engines
 from bert_tf.serving.engines import ENGINES, Engine, Process, engine, process, worker
@@ -138,6 +137,10 @@ def test_the_engine_of_a_format():
 )
 def test_what_runs_in_the_process_imports_nothing_of_the_project(path):
     """But to register it, where the file is a part of the package."""
+    from syntax import (
+        imports,
+    )  # Here, as the toy's process runs this file without the tests' folder.
+
     tree = ast.parse(pathlib.Path(path).read_text())
     tree.body = [node for node in tree.body if ast.unparse(node)[:14] != "if __package__"]
     names = {name.partition(".")[0] for name in imports(tree)}
