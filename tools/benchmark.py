@@ -179,7 +179,7 @@ def _config(name):
     if not FLAGS.bert_config_file:
         raise ValueError(f"Flag `--{name}` needs `--bert_config_file`, such as a file of configs/.")
     config = EncoderConfig.from_json_file(FLAGS.bert_config_file).dense
-    return dataclasses.replace(config, head="classifier")
+    return dataclasses.replace(config, head=EncoderConfig.head)
 
 
 def _grid():

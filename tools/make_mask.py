@@ -41,7 +41,7 @@ def define_flags():
     flags.DEFINE_string("checkpoint", None, "Dense BERT, any format.", required=True)
     flags.DEFINE_string("bert_config_file", None, "BERT config, if not next to the checkpoint.")
     flags.DEFINE_string("output", None, "File for the mask.", required=True)
-    flags.DEFINE_enum("kind", "magnitude", ["magnitude", "random"], "What the mask keeps.")
+    flags.DEFINE_enum("kind", "magnitude", one_shot_masks.KINDS, "What the mask keeps.")
     define = flag_types.define_number
     define("sparsity", None, "Share of weights to mask.", SHARE_BELOW_1, float, required=True)
     define("seed", 0, "Of a random mask.", SEED)

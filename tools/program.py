@@ -217,7 +217,9 @@ def output_folder(folder, done_file=None, owner=True, without=()):
 
 def _define(field, kind, flag_values, required, subject):
     name, default, choices = field.name, field.default, field.metadata["choices"]
-    text = field.metadata["help"] + (f" One of: {', '.join(choices)}." if choices else "")
+    text = field.metadata["help"] + (
+        f" One of: {', '.join(filter(None, choices))}." if choices else ""
+    )
     if kind in (int, float):
         allowed = field.metadata["allowed"]
         flag_types.define_number(name, default, text, allowed, kind, flag_values, subject)

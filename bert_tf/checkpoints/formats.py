@@ -12,6 +12,7 @@ from bert_tf.checkpoints.source import Source
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables
 from bert_tf.families.family import FAMILIES
+from bert_tf.heads.head import head_of
 from flop_tf.registry import Registry
 
 #: Formats by name.
@@ -134,7 +135,7 @@ class ForeignFormat(Format):
                 "%s has the head of %s, which is left out.", files.variables.origin, missing
             )
             return dataclasses.replace(source, missing_head=missing)
-        if about is None or config.head != "classifier" or not source.has_head:
+        if about is None or head_of(config).num_outputs or not source.has_head:
             return source
         return dataclasses.replace(source, labels=about.labels_of(config.num_labels))
 

@@ -7,8 +7,6 @@ from bert_tf.checkpoints.translation import translate
 from bert_tf.heads.head import HEADS
 from bert_tf.models.weight_paths import POOLER, in_encoder
 
-_PROBLEMS = (None, "single_label_classification", "regression")
-
 
 @register_format("hugging_face")
 class HuggingFace(ForeignFormat):
@@ -55,16 +53,13 @@ class HuggingFace(ForeignFormat):
             architecture not in known or heads - {known[architecture]}
         ):
             return architecture
-        if "classifier" not in heads:
-            return ""
-        if POOLER[0] in table and POOLER[0] not in present:
-            return "a classifier that reads no pooler"
-        problem, outputs = (
-            about.data.get("problem_type"),
-            shapes[table["classifier.kernel"].name][0],
-        )
-        if problem not in _PROBLEMS or problem == "regression" and outputs > 1:
-            return f"a classifier with the problem_type {problem!r} and {outputs} outputs"
+        for name in sorted(heads):
+            if HEADS[name].reads_pooler and POOLER[0] in table and POOLER[0] not in present:
+                return f"a {name} that reads no pooler"
+            problem = about.data.get("problem_type")
+            outputs = shapes[present[f"{name}.{HEADS[name].output_weights[0]}"]][0]
+            if not HEADS[name].solves(problem, outputs):
+                return f"a {name} with the problem_type {problem!r} and {outputs} outputs"
         return ""
 
 

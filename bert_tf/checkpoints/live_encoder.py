@@ -1,4 +1,8 @@
-"""Live encoders of tf-models, read by the same object paths as their checkpoints."""
+"""Live encoders of tf-models, read by the same object paths as their checkpoints.
+
+All of them are of the family BERT: tf-models computes ELECTRA by `BertEncoder` too, and its other
+encoders (ALBERT, MobileBERT, ...) are of families that this project does not compute.
+"""
 
 import numpy as np
 from scipy import special

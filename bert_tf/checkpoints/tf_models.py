@@ -14,6 +14,7 @@ from bert_tf.checkpoints.formats import ForeignFormat, register_format
 from bert_tf.checkpoints.translation import translate
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.names import per_block
+from bert_tf.models.weight_paths import in_encoder
 
 #: The variable of an object-based checkpoint that TF1 checkpoints lack.
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -125,7 +126,8 @@ def _encoder_variables(variables, table):
     num_blocks = sum(step.isdigit() for step in children[children[root]["_transformer_layers"]])
     table = per_block(table, num_blocks)
     names = {}
-    for start, steps in _encoder_and_head(children, root):
+    heads = [row.name for path, row in table.items() if not in_encoder(path)]
+    for start, steps in _encoder_and_heads(children, root, heads):
         found = {row.name: keys.get(_walk(children, start, row.name)) for row in table.values()}
         names.update({name: key for name, key in found.items() if key is not None})
         below = _reachable(children, [children[start][step] for step in steps])
@@ -134,12 +136,14 @@ def _encoder_variables(variables, table):
     return variables.renamed(names)
 
 
-def _encoder_and_head(children, root):
-    """Yields nodes with their steps to layers: the encoder, and what holds it and its head."""
+def _encoder_and_heads(children, root, heads):
+    """Yields nodes with their steps to layers: the encoder, and what holds it and a head."""
     yield root, set(children[root]) - {"optimizer"}
     for node, steps in enumerate(children):
-        if root in steps.values() and "out_proj" in children[steps.get("classifier", root)]:
-            yield node, {"classifier"}
+        if root in steps.values():
+            found = {name.split("/")[0] for name in heads if _walk(children, node, name)}
+            if found:
+                yield node, found
 
 
 def _with_attribute_names(children):

@@ -56,6 +56,13 @@ class Classifier(DenseHead):
         return hidden * (pooler + self.config.num_labels)
 
     @staticmethod
+    def solves(problem_type, num_outputs):
+        """Returns whether an example has one class, or one score."""
+        if problem_type == "regression":
+            return num_outputs == 1
+        return problem_type in (None, "single_label_classification")
+
+    @staticmethod
     def outputs(logits):
         """Returns `logits [B, C]` and `probabilities [B, C]`, of a regression `score [B]`.
 

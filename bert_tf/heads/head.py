@@ -136,6 +136,16 @@ class Head(abc.ABC):
         """
         return self.pad_to_max_length(logits)
 
+    @staticmethod
+    def solves(problem_type, num_outputs):
+        """Returns whether it is the head of a foreign model.
+
+        Args:
+          problem_type: in the config of `transformers`, or None.
+          num_outputs: C.
+        """
+        return True
+
     # Answers of a server.
 
     @staticmethod

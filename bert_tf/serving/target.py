@@ -63,10 +63,10 @@ class Target:
     def plan_engine(self):
         """Returns the name of the engine whose table decides how all exports compute.
 
-        It is TensorFlow where that is among them, else the first one.
+        It is the default engine where that is among them, else the first one.
         """
         names = [name for name, _ in self.chosen()]
-        return "tensorflow" if "tensorflow" in names else names[0]
+        return Target.engine if Target.engine in names else names[0]
 
     def shape(self, config):
         """Returns the `(batch size, length)` that decides for a model.

@@ -6,6 +6,9 @@ from bert_tf.surgery import masks
 from flop_tf.linalg.magnitude import good_masks, random_masks
 from flop_tf.training import mask_rules
 
+#: What a mask keeps.
+KINDS = ("magnitude", "random")
+
 
 def one_shot(source, kind, sparsity, seed=0):
     """Returns the mask of a baseline, each matrix with `round(n s)` zeros.
@@ -22,7 +25,7 @@ def one_shot(source, kind, sparsity, seed=0):
     Raises:
       ValueError: if the kind is unknown, the sparsity out of range or the BERT is not dense.
     """
-    if kind not in ("magnitude", "random"):
+    if kind not in KINDS:
         raise ValueError(f"Argument `kind` must be magnitude or random, received {kind!r}.")
     mask_rules.check_sparsity(sparsity)
     masks.check_dense(source, "The checkpoint to mask")

@@ -64,11 +64,9 @@ def find_task(info, task_name="", data_dir="", tfds="", **settings):
     if not known or task_name.lower() not in ("", known["name"].lower()):
         return registry.get(task_name, data_dir=folder, **given), folder
     registry.check_dict(known)
-    for one in (known, *(known.get("tasks") or ())):
-        if data_dir:
-            one.pop("tfds", None)  # The model's own is not in a folder that was named.
-        if "quoting" in given and one["name"] == "tsv":
-            one["quoting"] = given["quoting"]  # Of several tasks too.
+    if data_dir:  # The model's own data set is not in a folder that was named.
+        for one in (known, *(known.get("tasks") or ())):
+            one.pop("tfds", None)
     return registry.from_dict(known, **given), folder
 
 

@@ -69,7 +69,8 @@ def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
       ValueError: if the name is unknown or the arguments do not fit the task.
     """
     if tasks is not None:
-        found = multitask.of([get(**one) for one in tasks])
+        found = multitask.of([get(**one | _own(one["name"], settings)) for one in tasks])
+        _check_own(settings, found.names, ",".join(found.names))
         return get_several(",".join(found.names), tfds=tfds) if tfds else found
     dataset = tfds_data.DATASETS[tfds] if tfds else None
     key = canonical_name(name or (dataset.task if dataset else ""))
@@ -80,9 +81,7 @@ def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
         )
     _check_own(settings, [key], key)
     maker = TASKS[key]
-    own = {one: settings[one] for one in option_fields.names(maker.options) if one in settings}
-    own = {one: value for one, value in own.items() if value is not None}
-    task = maker(maker.options(**own), data_dir, labels)
+    task = maker(maker.options(**_own(key, settings)), data_dir, labels)
     if dataset:
         task = dataset.prepared(task)
     if labels and tuple(labels) != task.labels:
@@ -108,11 +107,9 @@ def get_several(names, *, data_dir="", tfds="", **settings):
     """
     names = [canonical_name(name) for name in filter(None, map(str.strip, names.split(",")))]
     _check_own(settings, names, ",".join(names))
-    tasks = []
-    for name in names:
-        own = option_fields.names(TASKS[name].options)
-        given = {one: value for one, value in settings.items() if one in own}
-        tasks.append(get(name, data_dir=os.path.join(data_dir, name), **given))
+    tasks = [
+        get(name, data_dir=os.path.join(data_dir, name), **_own(name, settings)) for name in names
+    ]
     return multitask.of([_of_tfds(task, tfds) for task in tasks] if tfds else tasks)
 
 
@@ -209,6 +206,12 @@ def check_of_tasks(options, tasks):
                 f"Argument `{field.name}` belongs to the task {owners[0]}, received "
                 f"{getattr(options, field.name)!r} with {' and '.join(tasks)}; leave it out."
             )
+
+
+def _own(name, settings):
+    """Returns the settings that are options of a task; None is the default."""
+    own = option_fields.names(TASKS[name].options)
+    return {one: value for one, value in settings.items() if one in own and value is not None}
 
 
 def _check_own(settings, names, received):

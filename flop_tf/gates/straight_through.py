@@ -71,6 +71,8 @@ class StraightThrough(Gate):
     variable_name = "scores"
     #: What is done to the scores after every step, or None.
     score_constraint = None
+    #: How scores start by default, a name of `flop_tf.training.score_inits.INITS`.
+    default_init = "proportional"
 
     def __init__(self, axis=-1, initial_threshold=0.01, **kwargs):
         super().__init__(axis=axis, **kwargs)
@@ -195,6 +197,7 @@ class StraightThroughBernoulli(StraightThrough):
     """
 
     draws = True
+    default_init = "equal"
 
     def __init__(self, axis=-1, initial_threshold=0.0, seed=None, **kwargs):
         super().__init__(axis=axis, initial_threshold=initial_threshold, **kwargs)

@@ -150,12 +150,14 @@ def choose_rank(inputs, outputs, rank="full", density=None):
       inputs: I.
       outputs: O.
       rank: "full" for min(I, O), or an int that is kept as it is.
-      density: if given, D times the break-even rank, rounded down, at least 1;
-        from 1 up the projection stays dense. Takes the place of `rank`.
+      density: if given, D times the break-even rank instead, rounded down, at least 1;
+        from 1 up the projection stays dense.
 
     Raises:
-      ValueError: if the density is not above 0 or the rank is not in [0, min(I, O)].
+      ValueError: if the density is not above 0, the rank is not in [0, min(I, O)], or both are
+        given.
     """
+    check_exclusive(rank, density)
     full = min(inputs, outputs)
     if density is not None:
         if not density > 0:
@@ -171,6 +173,23 @@ def choose_rank(inputs, outputs, rank="full", density=None):
             f"({inputs}, {outputs}), received {rank}."
         )
     return rank
+
+
+def check_exclusive(rank, density):
+    """Raises ValueError where a rank and a density are given together.
+
+    Args:
+      rank: see `choose_rank`; so `density`.
+      density: see above.
+    """
+    if rank != "full" and density is not None:
+        raise ValueError(
+            f"Arguments `rank` and `density` exclude each other, received {rank} and {density}."
+        )
+
+
+#: Ways to factorize by name: functions of kernel, statistic and rank, or None for the plain SVD.
+SPLITS = {"svd": None, "whitened": whitened_svd, "fisher": fisher_svd}
 
 
 def _statistic(name, array, shape):

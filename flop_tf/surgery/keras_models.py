@@ -49,7 +49,7 @@ def factorize(model, rank="full", density=None, gate=None, skip=()):
 
     Raises:
       ValueError: if the model is of another kind or has nothing to factorize, a name in `skip` is
-        unknown or a layer has a regularizer or constraint.
+        unknown, a layer has a regularizer or constraint, or a rank is given next to a density.
     """
     cloning.check_model(model)
     layers, kept = cloning.named_layers(model), cloning.named_layers(model, skip)

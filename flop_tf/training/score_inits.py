@@ -31,8 +31,7 @@ def magnitude_scores(weights, sparsity, rng=None):
     Returns:
       The scores, a float32 array in the shape of the weights.
     """
-    size = np.abs(weights)
-    cut = kth_smallest(size, num_zeros(size.size, sparsity))
+    size, cut = _sizes_and_cut(weights, sparsity)
     return np.where(size > cut, np.float32(2 * THRESHOLD), np.float32(0))
 
 
@@ -47,8 +46,7 @@ def proportional_scores(weights, sparsity, rng=None):
     Returns:
       The scores, a float32 array in the shape of the weights.
     """
-    size = np.abs(weights)
-    cut = kth_smallest(size, num_zeros(size.size, sparsity))
+    size, cut = _sizes_and_cut(weights, sparsity)
     if not cut > 0:  # Nothing is dropped, or zeros alone.
         return magnitude_scores(weights, sparsity)
     return np.float32(THRESHOLD) * (size / cut).astype(np.float32)
@@ -135,6 +133,12 @@ def initial_logit(sparsity):
       sparsity: s, float in [0, 1).
     """
     return min(20.0, math.log((1 - sparsity) / sparsity)) if sparsity else 20.0
+
+
+def _sizes_and_cut(weights, sparsity):
+    """Returns `|W|` and its k-th smallest value."""
+    size = np.abs(weights)
+    return size, kth_smallest(size, num_zeros(size.size, sparsity))
 
 
 #: Ways to start the scores by name: functions of weights, sparsity and a NumPy generator.

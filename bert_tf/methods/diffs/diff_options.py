@@ -109,9 +109,7 @@ class DiffOptions(DifferenceOptions, StageOptions, FinetuneOptions):
     )
 
     def check_rules(self):
-        """Raises ValueError where a run of differences has another task, type or decay."""
-        # A head of masked words has no kernel of its own, which readers of differences need.
-        check(self, "task_name", self.task_name.lower() != "mlm", "of classes, a score or spans")
+        """Raises ValueError where a run of differences has another type or decay."""
         check(self, "mixed_precision", self.mixed_precision != "float16", "none or bfloat16")
         if self.method != "non_adaptive":
             check(self, "weight_decay", self.weight_decay == 0, f"0 with method={self.method}")

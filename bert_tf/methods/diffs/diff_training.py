@@ -44,6 +44,11 @@ class DiffTraining:
           ValueError: if the given difference or an option does not fit the model.
         """
         options = inputs.options
+        if inputs.task.head_class.is_tied:  # Its head would change with the word embedding.
+            raise ValueError(
+                "Argument `task_name` must be of classes, a score or spans, received "
+                f"{options.task_name!r}."
+            )
         base = base_model.base_weights(inputs.source)
         variables = surgery.named_variables(model)
         names = [path for path in variables if path in base]

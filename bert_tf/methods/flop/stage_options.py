@@ -11,6 +11,7 @@ from bert_tf.tasks.mlm import TextFileOptions
 from bert_tf.tasks.model_task import ModelDataOptions
 from bert_tf.tasks.own_files import TableOptions
 from bert_tf.tasks.xnli import XnliOptions
+from flop_tf.linalg import factorization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,9 @@ class FactorizeOptions(CalibrationOptions, Options):
     density: float = option(
         None, "Ranks as a multiple of the break-even rank instead.", allowed=ABOVE_0
     )
-    init: str = option("", "svd, whitened or fisher; whitened with data, else svd.")
+    init: str = option(
+        "", "How to factorize; whitened with data, else svd.", ("", *factorization.SPLITS)
+    )
     seed: int = option(0, "Seed of the choice of examples and of a new task head.", allowed=SEED)
     mask: str = option("", "Mask file: factorizes the model under this mask.")
 
@@ -67,11 +70,7 @@ class FactorizeOptions(CalibrationOptions, Options):
 
     def check_rules(self):
         """Raises ValueError where the rank is no number, or excluded by the density."""
-        if self.ranks != "full" and self.density is not None:
-            raise ValueError(
-                "Arguments `rank` and `density` exclude each other, received "
-                f"{self.rank} and {self.density}."
-            )
+        factorization.check_exclusive(self.ranks, self.density)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

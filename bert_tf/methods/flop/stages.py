@@ -24,13 +24,6 @@ from flop_tf.linalg import factorization
 #: Largest difference of the logits at which a compact model still counts as the gated one.
 TOLERANCE = 1e-4
 
-#: Ways to factorize: the statistic each needs and its function of kernel, statistic and rank.
-INITS = {
-    "svd": None,
-    "whitened": factorization.whitened_svd,
-    "fisher": factorization.fisher_svd,
-}
-
 #: Next to a model whose kernels were masked: the mask, for `--mask` of a fine-tuning run.
 MASK_FILE = "mask.safetensors"
 
@@ -69,7 +62,7 @@ def factorize(options):
         rank=options.ranks,
         density=options.density,
         statistics=statistics,
-        split=INITS[options.init_name],
+        split=factorization.SPLITS[options.init_name],
         keep_head=options.finetuned,
     )
     for path, how in sorted(origin.items()):
@@ -171,8 +164,6 @@ def _inherited(source):
 
 def _check_init(options, info):
     init = options.init_name
-    if init not in INITS:
-        raise ValueError(f"Argument `init` must be one of {sorted(INITS)}, received {init!r}.")
     if init != "svd" and not options.names_data(info):
         raise ValueError(
             f"Argument `init={init}` needs data: pass `data_dir` and `task_name`, received "

@@ -3,11 +3,11 @@
 import os
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.runs import evaluation
 from bert_tf.runs.optimization import decaying_adam
 from bert_tf.runs.run_checkpoints import RunCheckpoints
 from bert_tf.runs.trainer import Trainer
+from bert_tf.tasks.mlm import MlmTask
 
 #: Model directory of the dense BERT with the head, in the folder of the search.
 DENSE_FOLDER = "dense"
@@ -47,7 +47,7 @@ def train(options, data):
 
 
 def _compiled(options, data):
-    model = data.source.model(**MLM_HEAD)
+    model = data.source.model(**MlmTask.head)
     model.encoder.trainable = False
     steps = max(1, options.head_steps)
     optimizer = decaying_adam(options.head_learning_rate, steps, model.weight_variables())

@@ -8,8 +8,8 @@ import contextlib
 import tensorflow as tf
 
 from bert_tf.methods.text_masks.mask_loss import MaskLoss
-from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.surgery import masks
+from bert_tf.tasks.mlm import MlmTask
 from flop_tf import BertAdam
 from flop_tf.backend import keras
 from flop_tf.training import iterative_magnitude
@@ -37,7 +37,7 @@ class MagnitudeRounds(TaskObjective):
             loss=MaskLoss(options.loss_terms(), data.teacher),
         )
         gated = masks.with_gates(data.source, "magnitude")
-        self.model = model = gated.model(**MLM_HEAD)
+        self.model = model = gated.model(**MlmTask.head)
         for gate in model.gates:
             gate.trainable = False
         rounds = iterative_magnitude.num_rounds(options.sparsity)

@@ -13,7 +13,7 @@ from bert_tf.runs.options import FinetuneOptions
 from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
 from bert_tf.runs.options.data import BatchOptions
 from bert_tf.runs.options.running import SavingOptions
-from bert_tf.tasks.mlm import TextFileOptions
+from bert_tf.tasks.mlm import MlmTask, TextFileOptions
 from flop_tf import gates
 from flop_tf.training import iterative_magnitude, score_inits
 
@@ -64,7 +64,7 @@ class ScoreOptions:
 
     init: str = _score_option(
         "",
-        "How scores start; proportional, of straight_through_bernoulli equal.",
+        "How scores start; by default as the binarizer prefers.",
         ("", *score_inits.INITS),
     )
     binarizer: str = _score_option(
@@ -103,8 +103,7 @@ class ScoreOptions:
     @property
     def first_scores(self):
         """How scores start, of `score_inits.INITS`."""
-        drawn = self.binarizer == "straight_through_bernoulli"
-        return self.init or ("equal" if drawn else "proportional")
+        return self.init or gates.GATES[self.binarizer].default_init
 
     def check_rules(self):
         """Raises ValueError where units are unknown, or importances have no units."""
@@ -213,4 +212,4 @@ class MaskOptions(
         """Returns the `FinetuneOptions` of a training on the same text, of the task mlm."""
         own = values_of(self, FinetuneOptions)
         del own["teacher"], own["mask"]
-        return FinetuneOptions(task_name="mlm", **own)
+        return FinetuneOptions(task_name=MlmTask.name, **own)

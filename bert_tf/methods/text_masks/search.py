@@ -17,11 +17,12 @@ from bert_tf.data import masking
 from bert_tf.methods.text_masks import dense_head, text_scores
 from bert_tf.methods.text_masks.magnitude_rounds import MagnitudeRounds
 from bert_tf.methods.text_masks.mask_loss import MaskLoss, with_text_weights
-from bert_tf.methods.text_masks.search_data import MLM_HEAD, SearchData
+from bert_tf.methods.text_masks.search_data import SearchData
 from bert_tf.methods.text_masks.trained_scores import TrainedScores
 from bert_tf.runs.run_checkpoints import RunCheckpoints
 from bert_tf.runs.trainer import Trainer
 from bert_tf.surgery import masks
+from bert_tf.tasks.mlm import MlmTask
 from flop_tf import files, surgery
 from flop_tf.backend import keras
 from flop_tf.training import mask_rules
@@ -78,7 +79,7 @@ def _given(options, data):
     sources = {"dense": data.source}
     if data.mask is not None:
         sources["masked"] = masks.apply(data.source, data.mask, tied=True)
-    models = {name: source.model(**MLM_HEAD) for name, source in sources.items()}
+    models = {name: source.model(**MlmTask.head) for name, source in sources.items()}
     return {name: _score(options, data, model) for name, model in models.items()}
 
 
@@ -144,7 +145,7 @@ class _Search:
 
     def _results(self, found, seconds):
         options, data = self.options, self.data
-        pruned = masks.apply(data.source, found, tied=True).model(**MLM_HEAD)
+        pruned = masks.apply(data.source, found, tied=True).model(**MlmTask.head)
         results = {
             "method": options.method,
             "sparsity": options.sparsity,

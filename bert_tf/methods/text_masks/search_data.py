@@ -4,10 +4,7 @@ from bert_tf.checkpoints import read_source
 from bert_tf.methods.tickets import importance_file
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.surgery import masks
-from bert_tf.tasks import registry
-
-#: Changes of a config that has the head of masked language modelling.
-MLM_HEAD = {"head": "mlm", "num_labels": 1}
+from bert_tf.tasks.mlm import MlmTask
 
 
 class SearchData:
@@ -33,7 +30,7 @@ class SearchData:
     def __init__(self, options):
         self.source = _read_dense(options)
         self.tokenizer = self.source.tokenizer(options.do_lower_case)
-        self.task = registry.get("mlm", train_file=options.train_file, dev_file=options.dev_file)
+        self.task = MlmTask(train_file=options.train_file, dev_file=options.dev_file)
         _check_sizes(options, self.source.config)
         self.text = RunData(options.finetune_options(), self.task, self.tokenizer)
         self.teacher = _read_teacher(options, self.source, self.tokenizer)
@@ -51,7 +48,7 @@ class SearchData:
     @property
     def has_head(self):
         """Whether the BERT has a head of masked language modelling."""
-        return self.source.config.head == MLM_HEAD["head"] and self.source.has_head
+        return self.source.config.head == MlmTask.head["head"] and self.source.has_head
 
     def _check_teacher(self, terms):
         # Now: what does not fit must not come to light after the head was trained.
@@ -96,7 +93,7 @@ def _read_teacher(options, student, tokenizer):
                 "received another one."
             )
         check_length(options.max_seq_length, source.config, "teacher")
-    return source.model(**MLM_HEAD)
+    return source.model(**MlmTask.head)
 
 
 def _read_importance(options, config):

@@ -9,9 +9,9 @@ import dataclasses
 import numpy as np
 
 from bert_tf.methods.text_masks.mask_loss import MaskLoss
-from bert_tf.methods.text_masks.search_data import MLM_HEAD
 from bert_tf.runs.optimization import decaying_adam
 from bert_tf.surgery import masks, units
+from bert_tf.tasks.mlm import MlmTask
 from flop_tf.training import mask_rules, mask_training
 from flop_tf.training.task_objective import TaskObjective
 
@@ -32,7 +32,7 @@ class TrainedScores(TaskObjective):
 
     def __init__(self, options, data):
         self.options = options
-        self.model = model = _with_gates(options, data.source).model(**MLM_HEAD)
+        self.model = model = _with_gates(options, data.source).model(**MlmTask.head)
         groups = _groups(options, model.encoder, data.importance)
         self._freeze_weights(groups)
         self._scored = mask_training.ScoredMasks(groups)

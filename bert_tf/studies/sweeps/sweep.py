@@ -6,7 +6,6 @@ model from it, and from that one pruned model for each sparsity.
 """
 
 import dataclasses
-import difflib
 import itertools
 import os
 
@@ -15,6 +14,8 @@ from bert_tf.checkpoints import model_dir
 from bert_tf.methods.tickets import ticket_file
 from bert_tf.runs import run_scores
 from bert_tf.serving import versions
+from bert_tf.tasks.task import plain
+from flop_tf.registry import nearest
 
 #: The file that each program writes last.
 DONE_FILES = {
@@ -143,24 +144,23 @@ def read_flags(configs_dir, task):
     Raises:
       ValueError: if there are no such files.
     """
-    plain = task.lower().replace("-", "").replace("_", "")
+    stem = plain(task)
     known = _known_tasks(configs_dir)
     if not known:
         raise ValueError(
             f"The folder {str(configs_dir)!r} holds no `tasks/TASK.flags` and "
             "`methods/flop.flags`; pass the folder `configs` of a clone as `--configs_dir`."
         )
-    if plain not in known:
-        path = os.path.join(configs_dir, "tasks", f"{plain}.flags")
-        nearest = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
+    if stem not in known:
+        path = os.path.join(configs_dir, "tasks", f"{stem}.flags")
         raise ValueError(
-            f"The task {task!r} needs the flag file {path!r}, which does not exist; did you "
-            f"mean {nearest!r}? Write that file, or name one of {sorted(known)}."
+            f"The task {task!r} needs the flag file {path!r}, which does not "
+            f"exist{nearest(stem, known)} Write that file, or name one of {sorted(known)}."
         )
     found = []
     for method, files in _COMPOSED.items():
-        pair = os.path.join(configs_dir, f"{method}_{plain}.flags")
-        parts = [os.path.join(configs_dir, file.format(plain)) for file in files]
+        pair = os.path.join(configs_dir, f"{method}_{stem}.flags")
+        parts = [os.path.join(configs_dir, file.format(stem)) for file in files]
         paths = [pair] if os.path.isfile(pair) else parts
         found.append(tuple(flag_files.expanded([f"--flagfile={path}" for path in paths])))
     return found

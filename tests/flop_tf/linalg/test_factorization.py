@@ -196,7 +196,6 @@ def test_merge_sums_in_float64():
         ({"density": 1e-9}, 1),
         ({"density": 1}, None),
         ({"density": 1.5}, None),
-        ({"rank": 17, "density": 0.5}, 153),
     ],
 )
 def test_choose_rank(arguments, rank):
@@ -219,6 +218,12 @@ def test_ranks_that_are_refused(rank):
 def test_densities_that_are_refused(density):
     with pytest.raises(ValueError, match=f"`density` must be above 0, received {density}"):
         factorization.choose_rank(4, 9, density=density)
+
+
+def test_a_rank_next_to_a_density_is_refused():
+    sentence = "Arguments `rank` and `density` exclude each other, received 2 and 0.5."
+    with pytest.raises(ValueError, match=sentence):
+        factorization.choose_rank(4, 9, 2, 0.5)
 
 
 @pytest.mark.parametrize("bad", [np.ones([3]), np.full([2, 2], np.nan), np.full([2, 2], np.inf)])

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -208,7 +209,6 @@ def test_frozen_weights_have_no_difference(make):
         ({"target_density": 1.5}, "`target_density` must be in (0, 1], received 1.5."),
         ({"gate": "hard_concrete"}, "Argument `gate` is not for differences, received 'hard_con"),
         ({"weight_decay": 0.1}, "`weight_decay` must be 0 with method=diff, received 0.1."),
-        ({"task_name": "MLM"}, "`task_name` must be of classes, a score or spans, received 'MLM'."),
         ({"frozen_layers": -1}, "`frozen_layers` must be at least 0, received -1."),
         (
             {"method": "non_adaptive", "frozen": "embeddings"},
@@ -259,6 +259,17 @@ def test_what_the_model_does_not_allow(make, changes, sentence):
     with pytest.raises(ValueError) as caught:
         diff_stages.run("learn", options, options.output_dir)
     assert sentence in str(caught.value)
+
+
+def test_a_head_that_reads_the_word_embedding_is_refused(make, bert_dir, tmp_path):
+    for file in ("train.txt", "dev.txt"):
+        (tmp_path / file).write_text("good film\nbad film\n" * 9)
+    *words, _ = pathlib.Path(bert_dir, "vocab.txt").read_text().split()
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("\n".join([*words, "[MASK]"]))
+    options = make("bad", task_name="MLM", data_dir=str(tmp_path), vocab_file=str(vocab))
+    with pytest.raises(ValueError, match="must be of classes, a score or spans, received 'MLM'."):
+        diff_stages.run("learn", options, options.output_dir)
 
 
 def test_a_stage_needs_the_one_before(make):

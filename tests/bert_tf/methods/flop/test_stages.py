@@ -183,7 +183,10 @@ def test_factorize_keeps_the_order_of_the_labels(save, pairs_dir, out):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"init": "random"}, r"`init` must be one of \['fisher', .*\], received 'random'"),
+        (
+            {"init": "whitend"},
+            "`init` must be one of svd, .*received 'whitend', did you mean 'whit",
+        ),
         ({"init": "fisher"}, "`init=fisher` needs data: pass `data_dir` and `task_name`"),
         ({"data_dir": "x"}, "`init=whitened` needs data: .*, received 'x' and ''"),
         ({"rank": 33}, r"`rank` must be 'full' or in \[0, 32\] .*received 33"),

@@ -174,7 +174,7 @@ def test_flag_files(tmp_path):
     assert flop == (*dense, "--target_sparsity=.6", "--nodo_eval")
     assert sweep.value((*dense, "--seed=2"), "seed") == "2" and sweep.value(dense, "size") is None
     write(tmp_path, finetune_wnli="")
-    sentence = "The task '{}' needs the flag file '.*{}.flags', which does not exist; did you mean"
+    sentence = "The task '{}' needs the flag file '.*{}.flags', which does not exist, did you mean"
     for name, missing in {"SST-3": "tasks/sst3", "WNLI": "tasks/wnli"}.items():
         with pytest.raises(ValueError, match=f"{sentence.format(name, missing)} 'sst2'"):
             sweep.read_flags(tmp_path, name)
