@@ -21,7 +21,7 @@ from bert_tf.option_fields import names
 from bert_tf.ranges import FROM_0, FROM_1
 from bert_tf.serving import exporting, formats, versions
 from bert_tf.serving.engines import ENGINES
-from bert_tf.serving.sources import ServedTask
+from bert_tf.serving.servable import ServedTask
 from bert_tf.serving.target import AUTO, Target
 from bert_tf.tasks.model_task import ModelDataOptions
 

@@ -15,11 +15,9 @@ import safetensors.numpy
 
 from bert_tf.checkpoints import tokenizer_files
 from bert_tf.checkpoints.folder import find
-from bert_tf.checkpoints.own_format import INFO_FILE, labels, read_info, read_rules
+from bert_tf.checkpoints.own_format import INFO_FILE, labels, read_info
 from bert_tf.checkpoints.reading import read_source
-from bert_tf.checkpoints.source import check_vocabulary
 from bert_tf.models import model_info
-from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import files, surgery
 
 __all__ = ["INFO_FILE", "labels"]
@@ -95,15 +93,10 @@ def load_tokenizer(folder):
       folder: the model directory.
 
     Raises:
-      ValueError: if the folder has no vocabulary or not the one of the model, or a file
-        is damaged.
+      ValueError: if the folder is no model directory or is damaged, or its vocabulary is not the
+        one of the model.
     """
-    rules = _present(folder, tokenizer_files.CONFIG_FILE, read_rules(folder))
-    name = tokenizer_files.VOCAB_FILE
-    vocab_file = find(folder, name, "vocabulary") or os.path.join(folder, name)
-    tokenizer = Tokenizer(vocab_file, **rules)
-    check_vocabulary(tokenizer, load_info(folder))
-    return tokenizer
+    return read(folder).tokenizer()
 
 
 def load_info(folder):

@@ -79,11 +79,11 @@ class Source:
         if do_lower_case is None:
             do_lower_case = cases.is_uncased(self.vocab_file)
         tokenizer = Tokenizer(self.vocab_file, do_lower_case, **self.tokenizer_rules)
-        check_vocabulary(tokenizer, self.info)
+        _check_vocabulary(tokenizer, self.info)
         return tokenizer
 
 
-def check_vocabulary(tokenizer, info):
+def _check_vocabulary(tokenizer, info):
     """Raises ValueError where a tokenizer has other words than the model that `info.json` is of.
 
     Args:

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf.serving import formats, planned_model, sources, trials
+from bert_tf.serving import formats, planned_model, servable, trials
 from bert_tf.serving.comparison import Comparison
 from bert_tf.serving.dense_comparison import DenseComparison
 from flop_tf import files
@@ -28,7 +28,7 @@ def export(folder, version, target, served):
       folder: model directory, dense, factorized or compact, with a task head.
       version: the `bert_tf.serving.versions.Version` to write.
       target: a `bert_tf.serving.target.Target`: formats, shape, device.
-      served: a `bert_tf.serving.sources.ServedTask`: the task and its data.
+      served: a `bert_tf.serving.servable.ServedTask`: the task and its data.
 
     Returns:
       The report, as in `versions.REPORT_FILE`; None if the same command has written it before.
@@ -41,7 +41,7 @@ def export(folder, version, target, served):
     with version.opened() as to_do:
         if not to_do:
             return None
-        source = sources.read(folder, served)
+        source = servable.read(folder, served)
         # One plan is for all engines.
         service, table = source.service, target.table(source.model.config, target.plan_engine())
         planned = planned_model.make(source.model, service, table, table.shape)

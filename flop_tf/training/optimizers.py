@@ -98,7 +98,8 @@ class BertAdam(keras.optimizers.Optimizer):
             part.assign(tf.where(moves, part, old))
 
     def _apply_weight_decay(self, variables):
-        # Keras decays before the step and knows no gradient; those that skip decay in theirs.
+        # Keras decays before the step and knows no gradient, and has no public hook for this: those
+        # that skip zero gradients decay in `update_step`.
         moving = [v for v in variables if self._var_key(v) not in self._skipping]
         super()._apply_weight_decay(moving)
 

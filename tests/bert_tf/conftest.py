@@ -21,7 +21,7 @@ from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.serving import exporting, latency_measurement
-from bert_tf.serving.sources import ServedTask
+from bert_tf.serving.servable import ServedTask
 from bert_tf.serving.target import Target
 from bert_tf.serving.versions import Version
 from bert_tf.tasks import registry

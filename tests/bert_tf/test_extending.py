@@ -20,12 +20,13 @@ from bert_tf.families.names import per_block
 from bert_tf.heads.head import HEADS
 from bert_tf.runs import finetuning
 from bert_tf.serving.engines import ENGINES
+from bert_tf.serving.formats import FORMATS
 from bert_tf.tasks.registry import TASKS
 from flop_tf import surgery
 from flop_tf.backend import keras
 from flop_tf.gates import GATES
 
-REGISTRIES = (GATES, HEADS, TASKS, FAMILIES, checkpoint_formats.FORMATS, ENGINES)
+REGISTRIES = (GATES, HEADS, TASKS, FAMILIES, checkpoint_formats.FORMATS, ENGINES, FORMATS)
 PAGE = pathlib.Path(__file__).parents[2] / "docs/extending.md"
 _SECTION = re.compile(r"^## ([^\n]*)\n(?:(?!^## ).)*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 BLOCKS = dict(_SECTION.findall(PAGE.read_text(encoding="utf-8")))
@@ -61,6 +62,7 @@ def test_every_section_has_an_example():
         "A family",
         "A checkpoint format",
         "An engine",
+        "An export format",
         "An objective",
         "A method",
     ]
@@ -139,6 +141,16 @@ def test_an_engine(export, bert_dir, tmp_path):
     report = export(bert_dir, str(tmp_path / "out"), engine="plain", task_name="SST-2")
     (row,) = report["engines"]
     assert row["engine"] == "plain" and row["largest_difference"] < 1e-4
+
+
+def test_an_export_format(export, bert_dir, tmp_path):
+    pytest.importorskip("onnxruntime", reason="The extra `export` is not installed.")
+    run("An export format")
+    names = ["onnx", "onnx_half"]
+    report = export(bert_dir, str(tmp_path / "out"), format_names=names, task_name="SST-2")
+    assert 0 < report["formats"]["onnx_half"]["largest_difference"] < 1e-2
+    sizes = [(tmp_path / "out" / "1" / FORMATS[name].file).stat().st_size for name in names]
+    assert sizes[1] < sizes[0]
 
 
 def test_an_objective(dense, x):

@@ -107,7 +107,6 @@ def _tf_models(config):
         weight_decay_rate=_DECAY,
         exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"],
     )
-    optimizer._create_all_weights(weights)
 
     def step(features, labels):
         with tf.GradientTape() as tape:

@@ -82,6 +82,12 @@ def test_it_prunes_to_the_target(chain):
     assert 0 < kept.sum() < kept.size
 
 
+def test_the_compact_model_is_exported(chain, export, tmp_path):
+    report = export(chain[1], str(tmp_path / "out"), format_names=["saved_model"])
+    assert report["stage"] == "compact"
+    assert report["formats"]["saved_model"]["largest_difference"] <= 1e-5
+
+
 def test_removal_keeps_what_it_computes(chain):
     gated, compact = chain
     assert bert_tf.load_info(compact)["largest_difference"] < 1e-5

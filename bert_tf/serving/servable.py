@@ -31,7 +31,7 @@ class ServedTask(ModelDataOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Servable:
     """A model to export.
 
     Args:
@@ -48,7 +48,7 @@ class Source:
 
 
 def read(folder, served):
-    """Returns the `Source` in a model directory.
+    """Returns the `Servable` in a model directory.
 
     Args:
       folder: the model directory, dense, factorized or compact, with a task head.
@@ -69,7 +69,7 @@ def read(folder, served):
     if not data_dir and os.path.isdir(known_dir):
         data_dir = known_dir
     stage = info.get("stage", model_info.stage(model.config))
-    return Source(model, services.get(task, tokenizer, length), data_dir, stage)
+    return Servable(model, services.get(task, tokenizer, length), data_dir, stage)
 
 
 def _check_gates(folder, config):
