@@ -36,7 +36,7 @@ for argument in "$@"; do
   esac
 done
 if [ -z "$task" ]; then
-  echo "run_all.sh: error: --data_dir and --bert_dir need --task_name beside them, or --tasks." >&2
+  echo "run_all.sh: error: --data_dir and --bert_dir need --task_name next to them, or --tasks." >&2
   exit 1
 fi
 output_dir=${output_dir:-$root/runs/$task}

@@ -36,8 +36,8 @@ def _flags_of(path, above):
     if not path:
         raise ValueError("Flag `--flagfile` must name a file, received nothing.")
     if above:
-        beside = os.path.join(os.path.dirname(above[-1]), path)
-        path = beside if os.path.exists(beside) else path
+        next_to_it = os.path.join(os.path.dirname(above[-1]), path)
+        path = next_to_it if os.path.exists(next_to_it) else path
     if os.path.realpath(path) in above:
         raise ValueError(f"The flag file {path!r} names itself by `--flagfile`; leave that out.")
     lines = map(str.strip, files.read_text(path, "flag file").splitlines())

@@ -184,7 +184,7 @@ class Names(collections.abc.Collection):
 
 
 def _identity(item):
-    """Returns what is equal for one class or function whose module was read twice."""
+    """Returns a key that is equal for one class or function whose module was read twice."""
     name = getattr(item, "__qualname__", None)
     return id(item) if name is None else (item.__module__, name)
 

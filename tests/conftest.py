@@ -8,7 +8,7 @@ import threading
 import zipfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
-# Threads that wait for work burn the time of the other tests that run beside this one.
+# Threads that wait for work burn the time of the other tests that run next to this one.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest  # noqa: E402
@@ -43,10 +43,10 @@ def two_devices():
 
 @pytest.fixture(scope="session")
 def shared():
-    """The folder `shared` beside the repository, with real data."""
+    """The folder `shared` next to the repository, with real data."""
     path = ROOT.parent / "shared"
     if not (path / "data").is_dir():
-        pytest.skip("The folder `shared` with the real data does not stand beside the repository.")
+        pytest.skip("The folder `shared` with the real data does not stand next to the repository.")
     return path
 
 

@@ -18,7 +18,7 @@ def run_all(*args, cwd=None):
         (["--taskname=RTE"], f"unknown argument '--taskname=RTE'{ALL}"),
         (["--epochs="], f"unknown argument '--epochs='{ALL}"),
         (["RTE"], f"unknown argument 'RTE'{ALL}"),
-        (["--bert_dir=."], "--data_dir and --bert_dir need --task_name beside them, or --tasks."),
+        (["--bert_dir=."], "--data_dir and --bert_dir need --task_name next to them, or --tasks."),
     ],
 )
 def test_a_bad_argument_is_one_sentence(tmp_path, args, sentence):

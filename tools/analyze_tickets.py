@@ -1,4 +1,4 @@
-"""Reports on tickets of several tasks and seeds: agreement, survival, overlap, sizes, scores.
+r"""Reports on tickets of several tasks and seeds: agreement, survival, overlap, sizes, scores.
 
 Usage:
   flop-analyze-tickets --tickets_dirs=runs/lottery --output_dir=runs/lottery_study

@@ -1,4 +1,4 @@
-"""Attention maps of a BERT, a classifier of their patterns, and the patterns of its heads.
+r"""Attention maps of a BERT, a classifier of their patterns, and the patterns of its heads.
 
 Usage:
   flop-attention-patterns --attention --model_dir=runs/dense --output_dir=runs/maps

@@ -1,4 +1,4 @@
-"""Compares the speed and size of models, or of training steps, in one run.
+r"""Compares the speed and size of models, or of training steps, in one run.
 
 Usage:
   flop-benchmark --model_dirs=runs/dense,runs/compact,served/sst2/1,served/sst2/1/model.onnx \

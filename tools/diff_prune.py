@@ -1,4 +1,4 @@
-"""Learns a task as a sparse difference to a frozen BERT (diff pruning), in three stages.
+r"""Learns a task as a sparse difference to a frozen BERT (diff pruning), in three stages.
 
 Usage:
   flop-diff-prune all --task_name=RTE --data_dir=glue/RTE --init_checkpoint=BERT \

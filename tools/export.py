@@ -1,4 +1,4 @@
-"""Exports a model for serving: OUTPUT/VERSION, as TensorFlow Serving loads it.
+r"""Exports a model for serving: OUTPUT/VERSION, as TensorFlow Serving loads it.
 
 Usage:
   flop-export --model_dir=runs/compact --output_dir=served/sst2

@@ -1,4 +1,4 @@
-"""Factorizes the projections of a dense BERT by SVD.
+r"""Factorizes the projections of a dense BERT by SVD.
 
 Usage:
   flop-factorize --checkpoint=runs/dense --finetuned --output_dir=runs/factorized \

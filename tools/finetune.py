@@ -1,4 +1,4 @@
-"""Fine-tunes, prunes or distills a BERT: trains what the checkpoint holds.
+r"""Fine-tunes, prunes or distills a BERT: trains what the checkpoint holds.
 
 Usage:
   flop-finetune --task_name=sst-2 --data_dir=SST-2 --init_checkpoint=BERT --output_dir=runs/dense

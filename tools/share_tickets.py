@@ -1,4 +1,4 @@
-"""Puts the tickets of tasks together to train them in one encoder, and takes a task out again.
+r"""Puts the tickets of tasks together to train them in one encoder, and takes a task out again.
 
 Usage:
   flop-share-tickets --tickets=RTE=runs/rte,STS-B=runs/stsb/masks/winning-14-1.safetensors,MNLI= \

@@ -1,4 +1,4 @@
-"""Runs the FLOP chain over tasks, learning rates, target sparsities and seeds, one after another.
+r"""Runs the FLOP chain over tasks, learning rates, target sparsities and seeds, one after another.
 
 Usage:
   flop-sweep --tasks=RTE,STS-B --glue_dir=glue --bert_dir=BERT --output_dir=runs/sweep \

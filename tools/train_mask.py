@@ -1,4 +1,4 @@
-"""Searches a mask on plain text: one subnetwork of a pretrained BERT for every task.
+r"""Searches a mask on plain text: one subnetwork of a pretrained BERT for every task.
 
 Usage:
   flop-train-mask --data_dir=wikitext-2 --train_file=wiki.valid.tokens --dev_file=wiki.test.tokens \

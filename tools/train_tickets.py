@@ -1,4 +1,4 @@
-"""Finds the tickets of a task and trains each one from the pretrained weights, over seeds.
+r"""Finds the tickets of a task and trains each one from the pretrained weights, over seeds.
 
 Usage:
   flop-train-tickets --task_name=RTE --data_dir=glue/RTE --bert_dir=BERT --output_dir=runs/tickets \

@@ -53,7 +53,11 @@ class DataFile:
     file: str
 
     def exists(self, data_dir):
-        """Whether the file lies in `data_dir`."""
+        """Whether the file lies in `data_dir`.
+
+        Args:
+          data_dir: folder of the task.
+        """
         return os.path.lexists(os.path.join(data_dir, self.file))
 
 

@@ -27,7 +27,12 @@ class StepDropout(keras.layers.Layer):
         self.seed = seed
 
     def call(self, inputs, training=None):
-        """Returns the inputs, in training with elements dropped and the rest scaled up."""
+        """Returns the inputs, in training with elements dropped and the rest scaled up.
+
+        Args:
+          inputs: float tensor of any shape.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         if not self.rate:
             return inputs
         return keras.backend.in_train_phase(

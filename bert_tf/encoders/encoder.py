@@ -109,7 +109,13 @@ class BertEmbeddings(keras.layers.Layer):
             )
 
     def call(self, word_ids, type_ids, training=None):
-        """Returns the embedded tokens `[B T, H]`."""
+        """Returns the embedded tokens `[B T, H]`.
+
+        Args:
+          word_ids: int32 `[B, T]`.
+          type_ids: int32 `[B, T]`, the segments.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         if self.gate is None:
             outputs = tf.gather(self.word_embeddings, word_ids)
         else:

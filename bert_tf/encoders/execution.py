@@ -46,7 +46,11 @@ class Described:
 
     @classmethod
     def from_config(cls, config):
-        """Builds a layer from `get_config`."""
+        """Builds a layer from `get_config`.
+
+        Args:
+          config: dict, of `get_config`.
+        """
         config = dict(config)
         architecture = EncoderConfig.from_dict(config.pop("config"))
         return cls(architecture, Execution(**config.pop("execution", {})), **config)

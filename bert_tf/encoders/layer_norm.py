@@ -41,7 +41,12 @@ class LayerNorm(keras.layers.LayerNormalization):
         return {**super().get_config(), "fused": self.fused}
 
     def call(self, inputs, training=None):
-        """Returns the normalized `inputs [M, H]`, in their own type."""
+        """Returns the normalized `inputs [M, H]`, in their own type.
+
+        Args:
+          inputs: float tensor `[M, H]`.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         if _plain.current:
             return self._by_formula(inputs)
         if not self.fused or training or training is None:

@@ -38,7 +38,12 @@ class SlicedLoss(keras.losses.Loss):
         self.sizes = sizes
 
     def call(self, y_true, y_pred):
-        """Returns the loss `[B]` of labels `[B, 2]` and logits `[B, C]`."""
+        """Returns the loss `[B]` of labels `[B, 2]` and logits `[B, C]`.
+
+        Args:
+          y_true: float32 `[B, 2]`, the task and its class or score.
+          y_pred: float32 `[B, C]`.
+        """
         widths = [size or 1 for size in self.sizes]
         starts = tf.cumsum(tf.constant(widths), exclusive=True)
         owners = tf.repeat(tf.range(len(widths)), widths)
@@ -69,7 +74,12 @@ class MaskedTokenLoss(keras.losses.Loss):
     """
 
     def call(self, y_true, y_pred):
-        """Returns the loss `[B]`."""
+        """Returns the loss `[B]`.
+
+        Args:
+          y_true: int32 `[B, P]`.
+          y_pred: float32 `[B, P, V]`.
+        """
         real = tf.cast(y_true >= 0, y_pred.dtype)
         labels = tf.maximum(tf.cast(y_true, tf.int32), 0)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)

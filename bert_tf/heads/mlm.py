@@ -43,7 +43,13 @@ class MlmLayer(keras.layers.Layer):
         )
 
     def call(self, hidden, table, training=None):
-        """Returns float32 logits `[..., V]` of hidden states `[..., H]` and E."""
+        """Returns float32 logits `[..., V]` of hidden states `[..., H]` and E.
+
+        Args:
+          hidden: float tensor `[..., H]`.
+          table: E, float tensor `[V, H]`.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         flat = tf.reshape(hidden, [-1, self.config.hidden_size])
         transformed = self.layer_norm(self.dense(flat), training=training)
         table = tf.cast(table, transformed.dtype)

@@ -73,7 +73,11 @@ class LatencyTable:
         }
 
     def has(self, term):
-        """Returns whether a term, one of `terms`, was measured: not every engine has all ways."""
+        """Returns whether a term, one of `terms`, was measured: not every engine has all ways.
+
+        Args:
+          term: its name, a text.
+        """
         return (term, 0) in self.seconds
 
     def predict(self, config, execution=TRAINING):

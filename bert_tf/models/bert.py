@@ -50,7 +50,12 @@ class BertModel(Described, GatedModel):
             self({name: tf.zeros([1, 1], tf.int32) for name in INPUT_NAMES})
 
     def call(self, inputs, training=None):
-        """Returns float32 logits for the dict of inputs of `Encoder`."""
+        """Returns float32 logits for the dict of inputs of `Encoder`.
+
+        Args:
+          inputs: dict of int32 `[B, T]` by `INPUT_NAMES`, and other features of the head.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         return self.logits(self.encoder(inputs, training=training), inputs, training)
 
     def logits(self, encoded, inputs, training=None):
@@ -67,7 +72,11 @@ class BertModel(Described, GatedModel):
         return self.head.logits(getattr(self, self.config.head), encoded, inputs, training)
 
     def predict_step(self, data):
-        """Returns predictions of the head, with the positions of their examples if given."""
+        """Returns predictions of the head, with the positions of their examples if given.
+
+        Args:
+          data: a batch: features, or a tuple that begins with them.
+        """
         features, *_ = keras.utils.unpack_x_y_sample_weight(data)
         logits = self.head.predictions(self(features, training=False), features)
         if EXAMPLE_INDEX not in features:
@@ -80,7 +89,11 @@ class BertModel(Described, GatedModel):
         return Budget([layer for _, layer in self.encoder.projections()], original)
 
     def build_from_config(self, config):
-        """Does nothing: the weights exist since the constructor."""
+        """Does nothing: the weights exist since the constructor.
+
+        Args:
+          config: not used.
+        """
 
     def get_config(self):
         """Returns the constructor's arguments, config and execution as plain data."""

@@ -51,7 +51,7 @@ def score_against(cost, results, label):
     figure, axes = new_figure(6, 3.6)
     groups = {}
     for x, result in zip(cost, results, strict=True):
-        groups.setdefault((result["stage"], result["asked"]), []).append((x, result["score"]))
+        groups.setdefault((result["stage"], result["target"]), []).append((x, result["score"]))
     for number, ((stage, target), points) in enumerate(groups.items()):
         name = stage if stage == "dense" else f"{stage}, sparsity {target:g}"
         marker, color = _MARKERS.get(stage, "o"), f"C{number % 10}"

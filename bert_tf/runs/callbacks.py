@@ -57,7 +57,11 @@ class ProgressLine(keras.callbacks.Callback):
         self.line = None
 
     def on_train_begin(self, logs=None):
-        """Opens the line at the step from which the run goes on."""
+        """Opens the line at the step from which the run goes on.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         self.line = tqdm.tqdm(
             total=self.total_steps,
             initial=int(self.model.optimizer.iterations.numpy()),
@@ -68,7 +72,12 @@ class ProgressLine(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch, logs=None):
-        """Updates the line."""
+        """Updates the line.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         # Without the Lagrangian, whose size says nothing about the task.
         shown = {"loss": logs["loss"] - logs.get("lagrangian_loss", 0.0), **self.scores}
         if "expected_sparsity" in logs:
@@ -86,7 +95,11 @@ class ProgressLine(keras.callbacks.Callback):
         self.line.update(int(self.model.optimizer.iterations.numpy()) - self.line.n)
 
     def on_train_end(self, logs=None):
-        """Ends the line, if it was begun."""
+        """Ends the line, if it was begun.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         if self.line is not None:
             self.line.close()
 
@@ -105,11 +118,20 @@ class Summaries(keras.callbacks.Callback):
         self.every = every
 
     def on_train_begin(self, logs=None):
-        """Starts the clock."""
+        """Starts the clock.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         self.last = int(self.model.optimizer.iterations.numpy()), time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Writes every few steps."""
+        """Writes every few steps.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         step = int(self.model.optimizer.iterations.numpy())
         before, then = self.last
         if step // self.every == before // self.every:
@@ -181,11 +203,20 @@ class EverySteps(keras.callbacks.Callback):
         self.last_step = last_step
 
     def on_train_begin(self, logs=None):
-        """Notes the step from which the run goes on."""
+        """Notes the step from which the run goes on.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         self.step = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Calls the function where it is time."""
+        """Calls the function where it is time.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
         is_time = self.step // self.every > before // self.every
         if is_time or self.step >= self.last_step or self.model.stop_training:
@@ -213,13 +244,22 @@ class StopOnSignal(keras.callbacks.Callback):
         self.previous = {}
 
     def on_train_begin(self, logs=None):
-        """Takes the signals; Python allows it in the main thread only."""
+        """Takes the signals; Python allows it in the main thread only.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.previous[number] = signal.signal(number, self._receive)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves and stops where the signal came."""
+        """Saves and stops where the signal came.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         if self.received is not None:
             self.checkpoints.save()
             self.checkpoints.finish()

@@ -125,7 +125,7 @@ def compile_model(options, model, loss, total_steps, objective=None):
 
 
 def gate_training(options, model, sparsity, fix_step):
-    """Returns what a `LagrangianObjective` needs to train gates, a dict of its arguments.
+    """Returns the arguments that a `LagrangianObjective` needs to train gates, a dict.
 
     Args:
       options: `FinetuneOptions` with a target sparsity.

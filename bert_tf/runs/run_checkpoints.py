@@ -145,7 +145,7 @@ class RunCheckpoints:
 
 
 def check_end(model, num_steps, folder):
-    """Raises OSError where training ended before its last step without being asked to.
+    """Raises OSError where training ended before its last step although nobody stopped it.
 
     Keras takes an error of a file that cannot grow, in a callback, for the end of the data.
 

@@ -15,7 +15,7 @@ from bert_tf.tasks import registry
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDataOptions:
-    """The data of a model that knows its task; whatever is empty is the model's own."""
+    """The data of a model that knows its task; an empty field is the model's own."""
 
     task_name: str = option("", "Task; by default the model's.")
     data_dir: str = option("", "Folder of the task; by default the model's.")
@@ -33,11 +33,22 @@ class ModelDataOptions:
         return bool(self.data_dir and (self.task_name or self.tfds or "task" in info))
 
     def find_task(self, info, **settings):
-        """Returns the task of a model and the folder of its data, see `find_task`."""
+        """Returns the task of a model and the folder of its data, see `find_task`.
+
+        Args:
+          info: `info.json` of the model directory, a dict.
+          **settings: options that only one task has.
+        """
         return find_task(info, self.task_name, self.data_dir, self.tfds, **settings)
 
     def longest(self, info, config, task):
-        """Returns the length of the longest input of a model for a task, see `longest`."""
+        """Returns the length of the longest input of a model for a task, see `longest`.
+
+        Args:
+          info: `info.json` of the model directory, a dict.
+          config: the model's `EncoderConfig`.
+          task: the `Task`.
+        """
         return longest(self.max_seq_length, info, config, task.default_seq_length)
 
 

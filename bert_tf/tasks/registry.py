@@ -126,12 +126,7 @@ def of_options(options):
     name = options.task_name or (options.tfds and tfds_data.DATASETS[options.tfds].task)
     known = [canonical_name(one) for one in (several if options.tasks else [name])]
     check_of_tasks(options, known)
-    settings = {
-        one: getattr(options, one)
-        for key in known
-        for one in option_fields.names(TASKS[key].options)
-        if hasattr(options, one)
-    }
+    settings = own_settings(options)
     if options.tasks:
         return get_several(options.tasks, data_dir=options.data_dir, tfds=options.tfds, **settings)
     return get(options.task_name, data_dir=options.data_dir, tfds=options.tfds, **settings)
@@ -190,6 +185,19 @@ def option_groups():
     """Returns the classes of the options that only one task has, a tuple, each once."""
     groups = {maker.options: None for _, maker in TASKS.items()}
     return tuple(group for group in groups if dataclasses.fields(group))
+
+
+def own_settings(options):
+    """Returns the options that only one task has, by name, of the fields of some options.
+
+    Args:
+      options: dataclass of `bert_tf.option_fields.option`.
+    """
+    return {
+        name: value
+        for group in option_groups()
+        for name, value in option_fields.values_of(options, group).items()
+    }
 
 
 def check_of_tasks(options, tasks):

@@ -138,7 +138,11 @@ class SquadFile(DataFile):
     """A split as a JSON file of the published layout, see `DataFile`."""
 
     def read(self, data_dir):
-        """Returns the `SquadExamples` of the file, see `read`."""
+        """Returns the `SquadExamples` of the file, see `read`.
+
+        Args:
+          data_dir: folder of the task.
+        """
         return read(os.path.join(data_dir, self.file))
 
 

@@ -14,6 +14,9 @@ class PreparedSquad(tfds_data.Prepared):
     def read(self, data_dir):
         """Returns the `SquadExamples` of the split: questions with one context are a paragraph.
 
+        Args:
+          data_dir: folder of TensorFlow Datasets.
+
         Raises:
           ValueError: if the data set is not prepared there, damaged or lacks a feature.
         """

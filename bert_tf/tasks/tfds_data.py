@@ -47,7 +47,11 @@ class Prepared:
         return f"{self.dataset}/{self.split}"
 
     def exists(self, data_dir):
-        """Whether to read this one; always, since a split has one source."""
+        """Whether to read this one; always, since a split has one source.
+
+        Args:
+          data_dir: folder of TensorFlow Datasets.
+        """
         return True
 
 

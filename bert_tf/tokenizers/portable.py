@@ -122,7 +122,7 @@ def _template(tokenizer):
 
 
 def _classes(tokenizer):
-    """Returns what a tokenizer takes for what, ranges of a regular expression by name.
+    """Returns the characters that a tokenizer treats alike, ranges of a regular expression by name.
 
     `removed`, `spaces`, `words` that are one character, and `marks`, which accents become.
     """

@@ -11,7 +11,7 @@ from flop_tf.linalg import costs
 class FactorizedDense(keras.layers.Layer):
     """`y = activation(x · P · diag(z) · Q + bias)`, a low-rank `keras.layers.Dense`.
 
-    The gate z scales the rows of Q, which costs `R * O` whatever the batch.
+    The gate z scales the rows of Q, which costs `R * O` for any batch.
     With more tokens than `merge_above_tokens` the layer multiplies `x · (P · Q)`,
     otherwise `(x · P) · Q`; both are the same function. With rank 0 only the
     bias is left. Once the gate is fixed (`trainable` false), the ranks that it
@@ -116,7 +116,12 @@ class FactorizedDense(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns the projection of `inputs [..., I]`, of shape `[..., O]`."""
+        """Returns the projection of `inputs [..., I]`, of shape `[..., O]`.
+
+        Args:
+          inputs: float tensor `[..., I]`.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         if isinstance(inputs, tf.RaggedTensor):
             return tf.ragged.map_flat_values(self.call, inputs, training)
         if isinstance(inputs, tf.SparseTensor):
@@ -141,7 +146,11 @@ class FactorizedDense(keras.layers.Layer):
         return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape of the outputs for inputs of `input_shape`."""
+        """Returns the shape of the outputs for inputs of `input_shape`.
+
+        Args:
+          input_shape: of the inputs, `[..., I]`.
+        """
         return tf.TensorShape(input_shape)[:-1] + [self.units]
 
     def get_config(self):

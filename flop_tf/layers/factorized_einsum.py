@@ -91,13 +91,22 @@ class FactorizedEinsumDense(FactorizedDense):
         self.input_spec = keras.layers.InputSpec(min_ndim=self._contracted + 1, axes=axes)
 
     def call(self, inputs, training=None):
-        """Returns the product of inputs `[..., *summed axes]`, of shape `[..., *made axes]`."""
+        """Returns the product of inputs `[..., *summed axes]`, of shape `[..., *made axes]`.
+
+        Args:
+          inputs: float tensor `[..., *summed axes]`.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         outputs = self.project(self._reshape(inputs, self._contracted, [self.inputs]), training)
         outputs = self._reshape(outputs, 1, self._made)
         return outputs if self.activation is None else self.activation(outputs)
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape of the outputs for inputs of `input_shape`."""
+        """Returns the shape of the outputs for inputs of `input_shape`.
+
+        Args:
+          input_shape: of the inputs, `[..., I]`.
+        """
         return tf.TensorShape(input_shape)[: -self._contracted] + self._made
 
     def get_config(self):

@@ -49,7 +49,11 @@ class FusedProjections(keras.layers.Layer):
         return [units if rank is None else rank for units, rank in pairs]
 
     def build(self, input_shape):
-        """Creates the weights."""
+        """Creates the weights.
+
+        Args:
+          input_shape: of the inputs, `[..., I]`.
+        """
         inputs = tf.TensorShape(input_shape)[-1]
         self.kernel = self.add_weight(name="kernel", shape=[inputs, sum(self.widths)])
         for index, (units, rank) in enumerate(zip(self.units, self.ranks, strict=True)):
@@ -60,7 +64,12 @@ class FusedProjections(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns the outputs of `inputs [..., I]`, a tuple of `[..., O_j]`."""
+        """Returns the outputs of `inputs [..., I]`, a tuple of `[..., O_j]`.
+
+        Args:
+          inputs: float tensor `[..., I]`.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         first = tf.matmul(inputs, self.kernel)
         if self.ranks == (None,) * len(self.units):
             return tuple(tf.split(tf.nn.bias_add(first, self.bias), self.units, axis=-1))

@@ -10,7 +10,7 @@ from flop_tf.backend import keras
 class GatedDense(keras.layers.Dense):
     """`y = activation(x · (W ∘ z) + bias)`, a `keras.layers.Dense` with a mask on its kernel.
 
-    The gate is applied once a step to the kernel, whatever the batch; weights
+    The gate is applied once a step to the kernel, for any batch; weights
     that a fixed mask closes get no gradient.
 
     >>> layer = GatedDense(2, gate="fixed")
@@ -39,12 +39,21 @@ class GatedDense(keras.layers.Dense):
             )
 
     def build(self, input_shape):
-        """Creates the kernel, the gate's variables and the bias."""
+        """Creates the kernel, the gate's variables and the bias.
+
+        Args:
+          input_shape: of the inputs, `[..., I]`.
+        """
         super().build(input_shape)
         self.gate.build(self.kernel.shape)
 
     def call(self, inputs, training=None):
-        """Returns the projection of `inputs [..., I]`, of shape `[..., O]`."""
+        """Returns the projection of `inputs [..., I]`, of shape `[..., O]`.
+
+        Args:
+          inputs: float tensor `[..., I]`.
+          training: bool or None, whether this is a training step; None takes Keras' learning phase.
+        """
         kernel = self.gate(tf.convert_to_tensor(self.kernel), training=training)
         tokens = tf.reshape(inputs, [-1, inputs.shape[-1]])
         outputs = tf.matmul(tokens, tf.cast(kernel, inputs.dtype))

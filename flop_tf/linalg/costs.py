@@ -4,7 +4,7 @@ I inputs, O outputs, R rank. Sparsity and density of a model are always over
 the kernels of the original dense projections.
 """
 
-#: In place of a number of tokens: P · Q is never formed, whatever the batch.
+#: In place of a number of tokens: P · Q is never formed, for any batch.
 NEVER = float("inf")
 
 # P · Q is one more product to schedule and its gradient writes two more matrices, so the

@@ -52,7 +52,12 @@ class FixGates(keras.callbacks.Callback):
         return bool(self.fixed.numpy())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Fixes the gates if it is time."""
+        """Fixes the gates if it is time.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         if self.is_fixed():
             return
         reached = logs.get("stored_sparsity", 0.0) >= self.target_sparsity

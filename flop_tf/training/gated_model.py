@@ -130,7 +130,11 @@ class GatedModel(keras.Model):
             self.make_train_function(force=True)
 
     def train_step(self, data):
-        """Makes one update by the objective; returns the scalars to log, a dict."""
+        """Makes one update by the objective; returns the scalars to log, a dict.
+
+        Args:
+          data: a batch: `x`, `(x, y)` or `(x, y, sample_weight)`.
+        """
         return self.objective.step(self, *keras.utils.unpack_x_y_sample_weight(data))
 
 

@@ -81,13 +81,22 @@ class GradualPruning(keras.callbacks.Callback):
         return float(self.schedule(step)[1])
 
     def on_train_begin(self, logs=None):
-        """Makes the update of the step from which training starts or resumes."""
+        """Makes the update of the step from which training starts or resumes.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         self.step = int(self.model.optimizer.iterations.numpy())
         self._maybe_update(self.step - 1)
         self.stored = float(self.sparsity.stored_sparsity())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Makes an update where it is time."""
+        """Makes an update where it is time.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
         self._maybe_update(before)
         logs["target_sparsity"] = self.target_at(self.step)

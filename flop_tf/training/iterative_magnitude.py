@@ -88,13 +88,22 @@ class IterativeMagnitude(keras.callbacks.Callback):
         self.rewind = rewind
 
     def on_train_begin(self, logs=None):
-        """Prunes for the first time, unless training resumes from a checkpoint."""
+        """Prunes for the first time, unless training resumes from a checkpoint.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         self.step = int(self.model.optimizer.iterations.numpy())
         if not self.step:
             self.prune(0)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Prunes where it is time."""
+        """Prunes where it is time.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
         done = self.step // self.interval
         if done > before // self.interval and done < self.rounds:

@@ -164,12 +164,21 @@ class Rethresholding(keras.callbacks.Callback):
         self.update_steps = update_steps
 
     def on_train_begin(self, logs=None):
-        """Notes the step from which training starts or resumes."""
+        """Notes the step from which training starts or resumes.
+
+        Args:
+          logs: dict of scalars of the step, or None.
+        """
         self.step = int(self.model.optimizer.iterations.numpy())
         self.stored = self.drifted = mask_rules.zero_rate(self.masks.masks())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Sets the thresholds where it is time."""
+        """Sets the thresholds where it is time.
+
+        Args:
+          batch: index of the batch in its epoch, int.
+          logs: dict of scalars of the step, or None.
+        """
         before, self.step = self.step, int(self.model.optimizer.iterations.numpy())
         if self.step // self.update_steps > before // self.update_steps:
             self.drifted = mask_rules.zero_rate(self.masks.masks())

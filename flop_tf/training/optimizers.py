@@ -57,7 +57,11 @@ class BertAdam(keras.optimizers.Optimizer):
         self._skipping = set()
 
     def build(self, var_list):
-        """Creates m and v for each variable, zero at first."""
+        """Creates m and v for each variable, zero at first.
+
+        Args:
+          var_list: list of the variables to update.
+        """
         super().build(var_list)
         if getattr(self, "_built", False):
             return
@@ -110,7 +114,7 @@ class BertAdam(keras.optimizers.Optimizer):
         tf.raw_ops.ResourceApplyAdam(**arguments, beta2_power=power)
 
     def _arguments(self, gradient, variable, epsilon):
-        """Returns what both kernels take."""
+        """Returns the arguments that both kernels take."""
         index, dtype = self._index_dict[self._var_key(variable)], variable.dtype
         return {
             "var": variable.handle,

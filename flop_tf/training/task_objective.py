@@ -10,7 +10,7 @@ class TaskObjective(Objective):
     """`task + L2`, minimized by the model's optimizer and by one of the gates.
 
     Replicas of a `tf.distribute.Strategy` share gates and their draws: the gradient of a step is
-    that of the global batch, whatever the number of replicas and of parts, if the sample weights
+    that of the global batch, for any number of replicas and parts, if the sample weights
     of unequal parts say so. An optimizer with loss scaling leaves out a step whose gradients
     overflow.
 
@@ -71,7 +71,7 @@ class TaskObjective(Objective):
         return {**metrics, **logs, "loss": total}
 
     def penalty(self, model, step, trains_gates):
-        """Returns what is added to the loss once a step, whatever the batch.
+        """Returns the term that is added to the loss once a step, for any batch.
 
         Args:
           model: the compiled `GatedModel`.

@@ -71,7 +71,7 @@ def test_tickets_over_seeds_and_what_is_added(train, tmp_path, capsys):
     assert report["curves"][1]["share_kept"] < 1 and set(report["baselines"]) == {"SST-2"}
     best = json.loads((out / "super_ticket.json").read_text())["SST-2"]
     assert set(best["seeds"]) == {"0", "1"} and best["metric"] == "eval_accuracy"
-    # Half of the two heads of the one block; beside 50 % of the heads goes no FFN of one.
+    # Half of the two heads of the one block; next to 50 % of the heads goes no FFN of one.
     path = out / "SST-2/seed1/tickets/super-1-0/masks/winning-1-0.safetensors"
     kept = {name: int(mask.sum()) for name, mask in mask_file.read(path).masks.items()}
     assert kept == {"blocks.0.heads": 1, "blocks.0.ffn": 1}

@@ -76,7 +76,7 @@ def remove(path, base, folder, output_dir):
 
 
 def inspect(path):
-    """Returns what is in a difference, plain data.
+    """Returns a summary of a difference, plain data.
 
     Args:
       path: of the difference, see `read`.

@@ -67,7 +67,13 @@ def applied(source, diff, path):
 
 
 def build(source, diff, path):
-    """Returns the BERT of `applied`."""
+    """Returns the BERT of `applied`.
+
+    Args:
+      source: see `applied`.
+      diff: see `applied`.
+      path: see `applied`.
+    """
     return applied(source, diff, path).model()
 
 
@@ -105,7 +111,12 @@ def check_head(diff, path, config):
 
 
 def layer_of(path, config):
-    """Returns the layer of a weight: 0 of embeddings, 1 to L of the blocks, L + 1 of the rest."""
+    """Returns the layer of a weight: 0 of embeddings, 1 to L of the blocks, L + 1 of the rest.
+
+    Args:
+      path: of the weight.
+      config: the `EncoderConfig`.
+    """
     if path.startswith(_EMBEDDINGS):
         return 0
     parts = path.split(".")
@@ -115,7 +126,11 @@ def layer_of(path, config):
 
 
 def kind_of(path):
-    """Returns what a weight is, over all layers: `query.kernel`, `embeddings.word_embeddings`."""
+    """Returns the kind of a weight in any layer: `query.kernel`, `embeddings.word_embeddings`.
+
+    Args:
+      path: of the weight.
+    """
     parts = path.removeprefix(_ENCODER).split(".")
     return ".".join(parts[2:] if parts[0] == "blocks" else parts)
 

@@ -36,7 +36,13 @@ NOT_OF_STAGE = {
 
 
 def folder_of(output_dir, stage, options):
-    """Returns the folder of a stage; each density has its own."""
+    """Returns the folder of a stage; each density has its own.
+
+    Args:
+      output_dir: folder of all stages.
+      stage: one of `STAGES`.
+      options: `DiffOptions`.
+    """
     if stage == "learn":
         return os.path.join(output_dir, stage)
     return os.path.join(output_dir, f"{stage}-{options.target_density:g}")

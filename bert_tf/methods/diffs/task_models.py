@@ -33,7 +33,11 @@ class SharedBase:
     outputs: dict
 
     def task(self, name):
-        """Returns the `bert_tf.tasks.task.Task` of a name."""
+        """Returns the `bert_tf.tasks.task.Task` of a name.
+
+        Args:
+          name: of the task.
+        """
         return registry.from_dict(self.diffs[name].info["task"])
 
 

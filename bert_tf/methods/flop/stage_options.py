@@ -7,15 +7,15 @@ from bert_tf.option_fields import Options, changed, option, unset
 from bert_tf.ranges import ABOVE_0, FROM_1, SEED, SHARE_BELOW_1
 from bert_tf.runs.options.checkpoint import CheckpointOptions
 from bert_tf.runs.options.data import BatchOptions, ExampleOptions
+from bert_tf.tasks import registry
 from bert_tf.tasks.mlm import TextFileOptions
 from bert_tf.tasks.model_task import ModelDataOptions
 from bert_tf.tasks.own_files import TableOptions
-from bert_tf.tasks.xnli import XnliOptions
 from flop_tf.linalg import factorization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CalibrationOptions(ModelDataOptions, unset(TableOptions, XnliOptions)):
+class CalibrationOptions(ModelDataOptions, unset(*registry.option_groups())):
     """The training examples whose statistics a factorization uses."""
 
     task_name: str = changed(

@@ -10,13 +10,10 @@ from bert_tf.data import batching
 from bert_tf.heads.head import head_of
 from bert_tf.methods.flop import projection_statistics
 from bert_tf.models import model_info
-from bert_tf.option_fields import values_of
 from bert_tf.runs import evaluation
 from bert_tf.runs.run_data import SMALL_BATCH
 from bert_tf.surgery import compression, masks, task_masks
-from bert_tf.tasks import model_task
-from bert_tf.tasks.own_files import TableOptions
-from bert_tf.tasks.xnli import XnliOptions
+from bert_tf.tasks import model_task, registry
 from flop_tf import files
 from flop_tf.backend import keras
 from flop_tf.linalg import factorization
@@ -139,8 +136,7 @@ def evaluate(options):
         source = masks.apply(source, masks.load(options.mask, source.config).masks, tied)
     if not (options.task_name or options.tfds or "task" in info):
         raise ValueError(f"Argument `task_name` is needed: {folder!r} does not say its task.")
-    settings = {"dev_file": options.dev_file, "quoting": options.quoting}
-    task, data_dir = options.find_task(info, **settings)
+    task, data_dir = options.find_task(info, **registry.own_settings(options))
     model = task.with_head(source, f"the model in {folder!r}").model()
     length = options.longest(info, model.config, task)
     scores = {}
@@ -187,8 +183,7 @@ def _check_head(checkpoint, source):
 def _calibrated(options, source, tokenizer, info):
     """Returns the checkpoint with its head in the task's order, statistics, and the task's info."""
     init = options.init_name
-    settings = {**values_of(options, TableOptions), **values_of(options, XnliOptions)}
-    task, _ = options.find_task(info, **settings)
+    task, _ = options.find_task(info, **registry.own_settings(options))
     if init == "fisher":
         if not source.has_head:
             raise ValueError(

@@ -21,6 +21,10 @@ RELATIONS = ("tokens", "samples")
 def layer_map(num_layers, num_teacher_layers):
     """Returns for each layer of the student the teacher's, `i L_T / L_S` with i from 1; from 0.
 
+    Args:
+      num_layers: L, layers of the student.
+      num_teacher_layers: L_T, layers of the teacher.
+
     Raises:
       ValueError: if the teacher's layers are no multiple of the student's.
     """

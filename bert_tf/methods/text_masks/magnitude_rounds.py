@@ -65,11 +65,19 @@ class MagnitudeRounds(TaskObjective):
         return contextlib.nullcontext(self.found(step))
 
     def changes(self, now):
-        """Returns an empty dict: as pruned weights stay pruned, the share of zeros is enough."""
+        """Returns an empty dict: as pruned weights stay pruned, the share of zeros is enough.
+
+        Args:
+          now: dict of boolean arrays by path.
+        """
         return {}
 
     def found(self, step):
-        """Returns the present masks, boolean arrays by path."""
+        """Returns the present masks, boolean arrays by path.
+
+        Args:
+          step: number of updates so far.
+        """
         return {path: gate.keep().numpy() for path, gate, _ in self.model.encoder.weight_gates()}
 
 

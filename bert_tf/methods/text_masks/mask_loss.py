@@ -162,7 +162,13 @@ class MaskLoss:
 
 
 def with_text_weights(features, labels, weights):
-    """Returns a batch of training whose features hold the weight of each text."""
+    """Returns a batch of training whose features hold the weight of each text.
+
+    Args:
+      features: dict of tensors.
+      labels: of the batch.
+      weights: float32 `[B]`.
+    """
     return {**features, TEXT_WEIGHTS: weights}, labels, weights
 
 

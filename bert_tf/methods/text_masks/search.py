@@ -123,7 +123,7 @@ class _Search:
         return batches.map(lambda features, *rest: (masking.restored(features), *rest))
 
     def _look(self, step, logs, writer):
-        """Scores the masks of a step and writes them; returns what the progress line shows."""
+        """Scores the masks of a step and writes them; returns the values of the progress line."""
         began = time.perf_counter()
         with self.objective.scored(step) as now:
             scores = _score(self.options, self.data, self.model, self.options.eval_blocks)

@@ -81,7 +81,11 @@ class TrainedScores(TaskObjective):
         }
 
     def found(self, step):
-        """Returns the masks after a number of steps, of exactly its sparsity, a dict by path."""
+        """Returns the masks after a number of steps, of exactly its sparsity, a dict by path.
+
+        Args:
+          step: number of updates so far.
+        """
         return self._scored.project(self._sparsity(step))
 
     def _freeze_weights(self, groups):

@@ -198,7 +198,11 @@ class FindOptions(
         return self.reducer or _REDUCERS[self.method]
 
     def normalized(self, importance):
-        """Returns importances by kind, made comparable by `normalize`."""
+        """Returns importances by kind, made comparable by `normalize`.
+
+        Args:
+          importance: dict of arrays by kind.
+        """
         name = self.normalize or _NORMALIZATIONS[self.method]
         for normalize in NORMALIZATIONS[name]:
             importance = {kind: normalize(scores) for kind, scores in importance.items()}

@@ -109,11 +109,15 @@ class Finder:
         )
 
     def path(self, name):
-        """Returns the path of a file."""
+        """Returns the path of a file.
+
+        Args:
+          name: of the file.
+        """
         return os.path.join(self.options.output_dir, name)
 
     def write(self, name, kind, mask, removed):
-        """Writes the file of a mask and returns what it is, plain data.
+        """Writes the file of a mask and returns its entry in `tickets.json`, plain data.
 
         Args:
           name: of the file.

@@ -15,7 +15,7 @@ from flop_tf.searches import subnetworks
 
 
 def write(folder, config, masks, method, seed=0, **about):
-    """Writes the tickets of one task and returns what `tickets.json` says of them, plain data.
+    """Writes the tickets of one task and returns their entries in `tickets.json`, plain data.
 
     They are `super_good`, `super_bad` and for each seed `super_random-SEED`, drawn anew; see
     `flop_tf.searches.subnetworks`.

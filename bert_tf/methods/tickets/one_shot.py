@@ -26,7 +26,7 @@ _MEASURED = ("split", "examples", "reducer", "accumulate")
 
 
 def levels(finder):
-    """Writes winning, losing and random tickets of every level; returns what they are.
+    """Writes winning, losing and random tickets of every level; returns their entries.
 
     Args:
       finder: a `bert_tf.methods.tickets.finding.Finder`.
@@ -86,12 +86,21 @@ def level_counts(options, config):
 
 
 def level_name(removed):
-    """Returns the name of a level by what goes: "14-1" for 14 heads and 1 FFN."""
+    """Returns the name of a level by what goes: "14-1" for 14 heads and 1 FFN.
+
+    Args:
+      removed: dict of the numbers of removed units by kind.
+    """
     return "-".join(map(str, removed.values()))
 
 
 def ticket_name(kind, removed):
-    """Returns the name of a ticket, that of its mask file: "winning-14-1"."""
+    """Returns the name of a ticket, that of its mask file: "winning-14-1".
+
+    Args:
+      kind: of the ticket: winning, random, ...
+      removed: dict of the numbers of removed units by kind.
+    """
     return f"{kind}-{level_name(removed)}"
 
 

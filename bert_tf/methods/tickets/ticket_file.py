@@ -8,7 +8,7 @@ from bert_tf.surgery import masks
 from flop_tf import files
 from flop_tf.files import json_file
 
-#: Beside the folder of masks, written last: what was found, with a file for each.
+#: Next to the folder of masks, written last: what was found, with a file for each.
 TICKETS_FILE = "tickets.json"
 
 #: Of flop-train-tickets: the super ticket of each task, with the paths of its masks and models by
@@ -29,12 +29,16 @@ class _Tickets(typing.TypedDict):
 
 
 def mask_file(name):
-    """Returns where the mask of a ticket lies in the folder of its list."""
+    """Returns where the mask of a ticket lies in the folder of its list.
+
+    Args:
+      name: of the ticket.
+    """
     return os.path.join("masks", f"{name}.safetensors")
 
 
 def write(folder, name, kind, config, mask, removed, method, **provenance):
-    """Writes the mask of a ticket and returns what a list of tickets says of it, plain data.
+    """Writes the mask of a ticket and returns its entry in a list of tickets, plain data.
 
     Args:
       folder: of the list.
@@ -63,7 +67,7 @@ def write(folder, name, kind, config, mask, removed, method, **provenance):
 
 
 def read(folder):
-    """Returns what `tickets.json` in a folder says, plain data, with whole paths of the masks.
+    """Returns the content of `tickets.json` in a folder, plain data, with whole paths of the masks.
 
     Args:
       folder: of flop-find-tickets; a report of tickets has a file of that name, without `tickets`.

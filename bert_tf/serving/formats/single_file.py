@@ -50,7 +50,12 @@ class SingleFile(Format):
 
 
 def missing_package(name, package):
-    """Returns the ValueError for a format called `name` whose package is not installed."""
+    """Returns the ValueError for a format called `name` whose package is not installed.
+
+    Args:
+      name: of the format.
+      package: name of the package.
+    """
     return ValueError(
         f"The format {name!r} needs the package {package!r}, which is not installed; run "
         "pip install 'flop-tf[export]'."

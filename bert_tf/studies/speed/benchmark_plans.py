@@ -20,7 +20,7 @@ class Candidate:
     Args:
       name: by which it is known in tables.
       config: the `EncoderConfig` that is computed.
-      stage: of the model, whatever form its plan gives it.
+      stage: of the model, in any form that its plan gives it.
       forward: function of features `{name: array [B, T]}`.
     """
 

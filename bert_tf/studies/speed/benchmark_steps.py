@@ -51,7 +51,11 @@ def build(variant, config, jit_compile=False):
 
 
 def tf_models_encoder(config):
-    """Returns tf-models' `BertEncoderV2` of the sizes, activation and dropout of a config."""
+    """Returns tf-models' `BertEncoderV2` of the sizes, activation and dropout of a config.
+
+    Args:
+      config: a dense `EncoderConfig`.
+    """
     encoder = networks.BertEncoderV2(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
@@ -86,7 +90,12 @@ def peak_memory(variant, config, batch, precision="none", jit_compile=False, thr
 
 
 def full_rank(config, gated):
-    """Returns the config with every projection factorized at min(I, O), with gates or without."""
+    """Returns the config with every projection factorized at min(I, O), with gates or without.
+
+    Args:
+      config: a dense `EncoderConfig`.
+      gated: whether there are gates.
+    """
     specs = {
         (index, name): ProjectionSpec(min(shape)) for index, name, _, shape in config.projections()
     }

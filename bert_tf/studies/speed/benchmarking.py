@@ -19,7 +19,7 @@ from bert_tf.serving import latency_measurement, versions
 from bert_tf.serving.engines import by_turns
 from bert_tf.studies.speed import benchmark_plans, benchmark_steps, benchmark_subjects
 
-#: The name of ratios to the dense model that is the fastest at a shape, on whatever engine.
+#: The name of ratios to the dense model that is the fastest at a shape, on any engine.
 FASTEST_DENSE = "fastest dense"
 
 

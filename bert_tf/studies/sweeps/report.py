@@ -107,10 +107,10 @@ def _result(path, runs):
     return {
         **{name: run[name] for name in ("run", "task", "stage", "metric", "score", "selected")},
         "scores": run["scores"],
-        "beside": _other_scores(run),
+        "other_scores": _other_scores(run),
         "learning_rate": float(settings["learning_rate"]) if trained else None,
         "seed": int(run["flags"].get("seed", 0)),
-        "asked": float(settings.get("target_sparsity", round(run["sparsity"], 2))),
+        "target": float(settings.get("target_sparsity", round(run["sparsity"], 2))),
         **{name: run.get(name) for name in ("sparsity", "parameters", "train_time", "eval_time")},
         "latency": [
             row for other in runs.values() for row in other.get("latencies", {}).get(path, [])
@@ -120,7 +120,7 @@ def _result(path, runs):
 
 def _order(result):
     stage = run_results.STAGES.index(result["stage"])
-    return result["task"], stage, result["asked"], result["run"]
+    return result["task"], stage, result["target"], result["run"]
 
 
 def _other_scores(run):
@@ -139,7 +139,7 @@ def _best(results):
     """
     found = {}
     for path, result in results.items():
-        key = result["task"], result["stage"], result["asked"]
+        key = result["task"], result["stage"], result["target"]
         if key not in found or result["selected"] > results[found[key]]["selected"]:
             found[key] = path
     return {path: results[path] for path in found.values()}
@@ -149,7 +149,7 @@ def _seeds(results, runs):
     groups = {}
     for path, result in results.items():
         groups.setdefault(_experiment(path, runs), []).append(result)
-    shared = ("task", "stage", "asked", "learning_rate", "metric")
+    shared = ("task", "stage", "target", "learning_rate", "metric")
     rows = []
     for group in groups.values():
         scores = [result["score"] for result in group]
@@ -166,7 +166,7 @@ def _ranks(best, runs):
     for path, result in best.items():
         ranks = runs[path]["ranks"]
         if ranks and any(rank is not None for row in ranks for rank in row):
-            found.append({**{k: result[k] for k in ("task", "asked", "run")}, "ranks": ranks})
+            found.append({**{k: result[k] for k in ("task", "target", "run")}, "ranks": ranks})
     return found
 
 

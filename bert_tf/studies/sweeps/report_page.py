@@ -68,7 +68,7 @@ def _rate(row):
 
 
 def _other_scores(row):
-    return ", ".join(f"{name} {value:.4f}" for name, value in row["beside"].items()) or "-"
+    return ", ".join(f"{name} {value:.4f}" for name, value in row["other_scores"].items()) or "-"
 
 
 def _program(row):
@@ -83,17 +83,17 @@ def _shape(row):
 _RESULT = {
     **{name: name for name in ("task", "stage", "metric")},
     "score": ("score", "{:.4f}"),
-    "beside": _other_scores,
+    "other scores": _other_scores,
     "held out": lambda row: f"{row['selected']:.4f}" if "holdout" in row["scores"] else "-",
     "learning rate": _rate,
-    "target sparsity": ("asked", "{:g}"),
+    "target sparsity": ("target", "{:g}"),
     **{"sparsity": ("sparsity", "{:.4f}"), "parameters": ("parameters", "{:,}"), "run": "run"},
 }
 _TIMES = ("train time", "eval time")
 _SEEDS = {
     **{name: name for name in ("task", "stage", "metric")},
     **{"mean": ("mean", "{:.4f}"), "deviation": ("deviation", "{:.4f}"), "seeds": "seeds"},
-    **{"learning rate": _rate, "target sparsity": ("asked", "{:g}")},
+    **{"learning rate": _rate, "target sparsity": ("target", "{:g}")},
     "first run": lambda row: row["runs"][0],
 }
 _LATENCY = {
@@ -131,7 +131,7 @@ def _pictures(report):
             title = f"{task}: score against latency"
             yield pages.picture(title, plots.score_against(*zip(*points, strict=True), label))
     for row in report["ranks"]:
-        title = f"{row['task']}: ranks kept at sparsity {row['asked']:g} ({row['run']})"
+        title = f"{row['task']}: ranks kept at sparsity {row['target']:g} ({row['run']})"
         yield pages.picture(title, plots.rank_heatmap(np.array(row["ranks"], np.float64)))
 
 

@@ -86,7 +86,7 @@ def test_special_tokens_are_never_masked_and_15_percent_are_of_the_others(rule):
     ids = np.tile(np.arange(22) % 22 + 3, [50, 1]).astype(np.int32)
     ids[:, 10:] = 1
     _, positions, labels = rule.mask(ids, [1, 2])
-    # Of 8 words, beside [SEP], [MASK] and 12 times [UNK], one is masked.
+    # Of 8 words, next to [SEP], [MASK] and 12 times [UNK], one is masked.
     assert labels.shape == [50, 3] and (labels.numpy() >= 0).sum(axis=1).tolist() == [1] * 50
     assert (positions.numpy()[:, 0] >= 2).all() and (positions.numpy()[:, 0] < 10).all()
 

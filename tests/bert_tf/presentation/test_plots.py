@@ -22,7 +22,7 @@ def test_a_heatmap_leaves_cells_without_a_rank_blank():
 def test_results_of_one_kind_share_a_color():
     def picture(*asked):
         results = [
-            {"stage": "compact", "asked": each, "score": 0.5 + i / 10, "metric": "f1_score"}
+            {"stage": "compact", "target": each, "score": 0.5 + i / 10, "metric": "f1_score"}
             for i, each in enumerate(asked)
         ]
         png = image(plots.score_against([1.0, 2.0], results, "parameters"))

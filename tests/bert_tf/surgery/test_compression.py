@@ -170,7 +170,7 @@ def test_a_nan_is_a_difference():
 
 
 def test_random_draws_of_a_model_have_seeds_of_their_own():
-    """Also in BERT-large, and gates beside the dropouts."""
+    """Also in BERT-large, and gates next to the dropouts."""
     config = dataclasses.replace(CONFIG, num_hidden_layers=24, layers=())
     config = config.with_projections(
         {(i, name): ProjectionSpec(2) for i, name, *_ in config.projections()}

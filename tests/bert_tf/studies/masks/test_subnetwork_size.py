@@ -89,7 +89,7 @@ def test_the_two_bases():
     blocks = 12 * (12 * 196_800 + 768 + 4_722_432 + 4 * 768)
     assert sizes["share_of_encoder"] == pytest.approx(norms_and_biases / blocks)
     assert subnetwork_size.encoder_parameters(BASE) == blocks
-    # Embeddings are 21.77 % of all; beside them there are pooler, task head and what is left.
+    # Embeddings are 21.77 % of all; next to them there are pooler, task head and what is left.
     assert sizes["share_of_all"] == pytest.approx(0.2177 + 0.0058, abs=1e-4)
     whole = subnetwork_size.sizes(BASE)
     assert whole["share_of_all"] == whole["share_of_encoder"] == 1.0

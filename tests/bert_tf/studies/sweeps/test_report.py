@@ -129,7 +129,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def sweep(folder):
-    """Two seeds and a second learning rate, measured, beside runs that are not finished."""
+    """Two seeds and a second learning rate, measured, next to runs that are not finished."""
     folder.chain("RTE/lr5e-5-seed0", 0, 0.7, 0.66, 0.6)
     folder.chain("RTE/lr5e-5-seed1", 1, 0.8, 0.62, 0.7)
     folder.chain("RTE/lr2e-5-seed0", 0, 0.9, 0.5, 0.5, rate="2e-05")
@@ -152,7 +152,7 @@ def rows(found, *names):
 
 def test_best_of_each_task(sweep):
     found = report.gather(sweep)["best"]
-    assert rows(found, "stage", "asked", "score", "learning_rate", "run") == [
+    assert rows(found, "stage", "target", "score", "learning_rate", "run") == [
         ("dense", 0.0, 0.9, 2e-5, "RTE/lr2e-5-seed0/dense"),
         ("gated", 0.6, 0.66, 5e-5, "RTE/lr5e-5-seed0/gated-0.6"),
         # The learning rate is that of the gates' training, not of the short one after it.
@@ -201,7 +201,7 @@ def test_latency_and_ranks(sweep):
 def test_runs_that_were_moved_together(sweep):
     moved = sweep.rename(sweep.parent / "elsewhere")
     found = report.gather(moved)
-    assert rows(found["best"], "asked") == [(0.0,), (0.6,), (0.6,)]
+    assert rows(found["best"], "target") == [(0.0,), (0.6,), (0.6,)]
     assert sum(bool(row["latency"]) for row in found["results"]) == 2
 
 
@@ -382,7 +382,7 @@ def test_what_else_is_published_of_a_task(folder):
     both = {f"dev_{k}": {"eval_accuracy": v} for k, v in (("matched", 0.7), ("mismatched", 0.6))}
     folder.model("b", "dense", 0.0, both, task="MNLI", init_checkpoint="/bert", do_train="false")
     found = report.gather(folder.path)["best"]
-    assert rows(found, "task", "score", "beside", "learning_rate") == [
+    assert rows(found, "task", "score", "other_scores", "learning_rate") == [
         ("MNLI", 0.7, {"dev_mismatched": 0.6}, None),
         ("STS-B", 0.9, {"spearmanr": 0.8}, 5e-5),
     ]
