@@ -264,11 +264,7 @@ class EncoderConfig:
                 yield index, name, layer.projection(name), shape
 
     def units(self, *kinds):
-        """Yields `(block index, kind, number)` of the units of the kinds; all kinds without any.
-
-        Args:
-          *kinds: names of `UNITS`.
-        """
+        """Yields `(block index, kind, number)` of the units of the kinds; all kinds without any."""
         for index, layer in enumerate(self.layers):
             for kind in kinds or UNITS:
                 if layer.num_units(kind):

@@ -10,7 +10,8 @@ class Execution:
     """The forms of the operations of one model, plain data.
 
     The default is the one of training. Exports choose another one by measurement, see
-    `bert_tf.serving.execution_plan`.
+    `bert_tf.serving.execution_plan`. A model has one; where the same weights are traced in several
+    forms, as by `bert_tf.serving.served_model`, scopes (`attention.by_einsums`) choose the form.
 
     Args:
       fused_blocks: sorted indexes of the blocks whose query, key and value share their first

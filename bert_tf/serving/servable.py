@@ -6,7 +6,7 @@ import os
 from bert_tf.checkpoints import model_dir
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
-from bert_tf.option_fields import option
+from bert_tf.option_fields import Options, option
 from bert_tf.ranges import FROM_0
 from bert_tf.serving import services
 from bert_tf.surgery import task_masks
@@ -14,20 +14,14 @@ from bert_tf.tasks.model_task import ModelDataOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ServedTask(ModelDataOptions):
+class ServedTask(ModelDataOptions, Options):
     """The task that a model is served for, and the data that exports are compared on.
 
     Raises:
-      ValueError: if `dev_examples` is below 0.
+      ValueError: if a value is out of range.
     """
 
     dev_examples: int = option(1024, "Dev examples to compare on; 0 is all.", allowed=FROM_0)
-
-    def __post_init__(self):
-        if self.dev_examples < 0:
-            raise ValueError(
-                f"Argument `dev_examples` must be at least 0, received {self.dev_examples}."
-            )
 
 
 @dataclasses.dataclass(frozen=True)

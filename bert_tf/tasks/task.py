@@ -90,12 +90,7 @@ class Task(Splits, abc.ABC):
         return source
 
     def check_masks(self, config, owner):
-        """Raises ValueError where a model has masks of other tasks, see `check_head`.
-
-        Args:
-          config: `EncoderConfig` of the model.
-          owner: what the error calls it.
-        """
+        """Raises ValueError where a model has masks of other tasks, see `check_head`."""
         if config.num_masks not in (0, self.num_tasks):
             raise ValueError(
                 f"Task {self.name!r} needs a model "

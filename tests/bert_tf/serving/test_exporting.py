@@ -407,8 +407,8 @@ def test_bad_input(export, save, sst, exported, bert_dir, tmp_path):
     assert (foreign / "thesis.txt").exists()
     refuses("`version` must be at least 1, received 0", version=0)
     refuses("`output_dir` must name a folder, received none", output_dir="")
-    refuses("`max_seq_length` must be at least 1, received 0", max_seq_length=0)
-    refuses("`max_seq_length` must be at least 1, received -3", max_seq_length=-3)
+    refuses("`max_seq_length` must be at least 3, received 0", max_seq_length=0)
+    refuses("`max_seq_length` must be at least 3, received -3", max_seq_length=-3)
     refuses("`dev_examples` must be at least 0, received -1", dev_examples=-1)
     refuses(
         r"expects names of \['saved_model', .*'onnx_int8'\], received 'tflite'",

@@ -68,6 +68,8 @@ def test_another_quoting(task):
     found, _ = model_task.find_task({"task": task.to_dict()}, data_dir="glue", quoting="none")
     assert dict(found.tasks[1].arguments)["quoting"] == "none"
     assert found.tasks[0] == task.tasks[0]
+    with pytest.raises(ValueError, match="`dev_file` belong to the task 'mlm', received the task"):
+        model_task.find_task({"task": task.to_dict()}, data_dir="glue", dev_file="dev.txt")
     with pytest.raises(
         ValueError, match="`quoting` belong to the task 'tsv', received .*'RTE,QNLI'"
     ):
