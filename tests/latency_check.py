@@ -81,7 +81,7 @@ def main():
         paths = []
         for kind, plans in (("table", probes), ("architectures", found)):
             folder = os.path.join(flags.folder, name, kind)
-            paths += latency_measurement.write(plans, form, folder)
+            paths += map(form.path, latency_measurement.write(plans, [form], folder))
         if not flags.write:
             shape = tuple(map(int, flags.shape.split("x")))
             seconds = latency_measurement.times(

@@ -134,7 +134,9 @@ def _table(folder):
     (batch_size,), (length,) = grid["batch_sizes"], grid["lengths"]
     benchmarking.check_shape([config], batch_size, length)
     shape = batch_size, length
-    table = latency_measurement.measure(config, shape, FLAGS.engine, FLAGS.rounds)
+    table = latency_measurement.measure(config, shape, [FLAGS.engine], FLAGS.rounds)[FLAGS.engine]
+    if isinstance(table, ValueError):
+        raise table
     path = os.path.join(folder, "latency_table.json")
     table.save(path)
     logging.info("The latency table of %s at %dx%d is in %s.", FLAGS.engine, *shape, path)

@@ -59,7 +59,7 @@ def main(_):
         FLAGS.engine,
         FLAGS.format,
         _shape(FLAGS.optimize_for),
-        FLAGS.latency_table,
+        tuple(FLAGS.latency_table),
         FLAGS.allow_slower,
     )
     served = ServedTask(
@@ -92,10 +92,8 @@ def define_flags():
     data_flags.define(names(ModelDataOptions))
     flag_types.define_number("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
     flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH by which forms are chosen; 8x128.")
-    flags.DEFINE_string(
-        "latency_table",
-        "",
-        "latency_table.json of flop-benchmark --table; by default it is measured.",
+    flag_types.define_names(
+        "latency_table", [], "Files of flop-benchmark --table, one an engine; default: measures."
     )
     flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")
     flags.DEFINE_bool("overwrite", False, "Replaces the version if it exists.")

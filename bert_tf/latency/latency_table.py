@@ -189,12 +189,12 @@ class LatencyTable:
         )
 
 
-def load_for(path, engine, shape, config, environment):
+def load_for(path, engines, shape, config, environment):
     """Returns the table in a file if it is of an engine, shape, model and machine.
 
     Args:
       path: path of the file.
-      engine: name of the engine.
+      engines: names of engines; it must be of one of them.
       shape: `(B, T)`.
       config: the `EncoderConfig` of the model.
       environment: of this machine, see `bert_tf.serving.latency_measurement.environment`.
@@ -203,8 +203,9 @@ def load_for(path, engine, shape, config, environment):
       ValueError: if there is no such file or it is of something else.
     """
     table = LatencyTable.load(path)
+    known = table.engine if table.engine in engines else " or ".join(engines)
     for what, wanted, given in (
-        ("engine", engine, table.engine),
+        ("engine", known, table.engine),
         ("shape", "x".join(map(str, shape)), "x".join(map(str, table.shape))),
         ("machine", _machine(environment), _machine(table.environment)),
     ):

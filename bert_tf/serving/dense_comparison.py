@@ -8,8 +8,9 @@ from absl import logging
 from bert_tf import timing
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
-from bert_tf.serving import planned_model
 from bert_tf.serving.engines import ENGINES, Process, by_turns
+from bert_tf.serving.formats import FORMATS
+from bert_tf.serving.planned_model import PlannedModels
 from bert_tf.tasks import model_task
 
 # Slower by less than this is within the error of a measurement.
@@ -22,42 +23,42 @@ _ROUNDS, _MORE_ROUNDS = 10, 40
 class DenseComparison:
     """Measures exports of a model at one shape, next to its dense model if it is pruned.
 
-    The dense model has random weights and the form that the same table recommends.
+    The dense model has random weights and the forms that the same tables recommend.
 
     Args:
       model: the BERT that is exported.
       service: its `bert_tf.serving.services.Service`.
-      table: the `LatencyTable` that its plan was chosen by, at the shape that counts.
+      tables: see `bert_tf.serving.planned_model.PlannedModels`.
+      shape: `(batch size, length)` that counts.
       folder: its model directory, for sentences.
       allow_slower: whether an export may be slower than the dense model; default False.
     """
 
-    def __init__(self, model, service, table, folder, allow_slower=False):
-        self._folder, self._shape, self._allow_slower = str(folder), table.shape, allow_slower
-        batch_size, length = table.shape
+    def __init__(self, model, service, tables, shape, folder, allow_slower=False):
+        self._folder, self._shape, self._allow_slower = str(folder), shape, allow_slower
+        batch_size, length = shape
         (batch,) = model_task.random_features(model.config, length, 1, batch_size)
         self._request = "serving_default", {name: x.numpy() for name, x in batch.items()}
-        self._served = None
+        self._planned = None
         if model_info.stage(model.config) != "dense":
-            dense = BertModel(model.config.dense)
-            self._served = planned_model.make(dense, service, table, table.shape).served
+            self._planned = PlannedModels(BertModel(model.config.dense), service, tables)
 
     @property
     def is_pruned(self):
         """Whether there is a dense model to compare with."""
-        return self._served is not None
+        return self._planned is not None
 
-    def write(self, form, folder):
+    def write(self, name, folder):
         """Writes the dense model in a format.
 
         Args:
-          form: a `bert_tf.serving.formats.Format`.
+          name: of the format.
           folder: path of the folder.
 
         Raises:
           ValueError: if the format cannot hold it.
         """
-        form.write(self._served, folder)
+        FORMATS[name].write(self._planned.served(name), folder)
 
     def measure(self, paths):
         """Times engines by turns, one process a file.

@@ -5,12 +5,15 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf.serving import formats, planned_model, servable, trials
+from bert_tf.latency import LatencyTable
+from bert_tf.serving import formats, servable, trials
 from bert_tf.serving.comparison import Comparison
 from bert_tf.serving.dense_comparison import DenseComparison
+from bert_tf.serving.planned_model import PlannedModels
 from flop_tf import files
 
-TABLE_FILE = os.path.join("assets.extra", "latency_table.json")
+#: The latency table of an engine, by its name.
+TABLE_FILE = os.path.join("assets.extra", "latency_table.{}.json")
 #: The table of engines: size, score and milliseconds, dense and as exported.
 ENGINES_FILE = os.path.join("assets.extra", "engines.md")
 
@@ -42,23 +45,22 @@ def export(folder, version, target, served):
         if not to_do:
             return None
         source = servable.read(folder, served)
-        # One plan is for all engines.
-        service, table = source.service, target.table(source.model.config, target.plan_engine())
-        planned = planned_model.make(source.model, service, table, table.shape)
-        for name, ratio in planned.ratios.items():
-            logging.info("The way %r takes %.3f x of the model as it is.", name, ratio)
-        logging.info("Exporting the way %r.", planned.way)
+        service, shape = source.service, target.shape(source.model.config)
+        tables = target.tables(source.model.config, chosen)
+        planned = PlannedModels(source.model, service, tables)
         compared = Comparison(source.model, service, source.data_dir, served.dev_examples)
-        dense = DenseComparison(source.model, service, table, folder, target.allow_slower)
+        dense = DenseComparison(source.model, service, tables, shape, folder, target.allow_slower)
         with version.written(service.tokenizer, service.labels or ()) as aside:
-            rows = trials.write(chosen, planned.served, aside, compared, dense)
+            rows = trials.write(chosen, planned, aside, compared, dense)
             requests = _warmup_requests(service, compared.texts)
             for name, row in trials.by_format(rows).items():
                 if "left_out" not in row:
                     formats.FORMATS[name].warm_up(aside, requests, version.model_name)
-            table.save(os.path.join(aside, TABLE_FILE))
+            for table in tables.values():
+                if isinstance(table, LatencyTable):
+                    table.save(os.path.join(aside, TABLE_FILE.format(table.engine)))
             report = {"model": os.path.abspath(folder), "stage": source.stage}
-            report |= _described(planned, table) | _compared(compared, service)
+            report |= {"optimize_for": list(shape), **_compared(compared, service)}
             report |= _tried(rows, compared.metric, aside)
             report = version.write_report(aside, report)
     logging.info("Exported to %s.", version.path)
@@ -74,19 +76,6 @@ def _tried(rows, metric, folder):
         sentence = "The fastest is %s by %s, %.2f ms.\n%s"
         logging.info(sentence, *(best[key] for key in ("format", "engine", "p50_ms")), text.strip())
     return {"formats": trials.by_format(rows), "engines": rows, "fastest": best}
-
-
-def _described(planned, table):
-    """Returns the part of the report about the form in which the model is computed."""
-    return {
-        "optimize_for": list(table.shape),
-        "choices": planned.choices,
-        "way": planned.way,
-        "ratios": planned.ratios,
-        "latencies_of": table.environment,
-        "config": planned.config.to_dict(),
-        "execution": planned.execution.to_dict(),
-    }
 
 
 def _compared(compared, service):

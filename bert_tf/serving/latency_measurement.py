@@ -1,5 +1,6 @@
 """Measures a latency table: small models are written, timed by turns, and their times explained."""
 
+import collections
 import os
 import sys
 import tempfile
@@ -18,58 +19,71 @@ from bert_tf.tasks import model_task
 #: The most blocks of each small model, and how many models: the sum predicts other models.
 MOST_BLOCKS, NUM_MODELS = 6, 24
 #: What is enough to choose between ways to compute one model.
-QUICK = {"rounds": 5, "most_blocks": 2, "number": 18}
+QUICK = {"rounds": 3, "most_blocks": 2, "number": 10}
 
 
-def measure(
-    config, shape, engine="tensorflow", rounds=8, most_blocks=MOST_BLOCKS, number=NUM_MODELS
-):
-    """Returns the latency table of an engine on this machine; shows progress.
+def measure(config, shape, engine_names, rounds=8, most_blocks=MOST_BLOCKS, number=NUM_MODELS):
+    """Returns the latency tables of engines on this machine; shows progress.
 
     Args:
-      config: an `EncoderConfig`; the table is of all models that pruning makes of it.
+      config: an `EncoderConfig`; the tables are of all models that pruning makes of it.
       shape: `(B, T)`.
-      engine: name in `bert_tf.serving.engines.ENGINES`; default "tensorflow".
+      engine_names: names in `bert_tf.serving.engines.ENGINES`.
       rounds: how often each model is timed, at least 1; default 8.
       most_blocks: of each model, which has no more than `config`; default `MOST_BLOCKS`.
-      number: models, at least 3; default `NUM_MODELS`.
+      number: models, at least 3, and four more for each way that a format alone has; default
+        `NUM_MODELS`.
 
     Returns:
-      `LatencyTable`.
+      `{name of an engine: LatencyTable}`; a ValueError in its place where the engine cannot run
+      such models.
 
     Raises:
-      ValueError: if the engine is unknown or not installed, or cannot run such a model.
+      ValueError: if an engine is unknown or not installed, or a format cannot hold a model.
     """
-    ENGINES[engine].check()
-    form = formats.get(ENGINES[engine].formats[0])
-    plans = latency_probes.make(config, form.choices, most_blocks, number)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write(plans, form, folder)
-        seconds = times(engine, paths, plans[0].config, shape, rounds)
-    return table_of(config, shape, engine, plans, seconds)
+    forms = collections.defaultdict(dict)
+    for engine in engine_names:
+        ENGINES[engine].check()
+        form = formats.get(ENGINES[engine].formats[0])
+        forms[form.choices][engine] = form
+    tables = {}
+    for choices, some in forms.items():
+        plans = latency_probes.make(config, choices, most_blocks, number + 4 * len(choices))
+        with tempfile.TemporaryDirectory() as folder:
+            places = write(plans, dict.fromkeys(some.values()), folder)
+            for engine, form in some.items():
+                paths = [form.path(place) for place in places]
+                try:
+                    seconds = times(engine, paths, plans[0].config, shape, rounds)
+                    tables[engine] = table_of(config, shape, engine, plans, seconds)
+                except ValueError as error:
+                    tables[engine] = error
+    return tables
 
 
-def write(plans, form, folder):
+def write(plans, forms, folder):
     """Writes models with random weights, each into a folder of its own; shows progress.
 
     Args:
       plans: list of `Plan`.
-      form: a `bert_tf.serving.formats.Format`.
+      forms: the `bert_tf.serving.formats.Format`s to write each model in.
       folder: path of a folder; a model that is there already is not written again.
 
     Returns:
-      The path of each model, as engines load it.
+      The path of the folder of each model.
 
     Raises:
-      ValueError: if the format cannot hold a model.
+      ValueError: if a format cannot hold a model.
     """
     folders = [os.path.join(folder, str(index)) for index in range(len(plans))]
     for plan, place in zip(_progress(plans, f"models in {folder}"), folders, strict=True):
         if not os.path.exists(place):
             os.makedirs(f"{place}.aside", exist_ok=True)
-            form.write(latency_probes.served(plan), f"{place}.aside")
+            served = latency_probes.served(plan)
+            for form in forms:
+                form.write(served, f"{place}.aside")
             os.rename(f"{place}.aside", place)
-    return [form.path(place) for place in folders]
+    return folders
 
 
 def times(engine, paths, config, shape, rounds):
@@ -77,7 +91,7 @@ def times(engine, paths, config, shape, rounds):
 
     Args:
       engine: name of the engine.
-      paths: of `write`.
+      paths: of the models of `write`, as the engine loads them.
       config: an `EncoderConfig` whose vocabulary and positions all models have.
       shape: `(B, T)`.
       rounds: how often each model has its turn, at least 1; one more before them does not count.
@@ -89,7 +103,7 @@ def times(engine, paths, config, shape, rounds):
     request = "serving_default", {name: tensor.numpy() for name, tensor in batch.items()}
     rows = []
     with Process(ENGINES[engine], paths[0]) as process:
-        for _ in _progress(range(rounds + 1), f"rounds at {shape[0]}x{shape[1]}"):
+        for _ in _progress(range(rounds + 1), f"rounds at {shape[0]}x{shape[1]} by {engine}"):
             row = []
             for path in paths:
                 process.load(path)

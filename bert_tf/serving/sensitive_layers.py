@@ -12,7 +12,7 @@ _CALIBRATION_BATCHES = 4
 _MOST = 8
 
 
-def candidates(engine, form, served, compared):
+def candidates(engine, form, served, folder, compared):
     """Yields variants of a format, with 1, 2, 4, ... of its most sensitive layers in float.
 
     Each layer is left out by itself; the smaller the mean difference of the logits without it, the
@@ -22,20 +22,28 @@ def candidates(engine, form, served, compared):
       engine: name of the engine that reads the format.
       form: the `bert_tf.serving.formats.Format`.
       served: the `bert_tf.serving.served_model.ServedModel`.
+      folder: path of the folder that holds it in the format.
       compared: the `bert_tf.serving.comparison.Comparison` with its source.
 
     Yields:
       `(names of the layers, Format)`; nothing where the format has no layers to leave out.
+
+    Raises:
+      ValueError: if the engine cannot run a variant.
     """
-    layers = form.layers(served)
+    if not (layers := form.layers(served)):
+        return
     requests = compared.requests[: min(_CALIBRATION_BATCHES, len(compared.requests) - 1)]
     differences = {}
-    for layer in tqdm.tqdm(layers, desc="layers left in float", unit="layer", mininterval=10.0):
-        with tempfile.TemporaryDirectory() as scratch:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Process(ENGINES[engine], form.path(folder)) as process,
+    ):
+        for layer in tqdm.tqdm(layers, "layers left in float", unit="layer", mininterval=10.0):
             variant = form.keeping([layer])
             variant.write(served, scratch)
-            with Process(ENGINES[engine], variant.path(scratch)) as process:
-                differences[layer] = compared.mean_difference(process.answers(requests))
+            process.load(variant.path(scratch), alone=True)
+            differences[layer] = compared.mean_difference(process.answers(requests))
     order = sorted(layers, key=differences.get)
     count = 1
     while count <= min(_MOST, len(order)):

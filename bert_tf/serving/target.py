@@ -27,8 +27,8 @@ class Target:
       optimize_for: `(batch size, length)` that decides how projections are computed, see
         `execution_plan`; None, the default, takes `DEFAULT_SHAPE`, or the positions of a shorter
         model.
-      table_file: path of the device's latency table at that shape; the default "" measures the
-        device of this process.
+      table_files: paths of the device's latency tables at that shape, each of another engine; what
+        is not among them is measured on the device of this process; default none.
       allow_slower: whether a pruned model is exported that is slower than its dense model; default
         False.
     """
@@ -36,7 +36,7 @@ class Target:
     engine: str = "tensorflow"
     format_names: tuple = ()
     optimize_for: tuple | None = None
-    table_file: str = ""
+    table_files: tuple = ()
     allow_slower: bool = False
 
     def chosen(self):
@@ -60,14 +60,6 @@ class Target:
         formats.get(engine.formats[0])
         return [(self.engine, engine.formats[0])]
 
-    def plan_engine(self):
-        """Returns the name of the engine whose table decides how all exports compute.
-
-        It is the default engine where that is among them, else the first one.
-        """
-        names = [name for name, _ in self.chosen()]
-        return Target.engine if Target.engine in names else names[0]
-
     def shape(self, config):
         """Returns the `(batch size, length)` that decides for a model.
 
@@ -87,22 +79,40 @@ class Target:
             )
         return batch_size, length
 
-    def table(self, config, engine):
-        """Returns the latency table in `table_file`, or of this device.
+    def tables(self, config, chosen):
+        """Returns the latency tables by which a model is planned: in `table_files` or measured.
 
         Args:
           config: the `EncoderConfig` of the model.
-          engine: name of the engine that computes.
+          chosen: of `chosen`; a format is planned for the first of its engines.
+
+        Returns:
+          `{name of a format: LatencyTable}`; a ValueError in its place where the engine cannot run
+          what is measured.
 
         Raises:
-          ValueError: if the file holds no table, or one of another engine, shape or machine.
+          ValueError: if a file holds no table, or one of another engine, shape or machine.
         """
-        shape = self.shape(config)
-        if self.table_file:
-            here = latency_measurement.environment()
-            return latency_table.load_for(self.table_file, engine, shape, config, here)
-        logging.info("Measuring the latencies of %s at %dx%d on this device.", engine, *shape)
-        return latency_measurement.measure(config, shape, engine, **latency_measurement.QUICK)
+        names = {form: engine for engine, form in reversed(chosen)}
+        engine_names = [engine for engine in dict(chosen) if engine in names.values()]
+        shape, here = self.shape(config), latency_measurement.environment()
+        loaded = [
+            latency_table.load_for(path, engine_names, shape, config, here)
+            for path in self.table_files
+        ]
+        found = {table.engine: table for table in loaded}
+        if len(found) < len(loaded):
+            raise ValueError(
+                "Argument `table_files` must name one latency table for an engine, received tables "
+                f"of {', '.join(table.engine for table in loaded)}."
+            )
+        if missing := [name for name in engine_names if name not in found]:
+            where = ", ".join(missing)
+            logging.info("Measuring the latencies of %s at %dx%d on this device.", where, *shape)
+            found |= latency_measurement.measure(
+                config, shape, missing, **latency_measurement.QUICK
+            )
+        return {name: found[engine] for name, engine in names.items()}
 
 
 def _is_at_hand(engine_name, format_name):

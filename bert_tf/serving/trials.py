@@ -11,21 +11,22 @@ from bert_tf.serving import formats, sensitive_layers
 from bert_tf.serving.engines import ENGINES, Process
 
 
-def write(chosen, served, folder, compared, dense):
+def write(chosen, planned, folder, compared, dense):
     """Writes a model in several formats and keeps those that are as good as the model.
 
     Args:
       chosen: list of `(name of an engine, name of a format that it reads)`.
-      served: the `bert_tf.serving.served_model.ServedModel`.
+      planned: the `bert_tf.serving.planned_model.PlannedModels`.
       folder: path of the folder to write to.
       compared: the `bert_tf.serving.comparison.Comparison` with its source.
       dense: the `bert_tf.serving.dense_comparison.DenseComparison`, to be faster than.
 
     Returns:
-      List of a dict of plain data for each of `chosen`: `engine`, `format`, the figures of
-      `Comparison.figures`, `file_bytes`, `float_layers` of a format of integers where some stay in
-      float and, of a pruned model or of several engines, `speed`. One that is left out has the
-      reason as `left_out`; a format that no engine keeps has no files.
+      List of a dict of plain data for each of `chosen`: `engine`, `format`, its form by
+      `PlannedModels.describe`, the figures of `Comparison.figures`, `file_bytes`, `float_layers` of
+      a format of integers where some stay in float and, of a pruned model or of several engines,
+      `speed`. One that is left out has the reason as `left_out`; a format that no engine keeps has
+      no files.
 
     Raises:
       ValueError: if all are left out.
@@ -38,16 +39,17 @@ def write(chosen, served, folder, compared, dense):
         logging.info("Writing the format %s, %d of %d.", name, number, len(names))
         own, others = [row for row in rows if row["format"] == name], set(os.listdir(folder))
         try:
+            served = planned.served(name)
             formats.FORMATS[name].write(served, folder)
         except ValueError as error:
             _leave_out(own, error)
         written[name] = set(os.listdir(folder)) - others
         for row in _kept(own):
+            row |= planned.describe(name)
             try:
-                _compare(row, folder, compared)
+                _compare_or_leave_layers(row, served, folder, compared)
             except ValueError as error:
-                if not _compare_partly(row, served, folder, compared):
-                    _leave_out([row], error)
+                _leave_out([row], error)
         if not _kept(own):
             _remove(written.pop(name), folder)
     if dense.is_pruned or len(_kept(rows)) > 1:
@@ -117,19 +119,23 @@ def table(rows, metric):
     return pages.markdown_table(pages.table(timed, columns)) if timed else ""
 
 
-def _compare_partly(row, served, folder, compared):
-    """Writes a format with few layers in float where these suffice; returns whether they do."""
+def _compare_or_leave_layers(row, served, folder, compared):
+    """Compares a format as it is written, else with few layers in float where these suffice."""
+    try:
+        return _compare(row, folder, compared)
+    except ValueError as error:
+        too_far = error
     form = formats.FORMATS[row["format"]]
-    for layers, partly in sensitive_layers.candidates(row["engine"], form, served, compared):
+    variants = sensitive_layers.candidates(row["engine"], form, served, folder, compared)
+    for layers, partly in variants:
         partly.write(served, folder)
         try:
             _compare(row, folder, compared)
         except ValueError:
             continue
         row["float_layers"] = layers
-        logging.info("%s keeps %s in float.", row["format"], ", ".join(layers))
-        return True
-    return False
+        return logging.info("%s keeps %s in float.", row["format"], ", ".join(layers))
+    raise too_far
 
 
 def _compare(row, folder, compared):
@@ -161,7 +167,7 @@ def _measure(rows, folder, dense):
             for name in dict.fromkeys(row["format"] for row in rows):
                 logging.info("Writing the dense model as %s.", name)
                 try:
-                    dense.write(formats.FORMATS[name], scratch)
+                    dense.write(name, scratch)
                 except ValueError as error:
                     _leave_out([row for row in rows if row["format"] == name], error)
         places = [folder, scratch] if dense.is_pruned else [folder]

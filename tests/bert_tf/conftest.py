@@ -15,6 +15,7 @@ from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.bert import Bert
 from bert_tf.families.names import per_block
+from bert_tf.latency import terms
 from bert_tf.methods.diffs import base_model
 from bert_tf.methods.diffs.diff_store import save
 from bert_tf.models.bert import BertModel
@@ -103,14 +104,16 @@ def hugging_face_folder(tmp_path):
 def table_file(tmp_path_factory):
     """Writes a latency table of the shape that an export of `TINY` is optimized for.
 
-    Args of the function: name of the engine, default "tensorflow". Its seconds are made up.
+    Args of the function: name of the engine, default "tensorflow". Its seconds are made up; in
+    integers no factors are worth it.
     """
     folder = tmp_path_factory.mktemp("tables")
 
     def write(engine="tensorflow"):
         path = folder / f"{engine}.json"
         here = latency_measurement.environment()
-        latency_tables.make(head_size=TINY.head_size, engine=engine, **here).save(path)
+        seconds = {(terms.FACTORS, 0): 1e-3} if engine.endswith("int8") else {}
+        latency_tables.make(seconds, head_size=TINY.head_size, engine=engine, **here).save(path)
         return str(path)
 
     return write
@@ -132,8 +135,9 @@ def export(table_file):
         ]
         assert not settings
         command, target, served = parts
-        if "table_file" not in target:
-            target["table_file"] = table_file(Target(**target).plan_engine())
+        if "table_files" not in target:
+            planned_for = {form: engine for engine, form in reversed(Target(**target).chosen())}
+            target["table_files"] = tuple(map(table_file, set(planned_for.values())))
         version = Version(output_dir, version, **command)
         return exporting.export(folder, version, Target(**target), ServedTask(**served))
 

@@ -71,17 +71,19 @@ class Process:
     def __exit__(self, *_):
         self.close()
 
-    def load(self, path):
-        """Answers by another file from now on; a file that was loaded before stays loaded.
+    def load(self, path, alone=False):
+        """Answers by another file from now on.
 
         Args:
           path: of a file or folder that the engine reads.
+          alone: whether the files that were loaded before are dropped, the same path too; by
+            default they stay loaded.
 
         Raises:
           ValueError: if the file cannot be loaded.
         """
         self._path = os.fspath(path)
-        self._ask("load", self._path, *self._settings)
+        self._ask("load", self._path, alone, *self._settings)
 
     def answers(self, requests):
         """Returns the answers to requests, a list of `{name: array}`, texts as NumPy strings.

@@ -46,14 +46,18 @@ class Worker:
     def __init__(self, load):
         self._load, self._loaded = load, {}
 
-    def load(self, path, threads, options):
+    def load(self, path, alone, threads, options):
         """Loads a file, unless it is loaded, for the requests that follow.
 
         Args:
           path: of the file or folder.
+          alone: whether all that was loaded is dropped before.
           threads: of an operation.
           options: dict of the loader's further arguments.
         """
+        if alone:
+            self._answer = None
+            self._loaded.clear()
         if path not in self._loaded:
             self._loaded[path] = self._load(path, threads, **options)
         self._answer = self._loaded[path]

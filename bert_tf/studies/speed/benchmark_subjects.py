@@ -25,13 +25,14 @@ from flop_tf.files import json_file
 
 class _Format(typing.TypedDict, total=False):
     scores: dict[str, float]
+    config: json_file.Object
 
 
 class _Report(typing.TypedDict, total=False):
     """What is read of an export's report."""
 
     formats: typing.Required[dict[str, _Format]]
-    config: typing.Required[json_file.Object]
+    config: json_file.Object
     compared_on: typing.Required[str]
     num_examples: typing.Required[json_file.Count]
     task: json_file.Object
@@ -212,10 +213,11 @@ def _export(name, path, format_name, engine):
         return Subject(name, path, engine, loaded, None, _size(form, folder, loaded), {})
     report = json_file.read(report_file, _Report, "report of an export", "export the model again")
     try:
-        scores = report["formats"][format_name]["scores"]
+        row = {**report, **report["formats"][format_name]}  # A model for all, in older reports.
+        scores = row["scores"]
         split = f"{report['compared_on']}, {report['num_examples']} examples"
         about = _about(report, {split: scores} if scores else {})
-        config = EncoderConfig.from_dict(report["config"])
+        config = EncoderConfig.from_dict(row["config"])
         head_of(config)
     except (KeyError, ValueError) as error:
         raise ValueError(

@@ -169,7 +169,7 @@ def plans(config, densities, batch_sizes, lengths, rounds, warmup_rounds=3):
     """
     models, timings = [], []
     for batch in _batches([config], batch_sizes, lengths):
-        table = latency_measurement.measure(config, batch[:2])
+        table = latency_measurement.measure(config, batch[:2], ["tensorflow"])["tensorflow"]
         candidates = benchmark_plans.build(config, densities, table)
         calls = [functools.partial(one.forward, batch[2][0]) for one in candidates]
         seconds = timing.interleaved(calls, rounds, warmup_rounds).T[..., np.newaxis]

@@ -115,13 +115,13 @@ def test_saved_and_loaded(tmp_path):
     path = str(tmp_path / "table.json")
     TABLE.save(path)
     assert LatencyTable.load(path) == TABLE
-    assert latency_table.load_for(path, "tensorflow", (8, 16), CONFIG, HERE) == TABLE
+    assert latency_table.load_for(path, ["onnx", "tensorflow"], (8, 16), CONFIG, HERE) == TABLE
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"engine": "onnxruntime"}, "of the engine onnxruntime, received one of tensorflow"),
+        ({"engines": ["a", "b"]}, "of the engine a or b, received one of tensorflow"),
         ({"shape": (1, 16)}, "of the shape 1x16, received one of 8x16"),
         (
             {"environment": {**HERE, "device": "other"}},
@@ -134,7 +134,7 @@ def test_saved_and_loaded(tmp_path):
 def test_a_table_of_something_else(changed, sentence, tmp_path):
     path = str(tmp_path / "table.json")
     TABLE.save(path)
-    wanted = {"engine": "tensorflow", "shape": (8, 16), "config": CONFIG, "environment": HERE}
+    wanted = {"engines": ["tensorflow"], "shape": (8, 16), "config": CONFIG, "environment": HERE}
     with pytest.raises(ValueError, match=sentence):
         latency_table.load_for(path, **{**wanted, **changed})
 

@@ -82,7 +82,8 @@ def test_what_must_not_be_below_0_is_not():
 @pytest.mark.parametrize("engine", ["tensorflow", "onnxruntime"])
 def test_measured(engine, tmp_path, capsys):
     pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
-    table = latency_measurement.measure(CONFIG, (2, 8), engine, rounds=2, most_blocks=1, number=3)
+    quick = {"rounds": 2, "most_blocks": 1, "number": 3}
+    table = latency_measurement.measure(CONFIG, (2, 8), [engine], **quick)[engine]
     assert (table.engine, table.shape) == (engine, (2, 8))
     assert (table.hidden_size, table.head_size) == (32, 8)
     assert table.environment["device"] and table.environment["threads"] == num_threads()
@@ -92,7 +93,7 @@ def test_measured(engine, tmp_path, capsys):
     assert LatencyTable.load(str(tmp_path / "t.json")) == table
     assert json.loads((tmp_path / "t.json").read_text())["engine"] == engine
     shown = capsys.readouterr().err
-    assert "models in" in shown and "rounds at 2x8: 100%" in shown
+    assert "models in" in shown and f"rounds at 2x8 by {engine}: 100%" in shown
 
 
 def test_an_engine_that_cannot_run_a_model(tmp_path):

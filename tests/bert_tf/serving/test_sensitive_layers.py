@@ -1,5 +1,6 @@
 """A format of integers that is too far off keeps the layers in float that hurt."""
 
+import latency_tables
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from bert_tf.serving import services, trials
 from bert_tf.serving.comparison import Comparison
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx_int8 import OnnxInt8
-from bert_tf.serving.served_model import ServedModel
+from bert_tf.serving.planned_model import PlannedModels
 from bert_tf.tasks import registry
 from bert_tf.tokenizers.tokenization import Tokenizer
 
@@ -42,23 +43,24 @@ def compared_model(vocab_file):
     block.ffn_in.bias.assign(bias)
     block.ffn_out.kernel.assign(kernel)
     service = services.get(registry.get("SST-2"), Tokenizer(vocab_file), 11)
-    return ServedModel(model, service, 16), Comparison(model, service)
+    tables = {"onnx_int8": latency_tables.make(hidden_size=16, head_size=8)}
+    return PlannedModels(model, service, tables), Comparison(model, service)
 
 
 def test_the_layer_that_hurts_stays_in_float(compared_model, tmp_path, monkeypatch):
-    served, compared = compared_model
+    planned, compared = compared_model
     monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.1))
     chosen = [("onnxruntime_int8", "onnx_int8")]
-    (row,) = trials.write(chosen, served, str(tmp_path), compared, NotPruned)
+    (row,) = trials.write(chosen, planned, str(tmp_path), compared, NotPruned)
     assert row["float_layers"] == ["encoder/block_1/ffn_out"] and row["percentile_99"] <= 0.1
 
 
 def test_where_no_layer_helps_the_format_is_left_out(compared_model, tmp_path, monkeypatch):
-    served, compared = compared_model
+    planned, compared = compared_model
     monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.0))
     with pytest.raises(ValueError, match="onnx_int8 by onnxruntime_int8 is too far .* differ by"):
         trials.write(
-            [("onnxruntime_int8", "onnx_int8")], served, str(tmp_path), compared, NotPruned
+            [("onnxruntime_int8", "onnx_int8")], planned, str(tmp_path), compared, NotPruned
         )
     assert not list(tmp_path.iterdir())
 
