@@ -91,7 +91,8 @@ def main():
 
 
 def _print(config, shape, engine, probes, found, seconds):
-    table = latency_measurement.table_of(config, shape, engine, probes, seconds[:, : len(probes)])
+    sizes, measured = latency_probes.sizes(config), seconds[:, : len(probes)]
+    table = latency_measurement.table_of(config, shape, engine, probes, measured, sizes)
 
     measured = 1e3 * np.median(seconds[:, len(probes) :], axis=0)
     predicted = 1e3 * np.array([table.predict(plan.config, plan.execution) for plan in found])

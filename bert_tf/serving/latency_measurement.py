@@ -18,11 +18,19 @@ from bert_tf.tasks import model_task
 
 #: The most blocks of each small model, and how many models: the sum predicts other models.
 MOST_BLOCKS, NUM_MODELS = 6, 24
-#: What is enough to choose between ways to compute one model.
-QUICK = {"rounds": 3, "most_blocks": 2, "number": 10}
+#: What is enough to choose between ways to compute one model, for which sizes count little.
+QUICK = {"rounds": 3, "most_blocks": 2, "number": 12, "num_sizes": 1}
 
 
-def measure(config, shape, engine_names, rounds=8, most_blocks=MOST_BLOCKS, number=NUM_MODELS):
+def measure(
+    config,
+    shape,
+    engine_names,
+    rounds=8,
+    most_blocks=MOST_BLOCKS,
+    number=NUM_MODELS,
+    num_sizes=latency_probes.NUM_SIZES,
+):
     """Returns the latency tables of engines on this machine; shows progress.
 
     Args:
@@ -31,8 +39,10 @@ def measure(config, shape, engine_names, rounds=8, most_blocks=MOST_BLOCKS, numb
       engine_names: names in `bert_tf.serving.engines.ENGINES`.
       rounds: how often each model is timed, at least 1; default 8.
       most_blocks: of each model, which has no more than `config`; default `MOST_BLOCKS`.
-      number: models, at least 3, and four more for each way that a format alone has; default
-        `NUM_MODELS`.
+      number: models, at least 3, and three more for each way that a format alone has;
+        default `NUM_MODELS`.
+      num_sizes: numbers of heads, and of neurons, with seconds of their own, in [1, 3]; default
+        `latency_probes.NUM_SIZES`.
 
     Returns:
       `{name of an engine: LatencyTable}`; a ValueError in its place where the engine cannot run
@@ -48,14 +58,15 @@ def measure(config, shape, engine_names, rounds=8, most_blocks=MOST_BLOCKS, numb
         forms[form.choices][engine] = form
     tables = {}
     for choices, some in forms.items():
-        plans = latency_probes.make(config, choices, most_blocks, number + 4 * len(choices))
+        plans = latency_probes.make(config, choices, most_blocks, number + 3 * len(choices))
         with tempfile.TemporaryDirectory() as folder:
             places = write(plans, dict.fromkeys(some.values()), folder)
             for engine, form in some.items():
                 paths = [form.path(place) for place in places]
                 try:
                     seconds = times(engine, paths, plans[0].config, shape, rounds)
-                    tables[engine] = table_of(config, shape, engine, plans, seconds)
+                    sizes = latency_probes.sizes(config, num_sizes)
+                    tables[engine] = table_of(config, shape, engine, plans, seconds, sizes)
                 except ValueError as error:
                     tables[engine] = error
     return tables
@@ -112,7 +123,7 @@ def times(engine, paths, config, shape, rounds):
     return np.array(rows[1:])
 
 
-def table_of(config, shape, engine, plans, seconds):
+def table_of(config, shape, engine, plans, seconds, sizes):
     """Returns the table that explains the times of models.
 
     Args:
@@ -121,8 +132,8 @@ def table_of(config, shape, engine, plans, seconds):
       engine: name of the engine.
       plans: the `Plan` of each model.
       seconds: of `times`.
+      sizes: of `latency_probes.sizes`.
     """
-    sizes = latency_probes.sizes(config)
     counts = [terms.of_model(plan.config, plan.execution, sizes) for plan in plans]
     fitted = fit(counts, seconds)
     place = config.hidden_size, config.head_size

@@ -19,22 +19,26 @@ from bert_tf.serving.served_model import ServedModel
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.linalg import costs
 
+#: How many numbers of heads, and of neurons, have seconds of their own in a table.
+NUM_SIZES = 3
+
 # Rows of the word embedding: a lookup takes as long in a large one, which would be written slowly.
 _MOST_ROWS = 4096
 # Of the break-even rank: above it nothing stays in factors.
 _HIGHEST_RANK = 1.0
 
 
-def sizes(config):
+def sizes(config, num_sizes=NUM_SIZES):
     """Returns the numbers of heads and neurons at which a table has seconds, by term.
 
     Args:
       config: an `EncoderConfig`.
+      num_sizes: the most of each, in [1, `NUM_SIZES`]; the largest ones are taken.
     """
     heads, neurons = config.num_attention_heads, config.intermediate_size
     return {
-        terms.ATTENTION: sorted({1, max(1, heads // 2), heads}),
-        terms.FFN: sorted({max(1, neurons // 16), max(1, neurons // 3), neurons}),
+        terms.ATTENTION: sorted({1, max(1, heads // 2), heads})[-num_sizes:],
+        terms.FFN: sorted({max(1, neurons // 16), max(1, neurons // 3), neurons})[-num_sizes:],
     }
 
 

@@ -21,7 +21,7 @@ from bert_tf.methods.diffs.diff_store import save
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
-from bert_tf.serving import exporting, latency_measurement
+from bert_tf.serving import exporting
 from bert_tf.serving.servable import ServedTask
 from bert_tf.serving.target import Target
 from bert_tf.serving.versions import Version
@@ -110,11 +110,8 @@ def table_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
 
     def write(engine="tensorflow"):
-        path = folder / f"{engine}.json"
-        here = latency_measurement.environment()
         seconds = {(terms.FACTORS, 0): 1e-3} if engine.endswith("int8") else {}
-        latency_tables.make(seconds, head_size=TINY.head_size, engine=engine, **here).save(path)
-        return str(path)
+        return latency_tables.write(folder, engine, seconds, head_size=TINY.head_size)
 
     return write
 

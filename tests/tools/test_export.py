@@ -3,6 +3,7 @@ import shutil
 
 from flop_tools import benchmark, export
 
+import latency_tables
 import numpy as np
 import pytest
 
@@ -16,13 +17,19 @@ from flop_tf.layers.projection import ProjectionSpec
 pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 
 
+def write_table(folder, engine, shape=(8, 16)):
+    """Writes a table that is made up, of an engine, for the toy model."""
+    return latency_tables.write(folder, engine, shape=shape, hidden_size=8, head_size=4)
+
+
 def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     """Formats of one version by their flags; the next one has a number of its own."""
     table = ["--table", f"--model_dirs={bert_dir}", "--batch_sizes=2", "--lengths=9", "--rounds=1"]
     table += ["--engine=onnxruntime"]
     assert call(benchmark, *table, f"--output_dir={tmp_path / 'table'}") is None
     args = [f"--model_dir={bert_dir}", f"--output_dir={tmp_path / 'toy'}", "--dev_examples=10"]
-    args += [f"--latency_table={tmp_path / 'table/latency_table.json'}", "--optimize_for=2x9"]
+    tables = tmp_path / "table/latency_table.json", write_table(tmp_path, "litert_int8", (2, 9))
+    args += ["--latency_table={},{}".format(*tables), "--optimize_for=2x9"]
     data = ["--task_name=sst-2", f"--data_dir={demo_dir}"]
     assert call(export, *args, *data, "--format=onnx,litert_int8") is None
     report = json.loads((tmp_path / "toy/1" / versions.REPORT_FILE).read_text())
@@ -47,7 +54,8 @@ def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
 def test_the_plan_of_one_model_ends_with_an_export(call, bert_dir, demo_dir, tmp_path):
     pytest.importorskip("tensorflow_serving", reason="The extra `export` is not installed.")
     task = sweep.SweepTask("SST-2", ("--task_name=SST-2", f"--data_dir={demo_dir}"), (), ())
-    given = ("--format=saved_model",)
+    table = write_table(tmp_path, "tensorflow")
+    given = ("--format=saved_model", f"--latency_table={table}")
     plan = sweep.single(task, sweep.Settings(str(tmp_path), bert_dir, benchmark=None, export=given))
     shutil.copytree(bert_dir, tmp_path / "final")
     assert call(export, *plan[-1].flags, "--made_from=one") is None  # As the runner does.
@@ -91,6 +99,7 @@ def test_bad_input_leaves_no_folder(call, bert_dir, tmp_path):
 def test_data_that_are_not_at_hand(call, bert_dir, tmp_path, caplog):
     """Random tokens are compared; a vocabulary without a score is no reason to stop."""
     args = [f"--model_dir={bert_dir}", "--task_name=SST-2", "--format=litert_float32"]
+    args.append(f"--latency_table={write_table(tmp_path, 'litert')}")
     assert call(export, *args, f"--output_dir={tmp_path / 'toy'}") is None
     report = json.loads((tmp_path / "toy/1" / versions.REPORT_FILE).read_text())
     assert report["compared_on"] == "random tokens" and report["scores"] == {}

@@ -1,7 +1,9 @@
 """The base class of formats that are one file."""
 
 import abc
+import contextlib
 import os
+import sys
 
 from bert_tf.serving.formats.format import Format
 
@@ -34,7 +36,8 @@ class SingleFile(Format):
     def write(self, served, folder):
         """Writes the file, see `Format`."""
         try:
-            data = self.convert(served)
+            with _without_native_messages():
+                data = self.convert(served)
         except Exception as error:  # Errors of converters have no other class in common.
             raise self._cannot_hold(error) from error
         with open(os.path.join(folder, self.file), "wb") as file:
@@ -47,6 +50,23 @@ class SingleFile(Format):
             )
         reason = str(error).partition("\n")[0][:300] or type(error).__name__
         return ValueError(f"{self.family} cannot hold the model: {reason}.")
+
+
+@contextlib.contextmanager
+def _without_native_messages():
+    """Drops what TensorFlow's C++ code writes to the standard error, whatever its log level.
+
+    Its messages by Abseil have no setting that Python reaches; what fails is raised.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def missing_package(name, package):

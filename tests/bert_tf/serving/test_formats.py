@@ -65,11 +65,12 @@ def served(function, num_positions=2):
 
 
 @pytest.mark.parametrize("name", [name for name in formats.FORMATS if name != "saved_model"])
-def test_a_format_answers(name, tmp_path):
-    """The third of three tokens is behind the last position."""
+def test_a_format_answers(name, tmp_path, capfd):
+    """The third of three tokens is behind the last position; converters print nothing."""
     pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
     form = formats.get(name)
     form.write(served(activation("gelu")), str(tmp_path))
+    assert capfd.readouterr().err == ""
     with Process(engines.ENGINES[engines.of_format(name)], form.path(tmp_path)) as process:
         (answers,) = process.answers([("serving_default", IDS)])
     np.testing.assert_allclose(answers["logits"], [[1.9544997]] * 2, atol=1e-5)

@@ -20,6 +20,7 @@ def counts_of(choices, number=40):
 
 def test_sizes():
     assert latency_probes.sizes(CONFIG) == {terms.ATTENTION: [1, 2, 4], terms.FFN: [3, 16, 48]}
+    assert latency_probes.sizes(CONFIG, 1) == {terms.ATTENTION: [4], terms.FFN: [48]}
     smallest = EncoderConfig(9, 4, 1, 1, 1)
     assert latency_probes.sizes(smallest) == {terms.ATTENTION: [1], terms.FFN: [1]}
 
