@@ -139,7 +139,8 @@ class FactorizedDense(keras.layers.Layer):
         if self.rank:
             outputs = self._multiply(inputs, training)
         else:
-            shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], 0)
+            # In int32 OpenVINO takes a number that it does not know yet for one below 0.
+            shape = tf.concat([tf.shape(inputs, tf.int64)[:-1], [self.units]], 0)
             outputs = tf.ensure_shape(
                 tf.zeros(shape, inputs.dtype), inputs.shape[:-1] + [self.units]
             )

@@ -302,14 +302,14 @@ def _diff_settings(word):
 @_makes("table.json")
 def _table(fixtures):
     others = dict.fromkeys(("memory", "warmup_rounds"))
-    measured = {"table": True, "batch_sizes": 2, "output_dir": "table", **others}
-    fixtures.run("benchmark", "benchmark", **measured)
+    measured = {"table": True, "engine": "litert", "batch_sizes": 2, **others}
+    fixtures.run("benchmark", "benchmark", **measured, output_dir="table")
     shutil.copyfile(fixtures.folder / "table/latency_table.json", fixtures.folder / "table.json")
 
 
 @_makes("export")
 def _export(fixtures):
-    fixtures.run("export", "export", output_dir="export", format="saved_model,onnx")
+    fixtures.run("export", "export", output_dir="export", format="saved_model,onnx,litert_float32")
 
 
 @_makes("maps")

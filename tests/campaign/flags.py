@@ -42,6 +42,9 @@ _REFUSED = (
     ("benchmark", "lengths", ("", "0", "-1", "٨", "25", "100000000000")),
     ("benchmark", "model_dirs", ("", "dense,dense", "dense,,bert")),
     ("export", "format", ("", "onnx,onnx", "pb", ",")),
+    ("export", "engine", ("x", "", "onnxruntime")),
+    ("export", "latency_table", (",", "table.json,table.json")),
+    ("benchmark", "engines", ("", "x", "litert,litert")),
     ("export", "optimize_for", ("0x8", "2x0", "٢x8", "2x8x1", "2*8", "99999999999x8", "2x999")),
     ("compare_masks", "masks", ("", "mask.safetensors", "a=,b=", "a=mask.safetensors,a=b")),
     ("share_tickets", "tickets", ("", "SST-2", "=x", "X=mask.safetensors", "SST-2=", "a=b,a=b")),
@@ -66,6 +69,7 @@ _REFUSED = (
 
 # How sentences name what some flags have.
 _ALIASES = {
+    "engines": "engine",
     "tasks": "task",
     "task_name": "task",
     "format": "format_names",
@@ -99,6 +103,9 @@ _OTHER_MODE = (
     ("classify", {"maps": "maps"}, "maps"),
     ("diff", {"runs_dir": "diffs"}, "runs_dir"),
     ("inspect", {"base": "bert"}, "base"),
+    ("export", {"format": "onnx"}, "latency table"),
+    ("export", {"optimize_for": "3x8"}, "latency table"),
+    ("export", {"data_dir": "CoLA"}, "CoLA"),
     ("export_tasks", {"format": "onnx"}, "format"),
     ("export_tasks", {"data_dir": "SST-2"}, "data_dir"),
     ("share_tickets", {"task": "SST-2"}, "task"),

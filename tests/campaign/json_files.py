@@ -79,13 +79,19 @@ FILES = (
     JsonFile(
         "benchmark",
         "export/1/assets.extra/export.json",
-        ("formats", "compared_on", "num_examples", "config", "config.vocab_size"),
+        (
+            *("formats", "compared_on", "num_examples"),
+            *("formats.onnx.config", "formats.onnx.config.vocab_size"),
+        ),
         {"model_dirs": "export/1/model.onnx"},
     ),
     JsonFile(
         "export",
         "table.json",
-        ("shape", "forms", "forms.way", "forms.inputs", "forms.outputs", "forms.seconds"),
+        (
+            *("engine", "shape", "hidden_size", "head_size", "environment"),
+            *("rows", "rows.term", "rows.size", "rows.seconds"),
+        ),
     ),
     JsonFile(
         "find_tickets",

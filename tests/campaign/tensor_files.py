@@ -35,10 +35,12 @@ _FILES = (
     ("diff_report", "diffs/learn/diff.safetensors", {}),
     ("export_tasks", "diffs/finetune-0.1/diff.safetensors", {}),
 )
+_LITERT = "export/1/model_float32.tflite"
 _OTHER_FILES = (
     ("train_patterns", "maps/normed.npz", {}),
     ("benchmark", "export/1/model.onnx", {"model_dirs": "export/1/model.onnx"}),
     ("benchmark", "export/1/saved_model.pb", {"model_dirs": "export/1"}),
+    ("benchmark", _LITERT, {"model_dirs": _LITERT}),
     ("make_mask", "google/bert_model.ckpt.index", {"checkpoint": "google"}),
     ("make_mask", "google/bert_model.ckpt.data-00000-of-00001", {"checkpoint": "google"}),
 )

@@ -97,9 +97,11 @@ def test_answers_and_operations(name, vocab_file, tmp_path):
     model, form = served(name, vocab_file), formats.FORMATS["onnx"]
     form.write(model, str(tmp_path))
     path = form.path(str(tmp_path))
-    # OpenVINO 2026.4 refuses the shape of a sublayer that is nothing but a bias.
-    names = ["onnxruntime"] if name.startswith("no ") else ["onnxruntime", "openvino"]
-    answers = [ENGINES[one].load(path, 1) for one in names if ENGINES[one].is_installed]
+    answers = [
+        ENGINES[one].load(path, 1)
+        for one in ("onnxruntime", "openvino")
+        if ENGINES[one].is_installed
+    ]
     for shape in ((3, 7), (1, 1), (2, 16), (5, 20), (0, 4)):
         asked = request(*shape)
         expected = model.numbers(*(tf.constant(asked[name]) for name in INPUT_NAMES))

@@ -88,6 +88,10 @@ class Server:
     def end(self):
         """Asks it to end; returns the exit code and what it said."""
         self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self):
+        """Returns the exit code and what it said, when it has ended."""
         _, said = self.process.communicate(timeout=60)
         return self.process.returncode, said
 
@@ -358,7 +362,7 @@ def test_sigterm_finishes_what_is_under_way(exported):
         assert response.status == 200
         assert one in asked or response.getheader("Connection") == "close"
         assert_equal(json.load(response)["outputs"], answers)
-    assert server.end() == (0, "")
+    assert server.ended() == (0, "")
     with pytest.raises(ConnectionRefusedError):
         server.socket()
 
