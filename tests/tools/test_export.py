@@ -48,8 +48,8 @@ def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
     text = call(export, *args, *data)
     assert text.startswith("export: error: The version '") and "--overwrite" in text
     assert call(export, *args, *data, "--format=onnx", "--version=2") == (
-        f"export: error: The latency table '{tables[1]}' must be of the engine onnxruntime, received "
-        "one of litert_int8; measure one by flop-benchmark --table."
+        f"export: error: The latency table '{tables[1]}' must be of the engine onnxruntime, "
+        "received one of litert_int8; measure one by flop-benchmark --table."
     )
     onnx = ["--format=onnx", "--version=2", f"--latency_table={tables[0]}"]
     assert call(export, *args, *data, *onnx) is None
