@@ -343,7 +343,7 @@ def test_sigterm_finishes_what_is_under_way(exported):
     """Of 60 connections, one that has sent half of its body and one that has sent nothing."""
     path, expected = exported("classes")
     server = Server(path, "--max_batch=1", "--threads=1")
-    many = ["good bad " * 200] * 8
+    many = ["good bad " * 200] * 4
     answers = expected([many])
     idle, half = server.socket(), server.socket()
     body = json.dumps({"inputs": {"text": many}}).encode()
