@@ -108,12 +108,14 @@ def merged(config):
     )
 
 
-def apply(model, plan):
+def apply(model, plan, rank_maxima=None):
     """Returns the model of a plan, with the weights of its source, its factors balanced.
 
     Args:
       model: a `BertModel` without gates.
       plan: a `Plan` of `choose`, or of the same architecture with other forms.
+      rank_maxima: `rank_max` of `flop_tf.linalg.factorization.balance` by the projection's path;
+        default none.
 
     Returns:
       The BERT of the plan; `model` itself where there is nothing to do.
@@ -124,7 +126,8 @@ def apply(model, plan):
         return model
     weights = surgery.named_weights(model)
     for index, name, spec, _ in config.projections():
-        _reform(weights, f"encoder.blocks.{index}.{name}", spec)
+        rank_max = (rank_maxima or {}).get(f"blocks.{index}.{name}")
+        _reform(weights, f"encoder.blocks.{index}.{name}", spec, rank_max)
     for index in plan.execution.fused_blocks:
         _fuse(weights, f"encoder.blocks.{index}", 1 / math.sqrt(config.head_size))
     planned = BertModel(config, plan.execution)
@@ -223,7 +226,7 @@ def best(forms):
     return min(ties, key=lambda form: (form.seconds * form.parameters, form.seconds))
 
 
-def _reform(weights, path, spec):
+def _reform(weights, path, spec, rank_max):
     """Gives the weights of a projection the form of a spec."""
     factor_in = weights.pop(f"{path}.factor_in", None)
     if factor_in is None:
@@ -233,7 +236,7 @@ def _reform(weights, path, spec):
         weights[f"{path}.kernel"] = factorization.merge(factor_in, factor_out)
         return
     # Models that other versions compacted may have ranks of any scale.
-    factor_in, factor_out = factorization.balance(factor_in, factor_out)
+    factor_in, factor_out = factorization.balance(factor_in, factor_out, rank_max)
     more = spec.rank - factor_in.shape[1]
     weights[f"{path}.factor_in"] = np.pad(factor_in, [(0, 0), (0, more)])
     weights[f"{path}.factor_out"] = np.pad(factor_out, [(0, more), (0, 0)])

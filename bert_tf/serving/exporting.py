@@ -17,6 +17,8 @@ TABLE_FILE = os.path.join("assets.extra", "latency_table.{}.json")
 #: The table of engines: size, score and milliseconds, dense and as exported.
 ENGINES_FILE = os.path.join("assets.extra", "engines.md")
 
+# Every so many batches of the comparison one says how large ranks become.
+_CALIBRATION_STEP = 4
 # Examples in the requests that warm a server up.
 _WARMUP_SIZES = (1, 8, 32)
 
@@ -46,9 +48,11 @@ def export(folder, version, target, served):
             return None
         source = servable.read(folder, served)
         service, shape = source.service, target.shape(source.model.config)
-        tables = target.tables(source.model.config, chosen)
-        planned = PlannedModels(source.model, service, tables)
         compared = Comparison(source.model, service, source.data_dir, served.dev_examples)
+        tables = target.tables(source.model.config, chosen)
+        # Batches are in the order of their lengths; the last request is of texts.
+        batches = [batch for _, batch in compared.requests[:-1:_CALIBRATION_STEP]]
+        planned = PlannedModels(source.model, service, tables, batches)
         dense = DenseComparison(source.model, service, tables, shape, folder, target.allow_slower)
         with version.written(service.tokenizer, service.labels or ()) as aside:
             rows = trials.write(chosen, planned, aside, compared, dense)

@@ -1,6 +1,6 @@
 """A model as it is served: in each format as the latency table of its engine recommends."""
 
-from bert_tf.serving import constant_folding, execution_plan
+from bert_tf.serving import constant_folding, execution_plan, rank_ranges
 from bert_tf.serving.served_model import ServedModel
 
 
@@ -14,10 +14,12 @@ class PlannedModels:
       service: its `bert_tf.serving.services.Service`.
       tables: by name of a format the `LatencyTable` of the engine that it is planned for, or a
         ValueError that says why there is none.
+      batches: list of inputs by which factors are balanced, see `rank_ranges.maxima`; default none.
     """
 
-    def __init__(self, model, service, tables):
+    def __init__(self, model, service, tables, batches=()):
         self._model, self._service = constant_folding.fold(model), service
+        self._rank_maxima = rank_ranges.maxima(self._model, batches)
         self._tables, self._served = tables, []
 
     def served(self, name):
@@ -33,7 +35,7 @@ class PlannedModels:
         for known, served in self._served:
             if known == plan:
                 return served
-        model = execution_plan.apply(self._model, plan)
+        model = execution_plan.apply(self._model, plan, self._rank_maxima)
         served = ServedModel(model, self._service, plan.config.num_positions)
         self._served.append((plan, served))
         return served

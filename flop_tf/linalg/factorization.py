@@ -119,21 +119,25 @@ def merge(factor_in, factor_out):
     return product.astype(factor_in.dtype)
 
 
-def balance(factor_in, factor_out):
+def balance(factor_in, factor_out, rank_max=None):
     """Scales ranks between the factors so that one scale of integers fits all of them.
 
-    `P diag(s)`, `diag(1/s) Q` with `s_r = sqrt(max_o |Q_ro| / max_i |P_ir|)`, so that each rank has
-    the same maximum in both factors; their product stays the same but for rounding. Ranks that are
-    all 0 in a factor stay as they are.
+    `P diag(s)`, `diag(1/s) Q` with `s_r = sqrt(max_o |Q_ro| / m_r)`, so that each rank has the same
+    maximum in both; their product stays the same but for rounding. Ranks with a maximum of 0 stay
+    as they are.
 
     Args:
       factor_in: P, array `[I, R]`.
       factor_out: Q, array `[R, O]`.
+      rank_max: m, array `[R]`, the largest `|(x P)_r|` over inputs x: what becomes integers with
+        one scale next to Q is `x P`. None, where no inputs are at hand, takes `max_i |P_ir|`.
 
     Returns:
       `(P [I, R], Q [R, O])` in the types that they had.
     """
-    in_max = np.abs(factor_in).max(axis=0, initial=0).astype(np.float64)
+    if rank_max is None:
+        rank_max = np.abs(factor_in).max(axis=0, initial=0)
+    in_max = np.asarray(rank_max, np.float64)
     out_max = np.abs(factor_out).max(axis=1, initial=0).astype(np.float64)
     ratio = np.divide(out_max, in_max, out=np.ones_like(in_max), where=(in_max * out_max) > 0)
     scale = np.sqrt(ratio)

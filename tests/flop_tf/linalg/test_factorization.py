@@ -159,6 +159,15 @@ def test_balance_gives_both_factors_of_a_rank_one_maximum():
     assert [array.dtype for array in balanced] == [np.float32] * 2
 
 
+def test_balance_by_what_ranks_become():
+    """sqrt(8 / 2) = 2, sqrt(1 / 16) = 1/4; a rank that is always 0 stays as it is."""
+    factor_in = np.array([[1, 4, 3], [1, -1, 5]], np.float32)
+    factor_out = np.array([[-8, 2], [1, 0.5], [3, 1]], np.float32)
+    balanced = factorization.balance(factor_in, factor_out, np.array([2, 16, 0], np.float32))
+    np.testing.assert_allclose(balanced[0], [[2, 1, 3], [2, -0.25, 5]])
+    np.testing.assert_allclose(balanced[1], [[-4, 1], [4, 2], [3, 1]])
+
+
 def test_balance_keeps_the_product_of_ranks_of_all_scales():
     scale = np.logspace(-12, 12, 20, dtype=np.float32)
     factor_in, factor_out = kernel((30, 20)) * scale, kernel((20, 40)) / scale[:, None]
