@@ -33,6 +33,7 @@ setuptools.setup(
     python_requires=">=3.11,<3.13",  # On 3.10 pip finds no set of versions for all of these.
     packages=[*setuptools.find_packages(include=["flop_tf*", "bert_tf*"]), "flop_tools"],
     package_dir={"flop_tools": "tools"},
+    package_data={"bert_tf.data": ["demo_words.json"]},
     entry_points={
         "console_scripts": [
             f"flop-{tool.replace('_', '-')} = flop_tools.{tool}:run" for tool in TOOLS

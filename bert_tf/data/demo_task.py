@@ -6,9 +6,10 @@ of its clauses decides; a clause says its opinion plainly, negated, doubly
 negated or by what the writer did; the word follows from both. The label is
 therefore always right. As in reviews, most sentences say plainly what they
 mean; in the others single words say little about the label. A part of the
-opinion words is kept out of the training split.
+opinion words is kept out of the training split. The words are in `demo_words.json`.
 """
 
+import json
 import os
 import pathlib
 import random
@@ -20,119 +21,15 @@ from flop_tf import files
 #: Sentences of a split: far fewer than there are, so that new ones are found at once.
 SIZE = ranges.Range(at_least=1, at_most=100_000)
 
-ASPECTS = (
-    "plot|acting|ending|dialogue|soundtrack|camera work|pacing|script|lead actor|humor|opening|"
-    "directing|service|food|view|room|staff|breakfast|design|battery|screen|manual|writing|"
-    "first half|last chapter|cast|story|atmosphere|sound|idea"
-).split("|")
-THINGS = (
-    "film|movie|book|restaurant|hotel|phone|concert|novel|sequel|documentary|game|show|play|series|"
-    "bar|camera|museum|course|album|trip"
-).split("|")
-INTENSIFIERS = "very|truly|quite|really|utterly|deeply|rather|so|remarkably|simply".split("|")
-HEDGES = "somewhat|a little|kind of|mostly|in places|by and large|on the whole".split("|")
-PEOPLE = (
-    "my sister|the critics|my friends|the reviewer|our guide|everybody|the man beside me|the poster"
-).split("|")
+# Words by the place that they take in a clause or a pattern. In clauses `{same}` is a word of the
+# opinion and `{other}` of the opposite, in patterns `{yes}` says the label and `{no}` the opposite.
+_WORDS = json.loads(pathlib.Path(__file__).with_name("demo_words.json").read_text("utf-8"))
 
-ADJECTIVES = {
-    True: (
-        "good|great|wonderful|charming|brilliant|delightful|moving|clever|funny|beautiful|superb|"
-        "gripping|fresh|honest|elegant|lovely|excellent|smart|warm|inspired|memorable|enjoyable|"
-        "touching|graceful|rewarding|vivid|impressive|witty|thrilling|satisfying|refreshing|tender|"
-        "stunning|polished|heartfelt|engaging|splendid|magnificent|captivating|masterful"
-    ).split("|"),
-    False: (
-        "bad|awful|terrible|boring|dull|stupid|clumsy|ugly|weak|tedious|lifeless|shallow|annoying|"
-        "predictable|messy|bland|pointless|silly|dreadful|cheap|painful|stale|confusing|sloppy|"
-        "tiresome|pretentious|lazy|hollow|irritating|disappointing|forgettable|flat|wooden|grating|"
-        "dismal|lousy|insipid|atrocious|mediocre|plodding"
-    ).split("|"),
-}
-DEEDS = {
-    True: (
-        "i went back the very next day|i did not look at my watch once|i would pay twice for it|"
-        "i was sorry when it was over|i have told all my friends about it|i could not stop smiling|"
-        "i will keep it for my children|the whole room rose to its feet|i want more of it|"
-        "i lost all sense of time"
-    ).split("|"),
-    False: (
-        "i left after half an hour|i looked at my watch every five minutes|i want my money back|"
-        "i was glad when it was over|i have warned all my friends about it|i had to yawn a lot|"
-        "i gave it away on the same day|half of the room walked out|i had enough of it soon|"
-        "i would rather have stayed at home"
-    ).split("|"),
-}
-
-#: An opinion about an aspect: `{same}` is a word of that opinion, `{other}` of the opposite.
-PLAIN_CLAUSES = (
-    "the {aspect} was {same}",
-    "the {aspect} was {degree} {same}",
-    "the {aspect} was {degree} {same} and {same2}",
-    "i found the {aspect} {degree} {same}",
-)
-CLAUSES = (
-    *PLAIN_CLAUSES,
-    "the {aspect} was not {other}",
-    "the {aspect} was never {other}",
-    "the {aspect} was anything but {other}",
-    "the {aspect} was nothing if not {same}",
-    "the {aspect} was hardly {other}",
-    "the {aspect} was far from {other}",
-    "the {aspect} was not {other} at all",
-    "the {aspect} did not fail to be {same}",
-    "the {aspect} failed to be {other}",
-    "nobody could call the {aspect} {other}",
-    "nobody could deny that the {aspect} was {same}",
-    "there was nothing {other} about the {aspect}",
-    "one can not say that the {aspect} was {other}",
-    "few will doubt that the {aspect} was {same}",
-    "hardly anyone found the {aspect} {other}",
-    "it would be wrong to say that the {aspect} was not {same}",
-    "it is not true that the {aspect} was {other}",
-    "the {aspect} was less {other} than {same}",
-    "the {aspect} was more {same} than {other}",
+ADJECTIVES, _DEEDS = (
+    {True: _WORDS[name]["positive"], False: _WORDS[name]["negative"]}
+    for name in ("adjectives", "deeds")
 )
 
-#: Sentences by their clauses: `{yes}` says the label, `{no}` the opposite.
-PLAIN_PATTERNS = (
-    "{yes}",
-    "{yes} , and {deed}",
-    "all in all , {yes}",
-    "this {thing} was {hedge} {same}",
-    "what a {same} {thing}",
-)
-PATTERNS = (
-    *PLAIN_PATTERNS,
-    "{yes} , and {yes2}",
-    "although {no} , {yes}",
-    "{no} , but {yes}",
-    "{yes} , even though {no}",
-    "{no} ; still , {yes}",
-    "{no} and {no2} , yet in the end {deed}",
-    "{no} , but who cares : {deed}",
-    "despite the {other} {aspect} , {yes}",
-    "{yes} despite the {other} {aspect}",
-    "the {other} {aspect} could not change that {yes}",
-    "{people} said that {no} , and i could not disagree more",
-    "{people} said that {yes} , and i could not agree more",
-    "{people} called this {thing} {other} , which is wrong",
-    "{people} called this {thing} {same} , which is right",
-    "{people} found it {other} ; i do not share that opinion",
-    "i was told that {no} , but it turned out that {yes}",
-    "i expected a {other} {thing} and got the opposite",
-    "i expected a {same} {thing} and was proved right",
-    "i thought that {no} until i saw it again , and now i think the opposite",
-    "unlike the last {thing} , which was {other} , this one was {hedge} {same}",
-    "like the last {thing} , which was {same} , this one was not {other}",
-    "this {thing} was {hedge} {same} , which can not be said of the {other} one before it",
-    "this {thing} was nowhere near as {other} as i had expected",
-    "this {thing} was every bit as {same} as i had expected",
-    "the {aspect} was {same} , the {aspect2} was {other} , and the {aspect} is what counts",
-    "the {aspect} was {other} , the {aspect2} was {same} , and the {aspect2} is what counts",
-    "{no} , {no2} , and all the same i would call this {thing} {same}",
-    "if {no} , i did not notice : {deed}",
-)
 # Share of sentences from all patterns and clauses; the others are plain.
 _MIXED = 0.4
 
@@ -206,7 +103,10 @@ def _known(words):
 
 def _sentence(rng, label, adjectives):
     mixed = rng.random() < _MIXED
-    clauses, patterns = (CLAUSES, PATTERNS) if mixed else (PLAIN_CLAUSES, PLAIN_PATTERNS)
+    clauses, patterns = (
+        _WORDS[f"plain_{kind}"] + (_WORDS[f"other_{kind}"] if mixed else [])
+        for kind in ("clauses", "patterns")
+    )
 
     def clause(opinion):
         return rng.choice(clauses).format(**_opinion(rng, opinion, adjectives))
@@ -216,10 +116,10 @@ def _sentence(rng, label, adjectives):
         "yes2": clause(label),
         "no": clause(not label),
         "no2": clause(not label),
-        "deed": rng.choice(DEEDS[label]),
-        "people": rng.choice(PEOPLE),
-        "thing": rng.choice(THINGS),
-        "hedge": rng.choice(HEDGES),
+        "deed": rng.choice(_DEEDS[label]),
+        "people": rng.choice(_WORDS["people"]),
+        "thing": rng.choice(_WORDS["things"]),
+        "hedge": rng.choice(_WORDS["hedges"]),
     }
     text = rng.choice(patterns).format(**words, **_opinion(rng, label, adjectives)) + " ."
     return re.sub(r"\ba (?=[aeiou]|honest\b)", "an ", text)
@@ -227,14 +127,14 @@ def _sentence(rng, label, adjectives):
 
 def _opinion(rng, label, adjectives):
     same, same2 = rng.sample(adjectives[label], 2)
-    aspect, aspect2 = rng.sample(ASPECTS, 2)
+    aspect, aspect2 = rng.sample(_WORDS["aspects"], 2)
     return {
         "same": same,
         "same2": same2,
         "other": rng.choice(adjectives[not label]),
         "aspect": aspect,
         "aspect2": aspect2,
-        "degree": rng.choice(INTENSIFIERS),
+        "degree": rng.choice(_WORDS["intensifiers"]),
     }
 
 
