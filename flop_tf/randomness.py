@@ -10,7 +10,6 @@ import zlib
 
 import tensorflow as tf
 
-from flop_tf.backend import keras
 from flop_tf.scopes import Scope
 
 _scope = Scope()
@@ -18,20 +17,6 @@ _scope = Scope()
 # Keep the draws of replicas and parts apart: large primes, whose sums with a layer's seed differ.
 _REPLICA_STRIDE = 15_485_863
 _PART_STRIDE = 67_867_967
-
-
-def start_run(seed):
-    """Makes the runs of this process reproducible: seeds all generators, fixes the order of sums.
-
-    TensorFlow's graph optimizer groups sums of many terms, such as the expected sparsity, in an
-    order that differs between two processes; without that pass the same seed and machine give the
-    same numbers, in training steps that take as long (docs/decisions.md, "Reproducible runs").
-
-    Args:
-      seed: int, of Python, NumPy and TensorFlow.
-    """
-    keras.utils.set_random_seed(seed)
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
 def step_scope(seed, step, part=0):

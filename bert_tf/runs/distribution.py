@@ -48,6 +48,8 @@ def make_strategy(options):
     """
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
+        # It groups sums of many terms, such as the expected sparsity, in an order of each process.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -10,7 +10,6 @@ from bert_tf.runs.run_checkpoints import RunCheckpoints
 from bert_tf.runs.run_inputs import RunInputs
 from bert_tf.runs.run_scores import RunScores
 from bert_tf.runs.trainer import Trainer
-from flop_tf import randomness
 from flop_tf.backend import keras
 from flop_tf.training.lagrangian_objective import LagrangianObjective
 
@@ -48,7 +47,7 @@ def finetune(options, strategy=None, training=task_training):
       OSError: if a file cannot be written or another worker does not answer.
     """
     distribution.serve(options)
-    randomness.start_run(options.seed)
+    keras.utils.set_random_seed(options.seed)
     policy = keras.mixed_precision.global_policy()
     if options.mixed_precision != "none":
         keras.mixed_precision.set_global_policy(f"mixed_{options.mixed_precision}")

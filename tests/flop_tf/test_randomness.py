@@ -48,13 +48,3 @@ def test_the_seed_of_a_layer_is_given_or_made_of_its_name():
     assert randomness.layer_seed(None, "a") == randomness.layer_seed(None, "a")
     assert randomness.layer_seed(None, "a") != randomness.layer_seed(None, "b")
     assert 0 <= randomness.layer_seed(None, "a") < 2**31
-
-
-def test_a_run_starts_with_seeds_and_without_the_pass_that_reorders_sums():
-    draws = []
-    for _ in range(2):
-        randomness.start_run(3)
-        draws.append((np.random.rand(), float(tf.random.uniform([]))))
-    assert draws[0] == draws[1]
-    options = tf.config.optimizer.get_experimental_options()
-    assert options["arithmetic_optimization"] is False

@@ -65,7 +65,7 @@ def test_the_programs_understand_the_plan(call, arguments, tmp_path, monkeypatch
     found = report.gather(tmp_path / "out")
     assert [row["state"] for row in found["runs"]] == ["finished"] * len(runs)
     place = "SST-2/lr5e-5-seed0"
-    assert {row["run"]: (row["stage"], row["asked"]) for row in found["results"]} == {
+    assert {row["run"]: (row["stage"], row["target"]) for row in found["results"]} == {
         f"{place}/dense": ("dense", 0.0),
         f"{place}/gated-0.3": ("gated", 0.3),
         f"{place}/final-0.3": ("compact", 0.3),

@@ -14,7 +14,8 @@ from bert_tf.runs import evaluation
 from bert_tf.runs.run_data import SMALL_BATCH
 from bert_tf.surgery import compression, masks, task_masks
 from bert_tf.tasks import model_task, registry
-from flop_tf import files, randomness
+from flop_tf import files
+from flop_tf.backend import keras
 from flop_tf.linalg import factorization
 
 #: Largest difference of the logits at which a compact model still counts as the gated one.
@@ -40,7 +41,7 @@ def factorize(options):
     Raises:
       ValueError: if an option or the checkpoint does not fit.
     """
-    randomness.start_run(options.seed)
+    keras.utils.set_random_seed(options.seed)
     source = read_source(options.checkpoint, options.bert_config_file, options.vocab_file)
     info = _inherited(source)
     _check_init(options, info)

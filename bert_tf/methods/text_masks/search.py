@@ -23,7 +23,8 @@ from bert_tf.runs.run_checkpoints import RunCheckpoints
 from bert_tf.runs.trainer import Trainer
 from bert_tf.surgery import masks
 from bert_tf.tasks.mlm import MlmTask
-from flop_tf import files, randomness, surgery
+from flop_tf import files, surgery
+from flop_tf.backend import keras
 from flop_tf.training import mask_rules
 
 #: Written last.
@@ -58,7 +59,7 @@ def search(options):
       ValueError: if a file, an option or what the checkpoint holds does not fit.
       OSError: if a file cannot be written.
     """
-    randomness.start_run(options.seed)
+    keras.utils.set_random_seed(options.seed)
     data = SearchData(options)
     if options.train_head and not data.has_head:
         data.source = dense_head.train(options, data)

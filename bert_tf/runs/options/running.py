@@ -36,4 +36,6 @@ class ArithmeticOptions:
 
     mixed_precision: str = option("none", "Type of activations.", ("none", "float16", "bfloat16"))
     jit_compile: bool = option(False, "Compiles the training step by XLA.", runs=FINE_TUNING)
-    deterministic: bool = option(False, "Operations of a GPU give the same numbers every time.")
+    deterministic: bool = option(
+        False, "The same seed gives the same numbers in every process, also on a GPU."
+    )
