@@ -11,6 +11,7 @@ from bert_tf.checkpoints import model_dir
 from bert_tf.data import demo_task
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
+from bert_tf.serving import latency_measurement
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
@@ -36,6 +37,16 @@ def call(monkeypatch):
 
     yield call
     forget()
+
+
+@pytest.fixture
+def few_models(monkeypatch):
+    """Latency tables are measured by few and small models: tests look at what becomes of them."""
+    measure = latency_measurement.measure
+    size = {"rounds": 1, "most_blocks": 1, "number": 4, "num_sizes": 1}
+    monkeypatch.setattr(
+        latency_measurement, "measure", lambda *args, **_: measure(*args[:3], **size)
+    )
 
 
 @pytest.fixture(scope="session")

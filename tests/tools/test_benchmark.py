@@ -57,7 +57,7 @@ def test_a_file_that_is_cut_leaves_nothing(call, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_latency_table_of_a_config(call, tmp_path):
+def test_a_latency_table_of_a_config(call, few_models, tmp_path):
     config_file = tmp_path / "config.json"
     config_file.write_text(json.dumps(CONFIG.to_dict()))
     args = ["--table", f"--bert_config_file={config_file}", f"--output_dir={tmp_path / 'out'}"]
@@ -94,7 +94,7 @@ def test_training(tmp_path):
     assert report["settings"]["config"]["hidden_act"] == "gelu"
 
 
-def test_plans_against_tf_models(call, tmp_path, capsys):
+def test_plans_against_tf_models(call, few_models, tmp_path, capsys):
     config_file = tmp_path / "config.json"
     config_file.write_text(json.dumps(CONFIG.to_dict()))
     args = ["--densities=.5", f"--bert_config_file={config_file}", "--rounds=1"]

@@ -22,7 +22,7 @@ def write_table(folder, engine, shape=(8, 16)):
     return latency_tables.write(folder, engine, shape=shape, hidden_size=8, head_size=4)
 
 
-def test_export(call, bert_dir, demo_dir, tmp_path, caplog):
+def test_export(call, few_models, bert_dir, demo_dir, tmp_path, caplog):
     """Formats of one version by their flags; the next one has a number of its own."""
     table = ["--table", f"--model_dirs={bert_dir}", "--batch_sizes=2", "--lengths=9", "--rounds=1"]
     table += ["--engine=onnxruntime"]
