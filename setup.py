@@ -7,6 +7,7 @@ TOOLS = (
     "attention_patterns",
     "benchmark",
     "compare_masks",
+    "compress",
     "diff",
     "diff_prune",
     "evaluate",

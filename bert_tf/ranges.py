@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+import re
 
 #: The largest numbers that TensorFlow's int32 and float32 hold.
 _LARGEST = {int: 2**31 - 1, float: (2 - 2**-23) * 2.0**127}
@@ -118,6 +119,21 @@ def parse_list(subject, text, kind, allowed, distinct=False):
     if distinct and len(set(values)) < len(values):
         raise ValueError(f"{subject} must name each number once, received {text!r}.")
     return values
+
+
+def parse_shape(subject, text):
+    """Returns the `(batch size, length)` of a text such as 8x128.
+
+    Args:
+      subject: see `check`.
+      text: the text.
+
+    Raises:
+      ValueError: if it is no shape.
+    """
+    if not re.fullmatch(r"\d+x\d+", text, re.ASCII):
+        raise ValueError(f"{subject} must be such as 8x128, received {text!r}.")
+    return tuple(parse(subject, part, int, FROM_1) for part in text.split("x"))
 
 
 def _number(text, kind):

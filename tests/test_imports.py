@@ -49,6 +49,7 @@ ORDER = (
     "bert_tf.serving.engines",
     "bert_tf.serving",
     "bert_tf.methods.flop",
+    "bert_tf.methods.compress",
     "bert_tf.methods.tickets",
     "bert_tf.methods.text_masks",
     "bert_tf.methods.diffs",

@@ -7,7 +7,6 @@ Usage:
     --output_dir=served/tasks
 """
 
-import re
 import shlex
 import sys
 
@@ -58,7 +57,7 @@ def main(_):
     target = Target(
         FLAGS.engine,
         FLAGS.format,
-        _shape(FLAGS.optimize_for),
+        FLAGS.optimize_for and ranges.parse_shape("Flag `--optimize_for`", FLAGS.optimize_for),
         tuple(FLAGS.latency_table),
         FLAGS.allow_slower,
     )
@@ -103,15 +102,6 @@ def define_flags():
 def run():
     """Entry point of `flop-export`."""
     program.run(main, define_flags)
-
-
-def _shape(text):
-    if not text:
-        return None
-    subject = "Flag `--optimize_for`"
-    if not re.fullmatch(r"\d+x\d+", text, re.ASCII):
-        raise ValueError(f"{subject} must be such as 8x128, received {text!r}.")
-    return tuple(ranges.parse(subject, part, int, FROM_1) for part in text.split("x"))
 
 
 if __name__ == "__main__":

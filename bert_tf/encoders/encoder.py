@@ -200,29 +200,73 @@ class TransformerBlock(keras.layers.Layer):
           The outputs, and what each projection received by its name, `[B T, I]`:
           calibration and importance need it.
         """
-        inputs = {}
-        context = hidden
+        inputs, batch = {}, tf.shape(attention_bias)[0]
         if self.layer.num_heads:
             inputs.update(query=hidden, key=hidden, value=hidden)
-            context = self._attend(hidden, attention_bias, training)
+        context = self.context(hidden, attention_bias, training)
+        attended = self.attended(hidden, context, training)
         inputs["attention_output"] = context
-        attended = self.attention_output(context, training=training)
-        attended = self.attention_output_dropout(attended, training=training)
-        attended = self.attention_norm(hidden + attended, training=training)
         if not self.layer.has_ffn:
-            return self.ffn_norm(attended, training=training), inputs
-
-        batch = tf.shape(attention_bias)[0]
-        neurons = attended
+            return self.outputs(attended, attended, batch, training), inputs
         if self.layer.intermediate_size:
             inputs["ffn_in"] = attended
-            neurons = self.activation(self.ffn_in(attended, training=training))
-            neurons = self._gate("neurons", neurons, batch, training)
-        inputs["ffn_out"] = neurons
+        inputs["ffn_out"] = neurons = self.neurons(attended, batch, training)
+        return self.outputs(attended, neurons, batch, training), inputs
+
+    def context(self, hidden, attention_bias, training=None):
+        """Returns what the attention output receives, `[B T, N D]`; without heads `hidden`.
+
+        Args:
+          hidden: `[B T, H]`.
+          attention_bias: see `call`.
+          training: bool, see `call`.
+        """
+        if not self.layer.num_heads:
+            return hidden
+        projected = self.project(hidden, training)
+        context = self.attention(*projected, attention_bias, training=training)
+        return self._gate("heads", context, tf.shape(attention_bias)[0], training)
+
+    def attended(self, hidden, context, training=None):
+        """Returns what leaves the attention sublayer, `[B T, H]`.
+
+        Args:
+          hidden: `[B T, H]`.
+          context: of `context`.
+          training: bool, see `call`.
+        """
+        attended = self.attention_output(context, training=training)
+        attended = self.attention_output_dropout(attended, training=training)
+        return self.attention_norm(hidden + attended, training=training)
+
+    def neurons(self, attended, batch, training=None):
+        """Returns what the FFN's second matrix receives, `[B T, F]`; without any `attended`.
+
+        Args:
+          attended: of `attended`.
+          batch: B.
+          training: bool, see `call`.
+        """
+        if not self.layer.intermediate_size:
+            return attended
+        neurons = self.activation(self.ffn_in(attended, training=training))
+        return self._gate("neurons", neurons, batch, training)
+
+    def outputs(self, attended, neurons, batch, training=None):
+        """Returns what leaves the block, `[B T, H]`.
+
+        Args:
+          attended: of `attended`.
+          neurons: of `neurons`.
+          batch: B.
+          training: bool, see `call`.
+        """
+        if not self.layer.has_ffn:
+            return self.ffn_norm(attended, training=training)
         outputs = self.ffn_out(neurons, training=training)
         outputs = self.ffn_dropout(outputs, training=training)
         outputs = self._gate("ffn", outputs, batch, training)
-        return self.ffn_norm(attended + outputs, training=training), inputs
+        return self.ffn_norm(attended + outputs, training=training)
 
     def project(self, hidden, training=None):
         """Returns query, key and value.
@@ -244,12 +288,6 @@ class TransformerBlock(keras.layers.Layer):
         shape = [batch, -1, units, inputs.shape[1] // units]
         scaled = getattr(self, f"{kind}_gate")(tf.reshape(inputs, shape), training=training)
         return tf.reshape(scaled, [-1, inputs.shape[1]])
-
-    def _attend(self, hidden, attention_bias, training):
-        """Returns the context `[B T, N D]` of all heads."""
-        projected = self.project(hidden, training)
-        context = self.attention(*projected, attention_bias, training=training)
-        return self._gate("heads", context, tf.shape(attention_bias)[0], training)
 
 
 @keras.saving.register_keras_serializable("bert_tf")

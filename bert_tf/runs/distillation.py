@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from bert_tf import ranges
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads import losses
 from flop_tf.training.batch_gradients import task_loss
 
@@ -32,9 +33,73 @@ class Distillation:
         loss, logits = self.loss(model, x, y, sample_weight)
         if losses.TEACHER_LOGITS not in x:
             return loss, logits
+        return (1 - self.alpha) * loss + self.of_logits(x, logits, sample_weight), logits
+
+    def of_logits(self, x, logits, sample_weight):
+        """Returns the share of the distance to the teacher's logits, a scalar.
+
+        Args:
+          x: inputs of a batch, with `losses.TEACHER_LOGITS`.
+          logits: `[B, ...]` of the student.
+          sample_weight: `[B]`, or None.
+        """
         teacher = losses.distillation_loss(
             x[losses.TEACHER_LOGITS], logits, self.temperature, sample_weight
         )
         # As Keras does with the task's loss: optimizers add up what the replicas give them.
-        teacher /= tf.distribute.get_strategy().num_replicas_in_sync
-        return (1 - self.alpha) * loss + self.alpha * teacher, logits
+        return self.alpha * teacher / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+class LayerDistillation(Distillation):
+    """`(1 - a - h) task + a distillation + h sum over blocks of hidden_distance`.
+
+    Blocks are compared with those of the same number. Where the student lacks a sublayer its hidden
+    states are those before it, so that this stays defined.
+
+    Args:
+      alpha: a, a float in [0, 1].
+      temperature: see `Distillation`.
+      hidden: h, a float in [0, 1 - a].
+      teacher: a `BertModel` with the blocks and the width of the student.
+
+    Raises:
+      ValueError: if an argument is out of range.
+
+    Reference:
+      Structured Pruning Learns Compact and Accurate Models (CoFi), arXiv 2204.00408.
+    """
+
+    def __init__(self, alpha, temperature, hidden, teacher):
+        super().__init__(alpha, temperature)
+        self.hidden, self.teacher = hidden, teacher
+
+    def __call__(self, model, x, y, sample_weight):
+        """Returns loss and predictions of a batch, see `task_loss`."""
+        encoded = model.encoder(x, training=True)
+        logits = model.logits(encoded, x, training=True)
+        loss = (1 - self.alpha - self.hidden) * model.compute_loss(x, y, logits, sample_weight)
+        loss += self.of_logits(x, logits, sample_weight)
+        taught = self.teacher.encoder({name: x[name] for name in INPUT_NAMES}, training=False)
+        pairs = zip(encoded["encoder_outputs"], taught["encoder_outputs"], strict=True)
+        distances = [hidden_distance(*pair, x["input_mask"], sample_weight) for pair in pairs]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return loss + self.hidden * tf.add_n(distances) / replicas, logits
+
+
+def hidden_distance(students, teachers, mask, weights=None):
+    """Returns the mean over texts of the mean over tokens of `|h_S - h_T|^2 / |h_T|^2`, a scalar.
+
+    Args:
+      students: `[B, T, H]`.
+      teachers: the same; no gradient reaches them.
+      mask: `[B, T]`, 1 for tokens and 0 for padding.
+      weights: of the texts, `[B]`; None weighs all of them 1.
+    """
+    students, teachers = (tf.cast(h, tf.float32) for h in (students, tf.stop_gradient(teachers)))
+    missed = tf.reduce_sum(tf.math.squared_difference(students, teachers), axis=-1)
+    relative = tf.math.divide_no_nan(missed, tf.reduce_sum(tf.square(teachers), axis=-1))
+    mask = tf.cast(mask, tf.float32)
+    by_text = tf.math.divide_no_nan(
+        tf.reduce_sum(relative * mask, axis=1), tf.reduce_sum(mask, axis=1)
+    )
+    return tf.reduce_mean(by_text if weights is None else by_text * weights)

@@ -2,7 +2,8 @@
 
 from official.modeling.optimization import lr_schedule
 
-from bert_tf.runs.distillation import Distillation
+from bert_tf.checkpoints import read_source
+from bert_tf.runs.distillation import Distillation, LayerDistillation
 from flop_tf import BertAdam, BertAdamax, Lagrangian
 from flop_tf.backend import keras
 from flop_tf.training import schedules
@@ -80,8 +81,12 @@ def batch_settings(options):
         "gradient_accumulation_steps": options.gradient_accumulation_steps,
         "seed": options.seed,
     }
-    if options.teacher:
-        settings["loss"] = Distillation(options.distill_alpha, options.distill_temperature)
+    shares = options.distill_alpha, options.distill_temperature
+    if options.distill_hidden:
+        teacher = read_source(options.teacher).model()
+        settings["loss"] = LayerDistillation(*shares, options.distill_hidden, teacher)
+    elif options.teacher:
+        settings["loss"] = Distillation(*shares)
     return settings
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from bert_tf.checkpoints import read_source
+from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.surgery import compression, masks, task_masks
 from bert_tf.tasks import registry
@@ -73,6 +73,8 @@ def _config_changes(options, source, task):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     check_length(options.max_seq_length, config)
+    if options.distill_hidden:
+        _check_blocks(options.teacher, config)
     if options.factorized and config.has_gates:
         raise ValueError(
             "Argument `factorized` trains factors without gates, but the checkpoint "
@@ -84,6 +86,19 @@ def _config_changes(options, source, task):
         arguments = gates.accepted(options.gate_name, initial_log_alpha=options.initial_log_alpha)
         changes["layers"] = compression.with_gates(config, options.gate_name, **arguments).layers
     return changes
+
+
+def _check_blocks(teacher, config):
+    """Raises ValueError where a teacher's hidden states are not those of a student."""
+    theirs = model_dir.read(teacher).config
+    wanted, found = (
+        f"{one.num_hidden_layers} blocks of width {one.hidden_size}" for one in (config, theirs)
+    )
+    if wanted != found:
+        raise ValueError(
+            f"Argument `distill_hidden` needs a teacher with the student's {wanted}, but "
+            f"{teacher!r} has {found}; leave it out to learn the logits alone."
+        )
 
 
 def _check_gates(options, config):

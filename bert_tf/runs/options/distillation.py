@@ -8,7 +8,7 @@ from bert_tf.ranges import ABOVE_0, SHARE
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillationOptions:
-    """The teacher and the loss over its logits."""
+    """The teacher and the losses over its logits and hidden states."""
 
     teacher: str = option("", "Model directory whose logits the student learns.")
     distill_alpha: float = option(
@@ -17,3 +17,17 @@ class DistillationOptions:
     distill_temperature: float = option(
         2.0, "Temperature of the distillation loss.", allowed=ABOVE_0, needs="teacher"
     )
+    distill_hidden: float = option(
+        0.0,
+        "Share of the distance to the teacher's hidden states, block by block.",
+        allowed=SHARE,
+        needs="teacher",
+    )
+
+    def check_rules(self):
+        """Raises ValueError where the two shares leave less than nothing for the task."""
+        if self.distill_hidden + self.distill_alpha > 1:
+            raise ValueError(
+                "Arguments `distill_alpha` and `distill_hidden` must add up to at most 1, received "
+                f"{self.distill_alpha} and {self.distill_hidden}; the rest is the task's share."
+            )

@@ -3,8 +3,10 @@
 import pytest
 import tensorflow as tf
 
+from bert_tf.checkpoints import read_source
 from bert_tf.heads import losses
-from bert_tf.runs.distillation import Distillation
+from bert_tf.runs import finetuning
+from bert_tf.runs.distillation import Distillation, LayerDistillation, hidden_distance
 from flop_tf.backend import keras
 
 
@@ -38,3 +40,61 @@ def test_share_of_the_teacher():
 def test_errors_of_distillation(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         Distillation(**arguments)
+
+
+def test_distance_of_hidden_states():
+    teachers = tf.constant([[[3.0, 4.0], [1.0, 0.0]], [[0.0, 2.0], [9.0, 9.0]]])
+    students = tf.constant([[[3.0, 4.0], [0.0, 0.0]], [[0.0, 3.0], [0.0, 0.0]]])
+    mask = tf.constant([[1, 1], [1, 0]])
+    # Tokens of the first text miss 0 and 1 of what they are, the one of the second 1 / 4.
+    assert float(hidden_distance(students, teachers, mask)) == pytest.approx((0.5 + 0.25) / 2)
+    weights = tf.constant([0.0, 2.0])
+    assert float(hidden_distance(students, teachers, mask, weights)) == pytest.approx(0.25)
+
+
+def test_shares_of_task_logits_and_hidden_states(bert_dir):
+    source = read_source(bert_dir)
+    student, teacher = (
+        source.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0) for _ in range(2)
+    )
+    kernel = student.encoder.blocks[0].ffn_out.kernel
+    kernel.assign(0.5 * kernel)
+    student.compile("sgd", loss=losses.task_loss(False))
+    ids, mask = tf.constant([[2, 5, 6, 3], [2, 7, 3, 0]]), tf.constant([[1, 1, 1, 1], [1, 1, 1, 0]])
+    x = {"input_word_ids": ids, "input_mask": mask, "input_type_ids": 0 * ids}
+    x[losses.TEACHER_LOGITS] = teacher(x)
+    labels = tf.constant([1, 0])
+    loss, logits = LayerDistillation(0.25, 2.0, 0.5, teacher)(student, x, labels, None)
+    (ours,), (theirs,) = (m.encoder(x)["encoder_outputs"] for m in (student, teacher))
+    expected = 0.25 * student.compute_loss(x, labels, student(x), None)
+    expected += 0.25 * losses.distillation_loss(x[losses.TEACHER_LOGITS], student(x), 2.0)
+    expected += 0.5 * hidden_distance(ours, theirs, mask)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_run_that_learns_hidden_states(options, tmp_path):
+    dense = str(tmp_path / "dense")
+    finetuning.finetune(options(output_dir=dense, num_train_epochs=2.0))
+    taught = {"teacher": dense, "distill_alpha": 0.3, "distill_hidden": 0.6}
+    scores = {
+        parts: finetuning.finetune(
+            options(
+                output_dir=str(tmp_path / f"taught{parts}"),
+                num_train_epochs=1.0,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+                gradient_accumulation_steps=parts,
+                **taught,
+            )
+        )
+        for parts in (1, 2)
+    }
+    losses_found = [scores[parts]["dev"]["eval_loss"] for parts in (1, 2)]
+    assert losses_found[0] == pytest.approx(losses_found[1], rel=1e-3)
+
+
+def test_errors_of_hidden_shares(options, bert_dir, tmp_path):
+    with pytest.raises(ValueError, match="`distill_alpha` and `distill_hidden` must add up to at"):
+        options(teacher="dense", distill_hidden=0.6)
+    with pytest.raises(ValueError, match="`distill_hidden` must be left out without a `teacher`"):
+        options(distill_hidden=0.1)

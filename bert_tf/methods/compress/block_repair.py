@@ -1,0 +1,167 @@
+"""Least squares repair of a smaller BERT, block by block, on the inputs that it really gets.
+
+What a smaller model's projections make of *its own* hidden states is fitted to what the larger
+model's make of theirs. The two that write to the residual stream are fitted to the difference of
+the streams, so that what one block lost the next pays back. B batch, T tokens, H hidden.
+
+Reference:
+  Accurate Retraining-free Pruning for Pretrained Encoder-based Language Models (K-prune),
+  arXiv 2308.03449.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.encoders.config import ATTENTION_INPUTS
+from flop_tf.linalg import least_squares
+
+#: Candidates of `flop_tf.linalg.least_squares.fit`.
+RIDGES = (0.001, 0.01, 0.1, 1.0)
+
+# Of so many batches one is held out, to choose the ridge.
+_HELD_OUT = 4
+
+
+def repair(student, teacher, mask, dataset, ridges=RIDGES):
+    """Fits the projections of a smaller model to the model that it was cut from; in place.
+
+    Args:
+      student: a `BertModel` without gates, `teacher` without the units that `mask` removes; its
+        weights change.
+      teacher: the `BertModel` before the cut.
+      mask: what was kept of its units, boolean arrays by path, see `bert_tf.surgery.units`.
+      dataset: `tf.data.Dataset` of at least two batches `(features, ...)`.
+      ridges: floats of at least 0, the candidates.
+
+    Returns:
+      Dict by path of `{"ridge", "error_before", "error"}`; errors are mean squares relative to the
+      variance of the targets.
+    """
+    texts = [_Text(student, teacher, features) for features, *_ in dataset]
+    report = {}
+    for index, block in enumerate(student.encoder.blocks):
+        repaired = _Block(block, teacher.encoder.blocks[index], texts, ridges)
+        found = repaired.fit(_kept_columns(teacher.config, mask, index))
+        report |= {f"blocks.{index}.{name}": one for name, one in found.items()}
+    return report
+
+
+class _Text:
+    """A batch on its way through two models: hidden states `[B T, H]` of student and teacher."""
+
+    def __init__(self, student, teacher, features):
+        ids, types = features["input_word_ids"], features["input_type_ids"]
+        self.hidden = [model.encoder.embeddings(ids, types) for model in (student, teacher)]
+        padding = tf.cast(1 - features["input_mask"], tf.float32)[:, tf.newaxis, tf.newaxis]
+        self.bias = padding * (padding.dtype.min / 2)
+        self.batch = tf.shape(ids)[0]
+        self.real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
+
+
+class _Block:
+    """A block of the student and the teacher's, and the batches in front of it."""
+
+    def __init__(self, student, teacher, texts, ridges):
+        self.pair, self.texts, self.ridges = (student, teacher), texts, ridges
+        self.report = {}
+
+    def fit(self, kept):
+        """Fits the projections in the order of the computation; the batches are behind it then.
+
+        Args:
+          kept: columns of the teacher's outputs that the student has, by projection.
+
+        Returns:
+          The report by projection.
+        """
+        student = self.pair[0]
+        hidden = [text.hidden for text in self.texts]
+        for name in ATTENTION_INPUTS if student.layer.num_heads else ():
+            self._fit(name, hidden, columns=kept[name])
+        contexts = self._both("context", hidden, [text.bias for text in self.texts])
+        self._fit("attention_output", contexts, streams=hidden)
+        attended = self._both("attended", hidden, contexts)
+        batches = [text.batch for text in self.texts]
+        neurons = attended
+        if student.layer.has_ffn:
+            if student.layer.intermediate_size:
+                self._fit("ffn_in", attended, columns=kept["ffn_in"])
+            neurons = self._both("neurons", attended, batches)
+            self._fit("ffn_out", neurons, streams=attended)
+        for text, outputs in zip(
+            self.texts, self._both("outputs", attended, neurons, batches), strict=True
+        ):
+            text.hidden = outputs
+        return self.report
+
+    def _both(self, part, *arguments):
+        """Returns what a part of both blocks makes of each batch; pairs are one for each block."""
+        return [
+            [
+                getattr(block, part)(*(a[i] if isinstance(a, list) else a for a in of_text))
+                for i, block in enumerate(self.pair)
+            ]
+            for of_text in zip(*arguments, strict=True)
+        ]
+
+    def _fit(self, name, inputs, columns=None, streams=None):
+        """Fits a projection to some columns of the teacher's, or to the difference of streams."""
+        student, teacher = (getattr(block, name, None) for block in self.pair)
+        parts = [None, None]
+        for number, (text, own) in enumerate(zip(self.texts, inputs, strict=True)):
+            targets = teacher(own[1])
+            if columns is not None:
+                targets = tf.gather(targets, columns, axis=1)
+            if streams is not None:
+                targets += streams[number][1] - streams[number][0]
+            rows = _factor_inputs(student, own[0]), targets
+            found = least_squares.Moments.of(
+                *(tf.boolean_mask(each, text.real).numpy() for each in rows)
+            )
+            part = int(number % _HELD_OUT == 1)
+            parts[part] = found if parts[part] is None else parts[part] + found
+        old, everything = _kernel(student), parts[0] + parts[1]
+        before = least_squares.error(everything, old, student.bias.numpy())
+        kernel, bias, ridge = least_squares.best_fit(*parts, old, self.ridges)
+        if kernel.size:
+            _last_factor(student).assign(kernel)
+        student.bias.assign(bias)
+        mean = everything.targets / everything.rows
+        variance = everything.squares / everything.rows - mean @ mean
+        after = least_squares.error(everything, kernel, bias)
+        self.report[name] = {
+            "ridge": ridge,
+            "error_before": before / variance,
+            "error": after / variance,
+        }
+
+
+def _kept_columns(config, mask, index):
+    """Returns which outputs of the larger model's projections the smaller one has, by name."""
+
+    def columns(kind, width):
+        kept = mask.get(f"blocks.{index}.{kind}")
+        units = np.arange(config.layers[index].num_units(kind))
+        units = units if kept is None else units[np.asarray(kept, bool)]
+        return (units[:, None] * width + np.arange(width)).ravel()
+
+    heads = columns("heads", config.head_size)
+    return {**dict.fromkeys(ATTENTION_INPUTS, heads), "ffn_in": columns("neurons", 1)}
+
+
+def _factor_inputs(layer, inputs):
+    """Returns what the last factor of a projection receives: `x`, `x P`, or nothing."""
+    if hasattr(layer, "kernel"):
+        return inputs
+    return tf.matmul(inputs, layer.factor_in) if layer.rank else inputs[:, :0]
+
+
+def _last_factor(layer):
+    return layer.kernel if hasattr(layer, "kernel") else layer.factor_out
+
+
+def _kernel(layer):
+    """Returns the last factor of a projection, `[0, O]` where only its bias is left."""
+    if hasattr(layer, "kernel") or layer.rank:
+        return _last_factor(layer).numpy()
+    return np.zeros([0, layer.units])

@@ -1,0 +1,110 @@
+"""Options of a compression: targets in what the user pays, and how a smaller model recovers."""
+
+import dataclasses
+
+from bert_tf import ranges
+from bert_tf.option_fields import Options, changed, check_needed, items, option
+from bert_tf.ranges import FROM_0, Range
+from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
+from bert_tf.runs.options.data import BatchOptions, ExampleOptions, LengthOptions
+from bert_tf.runs.options.distillation import DistillationOptions
+from bert_tf.runs.options.optimizer import OptimizerOptions
+from bert_tf.runs.options.running import ArithmeticOptions, SavingOptions
+from bert_tf.runs.options.task import TaskOptions
+from bert_tf.serving.engines import ENGINES
+
+_TARGET = Range(above=0.0, at_most=1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TargetOptions:
+    """What the models may cost."""
+
+    targets: str = option(
+        "0.5", "Ratios to the dense model's cost, falling: .5,.33.", allowed=_TARGET, list_of=float
+    )
+    cost: str = option("latency", "What the targets are ratios of.", ("latency", "parameters"))
+    engine: str = option("onnxruntime_int8", "Engine that serves the models.", tuple(ENGINES))
+    optimize_for: str = option("8x128", "BATCHxLENGTH of the requests that the latency is of.")
+    latency_table: str = option(
+        "", "latency_table.json of flop-benchmark --table; by default it is measured."
+    )
+
+    @property
+    def ratios(self):
+        """The targets, a list of floats."""
+        return items(self, "targets")
+
+    @property
+    def shape(self):
+        """`(batch size, length)` of `optimize_for`."""
+        return ranges.parse_shape("Argument `optimize_for`", self.optimize_for)
+
+    def check_rules(self):
+        """Raises ValueError where targets rise, or the shape is none."""
+        found = self.ratios
+        falls = found and all(one > two for one, two in zip(found, found[1:], strict=False))
+        if not falls:
+            raise ValueError(
+                "Argument `targets` must be one ratio or several that fall, such as .5,.33, "
+                f"received {self.targets!r}: each model is made from the one before."
+            )
+        _ = self.shape
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecoveryOptions:
+    """How a model is repaired and trained after its units were removed."""
+
+    calibration_examples: int = option(
+        1024, "Training examples whose hidden states repair the projections.", allowed=Range(64)
+    )
+    train: str = option("1", "Epochs of recovery, or none.")
+    dense_epochs: float = option(
+        3.0, "Epochs that fine-tune a checkpoint without the task's head first.", allowed=FROM_0
+    )
+    recovery_learning_rate: float = option(1e-4, "Rate of the recovery.", allowed=FROM_0)
+    distill_alpha: float = changed(DistillationOptions, "distill_alpha", 0.3, needs=None)
+    distill_hidden: float = changed(DistillationOptions, "distill_hidden", 0.6, needs=None)
+    distill_temperature: float = changed(
+        DistillationOptions, "distill_temperature", 2.0, needs=None
+    )
+
+    @property
+    def epochs(self):
+        """Epochs of recovery, a float; 0 for none."""
+        if self.train == "none":
+            return 0.0
+        return ranges.parse("Argument `train`", self.train, float, ranges.ABOVE_0)
+
+    def check_rules(self):
+        """Raises ValueError where the epochs are no number."""
+        _ = self.epochs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompressOptions(
+    TaskOptions,
+    CheckpointOptions,
+    OutputOptions,
+    TargetOptions,
+    RecoveryOptions,
+    BatchOptions,
+    ExampleOptions,
+    LengthOptions,
+    OptimizerOptions,
+    SavingOptions,
+    ArithmeticOptions,
+    Options,
+):
+    """Settings of `bert_tf.methods.compress.stages.compress`.
+
+    Raises:
+      ValueError: if a value is out of range or two exclude each other.
+    """
+
+    run_kind = "compression"
+
+    def check_rules(self):
+        """Raises ValueError where a needed option is empty."""
+        check_needed(self, "init_checkpoint", "output_dir")

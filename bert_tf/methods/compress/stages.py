@@ -1,0 +1,271 @@
+"""From a checkpoint to a family of smaller models that meet their targets on an engine.
+
+| in the output folder | holds |
+|---|---|
+| `dense` | the model to compress, where the checkpoint had to be fine-tuned first |
+| `latency_table.json` | of the engine at the shape |
+| `0.5/cut`, `0.5/model`, `0.5/served` | for each target: repaired, after recovery, exported |
+| `compress.json`, `compress.md` | the table of all models |
+"""
+
+import dataclasses
+import os
+import tempfile
+
+import numpy as np
+from absl import logging
+
+from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.latency import latency_table
+from bert_tf.methods.compress import unit_costs
+from bert_tf.methods.compress.unit_cuts import UnitCuts
+from bert_tf.models import model_info
+from bert_tf.option_fields import values_of
+from bert_tf.presentation import pages
+from bert_tf.runs import evaluation, finetuning
+from bert_tf.runs.options import FinetuneOptions
+from bert_tf.runs.run_inputs import RunInputs
+from bert_tf.runs.run_scores import RESULTS_FILE as _SCORES
+from bert_tf.serving import execution_plan, exporting, formats, latency_measurement
+from bert_tf.serving.engines import ENGINES
+from bert_tf.serving.servable import ServedTask
+from bert_tf.serving.target import Target
+from bert_tf.serving.versions import REPORT_FILE, Version
+from flop_tf import files
+from flop_tf.backend import keras
+from flop_tf.files import json_file
+
+#: Written last.
+REPORT = "compress.json"
+_TABLE = "latency_table.json"
+_TIMED_ROUNDS = 7
+# A table by few small models: what it chooses is timed and corrected.
+_MEASURED = {"rounds": 5, "most_blocks": 2, "number": 12}
+# What `info.json` of a model says to the next one.
+_INHERITED = ("task", "labels", "data_dir", "max_seq_length")
+
+
+def compress(options):
+    """Makes a smaller model for each target, and the table of all; goes on where it stopped.
+
+    Args:
+      options: `bert_tf.methods.compress.compress_options.CompressOptions`.
+
+    Returns:
+      The report, as in `compress.json`.
+
+    Raises:
+      ValueError: if an option or the checkpoint does not fit, or a target is out of reach.
+      OSError: if a file cannot be written.
+    """
+    ENGINES[options.engine].check()
+    keras.utils.set_random_seed(options.seed)
+    compression = _Compression(options, _dense(options))
+    compression.check_targets()
+    rows, folder = [compression.dense_row()], compression.dense
+    for target in options.ratios:
+        row, folder = compression.reach(target, folder)
+        rows.append(row)
+    # A dense model is timed next to each smaller one.
+    rows[0] |= {"p50_ms": rows[1].get("dense_p50_ms"), "ratio": 1.0}
+    report = {"engine": options.engine, "optimize_for": options.optimize_for, "models": rows}
+    files.write_json(os.path.join(options.output_dir, REPORT), report)
+    text = pages.markdown_table(pages.table(rows, _columns(rows, compression.metric)))
+    files.write_text(os.path.join(options.output_dir, "compress.md"), text)
+    logging.info("\n%s", text.strip())
+    return report
+
+
+class _Compression:
+    """The dense model, its task and data, and what a model costs."""
+
+    def __init__(self, options, dense):
+        self.options, self.dense = options, dense
+        self.inputs = RunInputs(_training(options, dense, options.output_dir, do_eval=True))
+        self.task = self.inputs.task
+        self.metric = self.task.primary_metric
+        self.config = model_dir.read(dense).config
+        self.table, self.table_file = self._measured_table()
+        self.cost = self._cost()
+
+    def check_targets(self):
+        """Raises ValueError where a target is below what a model without any unit costs."""
+        bare = [
+            dataclasses.replace(layer, num_heads=0, intermediate_size=0, projections={})
+            for layer in self.config.layers
+        ]
+        rest = self.cost.of_model(dataclasses.replace(self.config, layers=tuple(bare)))
+        floor = rest / self.cost.of_model(self.config.dense)
+        for target in self.options.ratios:
+            if target <= floor:
+                raise ValueError(
+                    f"Argument `targets` must be above {floor:.3f}, what is left of the "
+                    f"{self.options.cost} without any head and neuron, received {target}."
+                )
+
+    def dense_row(self):
+        """Returns the row of the dense model, which is exported too."""
+        return self._row("dense", self.dense, os.path.join(self.options.output_dir, "dense_served"))
+
+    def reach(self, target, parent):
+        """Makes the model of a target from a larger one.
+
+        Args:
+          target: ratio to the dense model's cost.
+          parent: folder of the larger model.
+
+        Returns:
+          `(row, folder)`: of the table, and of the model.
+        """
+        folder = os.path.join(self.options.output_dir, f"{target:g}")
+        cut, recovered = os.path.join(folder, "cut"), os.path.join(folder, "model")
+        if not os.path.isfile(os.path.join(cut, model_dir.INFO_FILE)):
+            self._cut(target, parent, cut)
+        if self.options.epochs and not os.path.isfile(os.path.join(recovered, _SCORES)):
+            finetuning.finetune(
+                _training(
+                    self.options,
+                    cut,
+                    recovered,
+                    teacher=self.dense,
+                    num_train_epochs=self.options.epochs,
+                    learning_rate=self.options.recovery_learning_rate,
+                    distill_alpha=self.options.distill_alpha,
+                    distill_hidden=self.options.distill_hidden,
+                    distill_temperature=self.options.distill_temperature,
+                )
+            )
+        final = recovered if self.options.epochs else cut
+        row = self._row(f"{target:g}", final, os.path.join(folder, "served"))
+        return {**row, "without_training": self._score(cut)}, final
+
+    def _cost(self):
+        if self.options.cost == "parameters":
+            return unit_costs.Parameters(self.config)
+        return unit_costs.Latency(self.table)
+
+    def _measured_table(self):
+        """Returns the latency table that is named, or that was measured, and the path of its file.
+
+        It is of the dense model.
+        """
+        engine, shape = self.options.engine, self.options.shape
+        path = os.path.join(self.options.output_dir, _TABLE)
+        if not (self.options.latency_table or os.path.isfile(path)):
+            logging.info("Measuring the latencies of %s at %dx%d.", engine, *shape)
+            table = latency_measurement.measure(self.config.dense, shape, [engine], **_MEASURED)[
+                engine
+            ]
+            if isinstance(table, ValueError):
+                raise table
+            table.save(path)
+        path = self.options.latency_table or path
+        here = latency_measurement.environment()
+        return latency_table.load_for(path, [engine], shape, self.config, here), path
+
+    def _cut(self, target, parent, folder):
+        """Writes the model of a target without training: cut, and repaired."""
+        source = self.task.with_head(model_dir.read(parent), f"the model in {parent!r}")
+        train = self.inputs.data.train
+        number = min(self.options.calibration_examples, len(train))
+        chosen = np.random.default_rng(self.options.seed).choice(len(train), number, replace=False)
+        cuts = UnitCuts(source, train.take(np.sort(chosen)))
+        measured = self.options.cost == "latency"
+        measure = (lambda config: self._measured(config) / target) if measured else None
+        allowed = target * self.cost.of_model(self.config.dense)
+        smaller, report = cuts.repaired(cuts.choose(self.cost, allowed, measure))
+        known = {key: source.info[key] for key in _INHERITED if key in source.info}
+        tokenizer = source.tokenizer()
+        model_dir.save(folder, smaller.model(), tokenizer, target=target, repair=report, **known)
+
+    def _measured(self, config):
+        """Returns the measured latency of an architecture over the dense one's."""
+        engine, shape = self.options.engine, self.options.shape
+        form = formats.get(ENGINES[engine].formats[0])
+        with tempfile.TemporaryDirectory() as folder:
+            both = self.config.dense, config
+            plans = [execution_plan.choose(one, self.table)[0] for one in both]
+            places = latency_measurement.write(plans, [form], folder)
+            paths = [form.path(place) for place in places]
+            rows = latency_measurement.times(engine, paths, self.config, shape, _TIMED_ROUNDS)
+        dense, smaller = np.median(rows, axis=0)
+        return smaller / dense
+
+    def _row(self, name, folder, served):
+        """Returns the row of a model, exported and scored."""
+        options = self.options
+        target = Target(
+            options.engine,
+            optimize_for=options.shape,
+            table_files=(self.table_file,),
+            allow_slower=True,
+        )
+        version = Version(served, command_flags=f"{folder}\n")
+        data = ServedTask(data_dir=options.data_dir, task_name=options.task_name, dev_examples=0)
+        exporting.export(folder, version, target, data)
+        report = json_file.read(
+            os.path.join(version.path, REPORT_FILE), dict, "report of an export"
+        )
+        exported = report["engines"][0]
+        config = model_dir.read(folder).config
+        return {
+            "model": name,
+            "folder": folder,
+            "parameters": model_info.num_parameters(config),
+            "heads": [layer.num_heads for layer in config.layers],
+            "neurons": [layer.intermediate_size for layer in config.layers],
+            "score": report["scores"][self.metric],
+            "exported_score": exported["scores"][self.metric],
+            "file_bytes": exported["file_bytes"],
+            **exported.get("speed", {}),
+        }
+
+    def _score(self, folder):
+        model = model_dir.load(folder)
+        splits = {self.task.dev_splits[0]: self.inputs.data.splits[self.task.dev_splits[0]]}
+        batch = self.options.eval_batch_size
+        (scores,) = evaluation.score(model, self.task, splits, batch).values()
+        return scores[self.metric]
+
+
+def _dense(options):
+    """Returns the folder of the dense model; fine-tunes a checkpoint that is not of the task."""
+    source = read_source(options.init_checkpoint, options.bert_config_file, options.vocab_file)
+    if "task" in source.info and source.has_head:
+        return options.init_checkpoint
+    folder = os.path.join(options.output_dir, "dense")
+    if not os.path.isfile(os.path.join(folder, _SCORES)):
+        finetuning.finetune(
+            _training(
+                options, options.init_checkpoint, folder, num_train_epochs=options.dense_epochs
+            )
+        )
+    return folder
+
+
+def _training(options, checkpoint, folder, **changes):
+    """Returns the `FinetuneOptions` of a training from a checkpoint to a folder."""
+    shared = {
+        name: value
+        for name, value in values_of(options, FinetuneOptions).items()
+        if not name.startswith("distill_")
+    }
+    shared |= (
+        {"bert_config_file": "", "vocab_file": ""} if checkpoint != options.init_checkpoint else {}
+    )
+    return FinetuneOptions(
+        **{**shared, "init_checkpoint": checkpoint, "output_dir": folder, **changes}
+    )
+
+
+def _columns(rows, metric):
+    return {
+        "model": "model",
+        "parameters": ("parameters", "{:,}"),
+        "MB": lambda row: f"{row['file_bytes'] / 1e6:.1f}",
+        metric: "score",
+        f"{metric}, exported": "exported_score",
+        "without training": lambda row: pages.number(row.get("without_training")),
+        "p50 ms": lambda row: pages.number(row.get("p50_ms")),
+        "/ dense": lambda row: pages.number(row.get("ratio")),
+    }

@@ -1,0 +1,86 @@
+"""How much of the residual stream each head and neuron of a BERT writes.
+
+M tokens, N heads, D head size, F feed-forward.
+"""
+
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from flop_tf.importance.energy import output_energy
+
+
+class UnitEnergy(typing.NamedTuple):
+    """What the units of a sublayer write.
+
+    Args:
+      energy: float64 `[U]`, see `flop_tf.importance.energy.output_energy`.
+      mean: float64 `[U W]`, the mean inputs of the output projection, units one after the other.
+    """
+
+    energy: np.ndarray
+    mean: np.ndarray
+
+
+def unit_energies(model, dataset):
+    """Returns the output energy of every head and neuron.
+
+    Covariances and means are over the tokens of all batches, padding excluded; dropout is off.
+
+    Args:
+      model: a `BertModel` whose output projections are dense.
+      dataset: `tf.data.Dataset` of batches `(features, ...)`.
+
+    Returns:
+      Dict of `UnitEnergy` by path, such as `blocks.0.heads` and `blocks.0.neurons`.
+    """
+    size = model.config.head_size
+
+    @tf.function(input_signature=dataset.element_spec[:1])
+    def sums(features):
+        real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
+        found = {}
+        for index, received in enumerate(model.encoder(features)["projection_inputs"]):
+            layer = model.config.layers[index]
+            if layer.num_heads:
+                rows = tf.boolean_mask(received["attention_output"], real)
+                rows = tf.reshape(rows, [-1, layer.num_heads, size])
+                found[f"blocks.{index}.heads"] = (
+                    tf.einsum("mnd,mne->nde", rows, rows),
+                    tf.reduce_sum(rows, axis=0),
+                )
+            if layer.intermediate_size:
+                rows = tf.boolean_mask(received["ffn_out"], real)
+                found[f"blocks.{index}.neurons"] = (
+                    tf.reduce_sum(tf.square(rows), axis=0),
+                    tf.reduce_sum(rows, axis=0),
+                )
+        return found, tf.math.count_nonzero(real)
+
+    total, tokens = {}, 0
+    for features, *_ in dataset:
+        found, count = sums(features)
+        tokens += int(count)
+        for path, pair in found.items():
+            pair = [part.numpy().astype(np.float64) for part in pair]
+            total[path] = [a + b for a, b in zip(total.get(path, (0.0, 0.0)), pair, strict=True)]
+    found = {}
+    for path, (second, first) in total.items():
+        mean = first / tokens
+        outer = mean[:, :, None] * mean[:, None] if mean.ndim == 2 else mean**2
+        kernel = output_projection(model, path).kernel.numpy()
+        found[path] = UnitEnergy(output_energy(second / tokens - outer, kernel), mean.ravel())
+    return found
+
+
+def output_projection(model, path):
+    """Returns the layer that the units of a sublayer lead to.
+
+    Args:
+      model: a `BertModel`.
+      path: of the units, such as `blocks.0.heads`.
+    """
+    _, index, kind = path.split(".")
+    block = model.encoder.blocks[int(index)]
+    return block.attention_output if kind == "heads" else block.ffn_out
