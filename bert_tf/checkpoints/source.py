@@ -11,6 +11,8 @@ from bert_tf.models.weight_paths import POOLER, expected_shapes, in_encoder
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 
+_INHERITED = ("task", "labels", "data_dir", "max_seq_length")
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -37,6 +39,11 @@ class Source:
     labels: tuple | None = None
     missing_head: str = ""
     info: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def inherited(self):
+        """The facts of `info.json` that the next stage of the model inherits, a dict."""
+        return {key: self.info[key] for key in _INHERITED if key in self.info}
 
     @property
     def has_head(self):

@@ -358,14 +358,8 @@ class Encoder(Described, keras.layers.Layer):
           `encoder_outputs` (a `[B, T, H]` for each block) and `projection_inputs`
           (for each block a dict of what its projections received, `[B T, I]`).
         """
-        hidden = self.embeddings(
-            inputs["input_word_ids"], inputs["input_type_ids"], training=training
-        )
+        hidden, attention_bias = self.block_inputs(inputs, training)
         shape = tf.shape(inputs["input_mask"])
-        padding = 1 - tf.cast(inputs["input_mask"], hidden.dtype)
-        # Two axes by two calls: LiteRT has no slice that makes both.
-        padding = tf.expand_dims(tf.expand_dims(padding, 1), 1)
-        attention_bias = padding * (hidden.dtype.min / 2)
         encoder_outputs, projection_inputs = [], []
         with _mask_of(inputs):
             for block in self.blocks:
@@ -384,6 +378,21 @@ class Encoder(Described, keras.layers.Layer):
             "encoder_outputs": encoder_outputs,
             "projection_inputs": projection_inputs,
         }
+
+    def block_inputs(self, inputs, training=None):
+        """Returns the embedded tokens `[B T, H]`, and the bias of attention `[B, 1, 1, T]`.
+
+        Args:
+          inputs: see `call`.
+          training: bool, see `call`.
+        """
+        hidden = self.embeddings(
+            inputs["input_word_ids"], inputs["input_type_ids"], training=training
+        )
+        padding = 1 - tf.cast(inputs["input_mask"], hidden.dtype)
+        # Two axes by two calls: LiteRT has no slice that makes both.
+        padding = tf.expand_dims(tf.expand_dims(padding, 1), 1)
+        return hidden, padding * (hidden.dtype.min / 2)
 
     def projections(self):
         """Yields `(path, layer)` of every projection, in the order of `config.projections()`."""

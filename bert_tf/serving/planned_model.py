@@ -20,7 +20,7 @@ class PlannedModels:
     def __init__(self, model, service, tables, batches=()):
         self._model, self._service = constant_folding.fold(model), service
         self._rank_maxima = rank_ranges.maxima(self._model, batches)
-        self._tables, self._served = tables, []
+        self._tables, self._served, self._chosen = tables, [], {}
 
     def served(self, name):
         """Returns the `ServedModel` for a format.
@@ -55,7 +55,9 @@ class PlannedModels:
         }
 
     def _choose(self, name):
-        table = self._tables[name]
-        if isinstance(table, ValueError):
-            raise table
-        return execution_plan.choose(self._model.config, table)
+        if name not in self._chosen:
+            table = self._tables[name]
+            if isinstance(table, ValueError):
+                raise table
+            self._chosen[name] = execution_plan.choose(self._model.config, table)
+        return self._chosen[name]

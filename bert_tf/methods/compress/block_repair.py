@@ -50,11 +50,10 @@ class _Text:
     """A batch on its way through two models: hidden states `[B T, H]` of student and teacher."""
 
     def __init__(self, student, teacher, features):
-        ids, types = features["input_word_ids"], features["input_type_ids"]
-        self.hidden = [model.encoder.embeddings(ids, types) for model in (student, teacher)]
-        padding = tf.cast(1 - features["input_mask"], tf.float32)[:, tf.newaxis, tf.newaxis]
-        self.bias = padding * (padding.dtype.min / 2)
-        self.batch = tf.shape(ids)[0]
+        found = [model.encoder.block_inputs(features) for model in (student, teacher)]
+        self.hidden = [hidden for hidden, _ in found]
+        self.bias = found[0][1]
+        self.batch = tf.shape(features["input_mask"])[0]
         self.real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
 
 
@@ -66,7 +65,7 @@ class _Block:
         self.report = {}
 
     def fit(self, kept):
-        """Fits the projections in the order of the computation; the batches are behind it then.
+        """Fits the projections in the order of the computation, and moves the batches on.
 
         Args:
           kept: columns of the teacher's outputs that the student has, by projection.

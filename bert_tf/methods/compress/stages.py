@@ -24,6 +24,7 @@ from bert_tf.option_fields import values_of
 from bert_tf.presentation import pages
 from bert_tf.runs import evaluation, finetuning
 from bert_tf.runs.options import FinetuneOptions
+from bert_tf.runs.options.distillation import DistillationOptions
 from bert_tf.runs.run_inputs import RunInputs
 from bert_tf.runs.run_scores import RESULTS_FILE as _SCORES
 from bert_tf.serving import execution_plan, exporting, formats, latency_measurement
@@ -41,8 +42,6 @@ _TABLE = "latency_table.json"
 _TIMED_ROUNDS = 7
 # A table by few small models: what it chooses is timed and corrected.
 _MEASURED = {"rounds": 5, "most_blocks": 2, "number": 12}
-# What `info.json` of a model says to the next one.
-_INHERITED = ("task", "labels", "data_dir", "max_seq_length")
 
 
 def compress(options):
@@ -130,9 +129,7 @@ class _Compression:
                     teacher=self.dense,
                     num_train_epochs=self.options.epochs,
                     learning_rate=self.options.recovery_learning_rate,
-                    distill_alpha=self.options.distill_alpha,
-                    distill_hidden=self.options.distill_hidden,
-                    distill_temperature=self.options.distill_temperature,
+                    **values_of(self.options, DistillationOptions),
                 )
             )
         final = recovered if self.options.epochs else cut
@@ -170,24 +167,32 @@ class _Compression:
         number = min(self.options.calibration_examples, len(train))
         chosen = np.random.default_rng(self.options.seed).choice(len(train), number, replace=False)
         cuts = UnitCuts(source, train.take(np.sort(chosen)))
-        measured = self.options.cost == "latency"
-        measure = (lambda config: self._measured(config) / target) if measured else None
         allowed = target * self.cost.of_model(self.config.dense)
-        smaller, report = cuts.repaired(cuts.choose(self.cost, allowed, measure))
-        known = {key: source.info[key] for key in _INHERITED if key in source.info}
-        tokenizer = source.tokenizer()
-        model_dir.save(folder, smaller.model(), tokenizer, target=target, repair=report, **known)
+        with tempfile.TemporaryDirectory() as scratch:
+            plans = [self._plan(self.config.dense)]
 
-    def _measured(self, config):
-        """Returns the measured latency of an architecture over the dense one's."""
+            def measure(config):
+                return self._measured(config, plans, scratch) / target
+
+            measured = measure if self.options.cost == "latency" else None
+            smaller, report = cuts.repaired(cuts.choose(self.cost, allowed, measured))
+        known = {"target": target, "repair": report, **source.inherited}
+        model_dir.save(folder, smaller.model(), source.tokenizer(), **known)
+
+    def _plan(self, config):
+        return execution_plan.choose(config, self.table)[0]
+
+    def _measured(self, config, plans, folder):
+        """Returns the measured latency of an architecture over that of the first of some plans.
+
+        Its own becomes the last of them; `folder` has the models of the others.
+        """
         engine, shape = self.options.engine, self.options.shape
         form = formats.get(ENGINES[engine].formats[0])
-        with tempfile.TemporaryDirectory() as folder:
-            both = self.config.dense, config
-            plans = [execution_plan.choose(one, self.table)[0] for one in both]
-            places = latency_measurement.write(plans, [form], folder)
-            paths = [form.path(place) for place in places]
-            rows = latency_measurement.times(engine, paths, self.config, shape, _TIMED_ROUNDS)
+        plans.append(self._plan(config))
+        places = latency_measurement.write(plans, [form], folder)
+        paths = [form.path(place) for place in (places[0], places[-1])]
+        rows = latency_measurement.times(engine, paths, self.config, shape, _TIMED_ROUNDS)
         dense, smaller = np.median(rows, axis=0)
         return smaller / dense
 
@@ -245,14 +250,11 @@ def _dense(options):
 
 def _training(options, checkpoint, folder, **changes):
     """Returns the `FinetuneOptions` of a training from a checkpoint to a folder."""
-    shared = {
-        name: value
-        for name, value in values_of(options, FinetuneOptions).items()
-        if not name.startswith("distill_")
-    }
-    shared |= (
-        {"bert_config_file": "", "vocab_file": ""} if checkpoint != options.init_checkpoint else {}
-    )
+    shared = values_of(options, FinetuneOptions)
+    for name in values_of(options, DistillationOptions):
+        del shared[name]  # They need a teacher.
+    if checkpoint != options.init_checkpoint:
+        shared |= {"bert_config_file": "", "vocab_file": ""}
     return FinetuneOptions(
         **{**shared, "init_checkpoint": checkpoint, "output_dir": folder, **changes}
     )

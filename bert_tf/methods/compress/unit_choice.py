@@ -48,9 +48,7 @@ class Sublayer:
         Args:
           number: how many stay.
         """
-        kept = np.zeros(len(self.order), bool)
-        kept[self.order[:number]] = True
-        return kept
+        return _first(self.order, number)
 
 
 def sublayers(source, energies, dataset):
@@ -114,6 +112,13 @@ def choose(found, config, cost, allowed):
     }
 
 
+def _first(order, number):
+    """Returns the mask of the first units of an order, bool `[U]`."""
+    kept = np.zeros(len(order), bool)
+    kept[order[:number]] = True
+    return kept
+
+
 def _sublayer(path, energy, distance):
     """Returns the `Sublayer` of some units by their energy, and by what two cuts lose."""
     order = np.argsort(-energy, kind="stable")
@@ -121,7 +126,6 @@ def _sublayer(path, energy, distance):
     removed = np.append(np.cumsum(energy[order][::-1])[::-1], 0.0)
     points = [(0.0, 0.0)]
     for number in (len(order) // 2, 0):
-        kept = np.zeros(len(order), bool)
-        kept[order[:number]] = True
-        points.append((removed[number], max(points[-1][1], distance(path, kept))))
+        lost = distance(path, _first(order, number))
+        points.append((removed[number], max(points[-1][1], lost)))
     return Sublayer(path, order, np.interp(removed, *map(np.array, zip(*points, strict=True))))

@@ -28,9 +28,6 @@ _CHECKED_EXAMPLES = 256
 # Examples of each.
 _CALIBRATION_BATCH = 32
 
-#: What `info.json` of one stage says to the next.
-_INHERITED = ("task", "labels", "data_dir", "max_seq_length")
-
 
 def factorize(options):
     """Factorizes the projections of a dense BERT and writes the model directory.
@@ -43,7 +40,7 @@ def factorize(options):
     """
     keras.utils.set_random_seed(options.seed)
     source = read_source(options.checkpoint, options.bert_config_file, options.vocab_file)
-    info = _inherited(source)
+    info = source.inherited
     _check_init(options, info)
     if options.finetuned:
         _check_head(options.checkpoint, source)
@@ -109,7 +106,7 @@ def remove_mask(options):
         stage="sparse" if kernels and compact.config == compact.config.dense else "compact",
         threshold=options.threshold,
         largest_difference=difference,
-        **_inherited(source),
+        **source.inherited,
     )
     counts = model_info.counts(compact.config, gated.config, zeros)
     logging.info("\n%s", model_info.as_text(counts))
@@ -151,11 +148,6 @@ def evaluate(options):
     if options.output_dir:
         files.write_json(os.path.join(options.output_dir, "scores.json"), scores)
     return scores
-
-
-def _inherited(source):
-    """Returns the facts of a model's `info.json` that the next stage inherits."""
-    return {key: source.info[key] for key in _INHERITED if key in source.info}
 
 
 def _check_init(options, info):
