@@ -82,9 +82,9 @@ def batch_settings(options):
         "seed": options.seed,
     }
     shares = options.distill_alpha, options.distill_temperature
-    if options.distill_hidden:
+    if options.distill_layers:
         teacher = read_source(options.teacher).model()
-        settings["loss"] = LayerDistillation(*shares, options.distill_hidden, teacher)
+        settings["loss"] = LayerDistillation(*shares, options.distill_layers, teacher)
     elif options.teacher:
         settings["loss"] = Distillation(*shares)
     return settings

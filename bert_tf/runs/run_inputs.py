@@ -73,7 +73,7 @@ def _config_changes(options, source, task):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     check_length(options.max_seq_length, config)
-    if options.distill_hidden:
+    if options.distill_layers:
         _check_blocks(options.teacher, config)
     if options.factorized and config.has_gates:
         raise ValueError(
@@ -96,7 +96,7 @@ def _check_blocks(teacher, config):
     )
     if wanted != found:
         raise ValueError(
-            f"Argument `distill_hidden` needs a teacher with the student's {wanted}, but "
+            f"Argument `distill_layers` needs a teacher with the student's {wanted}, but "
             f"{teacher!r} has {found}; leave it out to learn the logits alone."
         )
 

@@ -20,6 +20,11 @@ _LEAST = 1e-9
 class Moments:
     """Sums over rows from which a least squares fit and its error follow.
 
+    >>> moments = Moments.of([[0.0], [2.0]], [[1.0], [5.0]])
+    >>> kernel, bias = fit(moments, np.zeros([1, 1]), ridge=0.0)
+    >>> np.round(kernel, 6).tolist(), np.round(bias, 6).tolist()
+    ([[2.0]], [1.0])
+
     Args:
       rows: n, a number.
       inputs: `sum x`, `[I]`.
@@ -39,11 +44,6 @@ class Moments:
     @classmethod
     def of(cls, inputs, targets):
         """Returns the moments of rows.
-
-        >>> moments = Moments.of([[0.0], [2.0]], [[1.0], [5.0]])
-        >>> kernel, bias = fit(moments, np.zeros([1, 1]), ridge=0.0)
-        >>> kernel.tolist(), bias.tolist(), error(moments, kernel, bias)
-        ([[2.0]], [1.0], 0.0)
 
         Args:
           inputs: X, array `[n, I]`.

@@ -65,7 +65,7 @@ class RecoveryOptions:
     )
     recovery_learning_rate: float = option(1e-4, "Rate of the recovery.", allowed=FROM_0)
     distill_alpha: float = changed(DistillationOptions, "distill_alpha", 0.3, needs=None)
-    distill_hidden: float = changed(DistillationOptions, "distill_hidden", 0.6, needs=None)
+    distill_layers: float = changed(DistillationOptions, "distill_layers", 0.6, needs=None)
     distill_temperature: float = changed(
         DistillationOptions, "distill_temperature", 2.0, needs=None
     )

@@ -17,7 +17,7 @@ class DistillationOptions:
     distill_temperature: float = option(
         2.0, "Temperature of the distillation loss.", allowed=ABOVE_0, needs="teacher"
     )
-    distill_hidden: float = option(
+    distill_layers: float = option(
         0.0,
         "Share of the distance to the teacher's hidden states, block by block.",
         allowed=SHARE,
@@ -26,8 +26,8 @@ class DistillationOptions:
 
     def check_rules(self):
         """Raises ValueError where the two shares leave less than nothing for the task."""
-        if self.distill_hidden + self.distill_alpha > 1:
+        if self.distill_layers + self.distill_alpha > 1:
             raise ValueError(
-                "Arguments `distill_alpha` and `distill_hidden` must add up to at most 1, received "
-                f"{self.distill_alpha} and {self.distill_hidden}; the rest is the task's share."
+                "Arguments `distill_alpha` and `distill_layers` must add up to at most 1, received "
+                f"{self.distill_alpha} and {self.distill_layers}; the rest is the task's share."
             )

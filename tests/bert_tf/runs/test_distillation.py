@@ -75,7 +75,7 @@ def test_shares_of_task_logits_and_hidden_states(bert_dir):
 def test_a_run_that_learns_hidden_states(options, tmp_path):
     dense = str(tmp_path / "dense")
     finetuning.finetune(options(output_dir=dense, num_train_epochs=2.0))
-    taught = {"teacher": dense, "distill_alpha": 0.3, "distill_hidden": 0.6}
+    taught = {"teacher": dense, "distill_alpha": 0.3, "distill_layers": 0.6}
     scores = {
         parts: finetuning.finetune(
             options(
@@ -94,7 +94,7 @@ def test_a_run_that_learns_hidden_states(options, tmp_path):
 
 
 def test_errors_of_hidden_shares(options, bert_dir, tmp_path):
-    with pytest.raises(ValueError, match="`distill_alpha` and `distill_hidden` must add up to at"):
-        options(teacher="dense", distill_hidden=0.6)
-    with pytest.raises(ValueError, match="`distill_hidden` must be left out without a `teacher`"):
-        options(distill_hidden=0.1)
+    with pytest.raises(ValueError, match="`distill_alpha` and `distill_layers` must add up to at"):
+        options(teacher="dense", distill_layers=0.6)
+    with pytest.raises(ValueError, match="`distill_layers` must be left out without a `teacher`"):
+        options(distill_layers=0.1)

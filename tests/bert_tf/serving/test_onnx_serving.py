@@ -343,12 +343,13 @@ def test_sigterm_finishes_what_is_under_way(exported):
     """Of 60 connections, one that has sent half of its body and one that has sent nothing."""
     path, expected = exported("classes")
     server = Server(path, "--max_batch=1", "--threads=1")
-    many = ["good bad " * 200] * 4
+    many = ["good bad " * 100] * 4
     answers = expected([many])
     idle, half = server.socket(), server.socket()
     body = json.dumps({"inputs": {"text": many}}).encode()
     head = f"POST {server.path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    half.sendall(head + body[:9])
+    half.sendall(head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n") + body[:9])
+    assert half.recv(100).startswith(b"HTTP/1.1 100")  # The request is under way.
     asked = [server.socket() for _ in range(58)]
     for one in asked:
         one.sendall(head + body)
