@@ -26,6 +26,14 @@ class TargetOptions:
     cost: str = option("latency", "What the targets are ratios of.", ("latency", "parameters"))
     engine: str = option("onnxruntime_int8", "Engine that serves the models.", tuple(ENGINES))
     optimize_for: str = option("8x128", "BATCHxLENGTH of the requests that the latency is of.")
+    dense_engines: str = option(
+        "all", "Engines of the dense model in the table: all at hand, or the same.", ("all", "same")
+    )
+    baselines: str = option(
+        "",
+        "Model directories to export and time next to the family, with commas, such as FLOP's.",
+        list_of=str,
+    )
     latency_table: str = option(
         "", "latency_table.json of flop-benchmark --table; by default it is measured."
     )
@@ -34,6 +42,11 @@ class TargetOptions:
     def ratios(self):
         """The targets, a list of floats."""
         return items(self, "targets")
+
+    @property
+    def baseline_folders(self):
+        """Paths of `baselines`, without slashes at the end."""
+        return [path.rstrip("/") for path in items(self, "baselines")]
 
     @property
     def shape(self):

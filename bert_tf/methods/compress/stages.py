@@ -5,6 +5,7 @@
 | `dense` | the model to compress, where the checkpoint had to be fine-tuned first |
 | `latency_table.json` | of the engine at the shape |
 | `0.5/cut`, `0.5/model`, `0.5/served` | for each target: repaired, after recovery, exported |
+| `0.5/pruned_on_1/cut` ... | the same, pruned on where the export took longer than its target |
 | `compress.json`, `compress.md` | the table of all models |
 """
 
@@ -18,7 +19,7 @@ from absl import logging
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.latency import latency_table
 from bert_tf.methods.compress import unit_costs
-from bert_tf.methods.compress.unit_cuts import UnitCuts
+from bert_tf.methods.compress.unit_cuts import MOST_ABOVE, UnitCuts
 from bert_tf.models import model_info
 from bert_tf.option_fields import values_of
 from bert_tf.presentation import pages
@@ -30,7 +31,7 @@ from bert_tf.runs.run_scores import RESULTS_FILE as _SCORES
 from bert_tf.serving import execution_plan, exporting, formats, latency_measurement
 from bert_tf.serving.engines import ENGINES
 from bert_tf.serving.servable import ServedTask
-from bert_tf.serving.target import Target
+from bert_tf.serving.target import AUTO, Target
 from bert_tf.serving.versions import REPORT_FILE, Version
 from flop_tf import files
 from flop_tf.backend import keras
@@ -40,6 +41,8 @@ from flop_tf.files import json_file
 REPORT = "compress.json"
 _TABLE = "latency_table.json"
 _TIMED_ROUNDS = 7
+# How often a model is made whose export must not take longer than its target.
+_MOST_TRIES = 3
 # A table by few small models: what it chooses is timed and corrected.
 _MEASURED = {"rounds": 5, "most_blocks": 2, "number": 12}
 
@@ -61,12 +64,10 @@ def compress(options):
     keras.utils.set_random_seed(options.seed)
     compression = _Compression(options, _dense(options))
     compression.check_targets()
-    rows, folder = [compression.dense_row()], compression.dense
+    rows, folder = compression.other_rows(), compression.dense
     for target in options.ratios:
         row, folder = compression.reach(target, folder)
         rows.append(row)
-    # A dense model is timed next to each smaller one.
-    rows[0] |= {"p50_ms": rows[1].get("dense_p50_ms"), "ratio": 1.0}
     report = {"engine": options.engine, "optimize_for": options.optimize_for, "models": rows}
     files.write_json(os.path.join(options.output_dir, REPORT), report)
     text = pages.markdown_table(pages.table(rows, _columns(rows, compression.metric)))
@@ -94,20 +95,29 @@ class _Compression:
             for layer in self.config.layers
         ]
         rest = self.cost.of_model(dataclasses.replace(self.config, layers=tuple(bare)))
-        floor = rest / self.cost.of_model(self.config.dense)
+        self.floor = rest / self.cost.of_model(self.config.dense)
         for target in self.options.ratios:
-            if target <= floor:
+            if target <= self.floor:
                 raise ValueError(
-                    f"Argument `targets` must be above {floor:.3f}, what is left of the "
+                    f"Argument `targets` must be above {self.floor:.3f}, what is left of the "
                     f"{self.options.cost} without any head and neuron, received {target}."
                 )
 
-    def dense_row(self):
-        """Returns the row of the dense model, which is exported too."""
-        return self._row("dense", self.dense, os.path.join(self.options.output_dir, "dense_served"))
+    def other_rows(self):
+        """Returns the rows of the dense model, one an engine, and of the baselines."""
+        every = {"all": AUTO, "same": self.options.engine}[self.options.dense_engines]
+        served = os.path.join(self.options.output_dir, "dense_served")
+        rows = [{**row, "model": "dense"} for row in self._rows(self.dense, served, every)]
+        for folder in self.options.baseline_folders:
+            served = os.path.join(self.options.output_dir, "baselines", os.path.basename(folder))
+            (row,) = self._rows(folder, served, self.options.engine)
+            rows.append({**row, "model": folder})
+        return rows
 
     def reach(self, target, parent):
         """Makes the model of a target from a larger one.
+
+        One whose export takes longer is pruned on.
 
         Args:
           target: ratio to the dense model's cost.
@@ -116,10 +126,25 @@ class _Compression:
         Returns:
           `(row, folder)`: of the table, and of the model.
         """
-        folder = os.path.join(self.options.output_dir, f"{target:g}")
+        folder, wanted = os.path.join(self.options.output_dir, f"{target:g}"), target
+        for number in range(1, _MOST_TRIES + 1):
+            row, parent = self._make(wanted, parent, folder)
+            row = {**row, "target": target, "model": f"{target:g}"}
+            ratio = row.get("ratio", target) if self.options.cost == "latency" else target
+            if ratio <= target * (1 + MOST_ABOVE):
+                break
+            logging.warning(
+                "The export takes %.3f of the dense model's time for a target of %g.", ratio, target
+            )
+            wanted = max(wanted * target / ratio, 1.01 * self.floor)
+            folder = os.path.join(self.options.output_dir, f"{target:g}", f"pruned_on_{number}")
+        return row, parent
+
+    def _make(self, wanted, parent, folder):
+        """Returns the row and the folder of a model that is cut from a larger one."""
         cut, recovered = os.path.join(folder, "cut"), os.path.join(folder, "model")
         if not os.path.isfile(os.path.join(cut, model_dir.INFO_FILE)):
-            self._cut(target, parent, cut)
+            self._cut(wanted, parent, cut)
         if self.options.epochs and not os.path.isfile(os.path.join(recovered, _SCORES)):
             finetuning.finetune(
                 _training(
@@ -133,8 +158,9 @@ class _Compression:
                 )
             )
         final = recovered if self.options.epochs else cut
-        row = self._row(f"{target:g}", final, os.path.join(folder, "served"))
-        return {**row, "without_training": self._score(cut)}, final
+        (row,) = self._rows(final, os.path.join(folder, "served"), self.options.engine)
+        before = row["score"] if final == cut else self._score(cut)
+        return {**row, "without_training": before}, final
 
     def _cost(self):
         if self.options.cost == "parameters":
@@ -196,34 +222,40 @@ class _Compression:
         dense, smaller = np.median(rows, axis=0)
         return smaller / dense
 
-    def _row(self, name, folder, served):
-        """Returns the row of a model, exported and scored."""
+    def _rows(self, folder, served, engine):
+        """Returns the rows of a model, exported and scored, one an engine that can serve it."""
         options = self.options
-        target = Target(
-            options.engine,
-            optimize_for=options.shape,
-            table_files=(self.table_file,),
-            allow_slower=True,
-        )
-        version = Version(served, command_flags=f"{folder}\n")
+        tables = (self.table_file,) if engine == options.engine else ()
+        target = Target(engine, optimize_for=options.shape, table_files=tables, allow_slower=True)
+        version = Version(served, command_flags=f"{folder}\n{engine}\n")
         data = ServedTask(data_dir=options.data_dir, task_name=options.task_name, dev_examples=0)
-        exporting.export(folder, version, target, data)
-        report = json_file.read(
-            os.path.join(version.path, REPORT_FILE), dict, "report of an export"
-        )
-        exported = report["engines"][0]
         config = model_dir.read(folder).config
-        return {
-            "model": name,
+        model = {
             "folder": folder,
+            "engine": engine,
             "parameters": model_info.num_parameters(config),
             "heads": [layer.num_heads for layer in config.layers],
             "neurons": [layer.intermediate_size for layer in config.layers],
-            "score": report["scores"][self.metric],
-            "exported_score": exported["scores"][self.metric],
-            "file_bytes": exported["file_bytes"],
-            **exported.get("speed", {}),
+            "score": self._score(folder),
         }
+        try:
+            exporting.export(folder, version, target, data)
+        except ValueError as error:  # The others of the family may do.
+            logging.warning("The model in %r is not exported. %s", folder, error)
+            return [{**model, "left_out": str(error)}]
+        path = os.path.join(version.path, REPORT_FILE)
+        report = json_file.read(path, dict, "report of an export")
+        return [
+            {
+                **model,
+                "engine": exported["engine"],
+                "exported_score": exported["scores"][self.metric],
+                "file_bytes": exported["file_bytes"],
+                **exported.get("speed", {}),
+            }
+            for exported in report["engines"]
+            if "left_out" not in exported
+        ]
 
     def _score(self, folder):
         model = model_dir.load(folder)
@@ -261,13 +293,24 @@ def _training(options, checkpoint, folder, **changes):
 
 
 def _columns(rows, metric):
+    of_dense = {row["engine"]: row.get("p50_ms") for row in rows if row["model"] == "dense"}
+    fastest = min((ms for ms in of_dense.values() if ms is not None), default=None)
+
+    def to_fastest(row):
+        dense = of_dense.get(row["engine"])
+        if None in (fastest, dense) or not (row["model"] == "dense" or "ratio" in row):
+            return None
+        return row.get("ratio", 1.0) * dense / fastest
+
     return {
         "model": "model",
+        "engine": "engine",
         "parameters": ("parameters", "{:,}"),
-        "MB": lambda row: f"{row['file_bytes'] / 1e6:.1f}",
-        metric: "score",
-        f"{metric}, exported": "exported_score",
+        "MB": lambda row: pages.number(row["file_bytes"] / 1e6) if "file_bytes" in row else "",
+        metric: lambda row: pages.number(row["score"]),
+        f"{metric}, exported": lambda row: pages.number(row.get("exported_score")),
         "without training": lambda row: pages.number(row.get("without_training")),
         "p50 ms": lambda row: pages.number(row.get("p50_ms")),
         "/ dense": lambda row: pages.number(row.get("ratio")),
+        "/ fastest dense": lambda row: pages.number(to_fastest(row)),
     }

@@ -9,12 +9,14 @@ from bert_tf.methods.compress import block_repair, unit_choice, unit_energy
 from bert_tf.surgery import units
 from flop_tf import surgery
 
+#: What is above a target by more than this share is kept only if nothing else was found.
+MOST_ABOVE = 0.03
+
 # Examples a batch, and batches on which two cuts of each sublayer are compared.
 _BATCH = 32
 _COMPARED_BATCHES = 8
-# How near to a target what is measured must be, else a cut is corrected for it, how often; and what
-# is kept only if nothing else was found.
-_TOLERANCE, _MOST_CUTS, _MOST_ABOVE = 0.02, 5, 0.03
+# How near to a target what is measured must be, else a cut is corrected for it; and how often.
+_TOLERANCE, _MOST_CUTS = 0.02, 5
 
 
 class UnitCuts:
@@ -57,7 +59,7 @@ class UnitCuts:
             ratio = measure(units.config_under(self.source.config, mask)) if measure else 1.0
             logging.info("A cut has %.3f of its target.", ratio)
             # What is too slow comes after all that is not.
-            tried.append((ratio > 1 + _MOST_ABOVE, abs(ratio - 1), len(tried), mask))
+            tried.append((ratio > 1 + MOST_ABOVE, abs(ratio - 1), len(tried), mask))
             if abs(ratio - 1) <= _TOLERANCE:
                 break
             wanted /= ratio
