@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from bert_tf.surgery import masks
+from bert_tf.surgery import masks, units
 from flop_tf.linalg.magnitude import good_masks, random_masks
 from flop_tf.training import mask_rules
 
-#: What a mask keeps.
+#: What a mask of single weights keeps.
 KINDS = ("magnitude", "random")
 
 
@@ -37,3 +37,27 @@ def one_shot(source, kind, sparsity, seed=0):
             good_masks(one, num_kept) if kind == "magnitude" else random_masks(one, num_kept, rng)
         )
     return found
+
+
+def of_blocks(config, kept):
+    """Returns the mask that removes the heads and the FFN of all but some blocks: layer dropping.
+
+    What stays of the other blocks is the bias of their attention, and its LayerNorm.
+
+    Args:
+      config: an `EncoderConfig`.
+      kept: indexes of blocks, ints.
+
+    Returns:
+      Boolean arrays by path, see `bert_tf.surgery.units`.
+
+    Raises:
+      ValueError: if there is no such block.
+    """
+    number = len(config.layers)
+    if strange := sorted(set(kept) - set(range(number))):
+        raise ValueError(
+            f"Argument `kept` must be indexes of the {number} blocks from 0 on, received {strange}."
+        )
+    found = units.full_mask(config, "heads", "ffn")
+    return {path: mask & (int(path.split(".")[1]) in kept) for path, mask in found.items()}

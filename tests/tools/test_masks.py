@@ -74,6 +74,20 @@ def test_baselines_and_their_comparison(call, bert, tmp_path, capsys):
     assert found["pairs"][0]["pooled_jaccard"] == pytest.approx(0.2, abs=0.06)
 
 
+def test_a_mask_of_blocks_drops_the_others(call, bert, tmp_path):
+    path = tmp_path / "mask.safetensors"
+    args = [f"--checkpoint={bert}", f"--output={path}", "--kind=blocks"]
+    for others in ([], ["--blocks=0", "--sparsity=.5"]):
+        sentence = "Flag `--kind=blocks` needs `--blocks` and takes no `--sparsity`, received"
+        assert sentence in call(make_mask, *args, *others)
+    sentence = "must be indexes of the 1 blocks from 0 on, received [1]."
+    assert sentence in call(make_mask, *args, "--blocks=0,1")
+    assert call(make_mask, *args, "--blocks=0") is None
+    masks = mask_file.read(path).masks
+    assert sorted(masks) == ["blocks.0.ffn", "blocks.0.heads"]
+    assert all(mask.all() for mask in masks.values())
+
+
 def test_names_are_text_in_the_tables(call, bert, tmp_path, capsys):
     path = tmp_path / "mask.safetensors"
     args = [f"--checkpoint={bert}", f"--output={path}", "--sparsity=.5"]

@@ -72,6 +72,7 @@ class RecoveryOptions:
     calibration_examples: int = option(
         1024, "Training examples whose hidden states repair the projections.", allowed=Range(64)
     )
+    repair: bool = option(True, "Fits what stays by least squares to the model before the cut.")
     train: str = option("1", "Epochs of recovery, or none.")
     dense_epochs: float = option(
         3.0, "Epochs that fine-tune a checkpoint without the task's head first.", allowed=FROM_0

@@ -201,7 +201,8 @@ class _Compression:
                 return self._measured(config, plans, scratch) / target
 
             measured = measure if self.options.cost == "latency" else None
-            smaller, report = cuts.repaired(cuts.choose(self.cost, allowed, measured))
+            mask = cuts.choose(self.cost, allowed, measured)
+            smaller, report = cuts.smaller(mask, self.options.repair)
         known = {"target": target, "repair": report, **source.inherited}
         model_dir.save(folder, smaller.model(), source.tokenizer(), **known)
 

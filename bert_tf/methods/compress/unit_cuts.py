@@ -65,17 +65,20 @@ class UnitCuts:
             wanted /= ratio
         return min(tried)[-1]
 
-    def repaired(self, mask):
-        """Returns the `Source` without the units that a mask removes, its projections repaired.
+    def smaller(self, mask, repair=True):
+        """Returns the `Source` without the units that a mask removes.
 
         Args:
           mask: of `choose`.
+          repair: whether its projections are repaired.
 
         Returns:
-          `(Source, report)`, the latter of `block_repair.repair`.
+          `(Source, report)`, the latter of `block_repair.repair`, {} without.
         """
         config, weights = units.remove(self.source.config, self.source.weights, mask)
-        smaller = dataclasses.replace(self.source, config=config, weights=weights)
-        student = smaller.model()
+        source = dataclasses.replace(self.source, config=config, weights=weights)
+        if not repair:
+            return source, {}
+        student = source.model()
         report = block_repair.repair(student, self.model, mask, self.dataset)
-        return dataclasses.replace(smaller, weights=surgery.named_weights(student)), report
+        return dataclasses.replace(source, weights=surgery.named_weights(student)), report

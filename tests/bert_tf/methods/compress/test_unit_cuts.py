@@ -148,7 +148,12 @@ def test_cuts_meet_their_target(source, encoded, share):
     units_cost = sum(cost.of_sublayer(s.path, len(s.order)) for s in cuts.sublayers)
     allowed = whole - share * units_cost
     mask = cuts.choose(cost, allowed)
-    smaller, _ = cuts.repaired(mask)
+    smaller, report = cuts.smaller(mask)
+    assert report
+    as_it_is, nothing = cuts.smaller(mask, repair=False)
+    assert nothing == {}
+    expected = cut(source, mask).weights
+    assert all(np.array_equal(as_it_is.weights[path], expected[path]) for path in expected)
     stored = cost.of_model(smaller.config)
     assert stored <= allowed
     priced = sum(cost.of_sublayer(path, int(kept.sum())) for path, kept in mask.items())
