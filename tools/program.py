@@ -36,9 +36,9 @@ _HOW_TO_RUN = {
 }
 # These name files and folders that are read, some of them several.
 _INPUTS = set(
-    "base bert_config_file bert_dir checkpoint data_dir diff diffs glue_dir importance "
-    "init_checkpoint labels maps mask masks model_dir model_dirs patterns runs_dir task_masks "
-    "teacher tfds_data_dir tickets tickets_dirs vocab_file latency_table".split()
+    "base bert_config_file bert_dir checkpoint data_dir diff diffs general_text glue_dir "
+    "importance init_checkpoint labels maps mask masks model_dir model_dirs patterns runs_dir "
+    "task_masks teacher tfds_data_dir tickets tickets_dirs vocab_file latency_table".split()
 )
 # Libraries whose messages are not shown.
 _MUTED = ("tensorflow", "tensorflow_datasets")

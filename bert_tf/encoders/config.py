@@ -53,7 +53,7 @@ _SIZES = (
     "num_labels",
 )
 # Fields that appear in files only where they differ from BERT.
-_LEFT_OUT = ("gates", "embedding_size", "position_offset", "pooler_act")
+_LEFT_OUT = ("gates", "embedding_size", "position_offset", "pooler_act", "word_embedding_rank")
 _SHARES = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -180,6 +180,8 @@ class EncoderConfig:
       position_offset: number of the position embedding's row for the first token. Defaults to 0.
       pooler_act: activation of the dense layer on the first token that a head may read, one of
         `POOLER_ACTIVATIONS`; None is without such a layer.
+      word_embedding_rank: R of a word embedding that is stored as two factors, `[V, R]` and the
+        R by the width of the embeddings; None is one matrix.
 
     Raises:
       ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
@@ -204,6 +206,7 @@ class EncoderConfig:
     embedding_size: int | None = None
     position_offset: int = 0
     pooler_act: str | None = "tanh"
+    word_embedding_rank: int | None = None
 
     def __post_init__(self):
         _check(self)
@@ -237,7 +240,7 @@ class EncoderConfig:
     @property
     def dense(self):
         """The same architecture before any pruning."""
-        return dataclasses.replace(self, layers=(), gates={})
+        return dataclasses.replace(self, layers=(), gates={}, word_embedding_rank=None)
 
     @property
     def has_gates(self):
@@ -372,6 +375,8 @@ def _check(config):
     _check_numbers(config, ("type_vocab_size",), 0, _LARGEST_SIZE)
     _check_numbers(config, ("position_offset",), 0, config.max_position_embeddings - 1)
     _check_numbers(config, _SHARES, 0, 1)
+    if config.word_embedding_rank is not None:
+        _check_numbers(config, ("word_embedding_rank",), 1, config.embedding_width)
     if config.hidden_size % config.num_attention_heads:
         raise ValueError(
             "Argument `hidden_size` must be a multiple of `num_attention_heads`, received "

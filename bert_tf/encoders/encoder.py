@@ -75,8 +75,9 @@ def _layer_norm(config, execution):
 class BertEmbeddings(keras.layers.Layer):
     """`LayerNorm(word + position + token type)`, then dropout; ids `[B, T]` to `[B T, H]`.
 
-    Where the embeddings have another width than H, E, a dense layer follows. A gate scales the
-    weights of the rows of the word embedding that are looked up.
+    Where the embeddings have another width than H, E, a dense layer follows. A word embedding of
+    rank R is two factors, `[V, R]` and `[R, E]`. A gate scales the weights of the rows that are
+    looked up.
 
     Args:
       config: an `EncoderConfig`.
@@ -87,17 +88,17 @@ class BertEmbeddings(keras.layers.Layer):
     def __init__(self, config, execution=TRAINING, **kwargs):
         super().__init__(**kwargs)
         self.config, self.execution = config, execution
-        rows_of = {
-            "word_embeddings": config.vocab_size,
-            "position_embeddings": config.max_position_embeddings,
-            "token_type_embeddings": config.type_vocab_size,
+        width, rank = config.embedding_width, config.word_embedding_rank
+        shapes = {
+            "word_embeddings": [config.vocab_size, rank or width],
+            "position_embeddings": [config.max_position_embeddings, width],
+            "token_type_embeddings": [config.type_vocab_size, width],
+            "word_projection": [rank, width],
         }
-        for name, rows in rows_of.items():
-            if not rows:
-                continue
-            shape = [rows, config.embedding_width]
-            weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
-            setattr(self, name, weight)
+        for name, shape in shapes.items():
+            if shape[0]:
+                weight = self.add_weight(name=name, shape=shape, initializer=initializer(config))
+                setattr(self, name, weight)
         self.gate = gates.get(config.gates.get("word_embeddings"))
         if self.gate is not None:
             self.gate.build(self.word_embeddings.shape)
@@ -116,11 +117,7 @@ class BertEmbeddings(keras.layers.Layer):
           type_ids: int32 `[B, T]`, the segments.
           training: bool or None, whether this is a training step; None takes Keras' learning phase.
         """
-        if self.gate is None:
-            outputs = tf.gather(self.word_embeddings, word_ids)
-        else:
-            outputs = self.gate.rows(self.word_embeddings, word_ids, training=training)
-            outputs = tf.cast(outputs, self.compute_dtype)
+        outputs = self._words(word_ids, training)
         first = self.config.position_offset
         positions = tf.convert_to_tensor(self.position_embeddings)[first:]
         outputs += positions[: tf.shape(word_ids)[1]]
@@ -129,6 +126,26 @@ class BertEmbeddings(keras.layers.Layer):
             outputs += self._segments(type_ids, outputs.dtype)
         outputs = self.dropout(self.layer_norm(outputs, training=training), training=training)
         return outputs if self.config.embedding_size is None else self.projection(outputs)
+
+    def word_factors(self):
+        """Returns the tensors whose product is the word embedding, a tuple of one or two."""
+        ranked = self.config.word_embedding_rank is not None
+        factors = [self.word_embeddings, *([self.word_projection] if ranked else [])]
+        return tuple(map(tf.convert_to_tensor, factors))
+
+    def _words(self, word_ids, training):
+        """Returns the embedded words `[B, T, E]`."""
+        if self.gate is None:
+            rows = tf.gather(self.word_embeddings, word_ids)
+        else:
+            rows = self.gate.rows(self.word_embeddings, word_ids, training=training)
+            rows = tf.cast(rows, self.compute_dtype)
+        if self.config.word_embedding_rank is None:
+            return rows
+        # Of two axes, as products of three are slower and LiteRT keeps their kernels in float.
+        tokens = tf.reshape(rows, [-1, self.config.word_embedding_rank])
+        words = tf.matmul(tokens, tf.convert_to_tensor(self.word_projection))
+        return tf.reshape(words, [*tf.unstack(tf.shape(word_ids)), self.config.embedding_width])
 
     def _segments(self, type_ids, dtype):
         """Returns the embedded segments `[B T, E]`."""

@@ -10,7 +10,10 @@ from bert_tf.families.names import From, Names, layers
 from bert_tf.models.weight_paths import POOLER
 
 # Fields that no foreign config has: ours, and those in which other families differ.
-_OURS = {"layers", "gates", "embedding_size", "position_offset", "pooler_act"}
+_OURS = {
+    *("layers", "gates", "embedding_size", "position_offset", "pooler_act"),
+    "word_embedding_rank",
+}
 
 # Other names of `hidden_size` in models whose embeddings may have another width.
 _WIDTHS = ("embedding_size", "emb_size")

@@ -48,8 +48,8 @@ class Head(abc.ABC):
     #: Whether it reads the pooled output. Otherwise the pooler is not trained, and a checkpoint
     #: may lack it.
     reads_pooler = True
-    #: Whether it also reads the word embedding, without the gate on it; `logits` then receives it
-    #: as `encoded["word_embeddings"]`.
+    #: Whether it also reads the word embedding, without the gate on it; `logits` then receives its
+    #: factors, one or two tensors whose product it is, as `encoded["word_embeddings"]`.
     is_tied = False
     #: Names, as in `shapes`, of the weights whose last axis is the outputs.
     output_weights = ()

@@ -22,7 +22,8 @@ MASKED_IDS = "masked_ids"
 class MlmLayer(keras.layers.Layer):
     """`logits = LayerNorm(act(h W + b)) E^T + c`, with E the word embedding.
 
-    E is not the layer's own, and no gate is on it.
+    E is not the layer's own, and no gate is on it. Of a rank it is two factors, `E = A B`, and the
+    hidden states are multiplied with one after the other.
 
     Args:
       config: an `EncoderConfig`.
@@ -42,18 +43,19 @@ class MlmLayer(keras.layers.Layer):
             name="output_bias", shape=[config.vocab_size], initializer="zeros"
         )
 
-    def call(self, hidden, table, training=None):
+    def call(self, hidden, factors, training=None):
         """Returns float32 logits `[..., V]` of hidden states `[..., H]` and E.
 
         Args:
           hidden: float tensor `[..., H]`.
-          table: E, float tensor `[V, H]`.
+          factors: tuple of float tensors whose product is E: `[V, H]`, or `[V, R]` and `[R, H]`.
           training: bool or None, whether this is a training step; None takes Keras' learning phase.
         """
         flat = tf.reshape(hidden, [-1, self.config.hidden_size])
         transformed = self.layer_norm(self.dense(flat), training=training)
-        table = tf.cast(table, transformed.dtype)
-        logits = tf.matmul(transformed, table, transpose_b=True)
+        logits = transformed
+        for factor in reversed(factors):
+            logits = tf.matmul(logits, tf.cast(factor, logits.dtype), transpose_b=True)
         logits = tf.cast(logits, tf.float32) + tf.cast(self.output_bias, tf.float32)
         return tf.reshape(logits, tf.concat([tf.shape(hidden)[:-1], [self.config.vocab_size]], 0))
 
@@ -101,8 +103,10 @@ class Mlm(Head):
 
     def multiplications(self, length):
         """Returns the multiplications of the head, which predicts at all tokens."""
-        width = self.config.embedding_width
-        return length * width * (self.config.hidden_size + self.config.vocab_size)
+        config = self.config
+        width, rank = config.embedding_width, config.word_embedding_rank
+        words = rank * (width + config.vocab_size) if rank else width * config.vocab_size
+        return length * (width * config.hidden_size + words)
 
     def restrict(self, logits, features):
         """Returns `[B, P, V]` of `[B, T, V]` where masked places are named."""

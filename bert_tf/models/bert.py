@@ -67,8 +67,7 @@ class BertModel(Described, GatedModel):
           training: bool, see `keras.Model.call`.
         """
         if self.head.is_tied:
-            table = tf.convert_to_tensor(self.encoder.embeddings.word_embeddings)
-            encoded = {**encoded, "word_embeddings": table}
+            encoded = {**encoded, "word_embeddings": self.encoder.embeddings.word_factors()}
         return self.head.logits(getattr(self, self.config.head), encoded, inputs, training)
 
     def predict_step(self, data):

@@ -35,7 +35,7 @@ def stage(config):
     """Returns "gated", "factorized", "compact" or "dense", as far as a config shows it.
 
     Factorized means that all projections of a kind have one rank, compact that
-    ranks are uneven, or heads, neurons or FFNs were removed.
+    ranks are uneven, heads, neurons or FFNs were removed, or the word embedding has a rank.
 
     Args:
       config: an `EncoderConfig`.
@@ -44,7 +44,7 @@ def stage(config):
         return "dense"
     if config.has_gates:
         return "gated"
-    if list(config.units()) != list(config.dense.units()):
+    if config.word_embedding_rank or list(config.units()) != list(config.dense.units()):
         return "compact"
     ranks = {(name, spec.rank) for _, name, spec, _ in config.projections()}
     return "factorized" if len(ranks) == len({name for name, _ in ranks}) else "compact"

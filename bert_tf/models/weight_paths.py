@@ -10,6 +10,9 @@ from flop_tf import ProjectionSpec, gates
 #: The word embedding, which every token and the head of masked language modelling read.
 WORD_EMBEDDINGS = "encoder.embeddings.word_embeddings"
 
+#: The second factor of a word embedding that has a rank; the first one is at `WORD_EMBEDDINGS`.
+WORD_PROJECTION = "encoder.embeddings.word_projection"
+
 #: Only some heads read the pooler, so that checkpoints of another head may lack it.
 POOLER = ("encoder.pooler.kernel", "encoder.pooler.bias")
 
@@ -66,12 +69,14 @@ def is_gate_variable(path):
 
 
 def _embeddings(config):
-    width = config.embedding_width
+    width, rank = config.embedding_width, config.word_embedding_rank
     shapes = {
-        WORD_EMBEDDINGS: (config.vocab_size, width),
+        WORD_EMBEDDINGS: (config.vocab_size, rank or width),
         "encoder.embeddings.position_embeddings": (config.max_position_embeddings, width),
         **_norm("encoder.embeddings.layer_norm", width),
     }
+    if rank:
+        shapes[WORD_PROJECTION] = (rank, width)
     if config.type_vocab_size:
         segments = (config.type_vocab_size, width)
         shapes["encoder.embeddings.token_type_embeddings"] = segments

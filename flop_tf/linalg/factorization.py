@@ -90,6 +90,34 @@ def fisher_svd(kernel, squared_gradient, rank=None, ridge=1e-6):
     return _factors(factor_in, values[:rank, None] * right[:rank], kernel.dtype)
 
 
+def row_weighted_svd(kernel, weights, rank=None):
+    """Factorizes with the least error of weighted rows: `min sum_i f_i |W_i - P_i Q|^2`.
+
+    With `W^T diag(f) W = V L V^T` and the R largest eigenvalues: `P = W V`, `Q = V^T`. So rows of
+    weight 0, which decide nothing, are projected on what the others span.
+
+    Args:
+      kernel: W, array `[I, O]`.
+      weights: f, array `[I]` of numbers of at least 0.
+      rank: R in [0, min(I, O)]; None is min(I, O).
+
+    Returns:
+      `(P [I, R], Q [R, O])` in the type of the kernel; the rows of Q are orthonormal.
+
+    Raises:
+      ValueError: if the rank is out of range, or an array is not finite or has another shape, or a
+        weight is below 0.
+    """
+    kernel, rank = _checked(kernel, rank)
+    weights = _statistic("weights", weights, (len(kernel),))
+    if weights.min(initial=0.0) < 0:
+        raise ValueError(f"Argument `weights` must be at least 0, received {weights.min()}.")
+    rows = kernel.astype(np.float64)
+    _, vectors = scipy.linalg.eigh(rows.T @ (weights[:, None] * rows))
+    factor_out = vectors.T[::-1][:rank]
+    return _factors(rows @ factor_out.T, factor_out, kernel.dtype)
+
+
 def fold(factor_in, factor_out, mask):
     """Folds a gate into P and drops the units that are 0: `P diag(z)`, kept columns only.
 
@@ -197,11 +225,12 @@ SPLITS = {"svd": None, "whitened": whitened_svd, "fisher": fisher_svd}
 
 
 def _statistic(name, array, shape):
-    """Returns a statistic of the inputs or gradients of a kernel in float64."""
+    """Returns a statistic of the rows, inputs or gradients of a kernel in float64."""
     array = np.asarray(array, np.float64)
     if array.shape != shape or not np.isfinite(array).all():
+        kind = "matrix" if len(shape) == 2 else "vector"
         raise ValueError(
-            f"Argument `{name}` must be a finite matrix of shape {shape}, received shape "
+            f"Argument `{name}` must be a finite {kind} of shape {shape}, received shape "
             f"{array.shape}."
         )
     return array

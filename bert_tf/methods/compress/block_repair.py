@@ -22,6 +22,18 @@ RIDGES = (0.001, 0.01, 0.1, 1.0)
 _HELD_OUT = 4
 
 
+def some_examples(encoded, options):
+    """Returns the examples by which models are repaired, drawn by the seed of a run.
+
+    Args:
+      encoded: `EncodedExamples` of training.
+      options: with `calibration_examples` and `seed`.
+    """
+    number = min(options.calibration_examples, len(encoded))
+    chosen = np.random.default_rng(options.seed).choice(len(encoded), number, replace=False)
+    return encoded.take(np.sort(chosen))
+
+
 def repair(student, teacher, mask, dataset, ridges=RIDGES):
     """Fits the projections of a smaller model to the model that it was cut from; in place.
 

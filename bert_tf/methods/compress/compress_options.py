@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_tf import ranges
 from bert_tf.option_fields import Options, changed, check_needed, items, option
-from bert_tf.ranges import FROM_0, Range
+from bert_tf.ranges import FROM_0, FROM_1, SHARE_ABOVE_0, Range
 from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
 from bert_tf.runs.options.data import BatchOptions, ExampleOptions, LengthOptions
 from bert_tf.runs.options.distillation import DistillationOptions
@@ -23,7 +23,11 @@ class TargetOptions:
     targets: str = option(
         "0.5", "Ratios to the dense model's cost, falling: .5,.33.", allowed=_TARGET, list_of=float
     )
-    cost: str = option("latency", "What the targets are ratios of.", ("latency", "parameters"))
+    cost: str = option(
+        "latency",
+        "What the targets are ratios of; bytes are those of the file that the engine reads.",
+        ("latency", "parameters", "bytes"),
+    )
     engine: str = option("onnxruntime_int8", "Engine that serves the models.", tuple(ENGINES))
     optimize_for: str = option("8x128", "BATCHxLENGTH of the requests that the latency is of.")
     dense_engines: str = option(
@@ -66,6 +70,29 @@ class TargetOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbeddingOptions:
+    """What of the word embedding stays, in all models."""
+
+    cut_vocabulary: bool = option(
+        False, "Removes WordPieces that the training text never uses, but for single characters."
+    )
+    general_text: str = option(
+        "", "Text file whose frequent WordPieces stay too.", needs="cut_vocabulary"
+    )
+    general_share: float = option(
+        0.99,
+        "Share of the general text's tokens whose WordPieces stay.",
+        allowed=SHARE_ABOVE_0,
+        needs="general_text",
+    )
+    embedding_rank: int = option(
+        None,
+        "Rank of two factors of the word embedding, nearest for frequent words; none is a matrix.",
+        allowed=FROM_1,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecoveryOptions:
     """How a model is repaired and trained after its units were removed."""
 
@@ -102,6 +129,7 @@ class CompressOptions(
     CheckpointOptions,
     OutputOptions,
     TargetOptions,
+    EmbeddingOptions,
     RecoveryOptions,
     BatchOptions,
     ExampleOptions,

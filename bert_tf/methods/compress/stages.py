@@ -3,6 +3,7 @@
 | in the output folder | holds |
 |---|---|
 | `dense` | the model to compress, where the checkpoint had to be fine-tuned first |
+| `fewer_words`, `word_factors` | the same with a part of its word embedding, see `embeddings` |
 | `latency_table.json` | of the engine at the shape |
 | `0.5/cut`, `0.5/model`, `0.5/served` | for each target: repaired, after recovery, exported |
 | `0.5/pruned_on_1/cut` ... | the same, pruned on where the export took longer than its target |
@@ -18,7 +19,7 @@ from absl import logging
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.latency import latency_table
-from bert_tf.methods.compress import unit_costs
+from bert_tf.methods.compress import block_repair, embeddings, unit_costs
 from bert_tf.methods.compress.unit_cuts import MOST_ABOVE, UnitCuts
 from bert_tf.models import model_info
 from bert_tf.option_fields import values_of
@@ -64,7 +65,7 @@ def compress(options):
     keras.utils.set_random_seed(options.seed)
     compression = _Compression(options, _dense(options))
     compression.check_targets()
-    rows, folder = compression.other_rows(), compression.dense
+    rows, folder = compression.other_rows(), compression.start
     for target in options.ratios:
         row, folder = compression.reach(target, folder)
         rows.append(row)
@@ -84,17 +85,23 @@ class _Compression:
         self.inputs = RunInputs(_training(options, dense, options.output_dir, do_eval=True))
         self.task = self.inputs.task
         self.metric = self.task.primary_metric
+        self.teacher = embeddings.with_fewer_words(options, dense, self.inputs)
+        if self.teacher != dense:  # Other ids of the same texts.
+            settings = _training(options, self.teacher, options.output_dir, do_eval=True)
+            self.inputs = RunInputs(settings)
+        self.start = embeddings.with_factors(options, self.teacher, self.inputs)
         self.config = model_dir.read(dense).config
         self.table, self.table_file = self._measured_table()
         self.cost = self._cost()
 
     def check_targets(self):
         """Raises ValueError where a target is below what a model without any unit costs."""
+        config = model_dir.read(self.start).config
         bare = [
             dataclasses.replace(layer, num_heads=0, intermediate_size=0, projections={})
-            for layer in self.config.layers
+            for layer in config.layers
         ]
-        rest = self.cost.of_model(dataclasses.replace(self.config, layers=tuple(bare)))
+        rest = self.cost.of_model(dataclasses.replace(config, layers=tuple(bare)))
         self.floor = rest / self.cost.of_model(self.config.dense)
         for target in self.options.ratios:
             if target <= self.floor:
@@ -151,7 +158,7 @@ class _Compression:
                     self.options,
                     cut,
                     recovered,
-                    teacher=self.dense,
+                    teacher=self.teacher,
                     num_train_epochs=self.options.epochs,
                     learning_rate=self.options.recovery_learning_rate,
                     **values_of(self.options, DistillationOptions),
@@ -165,6 +172,9 @@ class _Compression:
     def _cost(self):
         if self.options.cost == "parameters":
             return unit_costs.Parameters(self.config)
+        if self.options.cost == "bytes":
+            form = formats.get(ENGINES[self.options.engine].formats[0])
+            return unit_costs.Bytes(self.config, form)
         return unit_costs.Latency(self.table)
 
     def _measured_table(self):
@@ -189,10 +199,8 @@ class _Compression:
     def _cut(self, target, parent, folder):
         """Writes the model of a target without training: cut, and repaired."""
         source = self.task.with_head(model_dir.read(parent), f"the model in {parent!r}")
-        train = self.inputs.data.train
-        number = min(self.options.calibration_examples, len(train))
-        chosen = np.random.default_rng(self.options.seed).choice(len(train), number, replace=False)
-        cuts = UnitCuts(source, train.take(np.sort(chosen)))
+        examples = block_repair.some_examples(self.inputs.data.train, self.options)
+        cuts = UnitCuts(source, examples)
         allowed = target * self.cost.of_model(self.config.dense)
         with tempfile.TemporaryDirectory() as scratch:
             plans = [self._plan(self.config.dense)]
@@ -235,6 +243,8 @@ class _Compression:
             "folder": folder,
             "engine": engine,
             "parameters": model_info.num_parameters(config),
+            "vocab_size": config.vocab_size,
+            "word_embedding_rank": config.word_embedding_rank,
             "heads": [layer.num_heads for layer in config.layers],
             "neurons": [layer.intermediate_size for layer in config.layers],
             "score": self._score(folder),
@@ -259,10 +269,13 @@ class _Compression:
         ]
 
     def _score(self, folder):
-        model = model_dir.load(folder)
-        splits = {self.task.dev_splits[0]: self.inputs.data.splits[self.task.dev_splits[0]]}
+        source, split = model_dir.read(folder), self.task.dev_splits[0]
+        examples = self.task.read(self.options.data_dir, split)
+        length = self.inputs.options.max_seq_length
+        # By its own tokenizer: the models' vocabularies may differ.
+        splits = {split: self.task.encode(examples, source.tokenizer(), length)}
         batch = self.options.eval_batch_size
-        (scores,) = evaluation.score(model, self.task, splits, batch).values()
+        (scores,) = evaluation.score(source.model(), self.task, splits, batch).values()
         return scores[self.metric]
 
 

@@ -25,6 +25,9 @@ class Format(abc.ABC):
       has_texts: whether answers hold texts next to numbers; default False.
       is_program: whether loading it runs code that its author chose; default False.
       packages: names of the modules that write it, of the extra `export`; default none.
+      weight_bytes: bytes of a number of a kernel or of the word embedding; default 4, float32.
+      channel_bytes: bytes in addition of each output channel of these, such as of a scale; default
+        none.
       choices: names of the fields of `bert_tf.encoders.execution.Execution`, besides fused blocks,
         that make a difference in it; default none.
     """
@@ -35,6 +38,8 @@ class Format(abc.ABC):
     has_texts = False
     is_program = False
     packages = ()
+    weight_bytes = 4
+    channel_bytes = 0
     choices = ()
 
     @abc.abstractmethod

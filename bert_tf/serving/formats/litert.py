@@ -13,6 +13,8 @@ _LIMITS = {
     # The 99th percentile of working files is .002 to .07; 1 % of other labels is 1 point at most.
     "int8": Limits(percentile_99=0.25, flips=0.01, lost_points=1),
 }
+# Bytes of a number, and in addition of an output channel: a float32 scale, an int64 zero point.
+_BYTES = {"float32": (4, 0), "float16": (2, 0), "int8": (1, 12)}
 
 
 class LiteRT(SingleFile):
@@ -28,6 +30,7 @@ class LiteRT(SingleFile):
     def __init__(self, precision):
         self.precision = precision
         self.limits = _LIMITS[precision]
+        self.weight_bytes, self.channel_bytes = _BYTES[precision]
         self.file = f"model_{precision}.tflite"
 
     def convert(self, served):

@@ -14,6 +14,7 @@ class OnnxInt8(Onnx):
 
     file = "model_int8.onnx"
     limits = Limits(percentile_99=0.5, flips=0.01, lost_points=0.5)
+    weight_bytes, channel_bytes = 1, 5
 
     def __init__(self, float_layers=()):
         self.float_layers = tuple(float_layers)

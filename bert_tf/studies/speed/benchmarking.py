@@ -75,7 +75,7 @@ def random_batch(configs, batch_size, length, seed=0):
 def multiplications_per_token(config, length):
     """Returns the multiplications of a forward pass for one of `length` tokens.
 
-    Projections, attention scores and sums, and the task head.
+    Projections, attention scores and sums, the factors of the word embedding, and the task head.
 
     Args:
       config: an `EncoderConfig`.
@@ -83,7 +83,8 @@ def multiplications_per_token(config, length):
     """
     attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
     head = head_of(config).multiplications(length)
-    return round(model_info.num_kernel_parameters(config) + attention + head / length)
+    words = (config.word_embedding_rank or 0) * config.embedding_width
+    return round(words + model_info.num_kernel_parameters(config) + attention + head / length)
 
 
 def inference(

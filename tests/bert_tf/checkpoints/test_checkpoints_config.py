@@ -46,9 +46,12 @@ def test_a_key_that_asks_for_another_model_is_refused(hugging_face_folder, key, 
     assert str(error.value).endswith(f"received {value!r}.")
 
 
-def test_an_unknown_key_is_refused(hugging_face_folder):
-    with pytest.raises(ValueError, match="the key 'rotary' with the value True, which is not kno"):
-        read_source(hugging_face_folder(rotary=True))
+@pytest.mark.parametrize(("key", "value"), [("rotary", True), ("word_embedding_rank", 8)])
+def test_an_unknown_key_is_refused(hugging_face_folder, key, value):
+    with pytest.raises(
+        ValueError, match=f"the key '{key}' with the value {value}, which is not kn"
+    ):
+        read_source(hugging_face_folder(**{key: value}))
 
 
 def test_keys_that_change_nothing(hugging_face_folder):

@@ -31,7 +31,7 @@ def written(config, tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("config", [BASE, UNEVEN])
+@pytest.mark.parametrize("config", [BASE, UNEVEN, dataclasses.replace(BASE, word_embedding_rank=3)])
 def test_round_trip_through_json(config, tmp_path):
     assert EncoderConfig.from_json_file(written(config, tmp_path)) == config
 
@@ -64,6 +64,7 @@ def test_shapes_of_uneven_layers():
 
 def test_dense_forgets_all_pruning():
     assert UNEVEN.dense == BASE
+    assert dataclasses.replace(BASE, word_embedding_rank=3).dense == BASE
     assert len(list(BASE.projections())) == 3 * len(PROJECTIONS)
 
 
@@ -85,6 +86,8 @@ def test_with_projections():
     ("changes", "sentence"),
     [
         ({"vocab_size": 0}, "`vocab_size` must be at least 1, received 0"),
+        ({"word_embedding_rank": 0}, "`word_embedding_rank` must be at least 1, received 0"),
+        ({"word_embedding_rank": 9}, "`word_embedding_rank` must be at most 8, received 9"),
         ({"num_labels": 0}, "`num_labels` must be at least 1, received 0"),
         ({"num_attention_heads": 3}, "must be a multiple of `num_attention_heads`, .* 8 and 3"),
         ({"hidden_act": "swish"}, "`hidden_act` must be one of .*'relu'.*received 'swish'"),

@@ -16,7 +16,7 @@ from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
 from bert_tf.models import weight_paths
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import expected_shapes
-from bert_tf.surgery import compression, masks
+from bert_tf.surgery import compression, masks, vocabulary, word_embedding
 from flop_tf import BertAdam, gates, surgery
 
 CONFIG = EncoderConfig(
@@ -74,6 +74,36 @@ def test_formula(source):
     assert expected_shapes(CONFIG) == {p: w.shape for p, w in weights.items()}
 
 
+def test_a_word_embedding_of_two_factors(source):
+    """Logits, gradients of both factors, and the multiplications."""
+    config, weights = word_embedding.factorize(CONFIG, source.weights, np.arange(13), 3)
+    small = dataclasses.replace(source, config=config, weights=weights).model()
+    table = weights[weight_paths.WORD_EMBEDDINGS] @ weights[weight_paths.WORD_PROJECTION]
+    product = {**source.weights, weight_paths.WORD_EMBEDDINGS: table}
+    whole = dataclasses.replace(source, weights=product).model()
+    np.testing.assert_allclose(small(batch()), whole(batch()), atol=1e-4)
+    assert expected_shapes(config) == {p: w.shape for p, w in surgery.named_weights(small).items()}
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(small(batch()) ** 2)
+    factors = [small.encoder.embeddings.word_embeddings, small.encoder.embeddings.word_projection]
+    assert all(g is not None for g in tape.gradient(loss, factors))
+    # H E, E R and R V.
+    assert small.head.multiplications(2) == 2 * (8 * 8 + 8 * 3 + 3 * 13)
+    assert whole.head.multiplications(2) == 2 * (8 * 8 + 8 * 13)
+
+
+def test_a_smaller_vocabulary_has_the_same_logits(source):
+    kept = np.arange(13) < 12
+    kept[[0, 4]] = False
+    config, weights = vocabulary.cut(CONFIG, source.weights, kept)
+    small = dataclasses.replace(source, config=config, weights=weights).model()
+    features = batch()
+    ids = np.cumsum(kept).astype(np.int32)[features["input_word_ids"]] - 1
+    logits = small({**features, "input_word_ids": tf.constant(ids)})
+    expected = source.model()(features).numpy()[..., kept]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
 def test_loss_leaves_out_places_that_are_none():
     logits = tf.math.log([[[0.5, 0.5], [0.25, 0.75]], [[0.1, 0.9], [0.5, 0.5]]])
     found = MaskedTokenLoss(reduction="none")(tf.constant([[0, 1], [1, -1]]), logits)
@@ -104,7 +134,7 @@ def test_a_mask_over_the_embedding_leaves_the_decoder_alone(source, mask):
     reference = dataclasses.replace(source, weights=masked).model()
     states, expected = (m.encoder(batch())["sequence_output"] for m in (model, reference))
     np.testing.assert_allclose(states, expected, atol=1e-5)
-    logits = reference.mlm(expected[:, 1:2], tf.constant(table))
+    logits = reference.mlm(expected[:, 1:2], (tf.constant(table),))
     np.testing.assert_allclose(model(batch(masked=False))[:, 1:2], logits, atol=1e-4)
     with pytest.raises(ValueError, match="cannot be removed from a model with the head 'mlm'"):
         compression.remove_masks(model)

@@ -26,10 +26,11 @@ def splits(shape):
         "svd": factorization.svd,
         "whitened": lambda k, rank=None: factorization.whitened_svd(k, moment, rank),
         "fisher": lambda k, rank=None: factorization.fisher_svd(k, squared, rank),
+        "rows": lambda k, rank=None: factorization.row_weighted_svd(k, squared.sum(1), rank),
     }
 
 
-@pytest.mark.parametrize("name", ["svd", "whitened", "fisher"])
+@pytest.mark.parametrize("name", ["svd", "whitened", "fisher", "rows"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_at_full_rank_the_factors_are_the_kernel(name, shape):
     original = kernel(shape)
@@ -40,7 +41,7 @@ def test_at_full_rank_the_factors_are_the_kernel(name, shape):
     np.testing.assert_allclose(factor_in @ factor_out, original, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["svd", "whitened", "fisher"])
+@pytest.mark.parametrize("name", ["svd", "whitened", "fisher", "rows"])
 @pytest.mark.parametrize("rank", [0, 1, 3])
 def test_a_lower_rank_keeps_the_first_columns(name, rank):
     split = splits((6, 5))[name]
@@ -135,6 +136,38 @@ def test_a_row_without_gradient_stays_finite():
     squared[2] = 0
     factors = factorization.fisher_svd(kernel((6, 5)), squared)
     np.testing.assert_allclose(factors[0] @ factors[1], kernel((6, 5)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "product"),
+    [([1, 1, 0], [[2, 0], [0, 0], [1, 0]]), ([1, 9, 0], [[0, 0], [0, 1], [0, 1]])],
+)
+def test_weights_of_rows_decide_the_direction(weights, product):
+    rows = np.array([[2, 0], [0, 1], [1, 1]], np.float64)
+    factor_in, factor_out = factorization.row_weighted_svd(rows, weights, 1)
+    np.testing.assert_allclose(factor_in @ factor_out, product, atol=1e-12)
+
+
+def test_row_weighted_svd_has_the_least_error():
+    original, weights = kernel((7, 5), dtype=np.float64), np.array([9, 0, 1, 5, 0.1, 2, 30])
+    factors = factorization.row_weighted_svd(original, weights, 2)
+    error = np.sum(weights[:, None] * (original - factors[0] @ factors[1]) ** 2)
+    values = np.linalg.svd(np.sqrt(weights)[:, None] * original, compute_uv=False)
+    assert error == pytest.approx(np.sum(values[2:] ** 2), rel=1e-9)
+    np.testing.assert_allclose(factors[1] @ factors[1].T, np.eye(2), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ([1, -1], "`weights` must be at least 0, received -1.0"),
+        ([1, np.nan], r"`weights` must be a finite vector of shape \(2,\)"),
+        ([1], r"must be a finite vector of shape \(2,\), received shape \(1,\)"),
+    ],
+)
+def test_errors_of_weights_of_rows(weights, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        factorization.row_weighted_svd(kernel((2, 3)), weights)
 
 
 def test_fold_scales_and_drops():

@@ -1,6 +1,7 @@
 """Which units stay, and the repair of what is left."""
 
 import dataclasses
+import os
 
 import latency_tables
 import numpy as np
@@ -9,10 +10,12 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import read_source
 from bert_tf.data import batching
+from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.heads import losses
 from bert_tf.methods.compress import block_repair, unit_choice, unit_costs, unit_energy
 from bert_tf.methods.compress.unit_cuts import UnitCuts
 from bert_tf.models.bert import BertModel
+from bert_tf.serving import execution_plan, formats, latency_probes
 from bert_tf.surgery import units
 from bert_tf.tasks import registry
 from flop_tf import surgery
@@ -184,3 +187,29 @@ def test_a_cut_is_corrected_by_what_is_measured(source, encoded):
     mask = cuts.choose(cost, allowed, measure)
     assert len(asked) > 1
     assert measure(units.config_under(source.config, mask)) <= 1.03
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx_int8", "litert_float16", "litert_int8"])
+def test_bytes_of_sublayers(source, name):
+    config = source.config
+    cost = unit_costs.Bytes(config, formats.get(name))
+    mask = {"blocks.0.heads": np.zeros(2, bool), "blocks.1.neurons": np.arange(48) < 16}
+    smaller = units.config_under(config, mask)
+    saved = cost.of_sublayer("blocks.0.heads", 2)
+    saved += cost.of_sublayer("blocks.1.neurons", 48) - cost.of_sublayer("blocks.1.neurons", 16)
+    assert cost.of_model(config) - cost.of_model(smaller) == saved
+
+
+def test_bytes_are_those_of_files(tmp_path):
+    """Of the difference of two models: both have the same graph."""
+    large = EncoderConfig(900, 64, 2, 4, 256, max_position_embeddings=16, word_embedding_rank=24)
+    layers = (LayerConfig(2, 128),) * 2
+    small = dataclasses.replace(large, vocab_size=300, word_embedding_rank=16, layers=layers)
+    for name in ("onnx", "onnx_int8", "litert_float32", "litert_float16", "litert_int8"):
+        form, sizes = formats.get(name), []
+        for config in (large, small):
+            form.write(latency_probes.served(execution_plan.Plan(config)), tmp_path)
+            sizes.append(os.path.getsize(form.path(tmp_path)))
+        cost = unit_costs.Bytes(large, form)
+        expected = cost.of_model(large) - cost.of_model(small)
+        assert sizes[0] - sizes[1] == pytest.approx(expected, rel=0.01), name
