@@ -201,7 +201,7 @@ def test_bytes_of_sublayers(source, name):
 
 
 def test_bytes_are_those_of_files(tmp_path):
-    """Of the difference of two models: both have the same graph."""
+    """Of the difference of two models, whose graphs differ in names alone."""
     large = EncoderConfig(900, 64, 2, 4, 256, max_position_embeddings=16, word_embedding_rank=24)
     layers = (LayerConfig(2, 128),) * 2
     small = dataclasses.replace(large, vocab_size=300, word_embedding_rank=16, layers=layers)
@@ -212,4 +212,4 @@ def test_bytes_are_those_of_files(tmp_path):
             sizes.append(os.path.getsize(form.path(tmp_path)))
         cost = unit_costs.Bytes(large, form)
         expected = cost.of_model(large) - cost.of_model(small)
-        assert sizes[0] - sizes[1] == pytest.approx(expected, rel=0.01), name
+        assert sizes[0] - sizes[1] == pytest.approx(expected, rel=0.03), name
