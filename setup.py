@@ -34,7 +34,10 @@ setuptools.setup(
     python_requires=">=3.11,<3.13",  # On 3.10 pip finds no set of versions for all of these.
     packages=[*setuptools.find_packages(include=["flop_tf*", "bert_tf*"]), "flop_tools"],
     package_dir={"flop_tools": "tools"},
-    package_data={"bert_tf.data": ["demo_words.json"]},
+    package_data={
+        "bert_tf.data": ["demo_words.json"],
+        "bert_tf.methods.compress": ["*.html", "*.css"],
+    },
     entry_points={
         "console_scripts": [
             f"flop-{tool.replace('_', '-')} = flop_tools.{tool}:run" for tool in TOOLS
@@ -62,6 +65,8 @@ setuptools.setup(
         # The tables of a report; tabulate is what pandas writes Markdown with.
         "pandas>=2.2,<4",
         "tabulate>=0.9,<1",
+        # The page of flop-compress; it escapes every text.
+        "jinja2>=3.1,<4",
         # Checks what JSON files say against declared shapes; small, and needs nothing itself.
         "msgspec>=0.19,<1",
         # The progress line.
@@ -71,7 +76,14 @@ setuptools.setup(
         # The minor release of ruff is fixed since each one formats a little differently.
         # xdist runs test files side by side.
         # tokenizers is the oracle for what is read of a tokenizer.json.
-        "test": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff==0.17.*", "tokenizers>=0.21,<1"],
+        # selenium clicks in Chromium, where that is installed.
+        "test": [
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "ruff==0.17.*",
+            "tokenizers>=0.21,<1",
+            "selenium>=4.20,<5",
+        ],
         # CUDA libraries as wheels, of the versions that this TensorFlow was built with.
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         "export": [

@@ -13,10 +13,15 @@ import pandas as pd
 from flop_tf import files
 
 _STYLE = """
-body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }
+:root { color-scheme: light dark; --text: #222; --line: #ccc; --band: #f3f3f3; --page: #fff }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #ddd; --line: #555; --band: #2a2a2e; --page: #18181b }
+}
+body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em;
+  color: var(--text); background: var(--page) }
 table { border-collapse: collapse; margin: 1em 0; font-size: 14px }
-th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: left; white-space: nowrap }
-th { background: #f3f3f3 }
+th, td { border: 1px solid var(--line); padding: .25em .6em; text-align: left; white-space: nowrap }
+th { background: var(--band) }
 section { overflow-x: auto }
 img { max-width: 100% }
 pre { white-space: pre-wrap; font-size: 13px }
@@ -130,19 +135,20 @@ def escaped(text):
     return _MARKS.sub(r"\\\g<0>", text)
 
 
-def page(title, heading, parts):
+def page(title, heading, parts, style=""):
     """Returns an HTML page.
 
     Args:
       title: of the window, any text.
       heading: of the page, any text.
       parts: list of pieces of HTML, such as `section` and `picture` return.
+      style: CSS of this page in addition to the style of all; default none.
     """
     body = "\n".join([f"<h1>{html.escape(heading)}</h1>", *parts])
     return _encodable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{style}</style>\n"
         f"</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 

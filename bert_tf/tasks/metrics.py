@@ -38,6 +38,35 @@ def score(task, logits, labels):
     return _classification(logits.argmax(axis=1), labels, len(task.labels))
 
 
+def by_class(task, logits, labels):
+    """Returns the scores of each class, undefined ones as 0.
+
+    Args:
+      task: `bert_tf.tasks.text_task.TextTask` with classes.
+      logits: `[N, num_outputs]`, floats.
+      labels: `[N]`, classes as int.
+
+    Returns:
+      For each class, in the order of the logits, a dict of its name as `label`, its `examples` and
+      its `precision`, `recall` and `f1_score`.
+    """
+    classes = np.arange(len(task.labels))
+    found = metrics.precision_recall_fscore_support(
+        labels, logits.argmax(axis=1), labels=classes, zero_division=0.0
+    )
+    names = task.class_names or task.labels
+    return [
+        {
+            "label": name,
+            "examples": int(support),
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1_score": float(f1_score),
+        }
+        for name, precision, recall, f1_score, support in zip(names, *found, strict=True)
+    ]
+
+
 def loss(task, logits, labels):
     """Returns the mean loss, a float: squared error or cross-entropy.
 

@@ -7,7 +7,7 @@
 | `latency_table.json` | of the engine at the shape |
 | `0.5/cut`, `0.5/model`, `0.5/served` | for each target: repaired, after recovery, exported |
 | `0.5/pruned_on_1/cut` ... | the same, pruned on where the export took longer than its target |
-| `compress.json`, `compress.md` | the table of all models |
+| `compress.json`, `compress.md`, `compress.html` | the table of all models, and the page |
 """
 
 import dataclasses
@@ -19,12 +19,13 @@ from absl import logging
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.latency import latency_table
-from bert_tf.methods.compress import block_repair, embeddings, unit_costs
+from bert_tf.methods.compress import block_repair, compress_page, embeddings, unit_costs
+from bert_tf.methods.compress.dev_answers import DevAnswers
 from bert_tf.methods.compress.unit_cuts import MOST_ABOVE, UnitCuts
 from bert_tf.models import model_info
 from bert_tf.option_fields import values_of
 from bert_tf.presentation import pages
-from bert_tf.runs import evaluation, finetuning
+from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.runs.options.distillation import DistillationOptions
 from bert_tf.runs.run_inputs import RunInputs
@@ -46,6 +47,8 @@ _TIMED_ROUNDS = 7
 _MOST_TRIES = 3
 # A table by few small models: what it chooses is timed and corrected.
 _MEASURED = {"rounds": 5, "most_blocks": 2, "number": 12}
+# What a row says of its export as the report of the export does.
+_EXPORTED = ("engine", "format", "file_bytes", "flips", "float_layers")
 
 
 def compress(options):
@@ -70,9 +73,11 @@ def compress(options):
         row, folder = compression.reach(target, folder)
         rows.append(row)
     report = {"engine": options.engine, "optimize_for": options.optimize_for, "models": rows}
+    report |= _about(compression, rows)
     files.write_json(os.path.join(options.output_dir, REPORT), report)
     text = pages.markdown_table(pages.table(rows, _columns(rows, compression.metric)))
     files.write_text(os.path.join(options.output_dir, "compress.md"), text)
+    compress_page.write(report, options.output_dir)
     logging.info("\n%s", text.strip())
     return report
 
@@ -93,6 +98,9 @@ class _Compression:
         self.config = model_dir.read(dense).config
         self.table, self.table_file = self._measured_table()
         self.cost = self._cost()
+        length, batch_size = self.inputs.options.max_seq_length, options.eval_batch_size
+        data_dir = self.inputs.options.data_dir
+        self.answers = DevAnswers(self.task, data_dir, length, batch_size, dense)
 
     def check_targets(self):
         """Raises ValueError where a target is below what a model without any unit costs."""
@@ -166,7 +174,7 @@ class _Compression:
             )
         final = recovered if self.options.epochs else cut
         (row,) = self._rows(final, os.path.join(folder, "served"), self.options.engine)
-        before = row["score"] if final == cut else self._score(cut)
+        before = self.answers.of(cut)["scores"][self.metric]
         return {**row, "without_training": before}, final
 
     def _cost(self):
@@ -247,7 +255,8 @@ class _Compression:
             "word_embedding_rank": config.word_embedding_rank,
             "heads": [layer.num_heads for layer in config.layers],
             "neurons": [layer.intermediate_size for layer in config.layers],
-            "score": self._score(folder),
+            "ranks": [_ranks(layer) for layer in config.layers],
+            "score": self.answers.of(folder)["scores"][self.metric],
         }
         try:
             exporting.export(folder, version, target, data)
@@ -259,24 +268,14 @@ class _Compression:
         return [
             {
                 **model,
-                "engine": exported["engine"],
+                **{name: exported[name] for name in _EXPORTED if name in exported},
+                "path": formats.get(exported["format"]).path(version.path),
                 "exported_score": exported["scores"][self.metric],
-                "file_bytes": exported["file_bytes"],
                 **exported.get("speed", {}),
             }
             for exported in report["engines"]
             if "left_out" not in exported
         ]
-
-    def _score(self, folder):
-        source, split = model_dir.read(folder), self.task.dev_splits[0]
-        examples = self.task.read(self.options.data_dir, split)
-        length = self.inputs.options.max_seq_length
-        # By its own tokenizer: the models' vocabularies may differ.
-        splits = {split: self.task.encode(examples, source.tokenizer(), length)}
-        batch = self.options.eval_batch_size
-        (scores,) = evaluation.score(source.model(), self.task, splits, batch).values()
-        return scores[self.metric]
 
 
 def _dense(options):
@@ -304,6 +303,31 @@ def _training(options, checkpoint, folder, **changes):
     return FinetuneOptions(
         **{**shared, "init_checkpoint": checkpoint, "output_dir": folder, **changes}
     )
+
+
+def _about(compression, rows):
+    """Returns what a table leaves out: the task, the dense architecture, all answers on dev."""
+    full, task = compression.config.dense, compression.task
+    return {
+        "task": task.name,
+        "metric": compression.metric,
+        "split": task.dev_splits[0],
+        "text_names": list(task.text_names),
+        "dense": {
+            "vocab_size": full.vocab_size,
+            "embedding_size": full.embedding_width,
+            "hidden_size": full.hidden_size,
+            "blocks": full.num_hidden_layers,
+            "heads": full.num_attention_heads,
+            "neurons": full.intermediate_size,
+        },
+        "answers": {row["model"]: compression.answers.of(row["folder"]) for row in rows},
+    }
+
+
+def _ranks(layer):
+    """Returns the rank of each projection of a block that has factors, a dict."""
+    return {name: spec.rank for name, spec in layer.projections.items() if spec.rank is not None}
 
 
 def _columns(rows, metric):

@@ -35,6 +35,17 @@ def test_three_classes_are_averaged():
     assert scores["f1_score"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
 
 
+def test_scores_by_class():
+    # Of class 0 one of two predictions is right, of class 1 both are, class 2 is never predicted.
+    found = metrics.by_class(MNLI, one_hot([0, 0, 1, 1], 3), np.array([0, 1, 1, 1]))
+    assert [row.pop("label") for row in found] == ["contradiction", "entailment", "neutral"]
+    assert found == [
+        {"examples": 1, "precision": 0.5, "recall": 1.0, "f1_score": pytest.approx(2 / 3)},
+        {"examples": 3, "precision": 1.0, "recall": pytest.approx(2 / 3), "f1_score": 0.8},
+        {"examples": 0, "precision": 0.0, "recall": 0.0, "f1_score": 0.0},
+    ]
+
+
 def test_regression():
     scores = metrics.score(STS, np.array([[1.0], [2.0], [4.0]]), np.array([1.0, 3.0, 4.0]))
     assert tuple(scores) == STS.metrics

@@ -55,9 +55,19 @@ def test_a_family(settings, tmp_path):
     parents = [config_of(tmp_path / name / "cut") for name in ("0.8", "0.6")]
     assert parents[1].layers[0].intermediate_size <= parents[0].layers[0].intermediate_size
     assert "| 0.6 " in (tmp_path / "compress.md").read_text()
+    page = (tmp_path / "compress.html").read_text()
+    assert "Network: 2 of 2 heads, 48 of 48 neurons" in page and "onnx_serving.py" in page
+    assert report["answers"].keys() == {"dense", "0.8", "0.6"}
+    for row in report["models"]:
+        answers = report["answers"][row["model"]]
+        assert answers["scores"]["eval_accuracy"] == row["score"]
+        assert sum(one["examples"] for one in answers["classes"]) == 67
+        assert pathlib.Path(row["path"]).is_file() and row["flips"] <= 0.02
     # What is done is not done again.
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    (tmp_path / "compress.html").unlink()
     assert stages.compress(options) == report
+    assert (tmp_path / "compress.html").read_text() == page
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
