@@ -68,16 +68,16 @@ class Axis:
         return [(self.place(value), f"{value:.6g}") for value in inside]
 
 
-def name_places(points, names, width):
+def name_places(points, names, frame):
     """Returns where the names of points are, so that they overlap little.
 
     Each name takes the first of four places at its point, above, below, right and left, that is
-    inside of the drawing and free of markers and of the names before it; else the freest.
+    inside of the frame and free of markers and of the names before it; else the freest.
 
     Args:
       points: list of `(x, y)`, in units of the drawing.
-      names: list of as many texts.
-      width: of the drawing.
+      names: list of as many texts; an empty one takes no room.
+      frame: `(left, top, right, bottom)`, where names may be.
 
     Returns:
       List of `(x, y, anchor)` for SVG's `text`; the anchor is "start", "middle" or "end".
@@ -90,7 +90,7 @@ def name_places(points, names, width):
         for dx, dy, anchor in _PLACES:
             left = x + dx - _START[anchor] * _CHARACTER * len(name)
             box = (left, y + dy - _HEIGHT, left + _CHARACTER * len(name), y + dy)
-            outside = box[0] < 0 or box[2] > width or box[1] < 0
+            outside = _area(box) - _overlap(box, frame)
             lost = sum(_overlap(box, other) for other in taken if other != own)
             free.append((outside, lost, len(free), box, (x + dx, y + dy, anchor)))
         *_, box, place = min(free)
@@ -118,5 +118,8 @@ def lines(points, groups):
 
 def _overlap(one, other):
     """Returns the area that two boxes `(left, top, right, bottom)` share."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    return float(np.prod(np.maximum(sides, 0.0)))
+    return _area((*np.maximum(one[:2], other[:2]), *np.minimum(one[2:], other[2:])))
+
+
+def _area(box):
+    return max(0.0, float(box[2] - box[0])) * max(0.0, float(box[3] - box[1]))

@@ -19,6 +19,8 @@ from flop_tf import files
 FILE = "compress.html"
 
 _FAMILY = "family"
+# Of a name in a chart, in characters.
+_LONGEST = 16
 _HERE = pathlib.Path(__file__).parent
 # Markers of engines around (0, 0), in the order in which engines occur: a circle, a square, a
 # triangle, a diamond, a triangle that stands on its tip, a cross, an hourglass.
@@ -91,7 +93,7 @@ def _models(report):
         model = {
             "number": number,
             "name": name,
-            "short": os.path.basename(name),
+            "short": _shortened(os.path.basename(name)),
             "kind": kind,
             "rows": _timed(rows, report) if kind == "dense" else rows,
             "folder": one["folder"],
@@ -151,16 +153,20 @@ def _chart(report, models, engines, title, field, label, unit):
     x = scatter.Axis.around(costs, _LEFT, _RIGHT, from_zero=True)
     y = scatter.Axis.around(scores, _BOTTOM, _TOP)
     places = [(x.place(cost), y.place(score)) for cost, score in zip(costs, scores, strict=True)]
-    names = scatter.name_places(places, [model["short"] for model, _ in pairs], _WIDTH)
+    # Hollow markers say themselves that they are the dense model.
+    names = ["" if model["kind"] == "dense" else model["short"] for model, _ in pairs]
+    name_places = scatter.name_places(places, names, (_LEFT, 0, _WIDTH, _BOTTOM))
     points = [
         {
             "model": model,
             "engine": engines.index(row["engine"]),
             "place": place,
-            "name": name,
+            "name": (name, *name_place),
             "says": _summary(report, model, row),
         }
-        for (model, row), place, name in zip(pairs, places, names, strict=True)
+        for (model, row), place, name, name_place in zip(
+            pairs, places, names, name_places, strict=True
+        )
     ]
     family = [point for point in points if point["model"]["kind"] != "baseline"]
     return {
@@ -217,6 +223,10 @@ def _commands(report, dense, model):
 def _version(row):
     """Returns the folder of an export: a SavedModel's own, another file's parent."""
     return row["path"] if row["format"] == "saved_model" else os.path.dirname(row["path"])
+
+
+def _shortened(name):
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _ms(value):

@@ -4,6 +4,8 @@ import pytest
 
 from bert_tf.presentation import scatter
 
+FRAME = (0, 0, 360, 240)
+
 
 def test_an_axis_has_space_around_its_values():
     axis = scatter.Axis.around([0.5, 1.0], 200, 100)
@@ -29,16 +31,19 @@ def test_an_axis_of_one_value(value):
 
 
 def test_names_avoid_markers_and_each_other():
-    # Alone, above; at the upper edge, below; with a marker on top, below; at the left, not across.
-    assert scatter.name_places([(100, 100)], ["dense"], 360) == [(100, 87, "middle")]
-    assert scatter.name_places([(100, 15)], ["dense"], 360) == [(100, 37, "middle")]
-    assert scatter.name_places([(100, 100), (100, 84)], ["one", "two"], 360) == [
+    # Alone, above; at the upper edge, below; with a marker on top, below; at the right, left.
+    assert scatter.name_places([(100, 100)], ["dense"], FRAME) == [(100, 87, "middle")]
+    assert scatter.name_places([(100, 15)], ["dense"], FRAME) == [(100, 37, "middle")]
+    assert scatter.name_places([(100, 100), (100, 84)], ["one", "two"], FRAME) == [
         (100, 122, "middle"),
         (100, 71, "middle"),
     ]
-    assert scatter.name_places([(355, 100)], ["dense"], 360) == [(342, 104, "end")]
+    assert scatter.name_places([(355, 100)], ["dense"], FRAME) == [(342, 104, "end")]
+    # Without a name nothing is taken.
+    places = scatter.name_places([(100, 100), (100, 100)], ["", "two"], FRAME)
+    assert places[1] == (100, 87, "middle")
     # Points at one place: the second name is below.
-    places = scatter.name_places([(100, 100), (100, 100)], ["one", "two"], 360)
+    places = scatter.name_places([(100, 100), (100, 100)], ["one", "two"], FRAME)
     assert places == [(100, 87, "middle"), (100, 122, "middle")]
 
 
