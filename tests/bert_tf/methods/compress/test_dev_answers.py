@@ -1,6 +1,7 @@
 """What models answer on dev, next to the dense model."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -98,3 +99,16 @@ def test_a_model_of_another_task(sst_dir, found):
     model_dir.save(other, BertModel(config), model_dir.read(folders[0]).tokenizer())
     with pytest.raises(ValueError, match="needs head='classifier' and num_labels=2, but the model"):
         answers.of(other)
+
+
+def test_spans_have_scores_alone(tmp_path, found):
+    answer = {"text": "good", "answer_start": 13}
+    question = {"id": "1", "question": "the film", "answers": [answer]}
+    paragraph = {"context": "the film was good and the cast was great", "qas": [question]}
+    data = {"version": "1.1", "data": [{"title": "film", "paragraphs": [paragraph]}]}
+    (tmp_path / "dev-v1.1.json").write_text(json.dumps(data))
+    task = registry.get("squad", max_query_length=3, doc_stride=4)
+    answers, folders, *_ = found(task, str(tmp_path))
+    report = answers.of(folders[1])
+    assert report["scores"].keys() == {"eval_loss", "exact_match", "f1"}
+    assert (report["classes"], report["different"]) == ([], None)
