@@ -3,7 +3,7 @@
 | folder | holds |
 |---|---|
 | `fewer_words` | the model without the WordPieces that nothing uses; teacher of all others |
-| `word_factors` | the same with two factors of the word embedding, repaired |
+| `word_factors` | the same with two factors of the word embedding, its projections repaired |
 
 V WordPieces.
 """
@@ -97,7 +97,7 @@ def with_factors(options, folder, inputs):
     model = dataclasses.replace(source, config=config, weights=weights).model()
     examples = block_repair.some_examples(inputs.data.train, options)
     dataset = batching.evaluation_dataset(examples, _BATCH)
-    report = block_repair.repair(model, source.model(), {}, dataset)
+    report = block_repair.repair(model, source.model(), {}, dataset) if options.repair else {}
     model_dir.save(factorized, model, inputs.tokenizer, repair=report, **source.inherited)
     return factorized
 

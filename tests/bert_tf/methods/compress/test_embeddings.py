@@ -12,7 +12,7 @@ from bert_tf.data import batching
 from bert_tf.heads import losses
 from bert_tf.methods.compress import embeddings, stages, unit_costs
 from bert_tf.methods.compress.compress_options import CompressOptions
-from bert_tf.models import model_info, weight_paths
+from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
@@ -102,20 +102,15 @@ def test_a_smaller_vocabulary_answers_training_texts_equally(options, dense_dir,
     assert os.stat(os.path.join(folder, "model.safetensors")).st_mtime_ns == written
 
 
-def test_factors_are_repaired(options, dense_dir):
+def test_factors_are_repaired(options, dense_dir, tmp_path):
     """The outputs are nearer to the dense model's than without the repair."""
-    chosen = options(embedding_rank=8)
-    inputs = inputs_of(chosen, dense_dir, "out")
-    dense, repaired = (
-        model_dir.read(folder)
-        for folder in (dense_dir, embeddings.with_factors(chosen, dense_dir, inputs))
-    )
-    assert repaired.config.word_embedding_rank == 8
+    inputs, folders = inputs_of(options(), dense_dir, "out"), [dense_dir]
+    for repair in (True, False):
+        chosen = options(embedding_rank=8, repair=repair, output_dir=str(tmp_path / f"{repair}"))
+        folders.append(embeddings.with_factors(chosen, dense_dir, inputs))
+    dense, repaired, plain = map(model_dir.read, folders)
+    assert repaired.config.word_embedding_rank == plain.config.word_embedding_rank == 8
     assert len(repaired.info["repair"]) == 6 and repaired.info["task"] == dense.info["task"]
-    paths = (weight_paths.WORD_EMBEDDINGS, weight_paths.WORD_PROJECTION)
-    factors = {path: repaired.weights[path] for path in paths}
-    weights = {**dense.weights, **factors}
-    plain = dataclasses.replace(dense, config=repaired.config, weights=weights)
     first, *others = (one.model() for one in (dense, repaired, plain))
     distances = [0.0, 0.0]
     for features, *_ in batching.evaluation_dataset(inputs.data.splits["dev"], 64):
