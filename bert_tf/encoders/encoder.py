@@ -142,7 +142,7 @@ class BertEmbeddings(keras.layers.Layer):
             rows = tf.cast(rows, self.compute_dtype)
         if self.config.word_embedding_rank is None:
             return rows
-        # Of two axes, as products of three are slower and LiteRT keeps their kernels in float.
+        # Of two axes, as all other products.
         tokens = tf.reshape(rows, [-1, self.config.word_embedding_rank])
         words = tf.matmul(tokens, tf.convert_to_tensor(self.word_projection))
         return tf.reshape(words, [*tf.unstack(tf.shape(word_ids)), self.config.embedding_width])
