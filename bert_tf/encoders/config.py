@@ -23,6 +23,12 @@ ATTENTION_INPUTS = PROJECTIONS[:3]
 #: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
 UNITS = ("heads", "neurons", "ffn")
 
+#: The projections whose outputs some units are, and the one whose inputs they are.
+UNIT_PROJECTIONS = {
+    "heads": (ATTENTION_INPUTS, "attention_output"),
+    "neurons": (("ffn_in",), "ffn_out"),
+}
+
 #: What outside of the blocks can have a gate on each of its weights.
 GATED = ("word_embeddings", "pooler")
 

@@ -2,11 +2,13 @@
 
 import tensorflow as tf
 
+from bert_tf.encoders.config import UNIT_PROJECTIONS
 from bert_tf.encoders.encoder import INPUT_NAMES, Encoder
 from bert_tf.encoders.execution import TRAINING, Described
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
+from flop_tf.budget.groups import Units
 from flop_tf.gates.switched import mask_scope
 from flop_tf.training.gated_model import GatedModel
 
@@ -85,7 +87,17 @@ class BertModel(Described, GatedModel):
     def budget(self):
         """Returns the `Budget` of the projections, over the original dense kernels."""
         original = sum(i * o for *_, (i, o) in self.config.dense.projections())
-        return Budget([layer for _, layer in self.encoder.projections()], original)
+        projections = dict(self.encoder.projections())
+        found = {}
+        for path, gate in self.encoder.unit_gates():
+            block, _, kind = path.rpartition(".")
+            if not gate.calibrates or kind not in UNIT_PROJECTIONS:
+                continue
+            before, after = UNIT_PROJECTIONS[kind]
+            units = Units(gate, self.config.head_size if kind == "heads" else 1)
+            found |= {projections[f"{block}.{name}"]: (None, units) for name in before}
+            found[projections[f"{block}.{after}"]] = units, None
+        return Budget(projections.values(), original, found)
 
     def build_from_config(self, config):
         """Does nothing: the weights exist since the constructor.

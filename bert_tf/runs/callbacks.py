@@ -166,7 +166,7 @@ class LoggedFixGates(FixGates):
         )
         if stored - self.target_sparsity > _MISS:
             logging.warning(
-                "The stored sparsity is %.4f instead of %.4f: single ranks are that large, or many "
+                "The stored sparsity is %.4f instead of %.4f: single units are that large, or many "
                 "gates have the same log_alpha.",
                 stored,
                 self.target_sparsity,
@@ -290,7 +290,7 @@ class StopOnSignal(keras.callbacks.Callback):
 
 
 def write_survivors(writer, step, model):
-    """Writes the kept ranks of every projection as scalars and as one heatmap.
+    """Writes the kept ranks of every projection as scalars and as one heatmap; so kept units.
 
     Args:
       writer: of `tf.summary`.
@@ -304,6 +304,8 @@ def write_survivors(writer, step, model):
             if rank is not None:
                 grid[index, PROJECTIONS.index(name)] = rank
                 tf.summary.scalar(f"survivors/blocks.{index}.{name}", rank)
+        for path, gate in model.encoder.unit_gates():
+            tf.summary.scalar(f"survivors/{path}", np.count_nonzero(gate.keep()))
         if not np.isnan(grid).all():
             image = tf.image.decode_png(plots.rank_heatmap(grid), channels=4)
             tf.summary.image("survivors", image[tf.newaxis])

@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.runs.run_data import RunData, check_length
-from bert_tf.surgery import compression, masks, task_masks
+from bert_tf.surgery import compression, masks, task_masks, units
 from bert_tf.tasks import registry
 from flop_tf import gates
 
@@ -83,9 +83,18 @@ def _config_changes(options, source, task):
     if options.gate_name and config.has_gates:
         _check_gates(options, config)
     elif options.gate_name:
-        arguments = gates.accepted(options.gate_name, initial_log_alpha=options.initial_log_alpha)
-        changes["layers"] = compression.with_gates(config, options.gate_name, **arguments).layers
+        changes["layers"] = _gated(config, options).layers
     return changes
+
+
+def _gated(config, options):
+    """Returns a config with the gates that the options name."""
+    name, kinds = options.gate_name, options.kinds
+    arguments = gates.accepted(name, initial_log_alpha=options.initial_log_alpha)
+    if "ranks" in kinds:
+        config = compression.with_gates(config, name, **arguments)
+    # Those over ranks are made first: a config of gates over units counts as gated.
+    return units.with_gates(config, [kind for kind in kinds if kind != "ranks"], name, **arguments)
 
 
 def _check_blocks(teacher, config):

@@ -3,7 +3,8 @@
 import dataclasses
 
 from bert_tf.runs import callbacks, optimization
-from flop_tf import gates, order_gates, rank_importance, surgery
+from flop_tf import gates, order_gates, surgery
+from flop_tf.importance.rank_importance import group_importance
 from flop_tf.training.lagrangian_objective import LagrangianObjective
 from flop_tf.training.magnitude_objective import MagnitudeObjective
 from flop_tf.training.task_objective import TaskObjective
@@ -61,8 +62,7 @@ def with_ordered_gates(inputs):
         return source
     model = source.model(**inputs.changes)
     sparsity = model.budget()
-    layers = [group.layer for group in sparsity.ranks]
     batches = inputs.data.small_batches(options.gate_order_examples)
-    importance = rank_importance(model, layers, batches, inputs.task.loss())
+    importance = group_importance(model, sparsity.steered, batches, inputs.task.loss())
     order_gates(sparsity, importance, options.target_sparsity, options.initial_log_alpha)
     return dataclasses.replace(source, config=model.config, weights=surgery.named_weights(model))

@@ -19,7 +19,7 @@ from bert_tf.tasks import model_task
 #: The most blocks of each small model, and how many models: the sum predicts other models.
 MOST_BLOCKS, NUM_MODELS = 6, 24
 #: What is enough to choose between ways to compute one model, for which sizes count little.
-QUICK = {"rounds": 3, "most_blocks": 2, "number": 12, "num_sizes": 1}
+QUICK = {"rounds": 3, "most_blocks": 1, "number": 12, "num_sizes": 1}
 
 
 def measure(

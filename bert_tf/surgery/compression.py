@@ -10,7 +10,7 @@ from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import POOLER, in_encoder
 from bert_tf.surgery import units
 from flop_tf import ProjectionSpec, gates, surgery
-from flop_tf.linalg import factorization
+from flop_tf.linalg import costs, factorization
 from flop_tf.registry import nearest
 
 # Seeds of gates, apart from the seeds of the encoder's dropouts.
@@ -129,7 +129,7 @@ def remove_masks(model, threshold=0.0):
         del weights[path]
     values = {path: gate.mask(training=False).numpy() for path, gate in model.encoder.unit_gates()}
     config = dataclasses.replace(model.config.with_projections(specs), gates={})
-    config, weights = units.remove(config, weights, values)
+    config, weights = _merge_large_factors(*units.remove(config, weights, values))
     compact = BertModel(config)
     surgery.assign_weights(compact, weights)
     return compact
@@ -159,6 +159,18 @@ def largest_difference(first, second, dataset):
         for features, *_ in dataset
     ]
     return float(np.max(differences))  # Python's `max` would lose a NaN.
+
+
+def _merge_large_factors(config, weights):
+    """Returns config and weights with `P Q` in place of factors that have become larger than it."""
+    merged, weights = {}, dict(weights)
+    for index, name, spec, (inputs, outputs) in config.projections():
+        if spec.rank and costs.stored_densely(inputs, outputs, spec.rank):
+            path = f"encoder.blocks.{index}.{name}"
+            factors = [weights.pop(f"{path}.{part}") for part in ("factor_in", "factor_out")]
+            weights[f"{path}.kernel"] = np.matmul(*factors)
+            merged[index, name] = ProjectionSpec()
+    return config.with_projections(merged), weights
 
 
 def _check_tied(model):

@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from flop_tf.budget import calibration
-from flop_tf.budget.groups import parameter_group, shape
+from flop_tf.budget.groups import Group, ProjectionCost
 from flop_tf.layers.factorized_dense import FactorizedDense
 from flop_tf.layers.gated_dense import GatedDense
-from flop_tf.linalg import costs
 
 # Share by which rounding may miss the lowest sparsity of masks.
 _MARGIN = 1e-6
@@ -37,30 +36,33 @@ class Budget:
       projections: built layers, `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       original_parameters: int at least 1, kernel parameters of the original dense model. None
         sums `I * O` over `projections`, right as long as no head or neuron is removed.
+      units: for projections whose inputs or outputs are under gates `{layer: (inputs, outputs)}`,
+        each a `flop_tf.budget.groups.Units` or None; default none.
 
     Attributes:
-      groups: list of `Group`, the units that gates switch, in the order of the projections.
+      groups: list of `Group`, what gates switch: ranks and weights in the order of the projections,
+        then the units that are inputs of projections.
 
     Raises:
       ValueError: if there are no original parameters.
     """
 
-    def __init__(self, projections, original_parameters=None):
+    def __init__(self, projections, original_parameters=None, units=None):
         self.projections = list(projections)
-        self._shapes = [shape(layer) for layer in self.projections]
+        units = units or {}
+        self._costs = [ProjectionCost(layer, *units.get(layer, ())) for layer in self.projections]
         if original_parameters is None:
-            original_parameters = sum(i * o for i, o, _ in self._shapes)
+            original_parameters = sum(i * o for i, o, _ in (cost.shape for cost in self._costs))
         if not original_parameters:
             raise ValueError(
                 "Argument `projections` must have at least one layer with a kernel, received "
                 f"{len(self.projections)} layers without parameters."
             )
         self.original_parameters = original_parameters
-        found = [parameter_group(layer) for layer in self.projections]
-        self.groups = [group for group in found if group]
-        ungated = [layer for layer in self.projections if getattr(layer, "gate", None) is None]
-        self._ungated = [shape(layer) for layer in ungated]
-        self._stored_ungated = sum(costs.stored_parameters(*sizes) for sizes in self._ungated)
+        own = [layer for layer in self.projections if self._is_gated(layer)]
+        self.groups = [self._group(layer.gate, layer) for layer in own]
+        following = [(layer, pair[0]) for layer, pair in units.items() if pair[0] is not None]
+        self.groups += [self._group(one.gate, layer, one.width) for layer, one in following]
 
     @property
     def ranks(self):
@@ -68,9 +70,14 @@ class Budget:
         return [group for group in self.groups if group.has_ranks]
 
     @property
+    def steered(self):
+        """The groups that a Lagrangian steers and calibration shifts: all but those of weights."""
+        return [group for group in self.groups if not isinstance(group.layer, GatedDense)]
+
+    @property
     def gates(self):
-        """The gates over ranks."""
-        return [group.gate for group in self.ranks]
+        """The gates of `steered`."""
+        return [group.gate for group in self.steered]
 
     def by_magnitude(self):
         """Returns the groups of weights whose gate goes by their magnitude."""
@@ -79,14 +86,16 @@ class Budget:
     @property
     def factorized_parameters(self):
         """Parameters of all factors and kernels as they stand, gates open."""
-        return sum(costs.kernel_parameters(*sizes) for sizes in self._shapes)
+        return sum(cost.full for cost in self._costs)
 
     def expected_parameters(self):
-        """Returns the expected parameters, `L0 * (I + O)` for a gated projection; a scalar."""
-        fixed = sum(costs.kernel_parameters(*sizes) for sizes in self._ungated)
-        return tf.add_n(
-            [tf.constant(float(fixed)), *(group.expected_cost() for group in self.groups)]
-        )
+        """Returns the expected parameters, `L0 * (I + O)` for a gated projection; a scalar.
+
+        Inputs and outputs under gates count by their own L0.
+        """
+        fixed = sum(cost.full for cost in self._costs if not cost.gates)
+        gated = (cost.expected() for cost in self._costs if cost.gates)
+        return tf.add_n([tf.constant(float(fixed)), *gated])
 
     def expected_sparsity(self):
         """Returns `1 - expected parameters / original parameters`, a scalar."""
@@ -98,9 +107,10 @@ class Budget:
         Of a kernel under a mask these are the weights that the mask keeps, though they are
         stored among zeros; see `zero_parameters`.
         """
-        total = tf.constant(float(self._stored_ungated))
-        for group in self.groups:
-            total += group.stored_cost()
+        total = tf.constant(float(sum(cost.stored() for cost in self._costs if not cost.gates)))
+        for cost in self._costs:
+            if cost.gates:
+                total += cost.stored()
         return total
 
     def stored_sparsity(self):
@@ -122,12 +132,12 @@ class Budget:
         """Returns the kept ranks of each projection, a list of ints; None for a dense one."""
         kept = {group.layer: int(np.sum(group.gate.keep())) for group in self.ranks}
         return [
-            kept.get(layer, rank)
-            for layer, (*_, rank) in zip(self.projections, self._shapes, strict=True)
+            kept.get(layer, cost.shape[-1])
+            for layer, cost in zip(self.projections, self._costs, strict=True)
         ]
 
     def calibrate(self, target_sparsity):
-        """Shifts all gates over ranks by one number so that the stored sparsity meets the target.
+        """Shifts all gates of `steered` by one number so that the stored sparsity meets the target.
 
         Where none meets it, the result is the nearest above. For gates that go by magnitude it
         calls `keep_largest` instead.
@@ -145,17 +155,18 @@ class Budget:
         if self.by_magnitude():
             self.keep_largest(target_sparsity)
             return 0.0
-        moved = [group for group in self.ranks if group.gate.calibrates]
-        fixed = self._stored_without(moved)
+        moved = [gate for gate in self.gates if gate.calibrates]
+        stored = self._stored_with(moved)
+        fixed = stored(dict.fromkeys(moved, 0))
         allowed = (1.0 - target_sparsity) * self.original_parameters + _ROUNDING
         if fixed > allowed:
             raise ValueError(
                 "Argument `target_sparsity` must be at most the sparsity with all gates closed, "
                 f"{1.0 - fixed / self.original_parameters:.6f}, received {target_sparsity}."
             )
-        shift = calibration.shift_to(moved, fixed, allowed)
-        for group in moved:
-            group.gate.shift(shift)
+        shift = calibration.shift_to(moved, stored, allowed)
+        for gate in moved:
+            gate.shift(shift)
         return shift
 
     def keep_largest(self, target_sparsity):
@@ -189,7 +200,8 @@ class Budget:
         Both are floats; what is already removed, such as heads, counts in both.
         """
         masked = self.by_magnitude()
-        stored = self._stored_without(masked)
+        gates = [group.gate for group in masked]
+        stored = self._stored_with(gates)(dict.fromkeys(gates, 0))
         weights = sum(group.full_cost for group in masked)
         return (
             1.0 - (stored + weights) / self.original_parameters,
@@ -218,7 +230,22 @@ class Budget:
             for variable, array in zip(variables, original, strict=True):
                 variable.assign(array)
 
-    def _stored_without(self, groups):
-        """Returns the stored parameters of all but some groups, a float."""
-        others = [group for group in self.groups if group not in groups]
-        return self._stored_ungated + float(sum(group.stored_cost().numpy() for group in others))
+    def _stored_with(self, gates):
+        """Returns a function of how many units of some gates are open: the stored parameters."""
+        others = [gate for cost in self._costs for gate in cost.gates if gate not in gates]
+        fixed = {gate: int(np.count_nonzero(gate.keep())) for gate in dict.fromkeys(others)}
+        return lambda counts: sum(cost.stored_among(fixed | counts) for cost in self._costs)
+
+    def _group(self, gate, layer, width=1):
+        """Returns the `Group` of a gate: its units cost what they add to all projections."""
+        sizes = [(cost, cost.full - cost.full_without(gate)) for cost in self._costs]
+        number = math.prod(gate.keep().shape)
+        unit_cost = sum(added for _, added in sizes) / max(1, number)
+        full = sum(min(added, math.prod(cost.shape[:2])) for cost, added in sizes if added)
+        return Group(gate, layer, unit_cost, full, width)
+
+    @staticmethod
+    def _is_gated(layer):
+        """Returns whether a gate switches ranks or weights of a projection that it has."""
+        is_empty = isinstance(layer, FactorizedDense) and not layer.rank
+        return getattr(layer, "gate", None) is not None and not is_empty

@@ -1,29 +1,37 @@
 """Calibration: the one number that, added to all gates, stores what is allowed."""
 
+import bisect
+
 import numpy as np
 
 # How far below the shift at which a unit opens it is surely closed, relative to that shift.
 _MARGIN = 1e-6
 
 
-def shift_to(groups, fixed_cost, allowed_cost):
+def shift_to(gates, stored, allowed_cost):
     """Returns the largest shift of all gates that stores no more than is allowed.
 
     Args:
-      groups: list of `Group` whose gates have `opens_at`.
-      fixed_cost: number, what is stored with all of them closed.
-      allowed_cost: number, what may be stored, at least `fixed_cost`.
+      gates: list of gates with `opens_at`.
+      stored: function of how many units of each gate are open, a dict of ints by gate, that returns
+        what is stored; no less the more are open.
+      allowed_cost: number, what may be stored, at least what is stored with all gates closed.
 
     Returns:
       The shift, a float that is exact in float32; 0 where there are no units. Just below the
       shift at which one unit too many opens, or above all.
     """
-    if not groups:
+    opening = [np.ravel(gate.opens_at()) for gate in gates]
+    if not sum(map(len, opening)):
         return 0.0
-    shifts, added = map(np.concatenate, zip(*(group.opening() for group in groups), strict=True))
+    shifts = np.concatenate(opening)
     order = np.argsort(shifts, kind="stable")
-    stored = np.concatenate([[0.0], np.cumsum(added[order])]) + fixed_cost
-    too_many = np.searchsorted(stored, allowed_cost, side="right")
-    shifts = shifts[order]
-    edge = shifts[too_many - 1] if too_many < len(stored) else shifts[-1] + 1.0
+    shifts, owners = shifts[order], np.repeat(np.arange(len(gates)), list(map(len, opening)))[order]
+
+    def stored_by(number):
+        counts = np.bincount(owners[:number], minlength=len(gates)).tolist()
+        return stored(dict(zip(gates, counts, strict=True)))
+
+    too_many = bisect.bisect_right(range(len(shifts) + 1), allowed_cost, key=stored_by)
+    edge = shifts[too_many - 1] if too_many <= len(shifts) else shifts[-1] + 1.0
     return float(np.float32(edge - _MARGIN * max(1.0, abs(edge))))

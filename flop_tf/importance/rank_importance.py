@@ -1,4 +1,4 @@
-"""Which ranks matter to the task, and gates that start in that order.
+"""Which ranks, heads and neurons matter to the task, and gates that start in that order.
 
 Gates that all start equal must find out by noisy draws which of them the task
 needs, and a short run has no time for that. One look at the gradients answers most of it.
@@ -37,8 +37,36 @@ def rank_importance(model, projections, dataset, loss):
         raise ValueError(
             "Argument `projections` must have at least one FactorizedDense layer, received none."
         )
-    factors = [layer.factor_out for layer in projections]
-    total = [tf.Variable(tf.zeros(factor.shape[:1], tf.float64)) for factor in factors]
+    return _importance(model, [(layer.factor_out, 1) for layer in projections], dataset, loss)
+
+
+def group_importance(model, groups, dataset, loss):
+    """Returns how much the loss depends on every unit, see `rank_importance`.
+
+    A unit scales the rows of the matrix that follows it, `z_j dL/dz_j = sum_io W_io dL/dW_io` over
+    its rows i.
+
+    Args:
+      model: a Keras model; it runs in inference mode.
+      groups: list of `flop_tf.budget.groups.Group` of its units.
+      dataset: see `rank_importance`.
+      loss: see `rank_importance`.
+
+    Returns:
+      A float64 array `[U]` for each group.
+
+    Raises:
+      ValueError: if the dataset has no batch.
+    """
+    return _importance(model, [(group.rows, group.width) for group in groups], dataset, loss)
+
+
+def _importance(model, matrices, dataset, loss):
+    """Returns the importance of units that have so many rows of matrices each, by matrix."""
+    factors = [factor for factor, _ in matrices]
+    total = [
+        tf.Variable(tf.zeros([factor.shape[0] // width], tf.float64)) for factor, width in matrices
+    ]
 
     # A `tf.data.Dataset` has the shapes of its batches beforehand: one trace for all.
     spec = getattr(dataset, "element_spec", None)
@@ -49,8 +77,10 @@ def rank_importance(model, projections, dataset, loss):
             tape.watch(factors)
             value = loss(y, model(x, training=False))
         gradients = tape.gradient(value, factors)
-        for entry, factor, gradient in zip(total, factors, gradients, strict=True):
+        for entry, (factor, width), gradient in zip(total, matrices, gradients, strict=True):
             by_gate = tf.reduce_sum(factor * gradient, axis=1)
+            if width > 1:
+                by_gate = tf.reduce_sum(tf.reshape(by_gate, [-1, width]), axis=1)
             entry.assign_add(tf.cast(tf.square(by_gate), tf.float64))
 
     batches = 0
@@ -63,19 +93,18 @@ def rank_importance(model, projections, dataset, loss):
 
 
 def order_gates(sparsity, importance, target_sparsity, start):
-    """Sets every gate by the importance of its rank for what the rank costs.
+    """Sets every gate by the importance of its unit for what the unit costs.
 
     `value_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
-    c_j = I + O, the parameters of the rank, and v the worth at which removal
-    stores the model at the target. So the ranks at the boundary start at
-    `start`: ranks that the target has no room for below it, the others above.
+    c_j the parameters of the unit, I + O of a rank, and v the worth at which removal
+    stores the model at the target. So the units at the boundary start at
+    `start`: units that the target has no room for below it, the others above.
 
     Args:
-      sparsity: the `Budget` of a model with gates over ranks.
-      importance: list of float arrays `[R]`, as `rank_importance` returns for the layers of
-        `sparsity.ranks`.
+      sparsity: the `Budget` of a model with gates over ranks, heads or neurons.
+      importance: list of float arrays `[U]`, as `group_importance` returns for `sparsity.steered`.
       target_sparsity: float below 1, the stored sparsity to reach.
-      start: float, value of a rank at the boundary; log_alpha of hard-concrete gates.
+      start: float, value of a unit at the boundary; log_alpha of hard-concrete gates.
 
     Raises:
       ValueError: if there are no gates, or the target is out of reach with all of them closed.
@@ -86,7 +115,7 @@ def order_gates(sparsity, importance, target_sparsity, start):
         )
     worth = [
         np.log(values + np.finfo(np.float64).tiny) - np.log(group.unit_cost)
-        for values, group in zip(importance, sparsity.ranks, strict=True)
+        for values, group in zip(importance, sparsity.steered, strict=True)
     ]
     middle = np.median(np.concatenate(worth))
     edges = []

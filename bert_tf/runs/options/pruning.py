@@ -3,9 +3,14 @@
 import dataclasses
 import functools
 
-from bert_tf.option_fields import FINE_TUNING, option
+from bert_tf.encoders.config import UNIT_PROJECTIONS
+from bert_tf.option_fields import FINE_TUNING, items, option
 from bert_tf.ranges import FINITE, FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1
 from flop_tf import gates
+from flop_tf.registry import nearest
+
+#: What gates can switch.
+GROUPS = ("ranks", *UNIT_PROJECTIONS)
 
 _option = functools.partial(option, runs=FINE_TUNING)
 
@@ -20,6 +25,11 @@ class PruningOptions:
         "Gates of a factorized model, or magnitude masks of a dense one; by --target_sparsity "
         "hard_concrete.",
         gates.PRUNING.after("", "none"),
+    )
+    groups: str = _option(
+        "ranks",
+        "What the gates switch, with commas: ranks of a factorized model, heads, neurons.",
+        list_of=str,
     )
     factorized: bool = _option(False, "Trains factors without gates, as the original does.")
     target_sparsity: float = _option(
@@ -71,8 +81,25 @@ class PruningOptions:
             return self.gate
         return None if self.target_sparsity is None else "hard_concrete"
 
+    @property
+    def kinds(self):
+        """The names in `groups`, a list."""
+        return items(self, "groups")
+
     def check_rules(self):
         """Raises ValueError where gates and their target exclude each other."""
+        for kind in self.kinds:
+            if kind not in GROUPS:
+                raise ValueError(
+                    f"Argument `groups` must name some of {', '.join(GROUPS)}, received "
+                    f"{kind!r}{nearest(kind, GROUPS)}"
+                )
+        if self.kinds != ["ranks"] and self.gate_name not in gates.CALIBRATED:
+            raise ValueError(
+                f"Argument `groups={self.groups}` needs gates that reach a `target_sparsity`, such "
+                f"as hard_concrete, received gate={self.gate!r} and "
+                f"target_sparsity={self.target_sparsity}."
+            )
         if self.factorized and (self.gate or self.target_sparsity is not None):
             raise ValueError(
                 "Argument `factorized` trains factors without gates, received "

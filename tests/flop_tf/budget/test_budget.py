@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
+from flop_tf.budget.groups import Units
 from flop_tf.layers.factorized_dense import FactorizedDense
 
 EDGE = -2.397895  # log_alpha where the gate closes and P(z > 0) = .5.
@@ -198,3 +200,66 @@ def test_calibrated_puts_everything_back():
         raise KeyError
     for old, new in zip(before, log_alphas(sparsity), strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def gated_units(number, log_alpha):
+    gate = gates.get("hard_concrete", axis=-1)
+    gate.build([None, number])
+    gate.log_alpha.assign(np.float32(log_alpha))
+    return gate
+
+
+def block(rank=None, log_alpha=None):
+    """Returns three heads of 2 and five neurons on 4 wide tokens, the query in factors perhaps."""
+    heads = gated_units(3, [9.0, -9.0, EDGE - 1e-5])
+    neurons = gated_units(5, [9.0, 9.0, -9.0, -9.0, 0.0])
+    layers = [projection((4, 6), rank, log_alpha), projection((6, 4)), projection((4, 5))]
+    layers.append(projection((5, 4)))
+    found = {
+        layers[0]: (None, Units(heads, 2)),
+        layers[1]: (Units(heads, 2), None),
+        layers[2]: (None, Units(neurons)),
+        layers[3]: (Units(neurons), None),
+    }
+    return Budget(layers, units=found)
+
+
+def test_heads_and_neurons_by_hand():
+    budget = block()
+    assert budget.original_parameters == 24 + 24 + 20 + 20
+    heads, neurons = budget.groups
+    assert (heads.unit_cost, neurons.unit_cost) == (16, 8)  # 4 x 2 twice; 4 twice.
+    assert (heads.width, heads.rows.shape, neurons.rows.shape) == (2, (6, 4), (5, 4))
+    assert float(budget.stored_parameters()) == 1 * 16 + 3 * 8
+    # P(z > 0) is 1 / (1 + exp(-9) / 11) where log_alpha is 9.
+    opened, closed = 1 / (1 + np.exp(-9) / 11), 1 / (1 + np.exp(9) / 11)
+    edge, zero = 0.5, 11 / 12
+    expected = 16 * (opened + closed + edge) + 8 * (2 * opened + 2 * closed + zero)
+    assert float(budget.expected_parameters()) == pytest.approx(expected, rel=1e-5)
+    assert budget.survivors() == [None] * 4
+
+
+def test_ranks_under_heads_by_hand():
+    budget = block(rank=3, log_alpha=[9.0, 9.0, -9.0])
+    ranks, heads, _ = budget.groups
+    assert (ranks.unit_cost, heads.unit_cost) == (10, 2 * 3 + 2 * 4)
+    # One head: the query is 4 x 2, in two ranks of 6 stored as its kernel.
+    assert float(budget.stored_parameters()) == min(2 * (4 + 2), 8) + 8 + 3 * 8
+    budget.groups[0].gate.log_alpha.assign([9.0, -9.0, -9.0])
+    assert float(budget.stored_parameters()) == 1 * (4 + 2) + 8 + 3 * 8
+    assert budget.survivors() == [1, None, None, None]
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+@pytest.mark.parametrize("target", [0.0, 0.3, 0.5, 0.8, 1.0])
+def test_calibration_shifts_units_of_all_kinds_together(rank, target):
+    budget = block(rank, rank and [2.0, 1.0, -1.0])
+    budget.calibrate(target)
+    allowed = (1 - target) * budget.original_parameters
+    assert float(budget.stored_parameters()) <= allowed + 0.01
+    # With the next unit it would be more than what is allowed.
+    opens = np.concatenate([np.ravel(gate.opens_at()) for gate in budget.gates])
+    if (opens > 0).any():
+        for gate in budget.gates:
+            gate.shift(opens[opens > 0].min() + 1e-3)
+        assert float(budget.stored_parameters()) > allowed

@@ -1,0 +1,75 @@
+"""Gates over heads and neurons, alone and together with ranks, until the compact model."""
+
+import pytest
+
+from bert_tf.checkpoints import model_dir
+from bert_tf.methods.flop import stages
+from bert_tf.methods.flop.stage_options import FactorizeOptions, RemoveOptions
+from bert_tf.runs import finetuning
+from bert_tf.runs.options import FinetuneOptions
+
+
+@pytest.fixture(scope="module")
+def settings(bert_dir, sst_dir):
+    return {
+        "task_name": "sst-2",
+        "data_dir": sst_dir,
+        "init_checkpoint": bert_dir,
+        "max_seq_length": 11,
+        "train_batch_size": 16,
+        "learning_rate": 3e-3,
+        "num_train_epochs": 3.0,
+        "length_buckets": "11",
+    }
+
+
+@pytest.fixture(scope="module")
+def dense(settings, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("units") / "dense")
+    finetuning.finetune(FinetuneOptions(**settings, output_dir=folder))
+    return folder
+
+
+@pytest.mark.parametrize("groups", ["heads,neurons", "neurons", "ranks,heads,neurons"])
+def test_what_is_stored_is_what_removal_leaves(settings, dense, groups, tmp_path):
+    start, gated, compact = dense, str(tmp_path / "gated"), str(tmp_path / "compact")
+    if "ranks" in groups:
+        start = str(tmp_path / "factorized")
+        options = {"finetuned": True, "data_dir": settings["data_dir"]}
+        stages.factorize(FactorizeOptions(dense, start, **options))
+    target = 0.3
+    settings = {**settings, "init_checkpoint": start, "output_dir": gated, "teacher": dense}
+    settings |= {"distill_alpha": 0.3, "distill_layers": 0.6}
+    options = FinetuneOptions(**settings, groups=groups, target_sparsity=target)
+    scores = finetuning.finetune(options)
+    assert scores["dev"]["eval_accuracy"] > 0.8  # A toy task that a smaller model learns as well.
+    model = model_dir.load(gated)
+    kinds = {path.rpartition(".")[-1] for path, _ in model.encoder.unit_gates()}
+    assert kinds == set(groups.split(",")) - {"ranks"}
+    budget = model.budget()
+    largest = max(group.unit_cost for group in budget.steered) / budget.original_parameters
+    assert target <= float(budget.stored_sparsity()) < target + largest
+    assert stages.remove_mask(RemoveOptions(gated, compact)) < 1e-5
+    smaller = model_dir.load(compact)
+    assert not smaller.gates
+    found = smaller.budget()
+    assert found.factorized_parameters == float(budget.stored_parameters())
+    assert float(found.stored_sparsity()) == pytest.approx(float(budget.stored_sparsity()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"groups": "head"},
+            "`groups` must name some of ranks, heads, .* 'head'.*'heads'",
+        ),
+        ({"groups": "heads"}, "`groups=heads` needs gates that reach a `target_sparsity`"),
+        ({"groups": "ranks", "target_sparsity": 0.5}, "Gates need a factorized model"),
+    ],
+)
+def test_bad_input(settings, tmp_path, changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        finetuning.finetune(
+            FinetuneOptions(**{**settings, "output_dir": str(tmp_path / "out"), **changes})
+        )
