@@ -180,14 +180,12 @@ class EncoderConfig:
       head: name of the task head, one of `bert_tf.heads.head.HEADS`, which says what else of the
         config it needs.
       layers: a `LayerConfig` for each block; empty means that all are unpruned and dense.
-      gates: a serialized gate for some of `GATED`, over each weight of the word embedding or of
-        the pooler's kernel.
+      gates: a serialized gate for some of `GATED`, over each of their weights.
       embedding_size: width of the embeddings, where a dense layer makes H of it; None is H.
       position_offset: number of the position embedding's row for the first token. Defaults to 0.
       pooler_act: activation of the dense layer on the first token that a head may read, one of
         `POOLER_ACTIVATIONS`; None is without such a layer.
-      word_embedding_rank: R of a word embedding that is stored as two factors, `[V, R]` and the
-        R by the width of the embeddings; None is one matrix.
+      word_embedding_rank: R of the two factors of the word embedding; None is one matrix.
 
     Raises:
       ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
