@@ -44,7 +44,8 @@ CASES = {
         {"special_tokens": SPECIAL},
         512,
     ),
-    "cased": ({"name": "SST-2"}, {"do_lower_case": False}, 512),
+    # With two factors of the word embedding.
+    "cased": ({"name": "SST-2"}, {"do_lower_case": False}, 512, 12),
     "pairs": ({**SCORES, "text_columns": ["x", "z"]}, {}, 47),
 }
 
@@ -118,7 +119,7 @@ def exported(export, tmp_path_factory):
     return exported
 
 
-def export_case(export, folder, task, rules, length):
+def export_case(export, folder, task, rules, length, rank=None):
     vocab_file, source = folder / "words.txt", str(folder / "source")
     vocab_file.write_text("".join(f"{word}\n" for word in WORDS), "utf-8")
     found = registry.get(**task)
@@ -130,6 +131,7 @@ def export_case(export, folder, task, rules, length):
         intermediate_size=48,
         max_position_embeddings=512,
         initializer_range=0.5,
+        word_embedding_rank=rank,
         **found.head,
     )
     tokenizer = Tokenizer(str(vocab_file), **rules)
