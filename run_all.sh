@@ -10,8 +10,8 @@
 #                --learning_rates=5e-5,4e-5,3e-5,2e-5 --sparsities=.6 --seeds=0,1,2 --epochs=3
 # Started again with the same arguments, it resumes where it stopped; with others it needs --overwrite.
 # The rest: --tfds_data_dir, --finetune_flags, --nobenchmark, --benchmark_flags, --noexport,
-# --export_flags (such as --export_flags=--allow_slower=true) and --configs_dir, as
-# `flop-sweep --help` has them.
+# --export_flags (such as --export_flags=--allow_slower=true), --nocompress, --compress_flags
+# and --configs_dir, as `flop-sweep --help` has them.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,7 +25,7 @@ for argument in "$@"; do
     --tasks=?* | --glue_dir=?* | --tfds_data_dir=?* | --learning_rates=?* | --sparsities=?* | \
       --seeds=?* | --finetune_flags=?*) task=sweep ;;
     --overwrite | --benchmark | --nobenchmark | --benchmark_flags=?* | --export | --noexport | \
-      --export_flags=?* | --configs_dir=?*) ;;
+      --export_flags=?* | --compress | --nocompress | --compress_flags=?* | --configs_dir=?*) ;;
     -h | --help)
       sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit ;;

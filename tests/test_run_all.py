@@ -35,6 +35,7 @@ def test_a_bad_argument_is_one_sentence(tmp_path, args, sentence):
         *("--overwrite", "--benchmark", "--nobenchmark"),
         *("--benchmark_flags=--rounds=3", "--configs_dir=own"),
         *("--noexport", "--export_flags=--allow_slower=true"),
+        *("--nocompress", "--compress_flags=--targets=.5"),
     ],
 )
 def test_it_passes_on_what_says_how_to_run(tmp_path, argument):

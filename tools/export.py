@@ -92,7 +92,9 @@ def define_flags():
     flag_types.define_number("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
     flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH by which forms are chosen; 8x128.")
     flag_types.define_names(
-        "latency_table", [], "Files of flop-benchmark --table, one an engine; default: measures."
+        "latency_table",
+        [],
+        "Files of flop-benchmark --table, or folder of an export; default: measures.",
     )
     flags.DEFINE_bool("allow_slower", False, "Exports what is slower than the dense model, too.")
     flags.DEFINE_bool("overwrite", False, "Replaces the version if it exists.")

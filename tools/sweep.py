@@ -63,6 +63,8 @@ def define_flags():
         "Flags of flop-benchmark.",
     )
     flags.DEFINE_bool("export", True, "Whether `--task_name` exports what it makes.")
+    flags.DEFINE_bool("compress", True, "Whether `--task_name` also compresses for an engine.")
+    flags.DEFINE_string("compress_flags", "--targets=.5", "Flags of flop-compress.")
     flags.DEFINE_string(
         "export_flags", "", "More flags of flop-export, such as --allow_slower=true."
     )
@@ -78,6 +80,7 @@ def _plan():
     settings = plan_flags.settings(
         benchmark=plan_flags.words("benchmark_flags") if FLAGS.benchmark else None,
         export=plan_flags.words("export_flags") if FLAGS.export else None,
+        compress=plan_flags.words("compress_flags") if FLAGS.compress else None,
     )
     if FLAGS.task_name:
         task = plan_flags.task(FLAGS.task_name, _data)

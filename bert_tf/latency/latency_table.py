@@ -5,6 +5,7 @@ B batch, T tokens, I inputs, O outputs, R rank, N heads, D head size, F feed-for
 
 import dataclasses
 import functools
+import glob
 import os
 import typing
 
@@ -12,6 +13,9 @@ from bert_tf.encoders.execution import TRAINING
 from bert_tf.latency import terms
 from flop_tf import files
 from flop_tf.files import json_file
+
+#: The latency table of an engine in the folder of an export, by its name.
+TABLE_FILE = os.path.join("assets.extra", "latency_table.{}.json")
 
 _ADVICE = "flop-benchmark --table makes one"
 # What of an environment decides how fast an engine is.
@@ -216,6 +220,32 @@ def load_for(path, engines, shape, config, environment):
             )
     table.check_config(config)
     return table
+
+
+def paths_of(places, engines):
+    """Returns the paths of latency tables: files as they are, in a folder those of engines.
+
+    Args:
+      places: paths of files of latency tables, or of the folders of exports.
+      engines: names of engines.
+
+    Raises:
+      ValueError: if a folder has no table of any engine.
+    """
+    found = []
+    for place in places:
+        if os.path.isdir(place):
+            tables = glob.glob(os.path.join(glob.escape(place), TABLE_FILE.format("*")))
+            if not tables:
+                raise ValueError(
+                    f"The folder {place!r} must be of an export with latency tables, but it has no "
+                    f"{TABLE_FILE.format('ENGINE')!r}; {_ADVICE}."
+                )
+            wanted = [os.path.join(place, TABLE_FILE.format(engine)) for engine in engines]
+            found += [path for path in wanted if path in tables]
+        else:
+            found.append(place)
+    return found
 
 
 def _machine(environment):

@@ -6,14 +6,13 @@ import numpy as np
 from absl import logging
 
 from bert_tf.latency import LatencyTable
+from bert_tf.latency.latency_table import TABLE_FILE
 from bert_tf.serving import formats, servable, trials
 from bert_tf.serving.comparison import Comparison
 from bert_tf.serving.dense_comparison import DenseComparison
 from bert_tf.serving.planned_model import PlannedModels
 from flop_tf import files
 
-#: The latency table of an engine, by its name.
-TABLE_FILE = os.path.join("assets.extra", "latency_table.{}.json")
 #: The table of engines: size, score and milliseconds, dense and as exported.
 ENGINES_FILE = os.path.join("assets.extra", "engines.md")
 

@@ -27,8 +27,9 @@ class Target:
       optimize_for: `(batch size, length)` that decides how projections are computed, see
         `execution_plan`; None, the default, takes `DEFAULT_SHAPE`, or the positions of a shorter
         model.
-      table_files: paths of the device's latency tables at that shape, each of another engine; what
-        is not among them is measured on the device of this process; default none.
+      table_files: paths of the device's latency tables at that shape, each of another engine, or
+        of the folder of an export that has such; what is not among them is measured on the device
+        of this process; default none.
       allow_slower: whether a pruned model is exported that is slower than its dense model; default
         False.
     """
@@ -98,7 +99,7 @@ class Target:
         shape, here = self.shape(config), latency_measurement.environment()
         loaded = [
             latency_table.load_for(path, engine_names, shape, config, here)
-            for path in self.table_files
+            for path in latency_table.paths_of(self.table_files, engine_names)
         ]
         found = {table.engine: table for table in loaded}
         if len(found) < len(loaded):

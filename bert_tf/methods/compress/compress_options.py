@@ -39,7 +39,7 @@ class TargetOptions:
         list_of=str,
     )
     latency_table: str = option(
-        "", "latency_table.json of flop-benchmark --table; by default it is measured."
+        "", "File of flop-benchmark --table, or folder of an export; by default it is measured."
     )
 
     @property

@@ -123,8 +123,9 @@ class _Compression:
         every = {"all": AUTO, "same": self.options.engine}[self.options.dense_engines]
         served = os.path.join(self.options.output_dir, "dense_served")
         rows = [{**row, "model": "dense"} for row in self._rows(self.dense, served, every)]
-        for folder in self.options.baseline_folders:
-            served = os.path.join(self.options.output_dir, "baselines", os.path.basename(folder))
+        for number, folder in enumerate(self.options.baseline_folders):
+            name = f"{number}_{os.path.basename(folder)}"
+            served = os.path.join(self.options.output_dir, "baselines", name)
             (row,) = self._rows(folder, served, self.options.engine)
             rows.append({**row, "model": folder})
         return rows
@@ -191,16 +192,15 @@ class _Compression:
         It is of the dense model.
         """
         engine, shape = self.options.engine, self.options.shape
-        path = os.path.join(self.options.output_dir, _TABLE)
-        if not (self.options.latency_table or os.path.isfile(path)):
+        given = [self.options.latency_table] if self.options.latency_table else []
+        given = latency_table.paths_of(given, [engine])
+        path = given[0] if given else os.path.join(self.options.output_dir, _TABLE)
+        if not os.path.isfile(path) and not given:
             logging.info("Measuring the latencies of %s at %dx%d.", engine, *shape)
-            table = latency_measurement.measure(self.config.dense, shape, [engine], **_MEASURED)[
-                engine
-            ]
-            if isinstance(table, ValueError):
-                raise table
-            table.save(path)
-        path = self.options.latency_table or path
+            tables = latency_measurement.measure(self.config.dense, shape, [engine], **_MEASURED)
+            if isinstance(tables[engine], ValueError):
+                raise tables[engine]
+            tables[engine].save(path)
         here = latency_measurement.environment()
         return latency_table.load_for(path, [engine], shape, self.config, here), path
 

@@ -11,6 +11,7 @@ import os
 
 from bert_tf import flag_files
 from bert_tf.checkpoints import model_dir
+from bert_tf.methods.compress import stages as compression
 from bert_tf.methods.tickets import ticket_file
 from bert_tf.runs import run_scores
 from bert_tf.serving import versions
@@ -26,6 +27,7 @@ DONE_FILES = {
     "evaluate": "scores.json",
     "benchmark": "benchmark.json",
     "export": os.path.join("1", versions.REPORT_FILE),
+    "compress": compression.REPORT,
 }
 
 _TITLES = {
@@ -38,11 +40,15 @@ _TITLES = {
     "benchmark": "dense and pruned, on each engine",
     "export": "export for serving",
     "dense_export": "export the dense model, to compare with",
+    "compressed": "half of the milliseconds in int8, next to it",
     "importance": "measure the importance of units",
     "tickets": "find tickets",
     "retrained": "train a ticket from the pretrained weights",
     "pruned": "score a ticket without training",
 }
+
+# Of the flags of fine-tuning, those that a compression takes over.
+_PASSED_ON = ("max_seq_length", "train_batch_size", "length_buckets")
 
 #: The flag files of a method, in a folder of configs, by the task.
 _COMPOSED = {
@@ -79,6 +85,7 @@ class Settings:
       finetune: more flags of every training.
       benchmark: flags of the comparison of dense and pruned models; None leaves it out.
       export: more flags of the exports of `single`; None leaves them out.
+      compress: flags of the compression of `single`; None leaves it out.
     """
 
     folder: str
@@ -87,6 +94,7 @@ class Settings:
     finetune: tuple = ()
     benchmark: tuple | None = ()
     export: tuple | None = ()
+    compress: tuple | None = None
 
     def path(self, name):
         """Returns the folder of a run.
@@ -217,7 +225,8 @@ def single(task, settings, sparsity=None):
     exports = [] if settings.export is None else _exports(chain, final, settings.benchmark)
     compared = _benchmark(task, settings, "benchmark", ["dense", final], exports)
     repeated = [dataclasses.replace(run, repeats=True) for run in compared]
-    return [*shared, *pruned, predictions, *exports, *repeated]
+    compressed = [] if settings.compress is None else [_compressed(chain, final, exports)]
+    return [*shared, *pruned, predictions, *exports, *repeated, *compressed]
 
 
 def grid(tasks, settings, learning_rates=(), sparsities=(), seeds=(0,)):
@@ -343,9 +352,33 @@ def _exports(chain, final, benchmark):
         if stage == "export" or benchmark is not None:
             model = f"--model_dir={chain.settings.path(source)}"
             # An export of another model takes the place of the last one.
-            given = (*chain.task.data, model, *chain.settings.export, "--overwrite")
-            runs.append(chain.run(stage, "export", given, (source,)))
+            given = (*chain.task.data, model, *_tables(chain, runs), *chain.settings.export)
+            needs = (source, *(run.name for run in runs))
+            runs.append(chain.run(stage, "export", (*given, "--overwrite"), needs))
     return runs
+
+
+def _tables(chain, exports):
+    """Returns the flag that names the latency tables of the first of some exports, a tuple."""
+    return tuple(f"--latency_table={chain.settings.path(run.name)}/1" for run in exports[:1])
+
+
+def _compressed(chain, final, exports):
+    """Returns the run that makes a smaller model for an engine, next to a pruned one."""
+    path, dense = chain.settings.path, chain.dense().name
+    # What is left out for its speed has no tables.
+    measured = exports[: len(exports) - 1]
+    given = (
+        *passed_on(chain.given, _PASSED_ON),
+        *chain.common,
+        f"--init_checkpoint={path(dense)}",
+        f"--baselines={path(final)}",
+        "--dense_engines=same",
+        *_tables(chain, measured),
+        *chain.settings.compress,
+    )
+    needs = (dense, final, *(run.name for run in measured))
+    return chain.run("compressed", "compress", given, needs)
 
 
 def _benchmark(task, settings, name, compared, exports=()):

@@ -185,3 +185,15 @@ def test_no_file():
 def test_numpy_sizes():
     """Budgets sum probabilities of heads."""
     assert TABLE.attention(np.float32(1.5)) == pytest.approx(2.5e-4)
+
+
+def test_tables_of_the_folder_of_an_export(tmp_path):
+    with pytest.raises(ValueError, match="must be of an export with latency tables, but it has no"):
+        latency_table.paths_of([str(tmp_path)], ["onnxruntime"])
+    paths = {}
+    for engine in ("onnxruntime", "litert"):
+        path = paths[engine] = str(tmp_path / latency_table.TABLE_FILE.format(engine))
+        latency_tables.make(engine=engine).save(path)
+    places = [str(tmp_path), "file.json"]
+    assert latency_table.paths_of(places, ["litert"]) == [paths["litert"], "file.json"]
+    assert latency_table.paths_of(places, ["tensorflow"]) == ["file.json"]

@@ -19,6 +19,7 @@ from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.encoders.execution import Execution
 from bert_tf.latency import LatencyTable
+from bert_tf.latency.latency_table import TABLE_FILE
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions
 from bert_tf.models.bert import BertModel
@@ -149,7 +150,7 @@ def test_the_plan_and_its_speed_are_reported(exported, sst, table_file):
     assert report["optimize_for"] == [8, 16]
     source = constant_folding.fold(bert_tf.load(sst)).config
     for name, row in report["formats"].items():
-        table = LatencyTable.load(str(folder / exporting.TABLE_FILE.format(row["engine"])))
+        table = LatencyTable.load(str(folder / TABLE_FILE.format(row["engine"])))
         assert table == LatencyTable.load(table_file(row["engine"]))
         plan, _ = execution_plan.choose(source, table)
         execution = Execution(**row["execution"])

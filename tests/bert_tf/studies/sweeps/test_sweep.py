@@ -61,6 +61,16 @@ def test_one_model():
         "export/1/assets.extra/export.json",
         "benchmark/benchmark.json",
     ]
+    assert last(export, "latency_table") == ["/out/dense_export/1"]
+    settings = dataclasses.replace(SETTINGS, compress=("--targets=.5",))
+    compressed = sweep.single(RTE, settings, ".7")[-1]
+    assert last(compressed, "init_checkpoint", "baselines") == ["/out/dense", "/out/final"]
+    assert last(compressed, "targets", "latency_table") == [".5", "/out/dense_export/1"]
+    assert last(compressed, "task_name", "data_dir", "seed") == ["RTE", "/glue/RTE", "0"]
+    assert compressed.done_file == "compressed/compress.json"
+    settings = dataclasses.replace(settings, benchmark=None)
+    *_, alone = sweep.single(RTE, settings, ".7")
+    assert last(alone, "latency_table") == [None] and alone.needs == ("dense", "final")
     settings = dataclasses.replace(SETTINGS, export=None)
     *others, alone = sweep.single(RTE, settings, ".7")
     assert names(others) == names(runs)[:6]
