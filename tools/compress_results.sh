@@ -33,8 +33,9 @@ study() {
     *) data=$glue/$name epochs=6 dense_epochs=4 ;;
   esac
   local shared=("--task_name=$task" "--data_dir=$data" "--seed=$seed")
-  local distill=(--teacher="$run/dense" --distill_alpha=.3 --distill_layers=.6)
-  local recover=("--num_train_epochs=$epochs" --learning_rate=1e-4)
+  local distill=(--teacher="$run/dense" --distill_alpha=.3 --distill_layers=.6
+    --hidden_dropout_prob=0 --attention_probs_dropout_prob=0)
+  local recover=("--num_train_epochs=$epochs" --learning_rate=2e-4)
   flop finetune "${shared[@]}" "--init_checkpoint=$bert" "--output_dir=$run/dense" \
     "--num_train_epochs=$dense_epochs" --learning_rate=5e-5
 
@@ -75,6 +76,7 @@ ablate() {
   flop compress "${more[@]}" --norepair --train=none "--output_dir=$run/untrained_no_repair"
   flop compress "${more[@]}" --distill_layers=0 --distill_alpha=.9 "--train=$epochs" \
     "--output_dir=$run/no_layer_distillation"
+  flop compress "${more[@]}" --recovery_dropout=.1 "--train=$epochs" "--output_dir=$run/dropout"
   flop compress "${more[@]}" "--train=$((2 * epochs))" "--output_dir=$run/twice_as_long"
 }
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_tf import ranges
 from bert_tf.option_fields import Options, changed, check_needed, items, option
-from bert_tf.ranges import FROM_0, FROM_1, SHARE_ABOVE_0, Range
+from bert_tf.ranges import FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1, Range
 from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
 from bert_tf.runs.options.data import BatchOptions, ExampleOptions, LengthOptions
 from bert_tf.runs.options.distillation import DistillationOptions
@@ -104,7 +104,12 @@ class RecoveryOptions:
     dense_epochs: float = option(
         3.0, "Epochs that fine-tune a checkpoint without the task's head first.", allowed=FROM_0
     )
-    recovery_learning_rate: float = option(1e-4, "Rate of the recovery.", allowed=FROM_0)
+    recovery_learning_rate: float = option(2e-4, "Rate of the recovery.", allowed=FROM_0)
+    recovery_dropout: float = option(
+        0.0,
+        "Dropout of the recovery; a student follows its teacher best without.",
+        allowed=SHARE_BELOW_1,
+    )
     distill_alpha: float = changed(DistillationOptions, "distill_alpha", 0.3, needs=None)
     distill_layers: float = changed(DistillationOptions, "distill_layers", 0.6, needs=None)
     distill_temperature: float = changed(

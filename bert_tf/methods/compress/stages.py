@@ -170,6 +170,8 @@ class _Compression:
                     teacher=self.teacher,
                     num_train_epochs=self.options.epochs,
                     learning_rate=self.options.recovery_learning_rate,
+                    hidden_dropout_prob=self.options.recovery_dropout,
+                    attention_probs_dropout_prob=self.options.recovery_dropout,
                     **values_of(self.options, DistillationOptions),
                 )
             )
