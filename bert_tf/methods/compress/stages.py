@@ -45,8 +45,8 @@ _TABLE = "latency_table.json"
 _TIMED_ROUNDS = 21
 # How often a model is made whose export must not take longer than its target.
 _MOST_TRIES = 3
-# A table by few small models: what it chooses is timed and corrected.
-_MEASURED = {"rounds": 5, "most_blocks": 2, "number": 12}
+# A table by small models: what it chooses is timed and corrected.
+_MEASURED = {"rounds": 5, "most_blocks": 1, "number": 20}
 # What a row says of its export as the report of the export does.
 _EXPORTED = ("engine", "format", "file_bytes", "flips", "float_layers")
 
