@@ -1,6 +1,7 @@
 """Measures a latency table: small models are written, timed by turns, and their times explained."""
 
 import collections
+import contextlib
 import os
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from absl import logging
 from bert_tf import timing
 from bert_tf.latency import LatencyTable, terms
 from bert_tf.serving import formats, latency_probes
-from bert_tf.serving.engines import ENGINES, Process, num_threads
+from bert_tf.serving.engines import ENGINES, Process, by_turns, num_threads
 from bert_tf.tasks import model_task
 
 #: The most blocks of each small model, and how many models: the sum predicts other models.
@@ -110,9 +111,7 @@ def times(engine, paths, config, shape, rounds):
     Raises:
       ValueError: if the engine cannot run a model.
     """
-    (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
-    request = "serving_default", {name: tensor.numpy() for name, tensor in batch.items()}
-    rows = []
+    request, rows = _request(config, shape), []
     with Process(ENGINES[engine], paths[0]) as process:
         for _ in _progress(range(rounds + 1), f"rounds at {shape[0]}x{shape[1]} by {engine}"):
             row = []
@@ -121,6 +120,25 @@ def times(engine, paths, config, shape, rounds):
                 row.append(np.median(process.turn(request)))
             rows.append(row)
     return np.array(rows[1:])
+
+
+def ratio(engine, path, other, config, shape, rounds):
+    """Returns the time of a model over that of another one, timed by turns as exports are.
+
+    Args:
+      engine: name of the engine.
+      path: of the model, as the engine loads it.
+      other: path of the other model.
+      config: see `times`; so `shape`.
+      shape: see above.
+      rounds: how often each has its turn, at least 1.
+
+    Raises:
+      ValueError: if the engine cannot run a model.
+    """
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(Process(ENGINES[engine], one)) for one in (path, other)]
+        return timing.ratio(*by_turns(running, _request(config, shape), rounds))
 
 
 def table_of(config, shape, engine, plans, seconds, sizes):
@@ -181,6 +199,12 @@ def fit(counts, seconds):
         key: (float(value), float(spread))
         for key, value, spread in zip(keys, middle, high - low, strict=True)
     }
+
+
+def _request(config, shape):
+    """Returns a request of random tokens."""
+    (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
+    return "serving_default", {name: tensor.numpy() for name, tensor in batch.items()}
 
 
 def _progress(steps, what):

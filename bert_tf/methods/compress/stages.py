@@ -14,7 +14,6 @@ import dataclasses
 import os
 import tempfile
 
-import numpy as np
 from absl import logging
 
 from bert_tf.checkpoints import model_dir, read_source
@@ -42,7 +41,7 @@ from flop_tf.files import json_file
 #: Written last.
 REPORT = "compress.json"
 _TABLE = "latency_table.json"
-_TIMED_ROUNDS = 21
+_TIMED_ROUNDS = 15
 # How often a model is made whose export must not take longer than its target.
 _MOST_TRIES = 3
 # A table by small models: what it chooses is timed and corrected.
@@ -236,16 +235,15 @@ class _Compression:
         form = formats.get(ENGINES[engine].formats[0])
         plans.append(self._plan(config))
         places = latency_measurement.write(plans, [form], folder)
-        paths = [form.path(place) for place in (places[0], places[-1])]
-        rows = latency_measurement.times(engine, paths, self.config, shape, _TIMED_ROUNDS)
-        # Of turns that follow each other: other work on a machine comes and goes.
-        return float(np.median(rows[:, 1] / rows[:, 0]))
+        paths = form.path(places[-1]), form.path(places[0])
+        return latency_measurement.ratio(engine, *paths, self.config, shape, _TIMED_ROUNDS)
 
     def _rows(self, folder, served, engine):
         """Returns the rows of a model, exported and scored, one an engine that can serve it."""
         options = self.options
-        tables = (self.table_file,) if engine == options.engine else ()
-        target = Target(engine, optimize_for=options.shape, table_files=tables, allow_slower=True)
+        target = Target(
+            engine, optimize_for=options.shape, table_files=(self.table_file,), allow_slower=True
+        )
         version = Version(served, command_flags=f"{folder}\n{engine}\n")
         data = ServedTask(data_dir=options.data_dir, task_name=options.task_name, dev_examples=0)
         config = model_dir.read(folder).config
