@@ -18,6 +18,9 @@ from flop_tf.linalg import least_squares
 #: Candidates of `flop_tf.linalg.least_squares.fit`.
 RIDGES = (0.001, 0.01, 0.1, 1.0)
 
+# Variance over mean square below which targets are constant but for rounding.
+_CONSTANT = 1e-9
+
 # Of so many batches one is held out, to choose the ridge.
 _HELD_OUT = 4
 
@@ -47,7 +50,7 @@ def repair(student, teacher, mask, dataset, ridges=RIDGES):
 
     Returns:
       Dict by path of `{"ridge", "error_before", "error"}`; errors are mean squares relative to the
-      variance of the targets.
+      variance of the targets, or to their mean square where they are constant.
     """
     texts = [_Text(student, teacher, features) for features, *_ in dataset]
     report = {}
@@ -138,12 +141,15 @@ class _Block:
             _last_factor(student).assign(kernel)
         student.bias.assign(bias)
         mean = everything.targets / everything.rows
-        variance = everything.squares / everything.rows - mean @ mean
+        squares = everything.squares / everything.rows
+        variance = squares - mean @ mean
+        # Targets that are the same for all tokens, such as a bias that is left of a sublayer.
+        scale = variance if variance > _CONSTANT * squares else max(squares, _CONSTANT)
         after = least_squares.error(everything, kernel, bias)
         self.report[name] = {
             "ridge": ridge,
-            "error_before": before / variance,
-            "error": after / variance,
+            "error_before": before / scale,
+            "error": after / scale,
         }
 
 

@@ -213,3 +213,15 @@ def test_bytes_are_those_of_files(tmp_path):
         cost = unit_costs.Bytes(large, form)
         expected = cost.of_model(large) - cost.of_model(small)
         assert sizes[0] - sizes[1] == pytest.approx(expected, rel=0.03), name
+
+
+def test_a_sublayer_that_is_gone_already_leaves_finite_errors(source, encoded):
+    """Its targets are a bias, the same for all tokens."""
+    whole = {"blocks.0.heads": np.zeros(2, bool), "blocks.0.neurons": np.zeros(48, bool)}
+    parent = cut(source, whole)
+    mask = {"blocks.1.neurons": np.arange(48) < 16}
+    smaller, report = UnitCuts(parent, encoded).smaller(mask)
+    errors = [one[key] for one in report.values() for key in ("error_before", "error")]
+    assert np.isfinite(errors).all()
+    assert report["blocks.0.attention_output"]["error"] < 1e-9
+    assert smaller.config.layers[1].intermediate_size == 16
