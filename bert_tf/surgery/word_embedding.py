@@ -29,6 +29,22 @@ def factorize(config, weights, counts, rank):
     Raises:
       ValueError: if the rank is out of range, or the embedding has factors or a gate already.
     """
+    check(config, rank)
+    occurrences = np.ones(config.vocab_size)
+    occurrences[: len(counts)] += counts
+    table = weights[WORD_EMBEDDINGS]
+    factors = factorization.balance(*factorization.row_weighted_svd(table, occurrences, rank))
+    factors = dict(zip((WORD_EMBEDDINGS, WORD_PROJECTION), factors, strict=True))
+    return dataclasses.replace(config, word_embedding_rank=rank), {**weights, **factors}
+
+
+def check(config, rank):
+    """Raises ValueError where the word embedding of a model cannot get a rank.
+
+    Args:
+      config: an `EncoderConfig`.
+      rank: see `factorize`.
+    """
     if not 1 <= rank < config.embedding_width:
         raise ValueError(
             f"Argument `embedding_rank` must be at least 1 and below {config.embedding_width}, the "
@@ -39,9 +55,3 @@ def factorize(config, weights, counts, rank):
             "Argument `embedding_rank` needs a word embedding that is one matrix without a gate, "
             "received a model with factors or a gate; take the one before that."
         )
-    occurrences = np.ones(config.vocab_size)
-    occurrences[: len(counts)] += counts
-    table = weights[WORD_EMBEDDINGS]
-    factors = factorization.balance(*factorization.row_weighted_svd(table, occurrences, rank))
-    factors = dict(zip((WORD_EMBEDDINGS, WORD_PROJECTION), factors, strict=True))
-    return dataclasses.replace(config, word_embedding_rank=rank), {**weights, **factors}

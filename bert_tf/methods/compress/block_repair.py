@@ -21,6 +21,9 @@ RIDGES = (0.001, 0.01, 0.1, 1.0)
 # Variance over mean square below which targets are constant but for rounding.
 _CONSTANT = 1e-9
 
+#: The fewest examples of a repair.
+LEAST_EXAMPLES = 64
+
 # Of so many batches one is held out, to choose the ridge.
 _HELD_OUT = 4
 
@@ -31,7 +34,15 @@ def some_examples(encoded, options):
     Args:
       encoded: `EncodedExamples` of training.
       options: with `calibration_examples` and `seed`.
+
+    Raises:
+      ValueError: if there are too few.
     """
+    if len(encoded) < LEAST_EXAMPLES:
+        raise ValueError(
+            f"The training set must have at least {LEAST_EXAMPLES} examples for the choice and "
+            f"the repair of units, received {len(encoded)}."
+        )
     number = min(options.calibration_examples, len(encoded))
     chosen = np.random.default_rng(options.seed).choice(len(encoded), number, replace=False)
     return encoded.take(np.sort(chosen))

@@ -124,8 +124,9 @@ class RecoveryOptions:
         return ranges.parse("Argument `train`", self.train, float, ranges.ABOVE_0)
 
     def check_rules(self):
-        """Raises ValueError where the epochs are no number."""
+        """Raises ValueError where the epochs are no number, or shares leave less than nothing."""
         _ = self.epochs
+        DistillationOptions.check_rules(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

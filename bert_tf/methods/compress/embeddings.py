@@ -39,6 +39,24 @@ def token_counts(tokenizer, *texts):
     return np.bincount(ids, minlength=len(tokenizer.vocab))
 
 
+def smallest(options, config):
+    """Returns the config of a model with the least that the options may leave of its embedding.
+
+    Args:
+      options: `CompressOptions`.
+      config: the `EncoderConfig` of the dense model.
+
+    Raises:
+      ValueError: if the rank does not fit, or the general text is missing, empty or not UTF-8.
+    """
+    if options.general_text:
+        _general_lines(options)
+    if options.embedding_rank is not None:
+        word_embedding.check(config, options.embedding_rank)
+        config = dataclasses.replace(config, word_embedding_rank=options.embedding_rank)
+    return dataclasses.replace(config, vocab_size=1) if options.cut_vocabulary else config
+
+
 def with_fewer_words(options, folder, inputs):
     """Makes a model without WordPieces that its task never uses, if options say so.
 
@@ -59,8 +77,7 @@ def with_fewer_words(options, folder, inputs):
     source, tokenizer = _source(folder, inputs), inputs.tokenizer
     kept = vocabulary.needed(tokenizer) | (_training_counts(options, inputs) > 0)
     if options.general_text:
-        place, name = os.path.split(options.general_text)
-        general = token_counts(tokenizer, TextFile(name).read(place).lines)
+        general = token_counts(tokenizer, _general_lines(options))
         kept |= vocabulary.frequent(general, options.general_share)
     config, weights = vocabulary.cut(source.config, source.weights, kept)
     pieces = np.array(tokenizer.vocab)[kept]
@@ -100,6 +117,11 @@ def with_factors(options, folder, inputs):
     report = block_repair.repair(model, source.model(), {}, dataset) if options.repair else {}
     model_dir.save(factorized, model, inputs.tokenizer, repair=report, **source.inherited)
     return factorized
+
+
+def _general_lines(options):
+    place, name = os.path.split(options.general_text)
+    return TextFile(name).read(place).lines
 
 
 def _source(folder, inputs):

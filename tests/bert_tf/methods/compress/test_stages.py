@@ -1,15 +1,20 @@
 """From a checkpoint to a family of smaller models."""
 
+import dataclasses
 import json
 import pathlib
 
 import pytest
 
-from bert_tf.checkpoints import model_dir
+from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.compress import stages
 from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.models import model_info
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning
+from bert_tf.surgery import units
+from flop_tf import surgery
+from flop_tf.layers.projection import ProjectionSpec
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,7 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
         ({"train": "some"}, "`train` must be a number, received 'some'"),
         ({"calibration_examples": 8}, "`calibration_examples` must be at least 64, received 8"),
         ({"init_checkpoint": ""}, "`init_checkpoint` is needed"),
+        ({"distill_alpha": 0.5}, "must add up to at most 1, received 0.5 and 0.6"),
         ({"gate_schedule": "noam"}, "unexpected keyword"),
     ],
 )
@@ -117,10 +123,50 @@ def test_errors_of_options(settings, changes, sentence):
         CompressOptions(**{**settings, "output_dir": "out", **changes})
 
 
-def test_a_target_below_the_floor(settings, options, tmp_path):
-    dense = str(tmp_path / "dense")
-    finetuning.finetune(options(output_dir=dense, num_train_epochs=0.1))
-    settings = {**settings, "init_checkpoint": dense, "targets": ".01"}
-    with pytest.raises(ValueError, match=r"`targets` must be above 0\.\d+, what is left"):
-        stages.compress(CompressOptions(**settings, output_dir=str(tmp_path / "out")))
-    assert not (tmp_path / "out" / "0.01").exists()
+def factorized(source):
+    specs = {(0, "attention_output"): ProjectionSpec(rank=0)}
+    weights = {p: a for p, a in source.weights.items() if "attention_output.kernel" not in p}
+    return dataclasses.replace(
+        source, config=source.config.with_projections(specs), weights=weights
+    )
+
+
+def gated(source):
+    config = units.with_gates(source.config, ["heads"], "hard_concrete")
+    weights = surgery.named_weights(BertModel(config))
+    return dataclasses.replace(source, config=config, weights=weights)
+
+
+def test_bad_input_is_found_before_anything_is_trained(settings, bert_dir, tmp_path):
+    source, places = read_source(bert_dir), {}
+    for make in (factorized, gated):
+        places[make] = str(tmp_path / make.__name__)
+        model_dir.save(places[make], make(source).model(), source.tokenizer())
+    (tmp_path / "empty.txt").write_text("\n")
+    words = {"cut_vocabulary": True, "general_text": str(tmp_path / "empty.txt")}
+    for changes, sentence in [
+        ({"targets": ".01"}, r"`targets` must be above 0\.\d+, what is left"),
+        ({"targets": ".1", "embedding_rank": 32}, "at least 1 and below 32, the width of the word"),
+        (words, "empty.txt' is empty"),
+        ({"baselines": str(tmp_path)}, "is no model directory: expected 'info.json'"),
+        ({"latency_table": "none.json"}, "table 'none.json' does not exist"),
+        (
+            {"init_checkpoint": places[factorized]},
+            "`init_checkpoint` must be a model without gates",
+        ),
+        ({"init_checkpoint": places[gated]}, "gated' has such; take the model before them"),
+        (
+            {"task_name": "mlm", "train_file": "train.tsv", "dev_file": "dev.tsv"},
+            "`train` must be none for the task 'mlm', .* received '1'",
+        ),
+    ]:
+        options = CompressOptions(**{**settings, "output_dir": str(tmp_path / "out"), **changes})
+        with pytest.raises(ValueError, match=sentence):
+            stages.compress(options)
+        assert not (tmp_path / "out").exists()
+
+
+def test_too_few_examples(settings, tmp_path):
+    few = {**settings, "train_examples": 63, "dense_epochs": 0.1}
+    with pytest.raises(ValueError, match="training set must have at least 64 .* received 63"):
+        stages.compress(CompressOptions(**few, output_dir=str(tmp_path / "out")))

@@ -1,0 +1,136 @@
+"""What models cost on the engine that serves them, by a table and measured."""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+
+from absl import logging
+
+from bert_tf.latency import latency_table
+from bert_tf.methods.compress import unit_costs
+from bert_tf.serving import execution_plan, formats, latency_measurement
+from bert_tf.serving.engines import ENGINES
+
+_TABLE = "latency_table.json"
+_TIMED_ROUNDS = 15
+# A table by small models: what it chooses is timed and corrected.
+_MEASURED = {"rounds": 5, "most_blocks": 1, "number": 20}
+
+
+class EngineCost:
+    """The cost that options name, of models that are cut from a dense one.
+
+    Attributes:
+      cost: the `unit_costs.Cost`.
+      table: the `LatencyTable` of the engine: the one that options name, or a measured one.
+      table_file: path of its file.
+
+    Args:
+      options: `CompressOptions`.
+      config: the `EncoderConfig` of the model to compress; what it lacks of its dense form counts.
+
+    Raises:
+      ValueError: if the table does not fit, or the engine cannot run such models.
+    """
+
+    def __init__(self, options, config):
+        self._options, self._dense = options, config.dense
+        self._form = formats.get(ENGINES[options.engine].formats[0])
+        self.table_file = self._table_file()
+        here = latency_measurement.environment()
+        self.table = latency_table.load_for(
+            self.table_file, [options.engine], options.shape, self._dense, here
+        )
+        self.cost = self._cost()
+
+    def allowed(self, target):
+        """Returns the cost of the dense model times a target.
+
+        Args:
+          target: a ratio.
+        """
+        return target * self.cost.of_model(self._dense)
+
+    def floor(self, config):
+        """Returns the ratio to the dense model of one without any head and neuron.
+
+        Args:
+          config: the `EncoderConfig` of the model that they are removed from.
+        """
+        bare = [
+            dataclasses.replace(layer, num_heads=0, intermediate_size=0, projections={})
+            for layer in config.layers
+        ]
+        return self.cost.of_model(dataclasses.replace(config, layers=tuple(bare))) / self.allowed(1)
+
+    def check_targets(self, config):
+        """Raises ValueError where a target is below the floor.
+
+        Args:
+          config: see `floor`.
+        """
+        floor = self.floor(config)
+        for target in self._options.ratios:
+            if target <= floor:
+                raise ValueError(
+                    f"Argument `targets` must be above {floor:.3f}, what is left of the "
+                    f"{self._options.cost} without any head and neuron, received {target}."
+                )
+
+    @contextlib.contextmanager
+    def measuring(self, target):
+        """Yields what measures models for a target, for a `with` block.
+
+        Args:
+          target: a ratio to the dense model.
+
+        Yields:
+          Function of an `EncoderConfig` that returns the ratio of its latency to the dense model's,
+          over the target; None where the cost needs no measurement.
+        """
+        if self._options.cost != "latency":
+            yield None
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            plans = [self._plan(self._dense)]
+
+            def measure(config):
+                plans.append(self._plan(config))
+                return self._measured(plans, scratch) / target
+
+            yield measure
+
+    def _plan(self, config):
+        return execution_plan.choose(config, self.table)[0]
+
+    def _measured(self, plans, folder):
+        """Returns the latency of the last plan over the first's; a folder has the models."""
+        options = self._options
+        places = latency_measurement.write(plans, [self._form], folder)
+        paths = self._form.path(places[-1]), self._form.path(places[0])
+        return latency_measurement.ratio(
+            options.engine, *paths, self._dense, options.shape, _TIMED_ROUNDS
+        )
+
+    def _cost(self):
+        if self._options.cost == "parameters":
+            return unit_costs.Parameters(self._dense)
+        if self._options.cost == "bytes":
+            return unit_costs.Bytes(self._dense, self._form)
+        return unit_costs.Latency(self.table)
+
+    def _table_file(self):
+        """Returns the path of the table; measures it where none is named and none was measured."""
+        options, engine = self._options, self._options.engine
+        given = [options.latency_table] if options.latency_table else []
+        if found := latency_table.paths_of(given, [engine]):
+            return found[0]
+        path = os.path.join(options.output_dir, _TABLE)
+        if not os.path.isfile(path):
+            logging.info("Measuring the latencies of %s at %dx%d.", engine, *options.shape)
+            tables = latency_measurement.measure(self._dense, options.shape, [engine], **_MEASURED)
+            if isinstance(tables[engine], ValueError):
+                raise tables[engine]
+            tables[engine].save(path)
+        return path
