@@ -113,7 +113,10 @@ def _timed(rows, report):
         row["engine"]: row["dense_p50_ms"] for row in report["models"] if "dense_p50_ms" in row
     }
     found = [
-        {"p50_ms": times[row["engine"]], **row} if row["engine"] in times else row for row in rows
+        {"p50_ms": times[row["engine"]], **row}
+        if row["engine"] in times and "left_out" not in row
+        else row
+        for row in rows
     ]
     return [{**row, "ratio": 1.0} if "p50_ms" in row else row for row in found]
 

@@ -143,6 +143,16 @@ def test_a_dense_model_has_the_time_next_to_a_smaller_one(report):
     assert "dense onnxruntime_int8 0.9200 21.0 1.00 4.0" in text_of(compress_page.page(report))
 
 
+def test_a_dense_model_that_is_left_out_stays_without_a_time(report):
+    """Its time was measured next to a smaller model, but nothing of it is served."""
+    dense = report["models"][0]
+    for name in ("format", "path", "exported_score", "p50_ms", "file_bytes", "flips"):
+        del dense[name]
+    dense["left_out"] = "Too far off."
+    report["models"][3]["dense_p50_ms"] = 21.0
+    assert "dense onnxruntime_int8 left out: Too far off." in text_of(compress_page.page(report))
+
+
 def test_commands_are_quoted(report):
     page = compress_page.page(report)
     commands = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
