@@ -36,7 +36,7 @@ _HOW_TO_RUN = {
 }
 # These name files and folders that are read, some of them several.
 _INPUTS = set(
-    "base bert_config_file bert_dir checkpoint data_dir diff diffs general_text glue_dir "
+    "base baselines bert_config_file bert_dir checkpoint data_dir diff diffs general_text glue_dir "
     "importance init_checkpoint labels maps mask masks model_dir model_dirs patterns runs_dir "
     "task_masks teacher tfds_data_dir tickets tickets_dirs vocab_file latency_table".split()
 )

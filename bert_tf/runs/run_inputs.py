@@ -90,11 +90,18 @@ def _config_changes(options, source, task):
 def _gated(config, options):
     """Returns a config with the gates that the options name."""
     name, kinds = options.gate_name, options.kinds
+    of_units = [kind for kind in kinds if kind != "ranks"]
+    for kind in of_units:
+        if not any(layer.num_units(kind) for layer in config.layers):
+            raise ValueError(
+                f"Argument `groups={options.groups}` needs a model with {kind}, but the checkpoint "
+                f"{options.init_checkpoint!r} has none left; leave {kind} out."
+            )
     arguments = gates.accepted(name, initial_log_alpha=options.initial_log_alpha)
     if "ranks" in kinds:
         config = compression.with_gates(config, name, **arguments)
     # Those over ranks are made first: a config of gates over units counts as gated.
-    return units.with_gates(config, [kind for kind in kinds if kind != "ranks"], name, **arguments)
+    return units.with_gates(config, of_units, name, **arguments)
 
 
 def _check_blocks(teacher, config):
@@ -112,6 +119,14 @@ def _check_blocks(teacher, config):
 
 def _check_gates(options, config):
     """Raises ValueError if a model has gates, but other ones than the options name."""
+    kinds = {kind for layer in config.layers for kind in layer.gates}
+    kinds |= {"ranks" for *_, spec, _ in config.projections() if spec.gate}
+    if options.kinds != ["ranks"] and set(options.kinds) != kinds:
+        raise ValueError(
+            f"Argument `groups={options.groups}` needs a model without gates or with gates over "
+            f"these, but {options.init_checkpoint!r} has some over "
+            f"{', '.join(sorted(kinds)) or 'its weights'}; remove them first with remove_mask.py."
+        )
     expected = {options.gate} if options.gate else set(gates.PRUNING)
     found = {spec.gate.get("name") for *_, spec, _ in config.projections() if spec.gate}
     if not found or not found <= expected:

@@ -7,6 +7,7 @@ from flop_tools import (
     attention_patterns,
     benchmark,
     compare_masks,
+    compress,
     evaluate,
     export,
     factorize,
@@ -22,13 +23,18 @@ import pytest
 PROGRAMS = {
     attention_patterns: ("model_dir", "output_dir"),
     benchmark: ("model_dirs", "output_dir"),
+    compress: ("baselines", "output_dir"),
     evaluate: ("model_dir", "output_dir"),
     factorize: ("checkpoint", "output_dir"),
     find_tickets: ("model_dir", "output_dir"),
     finetune: ("init_checkpoint", "output_dir"),
     remove_mask: ("checkpoint", "output_folder_dir"),
 }
-MORE = {attention_patterns: ["--attention"], finetune: ["--task_name=sst-2", "--data_dir=nowhere"]}
+MORE = {
+    attention_patterns: ["--attention"],
+    compress: ["--init_checkpoint=nowhere"],
+    finetune: ["--task_name=sst-2", "--data_dir=nowhere"],
+}
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import os
 from bert_tf import flag_files
 from bert_tf.checkpoints import model_dir
 from bert_tf.methods.compress import stages as compression
+from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.methods.tickets import ticket_file
+from bert_tf.option_fields import names
 from bert_tf.runs import run_scores
 from bert_tf.serving import versions
 from bert_tf.tasks.task import plain
@@ -370,7 +372,10 @@ def _compressed(chain, final, exports):
     measured = exports[: len(exports) - 1]
     given = (
         *passed_on(chain.given, _PASSED_ON),
-        *chain.common,
+        # Others are of trainings alone.
+        *passed_on(chain.settings.finetune, names(CompressOptions)),
+        *chain.task.data,
+        chain.common[-1],
         f"--init_checkpoint={path(dense)}",
         f"--baselines={path(final)}",
         "--dense_engines=same",

@@ -1,12 +1,17 @@
 """Gates over heads and neurons, alone and together with ranks, until the compact model."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import FactorizeOptions, RemoveOptions
+from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
+from bert_tf.surgery import units
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +78,26 @@ def test_bad_input(settings, tmp_path, changes, sentence):
         finetuning.finetune(
             FinetuneOptions(**{**settings, "output_dir": str(tmp_path / "out"), **changes})
         )
+
+
+def test_gates_that_a_model_cannot_get(settings, bert_dir, tmp_path):
+    """A group without units, and new groups next to gates that the checkpoint has."""
+    source = model_dir.read(bert_dir)
+    config, weights = units.remove(
+        source.config, source.weights, {"blocks.0.heads": np.zeros(2, bool)}
+    )
+    headless = dataclasses.replace(source, config=config, weights=weights)
+    gated = units.with_gates(source.config, ["neurons"], "hard_concrete")
+    for model, sentence in [
+        (headless.model(), "`groups=heads` needs a model with heads, but .* leave heads out"),
+        (
+            BertModel(gated),
+            "`groups=heads` needs a model without gates or .* has some over neurons; remove",
+        ),
+    ]:
+        start = str(tmp_path / "start")
+        model_dir.save(start, model, source.tokenizer())
+        changes = {"init_checkpoint": start, "output_dir": str(tmp_path / "out")}
+        options = FinetuneOptions(**{**settings, **changes}, groups="heads", target_sparsity=0.2)
+        with pytest.raises(ValueError, match=sentence):
+            finetuning.finetune(options)

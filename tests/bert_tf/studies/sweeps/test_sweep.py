@@ -68,6 +68,10 @@ def test_one_model():
     assert last(compressed, "targets", "latency_table") == [".5", "/out/dense_export/1"]
     assert last(compressed, "task_name", "data_dir", "seed") == ["RTE", "/glue/RTE", "0"]
     assert compressed.done_file == "compressed/compress.json"
+    flags = ("--num_train_epochs=1", "--mixed_precision=bfloat16")
+    compressed = sweep.single(RTE, dataclasses.replace(settings, finetune=flags), ".7")[-1]
+    # Of a flag of trainings that flop-compress lacks it would end.
+    assert last(compressed, "mixed_precision", "num_train_epochs") == ["bfloat16", None]
     settings = dataclasses.replace(settings, benchmark=None)
     *_, alone = sweep.single(RTE, settings, ".7")
     assert last(alone, "latency_table") == [None] and alone.needs == ("dense", "final")
