@@ -39,14 +39,14 @@ def one_shot(source, kind, sparsity, seed=0):
     return found
 
 
-def of_blocks(config, kept):
+def of_blocks(config, blocks):
     """Returns the mask that removes the heads and the FFN of all but some blocks: layer dropping.
 
     What stays of the other blocks is the bias of their attention, and its LayerNorm.
 
     Args:
       config: an `EncoderConfig`.
-      kept: indexes of blocks, ints.
+      blocks: indexes of those that stay, ints.
 
     Returns:
       Boolean arrays by path, see `bert_tf.surgery.units`.
@@ -55,9 +55,9 @@ def of_blocks(config, kept):
       ValueError: if there is no such block.
     """
     number = len(config.layers)
-    if strange := sorted(set(kept) - set(range(number))):
+    if strange := sorted(set(blocks) - set(range(number))):
         raise ValueError(
-            f"Argument `kept` must be indexes of the {number} blocks from 0 on, received {strange}."
+            f"Argument `blocks` must be indexes of the {number} blocks from 0 on, not {strange}."
         )
     found = units.full_mask(config, "heads", "ffn")
-    return {path: mask & (int(path.split(".")[1]) in kept) for path, mask in found.items()}
+    return {path: mask & (int(path.split(".")[1]) in blocks) for path, mask in found.items()}

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.encoders.config import ATTENTION_INPUTS
+from bert_tf.methods.compress.compress_options import LEAST_EXAMPLES
 from flop_tf.linalg import least_squares
 
 #: Candidates of `flop_tf.linalg.least_squares.fit`.
@@ -20,9 +21,6 @@ RIDGES = (0.001, 0.01, 0.1, 1.0)
 
 # Variance over mean square below which targets are constant but for rounding.
 _CONSTANT = 1e-9
-
-#: The fewest examples of a repair.
-LEAST_EXAMPLES = 64
 
 # Of so many batches one is held out, to choose the ridge.
 _HELD_OUT = 4

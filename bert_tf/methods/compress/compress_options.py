@@ -13,6 +13,9 @@ from bert_tf.runs.options.running import ArithmeticOptions, SavingOptions
 from bert_tf.runs.options.task import TaskOptions
 from bert_tf.serving.engines import ENGINES
 
+#: The fewest examples by which units are chosen and models repaired.
+LEAST_EXAMPLES = 64
+
 _TARGET = Range(above=0.0, at_most=1.0)
 
 
@@ -58,13 +61,19 @@ class TargetOptions:
         return ranges.parse_shape("Argument `optimize_for`", self.optimize_for)
 
     def check_rules(self):
-        """Raises ValueError where targets rise, or the shape is none."""
+        """Raises ValueError where targets rise, models share a name, or the shape is none."""
         found = self.ratios
         falls = found and all(one > two for one, two in zip(found, found[1:], strict=False))
         if not falls:
             raise ValueError(
                 "Argument `targets` must be one ratio or several that fall, such as .5,.33, "
                 f"received {self.targets!r}: each model is made from the one before."
+            )
+        named = ["dense", *(f"{target:g}" for target in found), *self.baseline_folders]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(
+                "Arguments `targets` and `baselines` must name each model once, none dense, "
+                f"received {twice[0]!r} again."
             )
         _ = self.shape
 
@@ -97,7 +106,9 @@ class RecoveryOptions:
     """How a model is repaired and trained after its units were removed."""
 
     calibration_examples: int = option(
-        1024, "Training examples whose hidden states repair the projections.", allowed=Range(64)
+        1024,
+        "Training examples whose hidden states repair the projections.",
+        allowed=Range(LEAST_EXAMPLES),
     )
     repair: bool = option(True, "Fits what stays by least squares to the model before the cut.")
     train: str = option("1", "Epochs of recovery, or none.")

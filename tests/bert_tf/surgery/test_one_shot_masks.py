@@ -40,5 +40,5 @@ def test_dropped_blocks_leave_the_bias_and_the_norm_of_their_attention():
     }
     layers = units.config_under(config, found).layers
     assert [(one.num_heads, one.has_ffn) for one in layers] == [(2, True), (0, False), (2, True)]
-    with pytest.raises(ValueError, match=r"`kept` must be indexes of the 3 blocks .* \[3\]"):
+    with pytest.raises(ValueError, match=r"`blocks` must be indexes of the 3 blocks .* \[3\]"):
         one_shot_masks.of_blocks(config, [0, 3])

@@ -19,7 +19,6 @@ from bert_tf.runs.options import FinetuneOptions
 from bert_tf.runs.run_inputs import RunInputs
 from bert_tf.serving import formats
 from bert_tf.tokenizers.tokenization import Tokenizer
-from flop_tf.backend import keras
 
 ALL = ["saved_model", "onnx", "onnx_int8", "litert_float32", "litert_int8"]
 #: After the words of the toy task: two that only a general text has, one that nothing has, and two
@@ -35,7 +34,6 @@ def dense_dir(bert_dir, sst_dir, tmp_path_factory):
     words = [*source.tokenizer().vocab, *OTHERS]
     (folder / "words.txt").write_text("".join(f"{word}\n" for word in words))
     config = dataclasses.replace(source.config, vocab_size=len(words))
-    keras.utils.set_random_seed(0)  # Not by the tests before it.
     model_dir.save(str(folder / "start"), BertModel(config), Tokenizer(str(folder / "words.txt")))
     options = FinetuneOptions(
         task_name="sst-2",

@@ -85,6 +85,7 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
     finetuning.finetune(options(output_dir=dense, num_train_epochs=4.0))
     settings = {**settings, "init_checkpoint": dense, "train": "none", "targets": ".7"}
     settings |= {"cost": "latency", "baselines": f"{dense}/"}
+    settings |= {"max_seq_length": 8, "length_buckets": "8"}
     output = tmp_path / "out"
     report = stages.compress(CompressOptions(**settings, output_dir=str(output)))
     own, baseline, row = report["models"]
@@ -99,6 +100,10 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
     sizes = [model_info.num_parameters(config_of(folder / "cut")) for folder in made]
     assert sizes == sorted(sizes, reverse=True)
     assert not pathlib.Path(output, "0.7", "model").exists()
+    # Exports have the length by which models are scored, not the one of their training.
+    for row in report["models"]:
+        exported = pathlib.Path(row["path"]).parent / "assets.extra" / "export.json"
+        assert json.loads(exported.read_text())["max_seq_length"] == 8
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,8 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
         ({"train": "some"}, "`train` must be a number, received 'some'"),
         ({"calibration_examples": 8}, "`calibration_examples` must be at least 64, received 8"),
         ({"init_checkpoint": ""}, "`init_checkpoint` is needed"),
+        ({"baselines": "runs/flop/,runs/flop"}, "must name each model once, .* 'runs/flop' again"),
+        ({"baselines": "dense"}, "none dense, received 'dense' again"),
         ({"distill_alpha": 0.5}, "must add up to at most 1, received 0.5 and 0.6"),
         ({"gate_schedule": "noam"}, "unexpected keyword"),
     ],
