@@ -53,7 +53,7 @@ class EngineCost:
         return target * self.cost.of_model(self._dense)
 
     def floor(self, config):
-        """Returns the ratio to the dense model of one without any head and neuron.
+        """Returns the ratio to the dense model of one with a single head and no neuron.
 
         Args:
           config: the `EncoderConfig` of the model that they are removed from.
@@ -62,6 +62,7 @@ class EngineCost:
             dataclasses.replace(layer, num_heads=0, intermediate_size=0, projections={})
             for layer in config.layers
         ]
+        bare[0] = dataclasses.replace(bare[0], num_heads=1)
         return self.cost.of_model(dataclasses.replace(config, layers=tuple(bare))) / self.allowed(1)
 
     def check_targets(self, config):
@@ -75,7 +76,7 @@ class EngineCost:
             if target <= floor:
                 raise ValueError(
                     f"Argument `targets` must be above {floor:.3f}, what is left of the "
-                    f"{self._options.cost} without any head and neuron, received {target}."
+                    f"{self._options.cost} with a single head, received {target}."
                 )
 
     @contextlib.contextmanager

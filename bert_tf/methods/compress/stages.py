@@ -101,12 +101,12 @@ class _Compression:
         served = os.path.join(self.options.output_dir, "dense_served")
         rows = [{**row, "model": "dense"} for row in self.rows.of(self.dense, served, every)]
         folders = self.options.baseline_folders
-        for number, folder in enumerate(folders):
-            name = os.path.basename(folder)
+        names = [os.path.basename(folder) for folder in folders]
+        names += ["dense", *(f"{target:g}" for target in self.options.ratios)]
+        for number, (folder, name) in enumerate(zip(folders, names, strict=False)):
             served = os.path.join(self.options.output_dir, "baselines", f"{number}_{name}")
             (row,) = self.rows.of(folder, served, self.options.engine)
-            is_clear = [os.path.basename(one) for one in folders].count(name) == 1
-            rows.append({**row, "model": name if is_clear else folder})
+            rows.append({**row, "model": name if names.count(name) == 1 else folder})
         return rows
 
     def reach(self, target, parent):

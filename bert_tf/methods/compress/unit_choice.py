@@ -87,7 +87,7 @@ def sublayers(source, energies, dataset):
 
 
 def choose(found, config, cost, allowed):
-    """Returns the mask of the units that stay, boolean arrays by path.
+    """Returns the mask of the units that stay, boolean arrays by path; one head at least.
 
     Args:
       found: list of `Sublayer`, of all sublayers that have units.
@@ -96,19 +96,22 @@ def choose(found, config, cost, allowed):
       allowed: number above 0, what the whole model may cost.
 
     Raises:
-      ValueError: if the model without any of these units costs more.
+      ValueError: if the model with a single head costs more.
     """
+    options = [sublayer.options for sublayer in found]
+    heads = [number for number, one in enumerate(found) if one.path.endswith("heads")]
+    if heads:  # Without any head no token hears of another.
+        options[max(heads, key=lambda number: found[number].losses[0])].remove(0)
     prices = [
-        [cost.of_sublayer(sublayer.path, number) for number in sublayer.options]
-        for sublayer in found
+        [cost.of_sublayer(sublayer.path, number) for number in own]
+        for sublayer, own in zip(found, options, strict=True)
     ]
     rest = cost.of_model(config) - sum(price[-1] for price in prices)
-    chosen = allocate(
-        [sublayer.losses[sublayer.options] for sublayer in found], prices, allowed - rest
-    )
+    losses = [sublayer.losses[own] for sublayer, own in zip(found, options, strict=True)]
+    chosen = allocate(losses, prices, allowed - rest)
     return {
-        sublayer.path: sublayer.keep(sublayer.options[option])
-        for sublayer, option in zip(found, chosen, strict=True)
+        sublayer.path: sublayer.keep(own[option])
+        for sublayer, own, option in zip(found, options, chosen, strict=True)
     }
 
 

@@ -225,3 +225,14 @@ def test_a_sublayer_that_is_gone_already_leaves_finite_errors(source, encoded):
     assert np.isfinite(errors).all()
     assert report["blocks.0.attention_output"]["error"] < 1e-9
     assert smaller.config.layers[1].intermediate_size == 16
+
+
+def test_one_head_stays_whatever_the_target(source, encoded):
+    cuts, cost = UnitCuts(source, encoded), unit_costs.Parameters(source.config)
+    sizes = {one.path: len(one.order) for one in cuts.sublayers}
+    rest = cost.of_model(source.config) - sum(cost.of_sublayer(*one) for one in sizes.items())
+    smallest = rest + cost.of_sublayer("blocks.0.heads", 1)
+    mask = cuts.choose(cost, smallest)
+    assert sorted(kept.sum() for kept in mask.values()) == [0, 0, 0, 1]
+    with pytest.raises(ValueError, match="must be above 0 and at least"):
+        cuts.choose(cost, smallest - 1)
