@@ -89,7 +89,7 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
     output = tmp_path / "out"
     report = stages.compress(CompressOptions(**settings, output_dir=str(output)))
     own, baseline, row = report["models"]
-    assert [own["model"], baseline["model"]] == ["dense", "dense"]
+    assert [own["model"], baseline["model"]] == ["dense", dense]
     assert baseline["score"] == own["score"]
     assert row["model"] == "0.9" and row["without_training"] == pytest.approx(row["score"])
     folders = [output / "0.9", *(output / "0.9" / f"pruned_on_{number}" for number in (1, 2))]
