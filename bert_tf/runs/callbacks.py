@@ -305,7 +305,8 @@ def write_survivors(writer, step, model):
                 grid[index, PROJECTIONS.index(name)] = rank
                 tf.summary.scalar(f"survivors/blocks.{index}.{name}", rank)
         for path, gate in model.encoder.unit_gates():
-            tf.summary.scalar(f"survivors/{path}", np.count_nonzero(gate.keep()))
+            if gate.calibrates:  # Masks of several tasks keep other units for each.
+                tf.summary.scalar(f"survivors/{path}", np.count_nonzero(gate.keep()))
         if not np.isnan(grid).all():
             image = tf.image.decode_png(plots.rank_heatmap(grid), channels=4)
             tf.summary.image("survivors", image[tf.newaxis])

@@ -80,7 +80,7 @@ def test_a_mask_of_blocks_drops_the_others(call, bert, tmp_path):
     for others in ([], ["--blocks=0", "--sparsity=.5"]):
         sentence = "Flag `--kind=blocks` needs `--blocks` and takes no `--sparsity`, received"
         assert sentence in call(make_mask, *args, *others)
-    sentence = "must be indexes of the 1 blocks from 0 on, received [1]."
+    sentence = "must be indexes of the 1 blocks from 0 on, not [1]."
     assert sentence in call(make_mask, *args, "--blocks=0,1")
     assert call(make_mask, *args, "--blocks=0") is None
     masks = mask_file.read(path).masks

@@ -172,7 +172,7 @@ def test_one_task_in_folders_of_its_own(call, arguments, demo_dir, tmp_path, mon
     assert runner.shows_output and runner.folder == str(tmp_path / "out")
     assert [run.name for run in runner.runs] == [
         *("dense", "factorized", "gated", "compact", "final", "predictions"),
-        *("dense_export", "export", "benchmark"),
+        *("dense_export", "export", "benchmark", "compressed"),
     ]
     assert f"--data_dir={demo_dir}" in runner.runs[0].flags
     assert "--task_name=SST-2" in runner.runs[0].flags  # As configs/tasks/demo.flags says.
