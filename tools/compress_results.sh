@@ -11,7 +11,7 @@ all=(SST-2:0 STS-B:0 RTE:0 SST-2_20k:0 STS-B:1 RTE:1 SST-2:1 STS-B:2 RTE:2 SST-2
 targets=.5,.33,.25,.15
 mkdir -p "$out"
 
-# data TASK SIZE: a folder with the first SIZE sentences of training, and the last 5,000 as dev set.
+# held_out NAME SIZE: a folder with the first SIZE sentences of training, and the last 5,000 as dev set.
 held_out() {
   local data=$out/data/$1
   if [ ! -f "$data/dev.tsv" ]; then

@@ -8,10 +8,10 @@ from absl import logging
 from bert_tf import timing
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
+from bert_tf.serving import latency_measurement
 from bert_tf.serving.engines import ENGINES, Process, by_turns
 from bert_tf.serving.formats import FORMATS
 from bert_tf.serving.planned_model import PlannedModels
-from bert_tf.tasks import model_task
 
 # Slower by less than this is within the error of a measurement.
 _LIMIT = 1.02
@@ -36,9 +36,7 @@ class DenseComparison:
 
     def __init__(self, model, service, tables, shape, folder, allow_slower=False):
         self._folder, self._shape, self._allow_slower = str(folder), shape, allow_slower
-        batch_size, length = shape
-        (batch,) = model_task.random_features(model.config, length, 1, batch_size)
-        self._request = "serving_default", {name: x.numpy() for name, x in batch.items()}
+        self._request = latency_measurement.request(model.config, shape)
         self._planned = None
         if model_info.stage(model.config) != "dense":
             self._planned = PlannedModels(BertModel(model.config.dense), service, tables)

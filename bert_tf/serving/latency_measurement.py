@@ -111,13 +111,13 @@ def times(engine, paths, config, shape, rounds):
     Raises:
       ValueError: if the engine cannot run a model.
     """
-    request, rows = _request(config, shape), []
+    timed, rows = request(config, shape), []
     with Process(ENGINES[engine], paths[0]) as process:
         for _ in _progress(range(rounds + 1), f"rounds at {shape[0]}x{shape[1]} by {engine}"):
             row = []
             for path in paths:
                 process.load(path)
-                row.append(np.median(process.turn(request)))
+                row.append(np.median(process.turn(timed)))
             rows.append(row)
     return np.array(rows[1:])
 
@@ -138,7 +138,7 @@ def ratio(engine, path, other, config, shape, rounds):
     """
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(Process(ENGINES[engine], one)) for one in (path, other)]
-        return timing.ratio(*by_turns(running, _request(config, shape), rounds))
+        return timing.ratio(*by_turns(running, request(config, shape), rounds))
 
 
 def table_of(config, shape, engine, plans, seconds, sizes):
@@ -201,8 +201,13 @@ def fit(counts, seconds):
     }
 
 
-def _request(config, shape):
-    """Returns a request of random tokens."""
+def request(config, shape):
+    """Returns a request of random tokens, `(name of a signature, {name: array})`.
+
+    Args:
+      config: an `EncoderConfig`.
+      shape: `(B, T)`.
+    """
     (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
     return "serving_default", {name: tensor.numpy() for name, tensor in batch.items()}
 

@@ -59,8 +59,8 @@ class Budget:
                 f"{len(self.projections)} layers without parameters."
             )
         self.original_parameters = original_parameters
-        own = [layer for layer in self.projections if self._is_gated(layer)]
-        self.groups = [self._group(layer.gate, layer) for layer in own]
+        layers = (cost.layer for cost in self._costs if cost.has_own_gate)
+        self.groups = [self._group(layer.gate, layer) for layer in layers]
         following = [(layer, pair[0]) for layer, pair in units.items() if pair[0] is not None]
         self.groups += [self._group(one.gate, layer, one.width) for layer, one in following]
 
@@ -239,13 +239,5 @@ class Budget:
     def _group(self, gate, layer, width=1):
         """Returns the `Group` of a gate: its units cost what they add to all projections."""
         sizes = [(cost, cost.full - cost.full_without(gate)) for cost in self._costs]
-        number = math.prod(gate.keep().shape)
-        unit_cost = sum(added for _, added in sizes) / max(1, number)
         full = sum(min(added, math.prod(cost.shape[:2])) for cost, added in sizes if added)
-        return Group(gate, layer, unit_cost, full, width)
-
-    @staticmethod
-    def _is_gated(layer):
-        """Returns whether a gate switches ranks or weights of a projection that it has."""
-        is_empty = isinstance(layer, FactorizedDense) and not layer.rank
-        return getattr(layer, "gate", None) is not None and not is_empty
+        return Group(gate, layer, sum(added for _, added in sizes), full, width)

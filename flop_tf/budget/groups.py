@@ -4,6 +4,7 @@ I inputs, O outputs, R ranks of a projection, each a number or as many as units 
 """
 
 import dataclasses
+import math
 import typing
 
 import tensorflow as tf
@@ -54,14 +55,14 @@ class Group:
 
     >>> layer = FactorizedDense(6, rank=4, gate="hard_concrete")
     >>> layer.build([None, 6])
-    >>> group = Group(layer.gate, layer, unit_cost=12, full_cost=36)
-    >>> group.has_ranks, group.rows.shape.as_list()
-    (True, [4, 6])
+    >>> group = Group(layer.gate, layer, open_cost=48, full_cost=36)
+    >>> group.has_ranks, group.rows.shape.as_list(), group.num_units, group.unit_cost
+    (True, [4, 6], 4, 12.0)
 
     Args:
       gate: the built gate.
       layer: the projection whose ranks or weights they are, or whose inputs.
-      unit_cost: number at least 0, the cost of one unit while all others are open.
+      open_cost: number at least 0, what all units cost together while all others are open.
       full_cost: number at least 0, the largest cost that is stored: many ranks cost more than the
         kernel that takes their place.
       width: int at least 1, rows of the following matrix that a unit has.
@@ -69,7 +70,7 @@ class Group:
 
     gate: typing.Any
     layer: typing.Any
-    unit_cost: float
+    open_cost: float
     full_cost: float
     width: int = 1
 
@@ -86,6 +87,18 @@ class Group:
         return (
             self.layer.factor_in if isinstance(self.layer, FactorizedDense) else self.layer.kernel
         )
+
+    @property
+    def num_units(self):
+        """How many units there are, an int."""
+        if isinstance(self.layer, GatedDense):
+            return math.prod(self.layer.kernel.shape)
+        return self.rows.shape[0] // self.width
+
+    @property
+    def unit_cost(self):
+        """The cost of one unit while all others are open, a float at least 0."""
+        return self.open_cost / max(1, self.num_units)
 
 
 class ProjectionCost:
@@ -113,14 +126,14 @@ class ProjectionCost:
     def __init__(self, layer, inputs=None, outputs=None):
         self.layer, self.shape = layer, shape(layer)
         own = Units(layer.gate) if getattr(layer, "gate", None) is not None else None
-        self._has_mask = isinstance(layer, GatedDense)
-        sizes = (inputs, outputs, None if self._has_mask else own)
-        if self._has_mask and (inputs or outputs):
+        has_mask = isinstance(layer, GatedDense)
+        sizes = (inputs, outputs, None if has_mask else own)
+        if has_mask and (inputs or outputs):
             raise ValueError(
                 f"Argument `inputs` must be None of {layer.name!r}, whose weights have a mask of "
                 "their own, as `outputs`."
             )
-        self._weights = own if self._has_mask else None
+        self._weights = own if has_mask else None
         # The sizes of the kernel, each a number or the `Units` that make it up.
         self._sizes = [
             size if units is None or not size else units
@@ -128,6 +141,11 @@ class ProjectionCost:
         ]
         found = [one.gate for one in [self._weights, *self._sizes] if isinstance(one, Units)]
         self.gates = list(dict.fromkeys(found))
+
+    @property
+    def has_own_gate(self):
+        """Whether the gate of the projection itself switches ranks or weights that it has."""
+        return getattr(self.layer, "gate", None) in self.gates
 
     @property
     def full(self):
