@@ -447,6 +447,20 @@ def _arguments(argv):
     return parser.parse_args(argv)
 
 
+def _ended():
+    """Returns a socket that has a byte once SIGTERM or SIGINT has come.
+
+    A handler runs in the main thread alone, which another thread that a signal is delivered to
+    does not wake from a lock.
+    """
+    ended, write = socket.socketpair()
+    write.setblocking(False)
+    signal.set_wakeup_fd(write.detach())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return ended
+
+
 def main(argv=None):
     """Serves until SIGTERM or SIGINT.
 
@@ -454,9 +468,7 @@ def main(argv=None):
       The exit code.
     """
     args = _arguments(argv)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = _ended()
     try:
         model = Model(args.model, args.threads)
         model.answer([model.encode(["a"] * len(model.text_names))])  # The first one is slow.
@@ -470,7 +482,7 @@ def main(argv=None):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host, port = server.server_address
     print(f"http://{host}:{port}/v1/models/{model.name}:predict", flush=True)
-    ended.wait()
+    ended.recv(1)
     return 0 if server.end(args.grace) else 1
 
 
