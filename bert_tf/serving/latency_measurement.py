@@ -122,23 +122,25 @@ def times(engine, paths, config, shape, rounds):
     return np.array(rows[1:])
 
 
-def ratio(engine, path, other, config, shape, rounds):
-    """Returns the time of a model over that of another one, timed by turns as exports are.
+def turns(engine, paths, config, shape, rounds):
+    """Returns the seconds of calls of models, each in a process of its own as exports are timed.
 
     Args:
-      engine: name of the engine.
-      path: of the model, as the engine loads it.
-      other: path of the other model.
-      config: see `times`; so `shape`.
+      engine: see `times`; so the rest.
+      paths: see above.
+      config: see above.
       shape: see above.
-      rounds: how often each has its turn, at least 1.
+      rounds: how often each model has its turn, at least 1.
+
+    Returns:
+      For each model a list of the seconds of its calls, an array a round.
 
     Raises:
       ValueError: if the engine cannot run a model.
     """
     with contextlib.ExitStack() as stack:
-        running = [stack.enter_context(Process(ENGINES[engine], one)) for one in (path, other)]
-        return timing.ratio(*by_turns(running, request(config, shape), rounds))
+        running = [stack.enter_context(Process(ENGINES[engine], path)) for path in paths]
+        return by_turns(running, request(config, shape), rounds)
 
 
 def table_of(config, shape, engine, plans, seconds, sizes):

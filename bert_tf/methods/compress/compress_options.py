@@ -3,6 +3,7 @@
 import dataclasses
 
 from bert_tf import ranges
+from bert_tf.methods.compress import targets
 from bert_tf.option_fields import Options, changed, check_needed, items, option
 from bert_tf.ranges import FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1, Range
 from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
@@ -16,19 +17,17 @@ from bert_tf.serving.engines import ENGINES
 #: The fewest examples by which units are chosen and models repaired.
 LEAST_EXAMPLES = 64
 
-_TARGET = Range(above=0.0, at_most=1.0)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TargetOptions:
     """What the models may cost."""
 
     targets: str = option(
-        "0.5", "Ratios to the dense model's cost, falling: .5,.33.", allowed=_TARGET, list_of=float
+        "0.5", "Shares of the dense model's cost, falling: .5,.33; or amounts in ms, MB or M."
     )
     cost: str = option(
         "latency",
-        "What the targets are ratios of; bytes are those of the file that the engine reads.",
+        "What the targets are of; bytes are those of the file that the engine reads.",
         ("latency", "parameters", "bytes"),
     )
     engine: str = option("onnxruntime_int8", "Engine that serves the models.", tuple(ENGINES))
@@ -46,9 +45,9 @@ class TargetOptions:
     )
 
     @property
-    def ratios(self):
-        """The targets, a list of floats."""
-        return items(self, "targets")
+    def parsed_targets(self):
+        """The targets, a list of `bert_tf.methods.compress.targets.Target`."""
+        return targets.parse(self.targets, self.cost)
 
     @property
     def baseline_folders(self):
@@ -61,15 +60,8 @@ class TargetOptions:
         return ranges.parse_shape("Argument `optimize_for`", self.optimize_for)
 
     def check_rules(self):
-        """Raises ValueError where targets rise, models share a name, or the shape is none."""
-        found = self.ratios
-        falls = found and all(one > two for one, two in zip(found, found[1:], strict=False))
-        if not falls:
-            raise ValueError(
-                "Argument `targets` must be one ratio or several that fall, such as .5,.33, "
-                f"received {self.targets!r}: each model is made from the one before."
-            )
-        named = ["dense", *(f"{target:g}" for target in found), *self.baseline_folders]
+        """Raises ValueError where targets are none, models share a name, or the shape is none."""
+        named = ["dense", *map(str, self.parsed_targets), *self.baseline_folders]
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(
                 "Arguments `targets` and `baselines` must name each model once, none dense, "

@@ -5,15 +5,17 @@ import dataclasses
 import os
 import tempfile
 
+import numpy as np
 from absl import logging
 
+from bert_tf import timing
 from bert_tf.latency import latency_table
 from bert_tf.methods.compress import unit_costs
 from bert_tf.serving import execution_plan, formats, latency_measurement
 from bert_tf.serving.engines import ENGINES
 
 _TABLE = "latency_table.json"
-_TIMED_ROUNDS = 15
+_ROUNDS = 15
 # A table by small models: what it chooses is timed and corrected.
 _MEASURED = {"rounds": 5, "most_blocks": 1, "number": 20}
 
@@ -45,50 +47,71 @@ class EngineCost:
         self.cost = self._cost()
 
     def allowed(self, target):
-        """Returns the cost of the dense model times a target.
+        """Returns the cost that a target allows.
 
         Args:
-          target: a ratio.
+          target: a `Target`.
         """
-        return target * self.cost.of_model(self._dense)
+        return target.amount(self.cost.of_model(self._dense))
 
-    def floor(self, config):
-        """Returns the ratio to the dense model of one with a single head and no neuron.
+    def lowest(self, config, target):
+        """Returns what is left with a single head and no neuron, in the unit of a target.
 
         Args:
           config: the `EncoderConfig` of the model that they are removed from.
+          target: a `Target`.
+
+        Returns:
+          A `Target`.
         """
         bare = [
             dataclasses.replace(layer, num_heads=0, intermediate_size=0, projections={})
             for layer in config.layers
         ]
         bare[0] = dataclasses.replace(bare[0], num_heads=1)
-        return self.cost.of_model(dataclasses.replace(config, layers=tuple(bare))) / self.allowed(1)
+        left = self.cost.of_model(dataclasses.replace(config, layers=tuple(bare)))
+        return target.times(left / self.allowed(target))
 
     def check_targets(self, config):
         """Raises ValueError where a target is below the floor.
 
         Args:
-          config: see `floor`.
+          config: see `lowest`.
         """
-        floor = self.floor(config)
-        for target in self._options.ratios:
-            if target <= floor:
+        for target in self._options.parsed_targets:
+            lowest = self.lowest(config, target)
+            if target.number <= lowest.number:
                 raise ValueError(
-                    f"Argument `targets` must be above {floor:.3f}, what is left of the "
-                    f"{self._options.cost} with a single head, received {target}."
+                    f"Argument `targets` must be above {lowest.number:.3f}{target.unit}, what is "
+                    f"left of the {self._options.cost} with a single head, received {target}."
                 )
+
+    def exported(self, row, target):
+        """Returns what an exported model costs over its target.
+
+        Args:
+          row: of `exported_rows.ExportedRows.of`.
+          target: a `Target`.
+
+        Returns:
+          A float; 1 where nothing of the row is nearer than what it was cut to.
+        """
+        if self._options.cost == "latency":  # Left out where it is not timed.
+            return row.get("p50_ms" if target.unit else "ratio", target.number) / target.number
+        if self._options.cost == "bytes" and target.unit:  # Shares are of the weights alone.
+            return row.get("file_bytes", self.allowed(target)) / self.allowed(target)
+        return 1.0
 
     @contextlib.contextmanager
     def measuring(self, target):
         """Yields what measures models for a target, for a `with` block.
 
         Args:
-          target: a ratio to the dense model.
+          target: a `Target`.
 
         Yields:
-          Function of an `EncoderConfig` that returns the ratio of its latency to the dense model's,
-          over the target; None where the cost needs no measurement.
+          Function of an `EncoderConfig` that returns its latency over the target; None where the
+          cost needs no measurement.
         """
         if self._options.cost != "latency":
             yield None
@@ -98,21 +121,24 @@ class EngineCost:
 
             def measure(config):
                 plans.append(self._plan(config))
-                return self._measured(plans, scratch) / target
+                return self._measured(plans, scratch, target)
 
             yield measure
 
     def _plan(self, config):
         return execution_plan.choose(config, self.table)[0]
 
-    def _measured(self, plans, folder):
-        """Returns the latency of the last plan over the first's; a folder has the models."""
+    def _measured(self, plans, folder, target):
+        """Returns the latency of the last plan over a target; a folder has the models."""
         options = self._options
         places = latency_measurement.write(plans, [self._form], folder)
-        paths = self._form.path(places[-1]), self._form.path(places[0])
-        return latency_measurement.ratio(
-            options.engine, *paths, self._dense, options.shape, _TIMED_ROUNDS
+        some = places[-1:] if target.unit else [places[-1], places[0]]
+        found = latency_measurement.turns(
+            options.engine, list(map(self._form.path, some)), self._dense, options.shape, _ROUNDS
         )
+        if target.unit:
+            return float(np.median(np.concatenate(*found))) / self.allowed(target)
+        return timing.ratio(*found) / target.number
 
     def _cost(self):
         if self._options.cost == "parameters":

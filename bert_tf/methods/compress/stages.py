@@ -6,7 +6,7 @@
 | `fewer_words`, `word_factors` | the same with a part of its word embedding, see `embeddings` |
 | `latency_table.json` | of the engine at the shape |
 | `0.5/cut`, `0.5/model`, `0.5/served` | for each target: repaired, after recovery, exported |
-| `0.5/pruned_on_1/cut` ... | the same, pruned on where the export took longer than its target |
+| `0.5/pruned_on_1/cut` ... | the same, pruned on where the export costs more than its target |
 | `compress.json`, `compress.md`, `compress.html` | the table of all models, and the page |
 """
 
@@ -35,7 +35,7 @@ from flop_tf.backend import keras
 
 #: Written last.
 REPORT = "compress.json"
-# How often a model is made whose export must not take longer than its target.
+# How often a model is made whose export must not cost more than its target.
 _MOST_TRIES = 3
 
 
@@ -57,7 +57,7 @@ def compress(options):
     source, cost = _checked(options)
     compression = _Compression(options, _dense(options, source), cost)
     rows, folder = compression.other_rows(), compression.start
-    for target in options.ratios:
+    for target in options.parsed_targets:
         row, folder = compression.reach(target, folder)
         rows.append(row)
     # A dense model of one engine is timed next to the others alone.
@@ -85,9 +85,9 @@ class _Compression:
             inputs = RunInputs(_training(options, self.teacher, options.output_dir, do_eval=True))
         self.examples = block_repair.some_examples(inputs.data.train, options)
         self.start = embeddings.with_factors(options, self.teacher, inputs)
-        config = model_dir.read(self.start).config
-        cost.check_targets(config)
-        self.floor, self.task = cost.floor(config), inputs.task
+        self.config = model_dir.read(self.start).config
+        cost.check_targets(self.config)
+        self.task = inputs.task
         self.metric, length = self.task.primary_metric, inputs.options.max_seq_length
         self.answers = DevAnswers(
             self.task, options.data_dir, length, options.eval_batch_size, dense
@@ -102,7 +102,7 @@ class _Compression:
         rows = [{**row, "model": "dense"} for row in self.rows.of(self.dense, served, every)]
         folders = self.options.baseline_folders
         names = [os.path.basename(folder) for folder in folders]
-        names += ["dense", *(f"{target:g}" for target in self.options.ratios)]
+        names += ["dense", *map(str, self.options.parsed_targets)]
         for number, (folder, name) in enumerate(zip(folders, names, strict=False)):
             served = os.path.join(self.options.output_dir, "baselines", f"{number}_{name}")
             (row,) = self.rows.of(folder, served, self.options.engine)
@@ -112,27 +112,27 @@ class _Compression:
     def reach(self, target, parent):
         """Makes the model of a target from a larger one.
 
-        One whose export takes longer is pruned on.
+        One whose export costs more is pruned on.
 
         Args:
-          target: ratio to the dense model's cost.
+          target: a `Target`.
           parent: folder of the larger model.
 
         Returns:
           `(row, folder)`: of the table, and of the model.
         """
-        folder, wanted = os.path.join(self.options.output_dir, f"{target:g}"), target
+        folder, wanted = os.path.join(self.options.output_dir, str(target)), target
         for number in range(1, _MOST_TRIES + 1):
             row, parent = self._make(wanted, parent, folder)
-            row = {**row, "target": target, "model": f"{target:g}"}
-            ratio = row.get("ratio", target) if self.options.cost == "latency" else target
-            if ratio <= target * (1 + MOST_ABOVE):
+            row = {**row, "target": str(target), "model": str(target)}
+            above = self.cost.exported(row, target)
+            if above <= 1 + MOST_ABOVE:
                 break
-            logging.warning(
-                "The export takes %.3f of the dense model's time for a target of %g.", ratio, target
-            )
-            wanted = max(wanted * target / ratio, 1.01 * self.floor)
-            folder = os.path.join(self.options.output_dir, f"{target:g}", f"pruned_on_{number}")
+            sentence = "The export of target %s has %.3f of the %s that it may have."
+            logging.warning(sentence, target, above, self.options.cost)
+            lowest = self.cost.lowest(self.config, target).times(1.01)
+            wanted = max(wanted.times(1 / above), lowest, key=lambda one: one.number)
+            folder = os.path.join(self.options.output_dir, str(target), f"pruned_on_{number}")
         return row, parent
 
     def _make(self, wanted, parent, folder):
@@ -166,7 +166,7 @@ class _Compression:
         with self.cost.measuring(target) as measure:
             mask = cuts.choose(self.cost.cost, self.cost.allowed(target), measure)
         smaller, report = cuts.smaller(mask, self.options.repair)
-        known = {"target": target, "repair": report, **source.inherited}
+        known = {"target": str(target), "repair": report, **source.inherited}
         model_dir.save(folder, smaller.model(), source.tokenizer(), **known)
 
     def about(self, rows):

@@ -1,0 +1,73 @@
+"""What a smaller model may cost: a share of what the dense model does, or an amount with a unit."""
+
+import dataclasses
+import re
+
+from bert_tf import ranges
+
+#: What an amount with a unit is of, and how much one is: seconds, bytes, parameters.
+UNITS = {"ms": ("latency", 1e-3), "MB": ("bytes", 1e6), "M": ("parameters", 1e6)}
+
+_SUBJECT = "Argument `targets`"
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One target; its text names the model.
+
+    Args:
+      number: a share in (0, 1], or how many of the unit.
+      unit: one of `UNITS`; default "" for a share.
+    """
+
+    number: float
+    unit: str = ""
+
+    def __str__(self):
+        return f"{self.number:g}{self.unit}"
+
+    def amount(self, dense):
+        """Returns the cost that is allowed.
+
+        Args:
+          dense: cost of the dense model, in seconds, bytes or parameters.
+        """
+        return self.number * (UNITS[self.unit][1] if self.unit else dense)
+
+    def times(self, factor):
+        """Returns a target that allows as much times a factor.
+
+        Args:
+          factor: number above 0.
+        """
+        return dataclasses.replace(self, number=self.number * factor)
+
+
+def parse(text, cost):
+    """Returns the targets of a text with commas between them, a list.
+
+    Args:
+      text: shares such as ".5,.33", or amounts such as "20ms,12ms", "8MB" or "12M".
+      cost: what they are of, "latency", "bytes" or "parameters".
+
+    Raises:
+      ValueError: if one is malformed, units differ or do not fit the cost, or targets do not fall.
+    """
+    units = "|".join(UNITS)
+    found = [re.fullmatch(rf"(.*?)\s*({units})?", part.strip()) for part in text.split(",")]
+    numbers, names = zip(*(one.groups("") for one in found), strict=True)
+    if len(set(names)) > 1:
+        raise ValueError(f"{_SUBJECT} must be shares or have one unit, received {text!r}.")
+    unit = names[0]
+    if unit and UNITS[unit][0] != cost:
+        raise ValueError(
+            f"{_SUBJECT} in {unit} must come with the cost {UNITS[unit][0]!r}, received {cost!r}."
+        )
+    allowed = ranges.ABOVE_0 if unit else ranges.SHARE_ABOVE_0
+    values = ranges.parse_list(_SUBJECT, ",".join(numbers), float, allowed)
+    if not values or any(one <= two for one, two in zip(values, values[1:], strict=False)):
+        raise ValueError(
+            f"{_SUBJECT} must be one number or several that fall, such as .5,.33, "
+            f"received {text!r}: each model is made from the one before."
+        )
+    return [Target(value, unit) for value in values]

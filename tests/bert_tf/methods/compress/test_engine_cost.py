@@ -1,0 +1,86 @@
+"""Costs of models over their targets: allowed, lowest, measured and exported."""
+
+import pytest
+
+from bert_tf.checkpoints import read_source
+from bert_tf.methods.compress.compress_options import CompressOptions
+from bert_tf.methods.compress.engine_cost import EngineCost
+from bert_tf.methods.compress.targets import Target
+
+
+@pytest.fixture
+def config(bert_dir):
+    return read_source(bert_dir).config
+
+
+@pytest.fixture
+def engine_cost(config, sst_dir, bert_dir, table_file):
+    def engine_cost(cost, targets):
+        options = CompressOptions(
+            task_name="SST-2",
+            data_dir=sst_dir,
+            init_checkpoint=bert_dir,
+            output_dir="out",
+            engine="onnxruntime",
+            optimize_for="8x16",
+            latency_table=table_file("onnxruntime"),
+            cost=cost,
+            targets=targets,
+        )
+        return EngineCost(options, config)
+
+    return engine_cost
+
+
+@pytest.mark.parametrize(
+    ("cost", "unit", "size"),
+    [("latency", "ms", 1e-3), ("bytes", "MB", 1e6), ("parameters", "M", 1e6)],
+)
+def test_amounts_allow_what_shares_do(engine_cost, config, cost, unit, size):
+    costs = engine_cost(cost, "1")
+    dense = costs.cost.of_model(config)
+    share, amount = Target(0.25), Target(dense / 4 / size, unit)
+    assert costs.allowed(share) == pytest.approx(dense / 4)
+    assert costs.allowed(amount) == pytest.approx(dense / 4)
+    lowest = costs.lowest(config, share), costs.lowest(config, amount)
+    assert 0 < lowest[0].number < 1 and lowest[1].unit == unit
+    assert costs.allowed(lowest[0]) == pytest.approx(costs.allowed(lowest[1]))
+
+
+def test_exports_are_held_to_what_was_asked(engine_cost):
+    row = {"ratio": 0.6, "p50_ms": 12.0, "file_bytes": 3e6}
+    found = [
+        engine_cost(cost, str(target)).exported(row, target)
+        for cost, target in [
+            ("latency", Target(0.5)),
+            ("latency", Target(10.0, "ms")),
+            ("bytes", Target(2.0, "MB")),
+            ("bytes", Target(0.5)),
+            ("parameters", Target(1.0, "M")),
+        ]
+    ]
+    assert found == pytest.approx([1.2, 1.2, 1.5, 1.0, 1.0])
+    for cost, target in (("latency", Target(0.5)), ("bytes", Target(2.0, "MB"))):
+        assert engine_cost(cost, str(target)).exported({"left_out": "Too far."}, target) == 1.0
+
+
+def test_what_is_measured_is_over_the_target(engine_cost, config):
+    with engine_cost("latency", "1").measuring(Target(1.0)) as measure:
+        assert 0.3 < measure(config) < 3  # The same model twice.
+    with engine_cost("latency", "1000ms").measuring(Target(1000.0, "ms")) as measure:
+        assert 0 < measure(config) < 0.1
+    with engine_cost("bytes", "1").measuring(Target(1.0)) as measure:
+        assert measure is None
+
+
+@pytest.mark.parametrize(
+    ("cost", "target", "sentence"),
+    [
+        ("latency", "0.001ms", r"must be above \d+\.\d{3}ms, what is left of the latency"),
+        ("bytes", "0.001MB", r"must be above \d\.\d{3}MB, what is left of the bytes"),
+        ("parameters", "0.001M", r"must be above \d\.\d{3}M, .* received 0.001M"),
+    ],
+)
+def test_a_target_out_of_reach_comes_with_the_nearest(engine_cost, config, cost, target, sentence):
+    with pytest.raises(ValueError, match=f"Argument `targets` {sentence}"):
+        engine_cost(cost, target).check_targets(config)
