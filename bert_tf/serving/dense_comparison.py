@@ -6,12 +6,11 @@ import numpy as np
 from absl import logging
 
 from bert_tf import timing
+from bert_tf.latency import LatencyTable
 from bert_tf.models import model_info
-from bert_tf.models.bert import BertModel
-from bert_tf.serving import latency_measurement
+from bert_tf.serving import execution_plan, latency_measurement, model_writer
 from bert_tf.serving.engines import ENGINES, Process, by_turns
 from bert_tf.serving.formats import FORMATS
-from bert_tf.serving.planned_model import PlannedModels
 
 # Slower by less than this is within the error of a measurement.
 _LIMIT = 1.02
@@ -26,37 +25,40 @@ class DenseComparison:
     The dense model has random weights and the forms that the same tables recommend.
 
     Args:
-      model: the BERT that is exported.
-      service: its `bert_tf.serving.services.Service`.
+      config: the `EncoderConfig` of the model that is exported.
       tables: see `bert_tf.serving.planned_model.PlannedModels`.
       shape: `(batch size, length)` that counts.
       folder: its model directory, for sentences.
       allow_slower: whether an export may be slower than the dense model; default False.
     """
 
-    def __init__(self, model, service, tables, shape, folder, allow_slower=False):
+    def __init__(self, config, tables, shape, folder, allow_slower=False):
         self._folder, self._shape, self._allow_slower = str(folder), shape, allow_slower
-        self._request = latency_measurement.request(model.config, shape)
-        self._planned = None
-        if model_info.stage(model.config) != "dense":
-            self._planned = PlannedModels(BertModel(model.config.dense), service, tables)
+        self._request = latency_measurement.request(config, shape)
+        self._config, self._tables = config, tables
 
     @property
     def is_pruned(self):
         """Whether there is a dense model to compare with."""
-        return self._planned is not None
+        return model_info.stage(self._config) != "dense"
 
-    def write(self, name, folder):
-        """Writes the dense model in a format.
+    @contextlib.contextmanager
+    def writing(self, names, folder):
+        """Writes the dense model of a pruned one in formats, next to what a `with` block does.
 
         Args:
-          name: of the format.
-          folder: path of the folder.
+          names: of the formats; those without a table are left aside.
+          folder: path of a folder.
 
-        Raises:
-          ValueError: if the format cannot hold it.
+        Yields:
+          Function that waits and returns `{name: None}`, or a ValueError where a format cannot be.
         """
-        FORMATS[name].write(self._planned.served(name), folder)
+        dense, tables = self._config.dense, self._tables
+        names = [name for name in names if isinstance(tables[name], LatencyTable)]
+        plans = [execution_plan.choose(dense, tables[name])[0] for name in names]
+        tasks = [(plan, FORMATS[name], folder) for plan, name in zip(plans, names, strict=True)]
+        with model_writer.Writing(tasks if self.is_pruned else ()) as writing:
+            yield lambda: dict(zip(names, writing.results(), strict=True))
 
     def measure(self, paths):
         """Times engines by turns, one process a file.

@@ -52,7 +52,7 @@ def export(folder, version, target, served):
         # Batches are in the order of their lengths; the last request is of texts.
         batches = [batch for _, batch in compared.requests[:-1:_CALIBRATION_STEP]]
         planned = PlannedModels(source.model, service, tables, batches)
-        dense = DenseComparison(source.model, service, tables, shape, folder, target.allow_slower)
+        dense = DenseComparison(source.model.config, tables, shape, folder, target.allow_slower)
         with version.written(service.tokenizer, service.labels or ()) as aside:
             rows = trials.write(chosen, planned, aside, compared, dense)
             requests = _warmup_requests(service, compared.texts)

@@ -13,7 +13,7 @@ from absl import logging
 
 from bert_tf import timing
 from bert_tf.latency import LatencyTable, terms
-from bert_tf.serving import formats, latency_probes
+from bert_tf.serving import formats, latency_probes, model_writer
 from bert_tf.serving.engines import ENGINES, Process, by_turns, num_threads
 from bert_tf.tasks import model_task
 
@@ -58,11 +58,9 @@ def measure(
         form = formats.get(ENGINES[engine].formats[0])
         forms[form.choices][engine] = form
     tables = {}
-    for choices, some in forms.items():
-        plans = latency_probes.make(config, choices, most_blocks, number + 3 * len(choices))
-        with tempfile.TemporaryDirectory() as folder:
-            places = write(plans, dict.fromkeys(some.values()), folder)
-            for engine, form in some.items():
+    with tempfile.TemporaryDirectory() as folder:
+        for choices, plans, places in _written(config, forms, most_blocks, number, folder):
+            for engine, form in forms[choices].items():
                 paths = [form.path(place) for place in places]
                 try:
                     seconds = times(engine, paths, plans[0].config, shape, rounds)
@@ -212,6 +210,41 @@ def request(config, shape):
     """
     (batch,) = model_task.random_features(config, shape[1], 1, shape[0])
     return "serving_default", {name: tensor.numpy() for name, tensor in batch.items()}
+
+
+def _written(config, forms, most_blocks, number, folder):
+    """Writes the models of formats, those of the first ways to compute here, others elsewhere.
+
+    Args:
+      config: see `measure`; so `most_blocks` and `number`.
+      forms: `{choices: {name of an engine: Format}}`.
+      most_blocks: see above.
+      number: see above.
+      folder: path of a folder for all of them.
+
+    Returns:
+      List of `(choices, plans, paths of the models' folders)`.
+    """
+    groups = [
+        (choices, latency_probes.make(config, choices, most_blocks, number + 3 * len(choices)))
+        for choices in forms
+    ]
+    places = [
+        [os.path.join(folder, str(index), str(one)) for one in range(len(plans))]
+        for index, (_, plans) in enumerate(groups)
+    ]
+    unique = [dict.fromkeys(forms[choices].values()) for choices, _ in groups]
+    tasks = [
+        [(plan, form, place) for plan, place in zip(plans, own, strict=True) for form in some]
+        for (_, plans), own, some in zip(groups, places, unique, strict=True)
+    ]
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(model_writer.Writing(some)) for some in tasks[1:]]
+        write(groups[0][1], unique[0], os.path.dirname(places[0][0]))
+        for error in (error for one in others for error in one.results()):
+            if error is not None:
+                raise error
+    return [(*group, own) for group, own in zip(groups, places, strict=True)]
 
 
 def _progress(steps, what):

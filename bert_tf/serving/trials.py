@@ -34,26 +34,13 @@ def write(chosen, planned, folder, compared, dense):
     """
     rows = [{"engine": engine, "format": name} for engine, name in chosen]
     names = list(dict.fromkeys(name for _, name in chosen))
-    written = {}
-    for number, name in enumerate(names, 1):
-        logging.info("Writing the format %s, %d of %d.", name, number, len(names))
-        own, others = [row for row in rows if row["format"] == name], set(os.listdir(folder))
-        try:
-            served = planned.served(name)
-            formats.FORMATS[name].write(served, folder)
-        except ValueError as error:
-            _leave_out(own, error)
-        written[name] = set(os.listdir(folder)) - others
-        for row in _kept(own):
-            row |= planned.describe(name)
-            try:
-                _compare_or_leave_layers(row, served, folder, compared)
-            except ValueError as error:
-                _leave_out([row], error)
-        if not _kept(own):
-            _remove(written.pop(name), folder)
-    if dense.is_pruned or len(_kept(rows)) > 1:
-        _measure(_kept(rows), folder, dense)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        dense.writing(names, scratch) as dense_written,
+    ):
+        written = _write(rows, names, planned, folder, compared)
+        if dense.is_pruned or len(_kept(rows)) > 1:
+            _measure(_kept(rows), folder, dense, scratch, dense_written)
     for name in written.keys() - {row["format"] for row in _kept(rows)}:
         _remove(written[name], folder)
     _check_any(rows)
@@ -119,6 +106,29 @@ def table(rows, metric):
     return pages.markdown_table(pages.table(timed, columns)) if timed else ""
 
 
+def _write(rows, names, planned, folder, compared):
+    """Writes formats and compares them; returns the names of the files of each that is kept."""
+    written = {}
+    for number, name in enumerate(names, 1):
+        logging.info("Writing the format %s, %d of %d.", name, number, len(names))
+        own, others = [row for row in rows if row["format"] == name], set(os.listdir(folder))
+        try:
+            served = planned.served(name)
+            formats.FORMATS[name].write(served, folder)
+        except ValueError as error:
+            _leave_out(own, error)
+        written[name] = set(os.listdir(folder)) - others
+        for row in _kept(own):
+            row |= planned.describe(name)
+            try:
+                _compare_or_leave_layers(row, served, folder, compared)
+            except ValueError as error:
+                _leave_out([row], error)
+        if not _kept(own):
+            _remove(written.pop(name), folder)
+    return written
+
+
 def _compare_or_leave_layers(row, served, folder, compared):
     """Compares a format as it is written, else with few layers in float where these suffice."""
     try:
@@ -160,24 +170,21 @@ def _compare(row, folder, compared):
     logging.info("%s differs by at most %s.", name, _as_text(row, compared.metric))
 
 
-def _measure(rows, folder, dense):
+def _measure(rows, folder, dense, dense_folder, dense_written):
     """Adds the speed of each engine; leaves out what cannot run or is slower than dense."""
-    with tempfile.TemporaryDirectory() as scratch:
-        if dense.is_pruned:
-            for name in dict.fromkeys(row["format"] for row in rows):
-                logging.info("Writing the dense model as %s.", name)
-                try:
-                    dense.write(name, scratch)
-                except ValueError as error:
-                    _leave_out([row for row in rows if row["format"] == name], error)
-        places = [folder, scratch] if dense.is_pruned else [folder]
-        paths = {
-            (row["engine"], row["format"]): [
-                formats.FORMATS[row["format"]].path(place) for place in places
-            ]
-            for row in _kept(rows)
-        }
-        speeds = dense.measure(paths)
+    if dense.is_pruned:
+        logging.info("Waiting for the dense model in these formats.")
+        for name, error in dense_written().items():
+            if error is not None:
+                _leave_out([row for row in rows if row["format"] == name], error)
+    places = [folder, dense_folder] if dense.is_pruned else [folder]
+    paths = {
+        (row["engine"], row["format"]): [
+            formats.FORMATS[row["format"]].path(place) for place in places
+        ]
+        for row in _kept(rows)
+    }
+    speeds = dense.measure(paths)
     for row in _kept(rows):
         key = row["engine"], row["format"]
         try:

@@ -36,7 +36,9 @@ class LiteRT(SingleFile):
     def convert(self, served):
         """See `SingleFile`."""
         function = served.portable_numbers.get_concrete_function()
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], served)
+        variables = tf.Module()  # What else `served` has would be traced and stored for nothing.
+        variables.weights = served.weights
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], variables)
         if self.precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if self.precision == "float16":

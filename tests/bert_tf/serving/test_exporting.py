@@ -40,7 +40,7 @@ from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx import Onnx
 from bert_tf.serving.formats.saved_model import WARMUP_FILE, SavedModel
 from bert_tf.serving.target import Target
-from bert_tf.tasks import registry, squad
+from bert_tf.tasks import squad
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.layers.projection import ProjectionSpec
 
@@ -184,9 +184,8 @@ def test_a_pruned_model_that_is_slower_is_refused(export, sst, tmp_path, monkeyp
 
 
 def test_figures_of_a_refusal_tell_apart_what_is_nearly_the_same(sst, table_file):
-    source = bert_tf.load(sst)
-    service = services.get(registry.get("SST-2"), bert_tf.load_tokenizer(sst), 11)
-    given = source, service, {"onnx": LatencyTable.load(table_file())}, (1, 16), "m"
+    config = model_dir.read(sst).config
+    given = config, {"onnx": LatencyTable.load(table_file())}, (1, 16), "m"
     dense = DenseComparison(*given)
     row = {"p50_ms": 0.05124, "dense_p50_ms": 0.05019, "ratio": 1.0209}
     dense.check("onnxruntime", "onnx", {**row, "ratio": 1.02})
@@ -620,7 +619,7 @@ def test_what_killed_exports_have_left_goes(export, bert_dir, tmp_path):
 
 def test_every_engine_at_hand(export, sst, tmp_path, caplog):
     """Each is checked and timed next to its dense model; the table names the fastest."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     report = export(sst, str(tmp_path), engine="auto")
     names = [row["engine"] for row in report["engines"]]
     at_hand = [name for name, one in ENGINES.items() if one.is_installed]
