@@ -35,6 +35,16 @@ def seed():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_turns():
+    """The times of toys decide nothing: one call is enough where users wait a tenth of a second."""
+    from bert_tf.serving.engines import Process
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Process.turn, "__defaults__", (0.005,))
+        yield
+
+
 @pytest.fixture(scope="session")
 def two_devices():
     """One strategy for all tests: TensorFlow mixes up the collective operations of several."""

@@ -1,8 +1,8 @@
 """Compares latency tables with exported models: 20 random architectures, predicted and measured.
 
 Usage:
-  .venv/bin/python tests/latency_check.py --folder=DIR --engines=onnxruntime,tensorflow --write
-  .venv/bin/python tests/latency_check.py --folder=DIR --engines=onnxruntime --shape=8x128
+  .venv/bin/python -P tests/latency_check.py --folder=DIR --engines=onnxruntime,tensorflow --write
+  .venv/bin/python -P tests/latency_check.py --folder=DIR --engines=onnxruntime --shape=8x128
 
 With `--write` the models of tables and the architectures are written, which takes some minutes and
 needs no quiet machine. Without it both are timed by turns, a table is fitted to the former and its
@@ -94,7 +94,7 @@ def _print(config, shape, engine, probes, found, seconds):
     sizes, measured = latency_probes.sizes(config), seconds[:, : len(probes)]
     table = latency_measurement.table_of(config, shape, engine, probes, measured, sizes)
 
-    measured = 1e3 * np.median(seconds[:, len(probes) :], axis=0)
+    measured = 1e3 * latency_measurement.fastest(seconds[:, len(probes) :])
     predicted = 1e3 * np.array([table.predict(plan.config, plan.execution) for plan in found])
     print(f"{engine} at {shape[0]}x{shape[1]}: architecture, predicted ms, measured ms, ratio")
     for number, row in enumerate(zip(predicted, measured, predicted / measured, strict=True), 1):

@@ -54,10 +54,12 @@ class DenseComparison:
           Function that waits and returns `{name: None}`, or a ValueError where a format cannot be.
         """
         dense, tables = self._config.dense, self._tables
-        names = [name for name in names if isinstance(tables[name], LatencyTable)]
+        names = [
+            name for name in names if self.is_pruned and isinstance(tables[name], LatencyTable)
+        ]
         plans = [execution_plan.choose(dense, tables[name])[0] for name in names]
         tasks = [(plan, FORMATS[name], folder) for plan, name in zip(plans, names, strict=True)]
-        with model_writer.Writing(tasks if self.is_pruned else ()) as writing:
+        with model_writer.Writing(tasks) as writing:
             yield lambda: dict(zip(names, writing.results(), strict=True))
 
     def measure(self, paths):

@@ -51,22 +51,48 @@ def test_large_vocabularies_are_cut_unless_the_head_reads_them():
     assert latency_probes.make(words, (), 1, 3)[0].config.vocab_size == 20_000
 
 
-def test_seconds_that_explain_the_times_are_found():
-    counts = counts_of(CHOICES)
-    keys = sorted(set().union(*counts))
+def times_of(counts):
+    """Returns made-up seconds of each term, and the times of models that follow from them."""
     rng = np.random.default_rng(0)
-    seconds = {key: 1e-6 * (1 + rng.random()) for key in keys}
+    seconds = {key: 1e-6 * (1 + rng.random()) for key in sorted(set().union(*counts))}
     for term in terms.CURVES:  # More heads or neurons take more.
         for size in latency_probes.sizes(CONFIG)[term]:
             seconds[term, size] = 1e-6 * size
-    seconds[terms.EINSUM, 0] = -1e-6
+    for term in (terms.KERNEL, terms.FACTOR_NUMBERS):
+        seconds[term, 0] *= 1e-4
     times = [sum(count * seconds[key] for key, count in one.items()) for one in counts]
-    rounds = np.outer([0.9, 1.0, 1.1], times)
-    found = latency_measurement.fit(counts, rounds)
+    assert min(times) > 0
+    return seconds, np.array(times)
+
+
+def test_seconds_that_explain_the_times_are_found():
+    counts = counts_of(CHOICES)
+    seconds, times = times_of(counts)
+    found = latency_measurement.fit(counts, np.outer([1.2, 1.0, 1.1], times))
     assert found.keys() == seconds.keys()
     for key, (value, spread) in found.items():
-        assert value == pytest.approx(seconds[key], rel=1e-3, abs=1e-10)
-        assert spread == pytest.approx(0.1 * abs(seconds[key]), rel=1e-2, abs=1e-10)
+        assert value == pytest.approx(seconds[key], rel=1e-3)
+        assert spread == pytest.approx(0.1 * seconds[key], rel=1e-2)
+
+
+def test_what_else_runs_is_not_in_a_table():
+    """Each model is slowed in all rounds but one, by up to the double."""
+    counts, rng = counts_of(CHOICES), np.random.default_rng(0)
+    seconds, times = times_of(counts)
+    rounds = times * (1 + rng.random([4, len(times)]))
+    rounds[rng.integers(4, size=len(times)), np.arange(len(times))] = times
+    found = latency_measurement.fit(counts, rounds)
+    for key, (value, _) in found.items():
+        assert value == pytest.approx(seconds[key], rel=1e-3)
+
+
+def test_differences_may_be_below_0():
+    counts = counts_of(CHOICES)
+    seconds, times = times_of(counts)
+    faster = -2 * seconds[terms.EINSUM, 0]
+    times += [faster * one.get((terms.EINSUM, 0), 0) for one in counts]
+    found = latency_measurement.fit(counts, times[np.newaxis])
+    assert found[terms.EINSUM, 0][0] == pytest.approx(-seconds[terms.EINSUM, 0], rel=1e-3)
 
 
 def test_what_must_not_be_below_0_is_not():

@@ -1,5 +1,7 @@
 """A format of integers that is too far off keeps the layers in float that hurt."""
 
+import dataclasses
+
 import latency_tables
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.serving import sensitive_layers, services, trials
 from bert_tf.serving.comparison import Comparison
+from bert_tf.serving.dense_comparison import DenseComparison
 from bert_tf.serving.formats.limits import Limits
 from bert_tf.serving.formats.onnx_int8 import OnnxInt8
 from bert_tf.serving.planned_model import PlannedModels
@@ -17,10 +20,21 @@ from bert_tf.tokenizers.tokenization import Tokenizer
 pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
 
 
-class NotPruned:
-    """One engine alone is then not timed."""
+CONFIG = EncoderConfig(
+    vocab_size=22,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=16,
+    initializer_range=0.3,
+)
 
-    is_pruned = False
+
+@pytest.fixture
+def dense():
+    """Of a dense model one engine alone is not timed."""
+    return DenseComparison(CONFIG, {}, (1, 8), "m")
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +47,7 @@ def comparison_of(vocab_file):
     tokenizer = Tokenizer(vocab_file)
 
     def make(vocab_size):
-        config = EncoderConfig(
-            vocab_size=vocab_size,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=24,
-            max_position_embeddings=16,
-            initializer_range=0.3,
-        )
+        config = dataclasses.replace(CONFIG, vocab_size=vocab_size)
         model = BertModel(config)
         block = model.encoder.blocks[1]
         bias, kernel = block.ffn_in.bias.numpy(), block.ffn_out.kernel.numpy()
@@ -64,11 +70,11 @@ def compared_model(comparison_of):
     return comparison_of(22)
 
 
-def test_the_layer_that_hurts_stays_in_float(compared_model, tmp_path, monkeypatch):
+def test_the_layer_that_hurts_stays_in_float(compared_model, dense, tmp_path, monkeypatch):
     planned, compared = compared_model
     monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.1))
     chosen = [("onnxruntime_int8", "onnx_int8")]
-    (row,) = trials.write(chosen, planned, str(tmp_path), compared, NotPruned)
+    (row,) = trials.write(chosen, planned, str(tmp_path), compared, dense)
     assert row["float_layers"] == ["encoder/block_1/ffn_out"] and row["percentile_99"] <= 0.1
 
 
@@ -83,13 +89,11 @@ def test_of_two_layers_that_hurt_the_smaller_one_is_the_first(comparison_of, tmp
     assert any("embeddings" in name for layers, _ in found for name in layers)
 
 
-def test_where_no_layer_helps_the_format_is_left_out(compared_model, tmp_path, monkeypatch):
+def test_where_no_layer_helps_the_format_is_left_out(compared_model, dense, tmp_path, monkeypatch):
     planned, compared = compared_model
     monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.0))
     with pytest.raises(ValueError, match="onnx_int8 by onnxruntime_int8 is too far .* differ by"):
-        trials.write(
-            [("onnxruntime_int8", "onnx_int8")], planned, str(tmp_path), compared, NotPruned
-        )
+        trials.write([("onnxruntime_int8", "onnx_int8")], planned, str(tmp_path), compared, dense)
     assert not list(tmp_path.iterdir())
 
 
