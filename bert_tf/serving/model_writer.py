@@ -39,8 +39,8 @@ class Writing:
 
     def __exit__(self, *_):
         if self._process:
-            self._process.kill()
-            self._process.communicate()
+            with self._process:  # It closes the pipes and waits.
+                self._process.kill()
 
     def results(self):
         """Waits until all are written, and returns for each task None or the ValueError."""
