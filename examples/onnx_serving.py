@@ -32,6 +32,18 @@ INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 #: The shortest texts, in tokens, are batched together, longer ones from each power of two on.
 SHORT = 16
 
+#: The least of the numbers of the command line, by name.
+_LEAST = {
+    "threads": 0,
+    "max_batch": 1,
+    "max_tokens": 1,
+    "max_wait_ms": 0,
+    "max_waiting": 1,
+    "max_texts": 1,
+    "max_body": 1,
+    "grace": 0,
+}
+
 
 class Model:
     """An ONNX file of an export, and the files next to it.
@@ -389,6 +401,13 @@ def _made(maker, given, *args):
         raise ValueError(str(error).partition("\n")[0]) from error
 
 
+def _sentence(error):
+    """Returns what an error says, of a file that it is one of an export."""
+    if isinstance(error, OSError) and error.filename:
+        return f"the export's file {error.filename!r} cannot be read: {error.strerror}"
+    return error
+
+
 def _bucket(entry):
     """Returns the most tokens in the bucket of a row that waits: a power of two."""
     _, (ids, _), _ = entry
@@ -432,6 +451,7 @@ def _texts(body, names, most):
 
 
 def _arguments(argv):
+    """Returns the arguments; raises ValueError where a number is too small."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="the .onnx file in the folder of an export")
     parser.add_argument("--host", default="127.0.0.1", help="address; 0.0.0.0 is every one")
@@ -444,7 +464,11 @@ def _arguments(argv):
     parser.add_argument("--max_texts", type=int, default=256, help="texts of a request")
     parser.add_argument("--max_body", type=int, default=1 << 20, help="bytes of a request")
     parser.add_argument("--grace", type=float, default=30, help="seconds to end in")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for name, least in _LEAST.items():
+        if not getattr(args, name) >= least:  # NaN is not.
+            raise ValueError(f"--{name} must be at least {least}, received {getattr(args, name)}")
+    return args
 
 
 def _ended():
@@ -467,9 +491,9 @@ def main(argv=None):
     Returns:
       The exit code.
     """
-    args = _arguments(argv)
     ended = _ended()
     try:
+        args = _arguments(argv)
         model = Model(args.model, args.threads)
         model.answer([model.encode(["a"] * len(model.text_names))])  # The first one is slow.
         batcher = Batcher(
@@ -478,7 +502,7 @@ def main(argv=None):
         address = args.host, args.port
         server = Server(address, model, batcher, args.max_texts, args.max_body)
     except (OSError, OverflowError, ValueError) as error:
-        sys.exit(f"onnx_serving: error: {error}")
+        sys.exit(f"onnx_serving: error: {_sentence(error)}")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host, port = server.server_address
     print(f"http://{host}:{port}/v1/models/{model.name}:predict", flush=True)

@@ -400,7 +400,7 @@ def test_exports_that_cannot_be_served(exported, tmp_path):
     model.write_bytes(whole[: len(whole) // 2])
     refused("")
     model.unlink()
-    refused("No such file.*model.onnx")
+    refused("the export's file '.*model.onnx' cannot be read: No such file")
     model.write_bytes(whole)
     report.write_text("{}")
     refused("has no 'text_names'; export it again")
@@ -412,6 +412,21 @@ def test_exports_that_cannot_be_served(exported, tmp_path):
 def test_a_port_that_is_taken(server, exported):
     done = run(exported("classes")[0], f"--port={server.host.split(':')[1]}")
     assert done.returncode == 1 and "error: [Errno" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--threads=-1", "--threads must be at least 0, received -1"),
+        ("--max_batch=0", "--max_batch must be at least 1, received 0"),
+        ("--grace=nan", "--grace must be at least 0, received nan"),
+        ("--port=99999", "port must be 0-65535"),
+    ],
+)
+def test_numbers_out_of_range(exported, argument, sentence):
+    done = run(exported("classes")[0], argument)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert re.match(f"onnx_serving: error: .*{sentence}", done.stderr)
 
 
 def test_it_needs_three_packages():
