@@ -367,20 +367,21 @@ def _tables(chain, exports):
 
 def _compressed(chain, final, exports):
     """Returns the run that makes a smaller model for an engine, next to a pruned one."""
-    path, dense = chain.settings.path, chain.dense().name
-    # What is left out for its speed has no tables.
-    measured = exports[: len(exports) - 1]
+    settings, dense = chain.settings, chain.dense().name
+    shapes = {value(flags, "optimize_for") for flags in (settings.export, settings.compress)}
+    # What is left out for its speed has no tables, and those of another shape do not fit.
+    measured = exports[: len(exports) - 1] if len(shapes) == 1 else []
     given = (
         *passed_on(chain.given, _PASSED_ON),
         # Others are of trainings alone.
-        *passed_on(chain.settings.finetune, names(CompressOptions)),
+        *passed_on(settings.finetune, names(CompressOptions)),
         *chain.task.data,
         chain.common[-1],
-        f"--init_checkpoint={path(dense)}",
-        f"--baselines={path(final)}",
+        f"--init_checkpoint={settings.path(dense)}",
+        f"--baselines={settings.path(final)}",
         "--dense_engines=same",
         *_tables(chain, measured),
-        *chain.settings.compress,
+        *settings.compress,
     )
     needs = (dense, final, *(run.name for run in measured))
     return chain.run("compressed", "compress", given, needs)

@@ -67,6 +67,10 @@ def test_one_model():
     assert last(compressed, "init_checkpoint", "baselines") == ["/out/dense", "/out/final"]
     assert last(compressed, "targets", "latency_table") == [".5", "/out/dense_export/1"]
     assert last(compressed, "task_name", "data_dir", "seed") == ["RTE", "/glue/RTE", "0"]
+    other = dataclasses.replace(settings, compress=("--targets=.5", "--optimize_for=1x64"))
+    other = sweep.single(RTE, other, ".7")[-1]
+    assert last(other, "optimize_for", "latency_table") == ["1x64", None]
+    assert "dense_export" not in other.needs
     assert compressed.done_file == "compressed/compress.json"
     flags = ("--num_train_epochs=1", "--mixed_precision=bfloat16")
     compressed = sweep.single(RTE, dataclasses.replace(settings, finetune=flags), ".7")[-1]
