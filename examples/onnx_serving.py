@@ -32,7 +32,7 @@ INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 #: The shortest texts, in tokens, are batched together, longer ones from each power of two on.
 SHORT = 16
 
-#: The least of the numbers of the command line, by name.
+#: The smallest value of each number of the command line, and the largest of all.
 _LEAST = {
     "threads": 0,
     "max_batch": 1,
@@ -43,6 +43,7 @@ _LEAST = {
     "max_body": 1,
     "grace": 0,
 }
+_MOST = 10**9
 
 
 class Model:
@@ -402,7 +403,7 @@ def _made(maker, given, *args):
 
 
 def _sentence(error):
-    """Returns what an error says, of a file that it is one of an export."""
+    """Returns an error as text; a file that cannot be read is named as one of the export."""
     if isinstance(error, OSError) and error.filename:
         return f"the export's file {error.filename!r} cannot be read: {error.strerror}"
     return error
@@ -451,7 +452,7 @@ def _texts(body, names, most):
 
 
 def _arguments(argv):
-    """Returns the arguments; raises ValueError where a number is too small."""
+    """Returns the arguments; raises ValueError where a number is out of range."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="the .onnx file in the folder of an export")
     parser.add_argument("--host", default="127.0.0.1", help="address; 0.0.0.0 is every one")
@@ -466,8 +467,9 @@ def _arguments(argv):
     parser.add_argument("--grace", type=float, default=30, help="seconds to end in")
     args = parser.parse_args(argv)
     for name, least in _LEAST.items():
-        if not getattr(args, name) >= least:  # NaN is not.
-            raise ValueError(f"--{name} must be at least {least}, received {getattr(args, name)}")
+        value = getattr(args, name)
+        if not least <= value <= _MOST:
+            raise ValueError(f"--{name} must be in [{least}, {_MOST}], received {value}")
     return args
 
 

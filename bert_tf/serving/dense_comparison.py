@@ -47,7 +47,7 @@ class DenseComparison:
         """Writes the dense model of a pruned one in formats, next to what a `with` block does.
 
         Args:
-          names: of the formats; those without a table are left aside.
+          names: of the formats; those without a table are skipped.
           folder: path of a folder.
 
         Yields:
@@ -57,10 +57,15 @@ class DenseComparison:
         names = [
             name for name in names if self.is_pruned and isinstance(tables[name], LatencyTable)
         ]
-        plans = [execution_plan.choose(dense, tables[name])[0] for name in names]
-        tasks = [(plan, FORMATS[name], folder) for plan, name in zip(plans, names, strict=True)]
+        plans, found = {}, {}
+        for name in names:
+            try:
+                plans[name], _ = execution_plan.choose(dense, tables[name])
+            except ValueError as error:
+                found[name] = error
+        tasks = [(plan, FORMATS[name], folder) for name, plan in plans.items()]
         with model_writer.Writing(tasks) as writing:
-            yield lambda: dict(zip(names, writing.results(), strict=True))
+            yield lambda: found | dict(zip(plans, writing.results(), strict=True))
 
     def measure(self, paths):
         """Times engines by turns, one process a file.

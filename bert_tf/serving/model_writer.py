@@ -1,12 +1,15 @@
 """Writes models with random weights in a process of its own: converters keep one core busy.
 
-As a program this file reads pickled tasks from its input and writes their pickled results.
+As a program this file reads pickled tasks from one file and writes their results to another.
 """
 
 import os
 import pickle
 import subprocess
 import sys
+import tempfile
+
+from absl import logging
 
 from bert_tf.serving import latency_probes
 from flop_tf import processes
@@ -16,7 +19,7 @@ _LEAST_TASKS = 3
 
 
 class Writing:
-    """Models that are written while this process goes on.
+    """Models that are written while this process goes on, for a `with` block.
 
     Args:
       tasks: list of `(Plan, Format, path of a folder)`, see `latency_probes.served`.
@@ -24,33 +27,42 @@ class Writing:
 
     def __init__(self, tasks):
         self._tasks, self._process = tasks, None
-        if len(tasks) < _LEAST_TASKS:
+        pickled = _pickled(tasks) if len(tasks) >= _LEAST_TASKS else None
+        if pickled is None:
             return
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        # It computes nothing, and a graphics processor is this process's.
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-        command = processes.command("-m", __name__)
-        self._process = subprocess.Popen(command, env=environment, **pipes)
-        self._process.stdin.write(pickle.dumps(tasks))
-        self._process.stdin.close()
+        self._folder = tempfile.TemporaryDirectory()
+        given, self._answer = (os.path.join(self._folder.name, name) for name in ("in", "out"))
+        with open(given, "wb") as file:
+            file.write(pickled)
+        changes = {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",  # A GPU belongs to this process.
+            "TMPDIR": self._folder.name,  # What converters leave where they are killed.
+        }
+        self._process = subprocess.Popen(
+            processes.command("-m", __name__, given, self._answer),
+            env={**os.environ, **changes},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         if self._process:
-            with self._process:  # It closes the pipes and waits.
-                self._process.kill()
+            self._process.kill()
+            self._process.wait()
+            self._folder.cleanup()
 
     def results(self):
         """Waits until all are written, and returns for each task None or the ValueError."""
         if self._process:
-            written, self._process = self._process, None
-            with written:
-                answer = written.stdout.read()
-            if written.returncode == 0:
-                return pickle.loads(answer)
-        # Formats that a user's program defines are not known elsewhere.
+            if self._process.wait() == 0:
+                with open(self._answer, "rb") as file:
+                    return pickle.load(file)
+            logging.info("Another process could not write these models; they are written here.")
         return write(self._tasks)
 
 
@@ -68,17 +80,31 @@ def _written(plan, form, folder):
     try:
         form.write(latency_probes.served(plan), folder)
     except ValueError as error:
-        return error
+        return ValueError(str(error))
     return None
 
 
-def _main():
-    answer = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What converters print is no answer.
-    results = write(pickle.load(sys.stdin.buffer))
+def _pickled(tasks):
+    """Returns the bytes of tasks; None where a format of a user's program has no pickle."""
+    try:
+        return pickle.dumps(tasks)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+
+
+def main(given, answer):
+    """Carries out the tasks of a file and writes their results to another one.
+
+    Args:
+      given: path of the pickled tasks.
+      answer: path of the file to write.
+    """
+    with open(given, "rb") as file:
+        tasks = pickle.load(file)
+    results = write(tasks)
     with open(answer, "wb") as file:
         pickle.dump(results, file)
 
 
 if __name__ == "__main__":
-    _main()
+    main(*sys.argv[1:])

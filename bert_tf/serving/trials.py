@@ -39,8 +39,9 @@ def write(chosen, planned, folder, compared, dense):
         dense.writing(names, scratch) as dense_written,
     ):
         written = _write(rows, names, planned, folder, compared)
-        if dense.is_pruned or len(_kept(rows)) > 1:
-            _measure(_kept(rows), folder, dense, scratch, dense_written)
+        kept = _kept(rows)
+        if (dense.is_pruned and kept) or len(kept) > 1:
+            _measure(kept, folder, dense, scratch, dense_written)
     for name in written.keys() - {row["format"] for row in _kept(rows)}:
         _remove(written[name], folder)
     _check_any(rows)

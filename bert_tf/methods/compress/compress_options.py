@@ -27,7 +27,7 @@ class TargetOptions:
     )
     cost: str = option(
         "latency",
-        "What the targets are of; bytes are those of the file that the engine reads.",
+        "Cost that targets limit; shares of bytes count weights, amounts in MB the whole file.",
         ("latency", "parameters", "bytes"),
     )
     engine: str = option("onnxruntime_int8", "Engine that serves the models.", tuple(ENGINES))
@@ -60,7 +60,7 @@ class TargetOptions:
         return ranges.parse_shape("Argument `optimize_for`", self.optimize_for)
 
     def check_rules(self):
-        """Raises ValueError where targets are none, models share a name, or the shape is none."""
+        """Raises ValueError where a target or the shape is malformed, or models share a name."""
         named = ["dense", *map(str, self.parsed_targets), *self.baseline_folders]
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(

@@ -16,6 +16,8 @@ from bert_tf.serving.engines import ENGINES
 
 _TABLE = "latency_table.json"
 _ROUNDS = 15
+# A table is off by some hundredths, and a file holds more than weights.
+_ROUGHLY = 1.1
 # A table by small models: what it chooses is timed and corrected.
 _MEASURED = {"rounds": 5, "most_blocks": 1, "number": 20}
 
@@ -73,7 +75,7 @@ class EngineCost:
         return target.times(left / self.allowed(target))
 
     def check_targets(self, config):
-        """Raises ValueError where a target is below the floor.
+        """Raises ValueError where a target is below the floor, or far above the dense model.
 
         Args:
           config: see `lowest`.
@@ -85,6 +87,12 @@ class EngineCost:
                     f"Argument `targets` must be above {lowest.number:.3f}{target.unit}, what is "
                     f"left of the {self._options.cost} with a single head, received {target}."
                 )
+            most = target.times(self.cost.of_model(self._dense) / self.allowed(target))
+            if target.number > _ROUGHLY * most.number:
+                raise ValueError(
+                    f"Argument `targets` must be at most {most.number:.3f}{target.unit}, the "
+                    f"{self._options.cost} of the dense model, received {target}."
+                )
 
     def exported(self, row, target):
         """Returns what an exported model costs over its target.
@@ -94,9 +102,9 @@ class EngineCost:
           target: a `Target`.
 
         Returns:
-          A float; 1 where nothing of the row is nearer than what it was cut to.
+          A float; 1 where the row has no measurement of it.
         """
-        if self._options.cost == "latency":  # Left out where it is not timed.
+        if self._options.cost == "latency":
             return row.get("p50_ms" if target.unit else "ratio", target.number) / target.number
         if self._options.cost == "bytes" and target.unit:  # Shares are of the weights alone.
             return row.get("file_bytes", self.allowed(target)) / self.allowed(target)
@@ -132,12 +140,12 @@ class EngineCost:
         """Returns the latency of the last plan over a target; a folder has the models."""
         options = self._options
         places = latency_measurement.write(plans, [self._form], folder)
-        some = places[-1:] if target.unit else [places[-1], places[0]]
+        paths = [self._form.path(place) for place in (places[-1], places[0])]
         found = latency_measurement.turns(
-            options.engine, list(map(self._form.path, some)), self._dense, options.shape, _ROUNDS
+            options.engine, paths, self._dense, options.shape, _ROUNDS
         )
-        if target.unit:
-            return float(np.median(np.concatenate(*found))) / self.allowed(target)
+        if target.unit:  # The median of exports, which are timed by turns too.
+            return float(np.median(np.concatenate(found[0]))) / self.allowed(target)
         return timing.ratio(*found) / target.number
 
     def _cost(self):

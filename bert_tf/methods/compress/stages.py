@@ -128,8 +128,7 @@ class _Compression:
             above = self.cost.exported(row, target)
             if above <= 1 + MOST_ABOVE:
                 break
-            sentence = "The export of target %s has %.3f of the %s that it may have."
-            logging.warning(sentence, target, above, self.options.cost)
+            logging.warning("The export of target %s costs %.3f times as much.", target, above)
             lowest = self.cost.lowest(self.config, target).times(1.01)
             wanted = max(wanted.times(1 / above), lowest, key=lambda one: one.number)
             folder = os.path.join(self.options.output_dir, str(target), f"pruned_on_{number}")

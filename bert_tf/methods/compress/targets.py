@@ -9,6 +9,8 @@ from bert_tf import ranges
 UNITS = {"ms": ("latency", 1e-3), "MB": ("bytes", 1e6), "M": ("parameters", 1e6)}
 
 _SUBJECT = "Argument `targets`"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_ENTRY = re.compile(rf"\s*({_NUMBER})\s*({'|'.join(UNITS)})?\s*", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Target:
     unit: str = ""
 
     def __str__(self):
-        return f"{self.number:g}{self.unit}"
+        return f"{self.number:.12g}{self.unit}"
 
     def amount(self, dense):
         """Returns the cost that is allowed.
@@ -53,21 +55,27 @@ def parse(text, cost):
     Raises:
       ValueError: if one is malformed, units differ or do not fit the cost, or targets do not fall.
     """
-    units = "|".join(UNITS)
-    found = [re.fullmatch(rf"(.*?)\s*({units})?", part.strip()) for part in text.split(",")]
-    numbers, names = zip(*(one.groups("") for one in found), strict=True)
-    if len(set(names)) > 1:
+    found = [_ENTRY.fullmatch(part) for part in text.split(",")]
+    if None in found:
+        raise ValueError(
+            f"{_SUBJECT} must be shares such as .5,.33, or amounts in {', '.join(UNITS)} such as "
+            f"20ms,12ms, received {text!r}."
+        )
+    numbers, units = zip(*(one.groups("") for one in found), strict=True)
+    if len(set(units)) > 1:
         raise ValueError(f"{_SUBJECT} must be shares or have one unit, received {text!r}.")
-    unit = names[0]
+    unit = units[0]
     if unit and UNITS[unit][0] != cost:
         raise ValueError(
             f"{_SUBJECT} in {unit} must come with the cost {UNITS[unit][0]!r}, received {cost!r}."
         )
-    allowed = ranges.ABOVE_0 if unit else ranges.SHARE_ABOVE_0
-    values = ranges.parse_list(_SUBJECT, ",".join(numbers), float, allowed)
-    if not values or any(one <= two for one, two in zip(values, values[1:], strict=False)):
+    values = [float(number) for number in numbers]
+    for value in values:
+        allowed = ranges.ABOVE_0 if unit else ranges.SHARE_ABOVE_0
+        ranges.check(_SUBJECT, value, float, allowed)
+    if any(one <= two for one, two in zip(values, values[1:], strict=False)):
         raise ValueError(
-            f"{_SUBJECT} must be one number or several that fall, such as .5,.33, "
-            f"received {text!r}: each model is made from the one before."
+            f"{_SUBJECT} must fall from one to the next, for each model is made from the one "
+            f"before, received {text!r}."
         )
     return [Target(value, unit) for value in values]

@@ -368,7 +368,10 @@ def _tables(chain, exports):
 def _compressed(chain, final, exports):
     """Returns the run that makes a smaller model for an engine, next to a pruned one."""
     settings, dense = chain.settings, chain.dense().name
-    shapes = {value(flags, "optimize_for") for flags in (settings.export, settings.compress)}
+    shapes = {
+        value(flags, "optimize_for") or CompressOptions.optimize_for
+        for flags in (settings.export, settings.compress)
+    }
     # What is left out for its speed has no tables, and those of another shape do not fit.
     measured = exports[: len(exports) - 1] if len(shapes) == 1 else []
     given = (

@@ -1,11 +1,13 @@
 """Models that another process writes, or this one where it must."""
 
 import dataclasses
+import pickle
+import sys
 
 import pytest
 
 from bert_tf.encoders.config import EncoderConfig
-from bert_tf.serving import formats
+from bert_tf.serving import formats, model_writer
 from bert_tf.serving.engines import ENGINES, Process
 from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.formats.format import Format
@@ -43,7 +45,8 @@ def tasks_of(form, folder, blocks=(1, 1, 3)):
     return [(plan, form, str(folder / str(number))) for number, plan in enumerate(plans)]
 
 
-def test_another_process_writes_what_engines_load(tmp_path):
+def test_another_process_writes_what_engines_load(tmp_path, monkeypatch):
+    monkeypatch.delattr(model_writer, "write")  # This process does not.
     form = formats.get("saved_model")
     tasks = tasks_of(form, tmp_path)
     with Writing(tasks) as writing:
@@ -55,8 +58,11 @@ def test_another_process_writes_what_engines_load(tmp_path):
 
 
 @pytest.mark.parametrize("blocks", [(1, 1, 3), (1, 3)])
-def test_what_another_process_does_not_know_is_written_here(tmp_path, blocks):
-    with Writing(tasks_of(Small(), tmp_path, blocks)) as writing:
+@pytest.mark.parametrize("has_a_pickle", [True, False])
+def test_what_another_process_does_not_know_is_written_here(tmp_path, blocks, has_a_pickle):
+    form = Small()
+    form.of_the_program = None if has_a_pickle else lambda: None
+    with Writing(tasks_of(form, tmp_path, blocks)) as writing:
         *written, error = writing.results()
     assert written == [None] * (len(blocks) - 1) and str(error) == "Too many weights."
     assert (tmp_path / "0/small.txt").read_text() == "small"
@@ -68,8 +74,21 @@ def test_other_errors_are_raised(tmp_path):
         writing.results()
 
 
-def test_it_ends_with_the_block(tmp_path):
-    with Writing(tasks_of(formats.get("saved_model"), tmp_path)) as writing:
-        process = writing._process
-        assert process.poll() is None
+def test_reasons_come_back(tmp_path):
+    given, answer = tmp_path / "in", tmp_path / "out"
+    given.write_bytes(pickle.dumps(tasks_of(Small(), tmp_path)))
+    model_writer.main(given, answer)
+    *written, error = pickle.loads(answer.read_bytes())
+    assert written == [None, None] and str(error) == "Too many weights."
+
+
+def test_it_ends_with_the_block_also_while_one_waits(tmp_path, monkeypatch):
+    with (
+        pytest.raises(SystemExit),
+        Writing(tasks_of(formats.get("saved_model"), tmp_path)) as writing,
+    ):
+        process, wait = writing._process, writing._process.wait
+        ended = iter([lambda: sys.exit("ended by a signal")])
+        monkeypatch.setattr(process, "wait", lambda: next(ended, wait)())
+        writing.results()
     assert process.poll() is not None and not (tmp_path / "2").exists()

@@ -417,9 +417,10 @@ def test_a_port_that_is_taken(server, exported):
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("--threads=-1", "--threads must be at least 0, received -1"),
-        ("--max_batch=0", "--max_batch must be at least 1, received 0"),
-        ("--grace=nan", "--grace must be at least 0, received nan"),
+        ("--threads=-1", r"--threads must be in \[0, 1000000000\], received -1"),
+        ("--max_batch=0", r"--max_batch must be in \[1, 1000000000\], received 0"),
+        ("--grace=nan", r"--grace must be in \[0, 1000000000\], received nan"),
+        ("--max_wait_ms=inf", r"--max_wait_ms must be in \[0, 1000000000\], received inf"),
         ("--port=99999", "port must be 0-65535"),
     ],
 )

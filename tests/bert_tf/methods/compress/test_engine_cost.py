@@ -79,6 +79,8 @@ def test_what_is_measured_is_over_the_target(engine_cost, config):
         ("latency", "0.001ms", r"must be above \d+\.\d{3}ms, what is left of the latency"),
         ("bytes", "0.001MB", r"must be above \d\.\d{3}MB, what is left of the bytes"),
         ("parameters", "0.001M", r"must be above \d\.\d{3}M, .* received 0.001M"),
+        ("parameters", "9M", r"must be at most 0\.\d{3}M, the parameters of the dense model"),
+        ("latency", "1000ms", r"must be at most \d+\.\d{3}ms, the latency of the dense model"),
     ],
 )
 def test_a_target_out_of_reach_comes_with_the_nearest(engine_cost, config, cost, target, sentence):

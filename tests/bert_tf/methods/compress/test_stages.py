@@ -9,6 +9,7 @@ import pytest
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.methods.compress import stages
 from bert_tf.methods.compress.compress_options import CompressOptions
+from bert_tf.methods.compress.engine_cost import EngineCost
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning
@@ -106,10 +107,31 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
         assert json.loads(exported.read_text())["max_seq_length"] == 8
 
 
+def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, monkeypatch):
+    """The first one is said to have a twentieth more than it may."""
+    dense, output = str(tmp_path / "dense"), tmp_path / "out"
+    finetuning.finetune(options(output_dir=dense, num_train_epochs=1.0))
+    number = model_info.num_parameters(config_of(dense))
+    target = f"{0.9 * number / 1e6}M"
+    above = iter([1.05, 1.0])
+    monkeypatch.setattr(EngineCost, "exported", lambda *_: next(above))
+    settings = {**settings, "init_checkpoint": dense, "train": "none", "targets": target}
+    report = stages.compress(CompressOptions(**settings, output_dir=str(output)))
+    _, row = report["models"]
+    name = row["model"]
+    assert row["target"] == name == f"{0.9 * number / 1e6:.12g}M"
+    assert row["folder"] == str(output / name / "pruned_on_1" / "cut")
+    sizes = [
+        model_info.num_parameters(config_of(output / name / part))
+        for part in ("cut", "pruned_on_1/cut")
+    ]
+    assert sizes[0] <= 0.9 * number and sizes[1] <= 0.9 * number / 1.05
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"targets": ".5,.8"}, r"`targets` must be one number or several that fall, .* '.5,.8'"),
+        ({"targets": ".5,.8"}, "`targets` must fall from one to the next, .* '.5,.8'"),
         ({"engine": "onnx_runtime"}, "`engine` must be one of .* did you mean 'onnxruntime'"),
         ({"optimize_for": "8"}, "`optimize_for` must be such as 8x128, received '8'"),
         ({"train": "some"}, "`train` must be a number, received 'some'"),
