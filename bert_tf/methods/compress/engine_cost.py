@@ -5,7 +5,6 @@ import dataclasses
 import os
 import tempfile
 
-import numpy as np
 from absl import logging
 
 from bert_tf import timing
@@ -104,8 +103,8 @@ class EngineCost:
         Returns:
           A float; 1 where the row has no measurement of it.
         """
-        if self._options.cost == "latency":
-            return row.get("p50_ms" if target.unit else "ratio", target.number) / target.number
+        if self._options.cost == "latency" and "ratio" in row:
+            return self._of_ratio(row["ratio"], target)
         if self._options.cost == "bytes" and target.unit:  # Shares are of the weights alone.
             return row.get("file_bytes", self.allowed(target)) / self.allowed(target)
         return 1.0
@@ -144,9 +143,15 @@ class EngineCost:
         found = latency_measurement.turns(
             options.engine, paths, self._dense, options.shape, _ROUNDS
         )
-        if target.unit:  # The median of exports, which are timed by turns too.
-            return float(np.median(np.concatenate(found[0]))) / self.allowed(target)
-        return timing.ratio(*found) / target.number
+        return self._of_ratio(timing.ratio(*found), target)
+
+    def _of_ratio(self, ratio, target):
+        """Returns the latency over a target of a model whose ratio to the dense one is measured.
+
+        Milliseconds are the ratio times the table's for the dense model: what else runs while
+        models are timed by turns slows both alike.
+        """
+        return ratio * self.cost.of_model(self._dense) / self.allowed(target)
 
     def _cost(self):
         if self._options.cost == "parameters":
