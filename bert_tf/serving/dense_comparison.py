@@ -53,10 +53,8 @@ class DenseComparison:
         Yields:
           Function that waits and returns `{name: None}`, or a ValueError where a format cannot be.
         """
-        dense, tables = self._config.dense, self._tables
-        names = [
-            name for name in names if self.is_pruned and isinstance(tables[name], LatencyTable)
-        ]
+        dense, tables = self._config.dense, self._tables if self.is_pruned else {}
+        names = [name for name in names if isinstance(tables.get(name), LatencyTable)]
         plans, found = {}, {}
         for name in names:
             try:

@@ -59,8 +59,8 @@ def measure(
         forms[form.choices][engine] = form
     tables = {}
     with tempfile.TemporaryDirectory() as folder:
-        for choices, plans, places in _written(config, forms, most_blocks, number, folder):
-            for engine, form in forms[choices].items():
+        for some, plans, places in _written(config, forms, most_blocks, number, folder):
+            for engine, form in some.items():
                 paths = [form.path(place) for place in places]
                 try:
                     seconds = times(engine, paths, plans[0].config, shape, rounds)
@@ -232,28 +232,32 @@ def _written(config, forms, most_blocks, number, folder):
       folder: path of a folder for all of them.
 
     Returns:
-      List of `(choices, plans, paths of the models' folders)`.
+      List of `({name of an engine: Format}, plans, paths of the models' folders)`.
+
+    Raises:
+      ValueError: if a format cannot hold a model.
     """
-    groups = [
-        (choices, latency_probes.make(config, choices, most_blocks, number + 3 * len(choices)))
-        for choices in forms
-    ]
-    places = [
-        [os.path.join(folder, str(index), str(one)) for one in range(len(plans))]
-        for index, (_, plans) in enumerate(groups)
-    ]
-    unique = [dict.fromkeys(forms[choices].values()) for choices, _ in groups]
-    tasks = [
-        [(plan, form, place) for plan, place in zip(plans, own, strict=True) for form in some]
-        for (_, plans), own, some in zip(groups, places, unique, strict=True)
-    ]
+    groups = []
+    for choices, some in forms.items():
+        plans = latency_probes.make(config, choices, most_blocks, number + 3 * len(choices))
+        own = os.path.join(folder, str(len(groups)))
+        groups.append((some, plans, [os.path.join(own, str(index)) for index in range(len(plans))]))
+    (first, plans, places), *others = groups
     with contextlib.ExitStack() as stack:
-        others = [stack.enter_context(model_writer.Writing(some)) for some in tasks[1:]]
-        write(groups[0][1], unique[0], os.path.dirname(places[0][0]))
-        for error in (error for one in others for error in one.results()):
+        elsewhere = [stack.enter_context(model_writer.Writing(_tasks(*group))) for group in others]
+        write(plans, dict.fromkeys(first.values()), os.path.dirname(places[0]))
+        for error in (error for writing in elsewhere for error in writing.results()):
             if error is not None:
                 raise error
-    return [(*group, own) for group, own in zip(groups, places, strict=True)]
+    return groups
+
+
+def _tasks(forms, plans, places):
+    """Returns the tasks of `model_writer` that write each model in each format."""
+    unique = dict.fromkeys(forms.values())
+    return [
+        (plan, form, place) for plan, place in zip(plans, places, strict=True) for form in unique
+    ]
 
 
 def _progress(steps, what):

@@ -69,16 +69,23 @@ class Writing:
 def write(tasks):
     """Writes models in this process; returns for each None or the ValueError.
 
+    A model is made once for tasks of one plan that follow each other: formats share conversions.
+
     Args:
       tasks: see `Writing`.
     """
-    return [_written(*task) for task in tasks]
+    results, made = [], None
+    for plan, form, folder in tasks:
+        if plan != made:
+            made, served = plan, latency_probes.served(plan)
+        results.append(_written(served, form, folder))
+    return results
 
 
-def _written(plan, form, folder):
+def _written(served, form, folder):
     os.makedirs(folder, exist_ok=True)
     try:
-        form.write(latency_probes.served(plan), folder)
+        form.write(served, folder)
     except ValueError as error:
         return ValueError(str(error))
     return None

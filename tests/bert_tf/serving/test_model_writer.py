@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bert_tf.encoders.config import EncoderConfig
-from bert_tf.serving import formats, model_writer
+from bert_tf.serving import formats, latency_probes, model_writer
 from bert_tf.serving.engines import ENGINES, Process
 from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.formats.format import Format
@@ -92,3 +92,12 @@ def test_it_ends_with_the_block_also_while_one_waits(tmp_path, monkeypatch):
         monkeypatch.setattr(process, "wait", lambda: next(ended, wait)())
         writing.results()
     assert process.poll() is not None and not (tmp_path / "2").exists()
+
+
+def test_one_model_is_made_for_the_formats_of_a_plan(tmp_path, monkeypatch):
+    made, served = [], latency_probes.served
+    monkeypatch.setattr(latency_probes, "served", lambda plan: made.append(plan) or served(plan))
+    (first, form, folder), second, _ = tasks_of(Small(), tmp_path, (1, 2, 3))
+    *written, error = model_writer.write([(first, form, folder)] * 2 + [second])
+    assert written == [None, None] and str(error) == "Too many weights."
+    assert made == [first, second[0]]
