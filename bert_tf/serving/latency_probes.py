@@ -26,6 +26,8 @@ NUM_SIZES = 3
 _MOST_ROWS = 4096
 # Of the break-even rank: above it nothing stays in factors.
 _HIGHEST_RANK = 1.0
+# What is added to biases, scales and shifts.
+_VECTOR_NOISE = 0.02
 
 
 def sizes(config, num_sizes=NUM_SIZES):
@@ -71,10 +73,17 @@ def make(config, choices, most_blocks, number, seed=0):
 def served(plan):
     """Returns the `ServedModel` of a plan with random weights, for `Format.write`.
 
+    Biases and LayerNorms are random as well: converters drop sums with 0 and products with 1, and
+    engines then do not find the operations of a real model, such as a whole LayerNorm.
+
     Args:
       plan: a `Plan`.
     """
-    model = BertModel(plan.config, plan.execution)
+    model, rng = BertModel(plan.config, plan.execution), np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.shape.rank == 1:
+            noise = rng.normal(0, _VECTOR_NOISE, variable.shape)
+            variable.assign(variable + noise.astype(np.float32))
     return _Probe(model, _Service(model.head), plan.config.num_positions)
 
 

@@ -12,7 +12,13 @@ from bert_tf.encoders.config import EncoderConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.encoders.execution import Execution
 from bert_tf.models.bert import BertModel
-from bert_tf.serving import constant_folding, execution_plan, formats, services
+from bert_tf.serving import (
+    constant_folding,
+    execution_plan,
+    formats,
+    latency_probes,
+    services,
+)
 from bert_tf.serving.engines.engine import ENGINES
 from bert_tf.serving.execution_plan import Plan
 from bert_tf.serving.served_model import ServedModel
@@ -115,6 +121,15 @@ def test_answers_and_operations(name, vocab_file, tmp_path):
     assert found["LayerNormalization"] == 1 + 2 * BLOCKS + (name == "mlm")
     assert found["Gelu"] + found["BiasGelu"] == num_ffns + (name == "mlm")
     assert not found.keys() & {"Erf", "Pow", "ReduceMean", "Sqrt"}
+
+
+def test_random_models_of_latency_tables_have_the_operations_of_real_ones(vocab_file, tmp_path):
+    """As converters drop sums with biases of 0 and products with scales of 1."""
+    form, found = formats.FORMATS["onnx"], []
+    for model in (latency_probes.served(Plan(CONFIG)), served("dense", vocab_file)):
+        form.write(model, str(tmp_path))
+        found.append(optimized(form.path(str(tmp_path)), tmp_path))
+    assert found[0] == found[1]
 
 
 def written(form, model, folder):
