@@ -23,6 +23,12 @@ ATTENTION_INPUTS = PROJECTIONS[:3]
 #: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
 UNITS = ("heads", "neurons", "ffn")
 
+#: The sublayers that units hang on, each one unit: a gate on all heads, or all neurons, of a block.
+PARENTS = {"heads": "attention", "neurons": "feed_forward"}
+
+#: All that a block can have gates on, and lose.
+GATED_UNITS = (*UNITS, *PARENTS.values())
+
 #: The projections whose outputs some units are, and the one whose inputs they are.
 UNIT_PROJECTIONS = {
     "heads": (ATTENTION_INPUTS, "attention_output"),
@@ -78,7 +84,7 @@ class LayerConfig:
       projections: a `ProjectionSpec` for each name in `PROJECTIONS`; a name
         left out is dense.
       has_ffn: whether there is a feed-forward at all; without it not even its bias is left.
-      gates: a serialized gate for some of `UNITS`, see `flop_tf.gates.serialize`.
+      gates: a serialized gate for some of `GATED_UNITS`, see `flop_tf.gates.serialize`.
     """
 
     num_heads: int
@@ -94,8 +100,10 @@ class LayerConfig:
             raise ValueError(
                 f"Argument `projections` expects names of {PROJECTIONS}, received {unknown}."
             )
-        if unknown := sorted(set(self.gates) - set(UNITS)):
-            raise ValueError(f"Argument `gates` expects names of {UNITS}, received {unknown}.")
+        if unknown := sorted(set(self.gates) - set(GATED_UNITS)):
+            raise ValueError(
+                f"Argument `gates` expects names of {GATED_UNITS}, received {unknown}."
+            )
         if not self.has_ffn and self.intermediate_size:
             raise ValueError(
                 "Argument `intermediate_size` must be 0 without an FFN, received "
@@ -129,15 +137,17 @@ class LayerConfig:
         return tuple(name for name in PROJECTIONS if name not in absent)
 
     def num_units(self, kind):
-        """Returns how many units of a kind of `UNITS` the block has.
+        """Returns how many units of a kind the block has.
 
         Args:
-          kind: one of `UNITS`.
+          kind: one of `GATED_UNITS`.
         """
         return {
             "heads": self.num_heads,
             "neurons": self.intermediate_size,
             "ffn": int(self.has_ffn),
+            "attention": int(self.num_heads > 0),
+            "feed_forward": int(self.intermediate_size > 0),
         }[kind]
 
     def shape(self, name, hidden_size, head_size):
@@ -271,7 +281,7 @@ class EncoderConfig:
                 yield index, name, layer.projection(name), shape
 
     def units(self, *kinds):
-        """Yields `(block index, kind, number)` of the units of the kinds; all kinds without any."""
+        """Yields `(block index, kind, number)` of some of `GATED_UNITS`; by default `UNITS`."""
         for index, layer in enumerate(self.layers):
             for kind in kinds or UNITS:
                 if layer.num_units(kind):

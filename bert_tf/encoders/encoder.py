@@ -11,7 +11,7 @@ import math
 import tensorflow as tf
 
 from bert_tf.encoders.attention import Attention, EinsumAttention
-from bert_tf.encoders.config import ATTENTION_INPUTS
+from bert_tf.encoders.config import ATTENTION_INPUTS, PARENTS
 from bert_tf.encoders.dropout import StepDropout
 from bert_tf.encoders.execution import TRAINING, Described
 from bert_tf.encoders.layer_norm import LayerNorm
@@ -164,7 +164,7 @@ class TransformerBlock(keras.layers.Layer):
     `a = LayerNorm(x + O softmax(q k^T / sqrt(D)) v)`, `y = LayerNorm(a + W2 gelu(W1 a))`.
     Without heads, or without neurons, only the bias of the output projection is left; without
     an FFN `y = LayerNorm(a)`. Gates scale the contexts of the heads, the activated neurons
-    and the output of the FFN.
+    (one by one, or all of a sublayer) and the output of the FFN.
 
     Args:
       config: an `EncoderConfig`.
@@ -242,7 +242,9 @@ class TransformerBlock(keras.layers.Layer):
             return hidden
         projected = self.project(hidden, training)
         context = self.attention(*projected, attention_bias, training=training)
-        return self._gate("heads", context, tf.shape(attention_bias)[0], training)
+        batch = tf.shape(attention_bias)[0]
+        context = self._gate("heads", context, batch, training)
+        return self._gate("attention", context, batch, training)
 
     def attended(self, hidden, context, training=None):
         """Returns what leaves the attention sublayer, `[B T, H]`.
@@ -267,7 +269,8 @@ class TransformerBlock(keras.layers.Layer):
         if not self.layer.intermediate_size:
             return attended
         neurons = self.activation(self.ffn_in(attended, training=training))
-        return self._gate("neurons", neurons, batch, training)
+        neurons = self._gate("neurons", neurons, batch, training)
+        return self._gate("feed_forward", neurons, batch, training)
 
     def outputs(self, attended, neurons, batch, training=None):
         """Returns what leaves the block, `[B T, H]`.
@@ -431,10 +434,24 @@ class Encoder(Described, keras.layers.Layer):
             yield "embeddings.word_embeddings", self.embeddings.gate, table
 
     def unit_gates(self):
-        """Yields `(path, gate)` of the gates on heads, neurons and FFNs: `blocks.0.heads`, ..."""
+        """Yields `(path, gate)` of the gates on `GATED_UNITS`: `blocks.0.heads`, ..."""
         for index, block in enumerate(self.blocks):
             for kind in block.layer.gates:
                 yield f"blocks.{index}.{kind}", getattr(block, f"{kind}_gate")
+
+    def steered_units(self):
+        """Yields `(path of a block, kind, gate, parent)` where a budget steers heads or neurons.
+
+        The gate is the one over the units and the parent the one over their sublayer; either may be
+        None, not both.
+        """
+        gates = {path: gate for path, gate in self.unit_gates() if gate.calibrates}
+        for index in range(len(self.blocks)):
+            for kind, sublayer in PARENTS.items():
+                block = f"blocks.{index}"
+                pair = gates.get(f"{block}.{kind}"), gates.get(f"{block}.{sublayer}")
+                if pair != (None, None):
+                    yield block, kind, *pair
 
     def get_config(self):
         """Returns the constructor's arguments, config and execution as plain data."""

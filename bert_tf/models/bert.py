@@ -89,14 +89,12 @@ class BertModel(Described, GatedModel):
         original = sum(i * o for *_, (i, o) in self.config.dense.projections())
         projections = dict(self.encoder.projections())
         found = {}
-        for path, gate in self.encoder.unit_gates():
-            block, _, kind = path.rpartition(".")
-            if not gate.calibrates or kind not in UNIT_PROJECTIONS:
-                continue
+        for block, kind, gate, parent in self.encoder.steered_units():
             before, after = UNIT_PROJECTIONS[kind]
-            units = Units(gate, self.config.head_size if kind == "heads" else 1)
-            found |= {projections[f"{block}.{name}"]: (None, units) for name in before}
-            found[projections[f"{block}.{after}"]] = units, None
+            width = self.config.head_size if kind == "heads" else 1
+            units = None if gate is None else Units(gate, width)
+            found |= {projections[f"{block}.{name}"]: (None, units, parent) for name in before}
+            found[projections[f"{block}.{after}"]] = units, None, parent
         return Budget(projections.values(), original, found)
 
     def build_from_config(self, config):

@@ -3,7 +3,7 @@
 H hidden, I and O inputs and outputs of a projection, R rank.
 """
 
-from bert_tf.encoders.config import UNITS
+from bert_tf.encoders.config import GATED_UNITS
 from bert_tf.heads.head import head_of
 from flop_tf import ProjectionSpec, gates
 
@@ -65,7 +65,7 @@ def is_gate_variable(path):
       path: of a weight in a model.
     """
     owner = path.rpartition(".")[0]
-    return owner.endswith((".gate", *(f"{kind}_gate" for kind in UNITS)))
+    return owner.endswith((".gate", *(f"{kind}_gate" for kind in GATED_UNITS)))
 
 
 def _embeddings(config):

@@ -89,8 +89,7 @@ def _config_changes(options, source, task):
 
 def _gated(config, options):
     """Returns a config with the gates that the options name."""
-    name, kinds = options.gate_name, options.kinds
-    of_units = [kind for kind in kinds if kind != "ranks"]
+    name, of_units = options.gate_name, options.gated_units
     for kind in of_units:
         if not any(layer.num_units(kind) for layer in config.layers):
             raise ValueError(
@@ -98,7 +97,7 @@ def _gated(config, options):
                 f"{options.init_checkpoint!r} has none left; leave {kind} out."
             )
     arguments = gates.accepted(name, initial_log_alpha=options.initial_log_alpha)
-    if "ranks" in kinds:
+    if "ranks" in options.kinds:
         config = compression.with_gates(config, name, **arguments)
     # Those over ranks are made first: a config of gates over units counts as gated.
     return units.with_gates(config, of_units, name, **arguments)
@@ -121,7 +120,8 @@ def _check_gates(options, config):
     """Raises ValueError if a model has gates, but other ones than the options name."""
     kinds = {kind for layer in config.layers for kind in layer.gates}
     kinds |= {"ranks" for *_, spec, _ in config.projections() if spec.gate}
-    if options.kinds != ["ranks"] and set(options.kinds) != kinds:
+    wanted = {*options.gated_units, *({"ranks"} & set(options.kinds))}
+    if options.kinds != ["ranks"] and wanted != kinds:
         raise ValueError(
             f"Argument `groups={options.groups}` needs a model without gates or with gates over "
             f"these, but {options.init_checkpoint!r} has some over "

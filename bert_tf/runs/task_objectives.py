@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from bert_tf.latency import LatencyTable
+from bert_tf.models.latency_budget import latency_budget
 from bert_tf.runs import callbacks, optimization
 from flop_tf import gates, order_gates, surgery
 from flop_tf.importance.rank_importance import group_importance
@@ -21,7 +23,7 @@ def make(options, model, total_steps):
     Raises:
       ValueError: if the target is out of reach of the gates, or if nothing is to be trained.
     """
-    sparsity, target = model.budget(), options.target_sparsity
+    sparsity, target = budget_of(model, options), options.target_sparsity
     fix_step = max(1, round(options.gate_freeze_fraction * total_steps))
     settings = optimization.task_settings(options)
     if target is not None and sparsity.gates:
@@ -46,6 +48,21 @@ def make(options, model, total_steps):
     return TaskObjective(**settings)
 
 
+def budget_of(model, options):
+    """Returns the budget whose share is to go: of the projections' parameters, or of seconds.
+
+    Args:
+      model: a `BertModel`.
+      options: `FinetuneOptions`.
+
+    Raises:
+      ValueError: if the latency table does not fit.
+    """
+    if not options.latency_table:
+        return model.budget()
+    return latency_budget(model, LatencyTable.load(options.latency_table))
+
+
 def with_ordered_gates(inputs):
     """Returns the source of a run with its new gates in the order of importance.
 
@@ -61,7 +78,7 @@ def with_ordered_gates(inputs):
     if "layers" not in inputs.changes or not prunes:
         return source
     model = source.model(**inputs.changes)
-    sparsity = model.budget()
+    sparsity = budget_of(model, options)
     batches = inputs.data.small_batches(options.gate_order_examples)
     importance = group_importance(model, sparsity.steered, batches, inputs.task.loss())
     order_gates(sparsity, importance, options.target_sparsity, options.initial_log_alpha)

@@ -10,7 +10,7 @@ from bert_tf.serving.engines import ENGINES, Process
 # Batches of the comparison, of 32 examples each, by which layers are ranked.
 _CALIBRATION_BATCHES = 4
 # How many layers stay in float; where more had to, the format is left out.
-_COUNTS = 1, 2, 4, 8
+_COUNTS = 1, 2, 4, 8, 16
 # What a layer must help next to the one that helps most; less is chance.
 _LEAST_GAIN = 0.1
 

@@ -1,14 +1,15 @@
-"""Heads, FFN neurons and whole FFNs of a BERT: gates on them, and models without some of them.
+"""Heads, FFN neurons and whole sublayers: gates on them, and models without some of them.
 
-A mask of units is a dict of arrays by path: `blocks.0.heads [N]`, `blocks.0.neurons [F]` and
-`blocks.0.ffn [1]`; a unit that is 0 or False goes. D head size.
+A mask of units is a dict of arrays by path: `blocks.0.heads [N]`, `blocks.0.neurons [F]`,
+`blocks.0.ffn [1]`, and for all heads or all neurons at once `blocks.0.attention [1]` and
+`blocks.0.feed_forward [1]`; a unit that is 0 or False goes. D head size.
 """
 
 import dataclasses
 
 import numpy as np
 
-from bert_tf.encoders.config import ATTENTION_INPUTS, UNITS
+from bert_tf.encoders.config import ATTENTION_INPUTS, GATED_UNITS, UNITS
 from bert_tf.models import weight_paths
 from flop_tf import gates
 
@@ -18,7 +19,7 @@ def with_gates(config, kinds, name, **arguments):
 
     Args:
       config: an `EncoderConfig`.
-      kinds: of `UNITS`.
+      kinds: of `GATED_UNITS`.
       name: of the gate, see `flop_tf.gates.GATES`.
       **arguments: of the gate.
 
@@ -30,7 +31,7 @@ def with_gates(config, kinds, name, **arguments):
     for index, layer in enumerate(config.layers):
         own = dict(layer.gates)
         for kind in kinds:
-            if kind not in UNITS or layer.num_units(kind):
+            if kind not in GATED_UNITS or layer.num_units(kind):
                 named = {**gate["config"], "name": f"block_{index}_{kind}_gate"}
                 own[kind] = {**gate, "config": named}
         layers.append(dataclasses.replace(layer, gates=own))
@@ -42,7 +43,7 @@ def full_mask(config, *kinds):
 
     Args:
       config: an `EncoderConfig`.
-      *kinds: of `UNITS`; all without any.
+      *kinds: of `GATED_UNITS`; default `UNITS`.
     """
     return {
         f"blocks.{index}.{kind}": np.ones(number, bool)
@@ -57,7 +58,7 @@ def check_mask(config, mask):
       config: an `EncoderConfig`.
       mask: dict of arrays by path.
     """
-    expected = {path: units.shape for path, units in full_mask(config).items()}
+    expected = {path: units.shape for path, units in full_mask(config, *GATED_UNITS).items()}
     for path, units in mask.items():
         if expected.get(path) != np.shape(units):
             wanted = f"{expected[path][0]} units" if path in expected else "no such units"
@@ -128,7 +129,7 @@ def remove(config, weights, values):
     layers = []
     for index, layer in enumerate(config.layers):
         block = _Block(weights, f"encoder.blocks.{index}", layer)
-        for kind in UNITS:
+        for kind in GATED_UNITS:
             if (units := values.get(f"blocks.{index}.{kind}")) is not None:
                 getattr(block, f"keep_{kind}")(np.asarray(units, np.float32), config.head_size)
         layers.append(block.layer)
@@ -169,6 +170,16 @@ class _Block:
         self._replace("neurons", intermediate_size=0, has_ffn=False)
         for name in ("ffn_in", "ffn_out"):
             self._drop(name)
+
+    def keep_attention(self, values, head_size):
+        """Scales the contexts of all heads, or takes all of them away."""
+        self._replace("attention")
+        self.keep_heads(np.repeat(values, self.layer.num_heads), head_size)
+
+    def keep_feed_forward(self, values, head_size):
+        """Scales all activated neurons, or takes all of them away."""
+        self._replace("feed_forward")
+        self.keep_neurons(np.repeat(values, self.layer.intermediate_size), head_size)
 
     def _replace(self, kind, **changes):
         left = {name: gate for name, gate in self.layer.gates.items() if name != kind}

@@ -12,6 +12,7 @@ Reference:
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.data import batching
 from bert_tf.encoders.config import ATTENTION_INPUTS
 from bert_tf.methods.compress.compress_options import LEAST_EXAMPLES
 from flop_tf.linalg import least_squares
@@ -22,6 +23,8 @@ RIDGES = (0.001, 0.01, 0.1, 1.0)
 # Variance over mean square below which targets are constant but for rounding.
 _CONSTANT = 1e-9
 
+# Examples a batch.
+_BATCH = 32
 # Of so many batches one is held out, to choose the ridge.
 _HELD_OUT = 4
 
@@ -44,6 +47,15 @@ def some_examples(encoded, options):
     number = min(options.calibration_examples, len(encoded))
     chosen = np.random.default_rng(options.seed).choice(len(encoded), number, replace=False)
     return encoded.take(np.sort(chosen))
+
+
+def batches(encoded):
+    """Returns the batches of some examples by which a model is repaired, a `tf.data.Dataset`.
+
+    Args:
+      encoded: `EncodedExamples`.
+    """
+    return batching.evaluation_dataset(encoded, _BATCH)
 
 
 def repair(student, teacher, mask, dataset, ridges=RIDGES):

@@ -104,6 +104,14 @@ class RecoveryOptions:
     )
     repair: bool = option(True, "Fits what stays by least squares to the model before the cut.")
     train: str = option("1", "Epochs of recovery, or none.")
+    gate_epochs: float = option(
+        0.0,
+        "Epochs in which gates choose the units while the model trains; 0 is by output energy.",
+        allowed=FROM_0,
+    )
+    groups: str = option(
+        "sublayers,heads,neurons", "What these gates switch, with commas.", needs="gate_epochs"
+    )
     dense_epochs: float = option(
         3.0, "Epochs that fine-tune a checkpoint without the task's head first.", allowed=FROM_0
     )

@@ -55,6 +55,14 @@ class EngineCost:
         """
         return target.amount(self.cost.of_model(self._dense))
 
+    def share(self, target):
+        """Returns what a target allows over the cost of the dense model, a float.
+
+        Args:
+          target: a `Target`.
+        """
+        return self.allowed(target) / self.cost.of_model(self._dense)
+
     def lowest(self, config, target):
         """Returns what is left with a single head and no neuron, in the unit of a target.
 

@@ -5,6 +5,7 @@
 | `dense` | the model to compress, where the checkpoint had to be fine-tuned first |
 | `fewer_words`, `word_factors` | the same with a part of its word embedding, see `embeddings` |
 | `latency_table.json` | of the engine at the shape |
+| `0.5/gated`, `0.5/chosen` | for each target, where gates choose: trained, and what they leave |
 | `0.5/cut`, `0.5/model`, `0.5/served` | for each target: repaired, after recovery, exported |
 | `0.5/pruned_on_1/cut` ... | the same, pruned on where the export costs more than its target |
 | `compress.json`, `compress.md`, `compress.html` | the table of all models, and the page |
@@ -17,7 +18,13 @@ import numpy as np
 from absl import logging
 
 from bert_tf.checkpoints import model_dir, read_source
-from bert_tf.methods.compress import block_repair, compress_page, embeddings, exported_rows
+from bert_tf.methods.compress import (
+    block_repair,
+    compress_page,
+    embeddings,
+    exported_rows,
+    gated_choice,
+)
 from bert_tf.methods.compress.dev_answers import DevAnswers
 from bert_tf.methods.compress.engine_cost import EngineCost
 from bert_tf.methods.compress.unit_cuts import MOST_ABOVE, UnitCuts
@@ -122,6 +129,8 @@ class _Compression:
           `(row, folder)`: of the table, and of the model.
         """
         folder, wanted = os.path.join(self.options.output_dir, str(target)), target
+        if self.options.gate_epochs:
+            parent = self._chosen_by_gates(target, parent, folder)
         for number in range(1, _MOST_TRIES + 1):
             row, parent = self._make(wanted, parent, folder)
             row = {**row, "target": str(target), "model": str(target)}
@@ -134,25 +143,44 @@ class _Compression:
             folder = os.path.join(self.options.output_dir, str(target), f"pruned_on_{number}")
         return row, parent
 
+    def _chosen_by_gates(self, target, parent, folder):
+        """Returns the folder of what gates leave of a larger model for a target."""
+        chosen = os.path.join(folder, "chosen")
+        if not os.path.isfile(os.path.join(chosen, model_dir.INFO_FILE)):
+            training = self._recovery(
+                parent,
+                os.path.join(folder, "gated"),
+                num_train_epochs=self.options.gate_epochs,
+                groups=self.options.groups,
+                target_sparsity=1 - self.cost.share(target),
+                latency_table=self.cost.table_file,
+            )
+            dataset = block_repair.batches(self.examples)
+            gated_choice.write(training, dataset, chosen, self.options.repair)
+        return chosen
+
+    def _recovery(self, checkpoint, folder, **changes):
+        """Returns the `FinetuneOptions` by which a smaller model learns from the teacher."""
+        return _training(
+            self.options,
+            checkpoint,
+            folder,
+            teacher=self.teacher,
+            learning_rate=self.options.recovery_learning_rate,
+            hidden_dropout_prob=self.options.recovery_dropout,
+            attention_probs_dropout_prob=self.options.recovery_dropout,
+            **values_of(self.options, DistillationOptions),
+            **changes,
+        )
+
     def _make(self, wanted, parent, folder):
         """Returns the row and the folder of a model that is cut from a larger one."""
         cut, recovered = os.path.join(folder, "cut"), os.path.join(folder, "model")
         if not os.path.isfile(os.path.join(cut, model_dir.INFO_FILE)):
             self._cut(wanted, parent, cut)
         if self.options.epochs and not os.path.isfile(os.path.join(recovered, _SCORES)):
-            finetuning.finetune(
-                _training(
-                    self.options,
-                    cut,
-                    recovered,
-                    teacher=self.teacher,
-                    num_train_epochs=self.options.epochs,
-                    learning_rate=self.options.recovery_learning_rate,
-                    hidden_dropout_prob=self.options.recovery_dropout,
-                    attention_probs_dropout_prob=self.options.recovery_dropout,
-                    **values_of(self.options, DistillationOptions),
-                )
-            )
+            epochs = self.options.epochs
+            finetuning.finetune(self._recovery(cut, recovered, num_train_epochs=epochs))
         final = recovered if self.options.epochs else cut
         (row,) = self.rows.of(final, os.path.join(folder, "served"), self.options.engine)
         before = self.answers.of(cut)["scores"][self.metric]
@@ -232,8 +260,9 @@ def _dense(options, source):
 def _training(options, checkpoint, folder, **changes):
     """Returns the `FinetuneOptions` of a training from a checkpoint to a folder."""
     shared = values_of(options, FinetuneOptions)
-    for name in values_of(options, DistillationOptions):
-        del shared[name]  # They need a teacher.
+    # These need a teacher, or a target of gates.
+    for name in (*values_of(options, DistillationOptions), "groups", "latency_table"):
+        del shared[name]
     if checkpoint != options.init_checkpoint:
         shared |= {"bert_config_file": "", "vocab_file": ""}
     return FinetuneOptions(

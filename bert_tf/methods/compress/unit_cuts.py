@@ -4,7 +4,6 @@ import dataclasses
 
 from absl import logging
 
-from bert_tf.data import batching
 from bert_tf.methods.compress import block_repair, unit_choice, unit_energy
 from bert_tf.surgery import units
 from flop_tf import surgery
@@ -12,8 +11,7 @@ from flop_tf import surgery
 #: What is above a target by more than this share is kept only if nothing else was found.
 MOST_ABOVE = 0.03
 
-# Examples a batch, and batches on which two cuts of each sublayer are compared.
-_BATCH = 32
+# Batches on which two cuts of each sublayer are compared.
 _COMPARED_BATCHES = 8
 # How near to a target what is measured must be, else a cut is corrected for it; and how often.
 _TOLERANCE, _MOST_CUTS = 0.02, 5
@@ -29,9 +27,9 @@ class UnitCuts:
 
     def __init__(self, source, encoded):
         self.source, self.model = source, source.model()
-        self.dataset = batching.evaluation_dataset(encoded, _BATCH)
+        self.dataset = block_repair.batches(encoded)
         energies = unit_energy.unit_energies(self.model, self.dataset)
-        some = self.dataset.shard(max(1, len(encoded) // (_BATCH * _COMPARED_BATCHES)), 0)
+        some = self.dataset.shard(max(1, len(self.dataset) // _COMPARED_BATCHES), 0)
         logging.info("Measuring what %d sublayers are worth.", len(energies))
         self.sublayers = unit_choice.sublayers(source, energies, some)
 

@@ -3,14 +3,14 @@
 import dataclasses
 import functools
 
-from bert_tf.encoders.config import UNIT_PROJECTIONS
+from bert_tf.encoders.config import PARENTS
 from bert_tf.option_fields import FINE_TUNING, items, option
 from bert_tf.ranges import FINITE, FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1
 from flop_tf import gates
 from flop_tf.registry import nearest
 
 #: What gates can switch.
-GROUPS = ("ranks", *UNIT_PROJECTIONS)
+GROUPS = ("ranks", "sublayers", *PARENTS)
 
 _option = functools.partial(option, runs=FINE_TUNING)
 
@@ -28,12 +28,19 @@ class PruningOptions:
     )
     groups: str = _option(
         "ranks",
-        "What the gates switch, with commas: ranks of a factorized model, heads, neurons.",
+        "What the gates switch, with commas: ranks of a factorized model, sublayers, heads, "
+        "neurons.",
         list_of=str,
     )
     factorized: bool = _option(False, "Trains factors without gates, as the original does.")
     target_sparsity: float = _option(
         None, "Sparsity of the dense kernels to reach, in [0, 1).", allowed=SHARE_BELOW_1
+    )
+    latency_table: str = _option(
+        "",
+        "File of flop-benchmark --table: the target is a share of the dense model's seconds that "
+        "goes.",
+        needs="target_sparsity",
     )
     target_sparsity_warmup: int = _option(
         None,
@@ -85,6 +92,12 @@ class PruningOptions:
     def kinds(self):
         """The names in `groups`, a list."""
         return items(self, "groups")
+
+    @property
+    def gated_units(self):
+        """Those of `bert_tf.encoders.config.GATED_UNITS` that the groups name, a list."""
+        found = [kind for kind in self.kinds if kind in PARENTS]
+        return [*found, *(PARENTS.values() if "sublayers" in self.kinds else ())]
 
     def check_rules(self):
         """Raises ValueError where gates and their target exclude each other."""

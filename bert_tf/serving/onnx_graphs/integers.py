@@ -18,6 +18,8 @@ _FEWEST_INPUTS = 8
 def layers(graph):
     """Returns the names of the layers with a weight that `quantize` changes, without repetition.
 
+    Each factor of a projection is a layer of its own.
+
     Args:
       graph: an `onnx.GraphProto` of float32.
     """
@@ -70,8 +72,8 @@ def _weighted(graph):
 
 
 def _layer(node):
-    """Returns the layer of a node, such as `encoder/block_0/query` of MODEL/.../query/MatMul_1."""
-    return "/".join(node.name.split("/")[1:-1]) or node.name
+    """Returns the name of a node without the model's, such as `encoder/block_0/query/MatMul_1`."""
+    return node.name.partition("/")[2] or node.name
 
 
 def _parts(x):

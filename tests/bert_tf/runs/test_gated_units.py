@@ -58,7 +58,7 @@ def test_what_is_stored_is_what_removal_leaves(settings, dense, groups, tmp_path
     smaller = model_dir.load(compact)
     assert not smaller.gates
     found = smaller.budget()
-    assert found.factorized_parameters == float(budget.stored_parameters())
+    assert found.factorized_parameters == float(budget.stored_cost())
     assert float(found.stored_sparsity()) == pytest.approx(float(budget.stored_sparsity()))
 
 

@@ -184,3 +184,14 @@ def test_formats_share_a_conversion(vocab_file, tmp_path, monkeypatch):
     written(formats.FORMATS["onnx_int8"], model, tmp_path)
     again, _ = written(formats.FORMATS["onnx"], model, tmp_path)
     assert again == graph
+
+
+def test_one_factor_of_a_projection_stays_in_float(vocab_file, tmp_path):
+    model, form = served("factors", vocab_file), formats.FORMATS["onnx_int8"]
+    layers = [one for one in form.layers(model) if "block_1/ffn_out" in one]
+    assert [one.rpartition("/")[2] for one in layers] == ["MatMul", "MatMul_1"]
+    graph, _ = written(form.keeping(layers[1:]), model, tmp_path)
+    kinds = {
+        n.name.rpartition("/")[2]: n.op_type for n in graph.node if "block_1/ffn_out" in n.name
+    }
+    assert (kinds["MatMul"], kinds["MatMul_1"]) == ("MatMulInteger", "MatMul")

@@ -75,7 +75,7 @@ def test_the_layer_that_hurts_stays_in_float(compared_model, dense, tmp_path, mo
     monkeypatch.setattr(OnnxInt8, "limits", Limits(percentile_99=0.1))
     chosen = [("onnxruntime_int8", "onnx_int8")]
     (row,) = trials.write(chosen, planned, str(tmp_path), compared, dense)
-    assert row["float_layers"] == ["encoder/block_1/ffn_out"] and row["percentile_99"] <= 0.1
+    assert row["float_layers"] == ["encoder/block_1/ffn_out/MatMul"] and row["percentile_99"] <= 0.1
 
 
 def test_of_two_layers_that_hurt_the_smaller_one_is_the_first(comparison_of, tmp_path):
@@ -85,7 +85,7 @@ def test_of_two_layers_that_hurt_the_smaller_one_is_the_first(comparison_of, tmp
     engine = "onnxruntime_int8"
     found = sensitive_layers.candidates(engine, form, served, str(tmp_path), compared)
     names, _ = next(found)
-    assert names == ["encoder/block_1/ffn_out"]
+    assert names == ["encoder/block_1/ffn_out/MatMul"]
     assert any("embeddings" in name for layers, _ in found for name in layers)
 
 

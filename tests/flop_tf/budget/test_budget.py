@@ -5,7 +5,9 @@ import tensorflow as tf
 from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
+from flop_tf.budget.cost_budget import CostBudget
 from flop_tf.budget.groups import Units
+from flop_tf.budget.part_costs import CurveCost
 from flop_tf.layers.factorized_dense import FactorizedDense
 
 EDGE = -2.397895  # log_alpha where the gate closes and P(z > 0) = .5.
@@ -38,9 +40,9 @@ def test_hand_made_numbers():
     expected = 10 * active + 40 + 10 + 24
     assert sparsity.original_parameters == 5 * 24
     assert sparsity.factorized_parameters == 40 + 40 + 10 + 24
-    assert float(sparsity.expected_parameters()) == pytest.approx(expected, abs=1e-3)
+    assert float(sparsity.expected_cost()) == pytest.approx(expected, abs=1e-3)
     assert float(sparsity.expected_sparsity()) == pytest.approx(1 - expected / 120, abs=1e-5)
-    assert float(sparsity.stored_parameters()) == 20 + 24 + 10 + 24
+    assert float(sparsity.stored_cost()) == 20 + 24 + 10 + 24
     assert float(sparsity.stored_sparsity()) == pytest.approx(1 - 78 / 120)
     assert sparsity.survivors() == [2, 4, 1, 0, None]
     assert len(sparsity.gates) == 1
@@ -55,18 +57,18 @@ def test_at_full_rank_the_sparsity_is_negative():
 @pytest.mark.parametrize("kept, stored", [(0, 0), (1, 12), (3, 36), (4, 36), (6, 36)])
 def test_what_is_stored_is_capped_at_the_kernel(kept, stored):
     sparsity = Budget([projection((6, 6), 6, [5.0] * kept + [-5.0] * (6 - kept))])
-    assert float(sparsity.stored_parameters()) == stored
+    assert float(sparsity.stored_cost()) == stored
 
 
 def test_the_cap_is_for_each_projection():
     open_, closed = projection((6, 6), 6, 5.0), projection((6, 6), 6, -5.0)
-    assert float(Budget([open_, closed]).stored_parameters()) == 36
+    assert float(Budget([open_, closed]).stored_cost()) == 36
 
 
 @pytest.mark.parametrize("gate", [None, 5.0])
 def test_rank_zero(gate):
     sparsity = Budget([projection((6, 6), 0, gate)])
-    assert float(sparsity.expected_parameters()) == float(sparsity.stored_parameters()) == 0
+    assert float(sparsity.expected_cost()) == float(sparsity.stored_cost()) == 0
     assert sparsity.survivors() == [0] and sparsity.gates == []
 
 
@@ -205,21 +207,24 @@ def test_calibrated_puts_everything_back():
 def gated_units(number, log_alpha):
     gate = gates.get("hard_concrete", axis=-1)
     gate.build([None, number])
-    gate.log_alpha.assign(np.float32(log_alpha))
+    gate.log_alpha.assign(np.broadcast_to(np.float32(log_alpha), [number]))
     return gate
 
 
-def block(rank=None, log_alpha=None):
-    """Returns three heads of 2 and five neurons on 4 wide tokens, the query in factors perhaps."""
+def block(rank=None, log_alpha=None, parent=None):
+    """Returns three heads of 2 and five neurons on 4 wide tokens, the query in factors perhaps.
+
+    The heads may have a parent.
+    """
     heads = gated_units(3, [9.0, -9.0, EDGE - 1e-5])
     neurons = gated_units(5, [9.0, 9.0, -9.0, -9.0, 0.0])
     layers = [projection((4, 6), rank, log_alpha), projection((6, 4)), projection((4, 5))]
     layers.append(projection((5, 4)))
     found = {
-        layers[0]: (None, Units(heads, 2)),
-        layers[1]: (Units(heads, 2), None),
-        layers[2]: (None, Units(neurons)),
-        layers[3]: (Units(neurons), None),
+        layers[0]: (None, Units(heads, 2), parent),
+        layers[1]: (Units(heads, 2), None, parent),
+        layers[2]: (None, Units(neurons), None),
+        layers[3]: (Units(neurons), None, None),
     }
     return Budget(layers, units=found)
 
@@ -230,12 +235,12 @@ def test_heads_and_neurons_by_hand():
     heads, neurons = budget.groups
     assert (heads.unit_cost, neurons.unit_cost) == (16, 8)  # 4 x 2 twice; 4 twice.
     assert (heads.width, heads.rows.shape, neurons.rows.shape) == (2, (6, 4), (5, 4))
-    assert float(budget.stored_parameters()) == 1 * 16 + 3 * 8
+    assert float(budget.stored_cost()) == 1 * 16 + 3 * 8
     # P(z > 0) is 1 / (1 + exp(-9) / 11) where log_alpha is 9.
     opened, closed = 1 / (1 + np.exp(-9) / 11), 1 / (1 + np.exp(9) / 11)
     edge, zero = 0.5, 11 / 12
     expected = 16 * (opened + closed + edge) + 8 * (2 * opened + 2 * closed + zero)
-    assert float(budget.expected_parameters()) == pytest.approx(expected, rel=1e-5)
+    assert float(budget.expected_cost()) == pytest.approx(expected, rel=1e-5)
     assert budget.survivors() == [None] * 4
 
 
@@ -244,10 +249,74 @@ def test_ranks_under_heads_by_hand():
     ranks, heads, _ = budget.groups
     assert (ranks.unit_cost, heads.unit_cost) == (10, 2 * 3 + 2 * 4)
     # One head: the query is 4 x 2, in two ranks of 6 stored as its kernel.
-    assert float(budget.stored_parameters()) == min(2 * (4 + 2), 8) + 8 + 3 * 8
+    assert float(budget.stored_cost()) == min(2 * (4 + 2), 8) + 8 + 3 * 8
     budget.groups[0].gate.log_alpha.assign([9.0, -9.0, -9.0])
-    assert float(budget.stored_parameters()) == 1 * (4 + 2) + 8 + 3 * 8
+    assert float(budget.stored_cost()) == 1 * (4 + 2) + 8 + 3 * 8
     assert budget.survivors() == [1, None, None, None]
+
+
+def test_heads_under_a_parent_by_hand():
+    parent = gated_units(1, 0.0)
+    budget = block(parent=parent)
+    *_, group = budget.groups
+    assert (group.num_units, group.width, group.unit_cost) == (1, 6, 48)
+    assert float(budget.stored_cost()) == 1 * 16 + 3 * 8
+    opened, closed = 1 / (1 + np.exp(-9) / 11), 1 / (1 + np.exp(9) / 11)
+    edge, zero = 0.5, 11 / 12
+    expected = zero * 16 * (opened + closed + edge) + 8 * (2 * opened + 2 * closed + zero)
+    assert float(budget.expected_cost()) == pytest.approx(expected, rel=1e-5)
+    parent.log_alpha.assign([-9.0])
+    assert float(budget.stored_cost()) == 3 * 8
+    assert budget._stored_with([parent])({parent: 1}) == 1 * 16 + 3 * 8
+
+
+def sublayers(parent=None):
+    """Returns heads of 1, 2 and 4 ms, a sublayer without gates of 5 and 3 ms that always stay."""
+    heads = gated_units(4, [9.0, -9.0, EDGE - 1e-5, 8.0])
+    costs = [CurveCost([1, 2, 4], [1.0, 2.0, 4.0], heads, parent), CurveCost([8], [5.0])]
+    budget = CostBudget(costs, dense_cost=12.0, fixed_cost=3.0)
+    budget.add_group(heads, projection((8, 4)), width=2)
+    if parent is not None:
+        budget.add_group(parent, projection((8, 4)), width=8)
+    return budget
+
+
+def test_seconds_by_hand():
+    budget = sublayers()
+    assert (budget.groups[0].unit_cost, budget.groups[0].num_units) == (1.0, 4)
+    assert float(budget.stored_cost()) == 3 + 5 + 2
+    assert float(budget.stored_sparsity()) == pytest.approx(1 - 10 / 12)
+    expected = 8 + sum(1 / (1 + np.exp([-9, 9, -8]) / 11)) + 0.5
+    assert float(budget.expected_cost()) == pytest.approx(expected, rel=1e-5)
+    budget.calibrate(0.2)
+    assert float(budget.stored_cost()) == 9  # Of 9.6: heads cost 1 each.
+    with pytest.raises(ValueError, match="at most the sparsity with all gates closed, 0.333333"):
+        budget.calibrate(0.34)
+
+
+def test_seconds_under_a_parent_by_hand():
+    parent = gated_units(1, 0.0)
+    budget = sublayers(parent)
+    assert float(budget.expected_cost()) == pytest.approx(8 + 11 / 12 * 2.501, abs=1e-3)
+    assert budget.groups[1].unit_cost == 4
+    parent.log_alpha.assign([-9.0])
+    assert float(budget.stored_cost()) == 8
+    with budget.calibrated(1 / 3):
+        assert float(budget.stored_cost()) == 8
+    assert budget.calibrate(0.0) and float(budget.stored_cost()) == 12
+
+
+def test_a_curve_has_a_slope_between_its_numbers():
+    heads = gated_units(4, 1.0)
+    cost = CurveCost([1, 4], [3.0, 9.0], heads)
+    with tf.GradientTape() as tape:
+        expected = cost.expected()
+    slope = tape.gradient(expected, heads.log_alpha).numpy()
+    with tf.GradientTape() as tape:
+        active = heads.expected_active()
+    np.testing.assert_allclose(slope, 2 * tape.gradient(active, heads.log_alpha), rtol=1e-5)
+    number = float(heads.expected_active())
+    assert float(expected) == pytest.approx(3 + 2 * (number - 1), rel=1e-5)
 
 
 @pytest.mark.parametrize("rank", [None, 3])
@@ -256,10 +325,10 @@ def test_calibration_shifts_units_of_all_kinds_together(rank, target):
     budget = block(rank, rank and [2.0, 1.0, -1.0])
     budget.calibrate(target)
     allowed = (1 - target) * budget.original_parameters
-    assert float(budget.stored_parameters()) <= allowed + 0.01
+    assert float(budget.stored_cost()) <= allowed + 0.01
     # With the next unit it would be more than what is allowed.
     opens = np.concatenate([np.ravel(gate.opens_at()) for gate in budget.gates])
     if (opens > 0).any():
         for gate in budget.gates:
             gate.shift(opens[opens > 0].min() + 1e-3)
-        assert float(budget.stored_parameters()) > allowed
+        assert float(budget.stored_cost()) > allowed

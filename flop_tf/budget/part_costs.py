@@ -1,0 +1,259 @@
+"""What parts of a model cost by the units that are open: the terms of a budget.
+
+I inputs, O outputs, R ranks of a projection, each a number or as many as units of a gate are open.
+"""
+
+import abc
+
+import numpy as np
+import tensorflow as tf
+
+from flop_tf.budget.groups import Units
+from flop_tf.layers.factorized_dense import FactorizedDense
+from flop_tf.layers.gated_dense import GatedDense
+from flop_tf.linalg import costs
+
+
+class Cost(abc.ABC):
+    """What a part of a model costs by the units that are open: one of the terms of a budget.
+
+    Where its parent, a gate of one unit, is closed, the part is gone and costs nothing: expected
+    are `P(z_parent > 0)` times the costs of the part.
+
+    Args:
+      gates: list of the gates of its own units.
+      parent: the built gate of one unit that all of it hangs on; default None.
+
+    Attributes:
+      gates: list of all gates on which the cost depends.
+    """
+
+    def __init__(self, gates, parent=None):
+        self._parent = parent
+        self.gates = list(dict.fromkeys([*gates, *([] if parent is None else [parent])]))
+
+    @property
+    @abc.abstractmethod
+    def full(self):
+        """The cost as it stands, all gates open, a number."""
+
+    @property
+    def most(self):
+        """The largest cost that is stored, a number; by default `full`."""
+        return self.full
+
+    @abc.abstractmethod
+    def expected_of_units(self):
+        """Returns `expected` where the parent is open."""
+
+    @abc.abstractmethod
+    def stored_of_units(self):
+        """Returns `stored` where the parent is open."""
+
+    @abc.abstractmethod
+    def among_units(self, counts):
+        """Returns `stored_among` where the parent is open.
+
+        Args:
+          counts: dict of ints by gate.
+        """
+
+    @abc.abstractmethod
+    def full_without_units(self, gate):
+        """Returns `full_without` for a gate that is not the parent.
+
+        Args:
+          gate: the gate.
+        """
+
+    def expected(self):
+        """Returns the cost by `P(z > 0)`, a scalar tensor; a number without gates."""
+        cost = self.expected_of_units()
+        return cost if self._parent is None else cost * self._parent.expected_active()
+
+    def stored(self):
+        """Returns what removal stores by the keep rule, a scalar tensor; a number without gates."""
+        cost = self.stored_of_units()
+        if self._parent is None:
+            return cost
+        return cost * tf.reduce_sum(tf.cast(self._parent.keep(), tf.float32))
+
+    def stored_among(self, counts):
+        """Returns what is stored where so many units of each gate are open, a number.
+
+        Args:
+          counts: dict of ints by gate, of all `gates`.
+        """
+        if self._parent is not None and not counts[self._parent]:
+            return 0
+        return self.among_units(counts)
+
+    def full_without(self, gate):
+        """Returns the cost as it stands where no unit of a gate is open, a number.
+
+        Args:
+          gate: the gate.
+        """
+        return 0 if gate is self._parent else self.full_without_units(gate)
+
+
+class ProjectionCost(Cost):
+    """Kernel parameters of a projection: `R (I + O)` in factors, `I O` in a kernel.
+
+    Of a kernel under a mask they are the weights that the mask keeps.
+
+    >>> layer = FactorizedDense(6, rank=4, gate="hard_concrete")
+    >>> layer.build([None, 6])
+    >>> cost = ProjectionCost(layer)
+    >>> cost.full, float(cost.stored()), cost.stored_among({layer.gate: 2})
+    (48, 36.0, 24)
+
+    Args:
+      layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
+      inputs: the `Units` that are its inputs, or None where no gate switches them.
+      outputs: the same for its outputs.
+      parent: see `Cost`.
+
+    Attributes:
+      layer: the projection.
+      shape: `(I, O, R)` with all gates open, ints; R is None for a dense kernel.
+    """
+
+    def __init__(self, layer, inputs=None, outputs=None, parent=None):
+        self.layer, self.shape = layer, shape(layer)
+        own = Units(layer.gate) if getattr(layer, "gate", None) is not None else None
+        has_mask = isinstance(layer, GatedDense)
+        sizes = (inputs, outputs, None if has_mask else own)
+        if has_mask and (inputs or outputs):
+            raise ValueError(
+                f"Argument `inputs` must be None of {layer.name!r}, whose weights have a mask of "
+                "their own, as `outputs`."
+            )
+        self._weights = own if has_mask else None
+        # The sizes of the kernel, each a number or the `Units` that make it up.
+        self._sizes = [
+            size if units is None or not size else units
+            for size, units in zip(self.shape, sizes, strict=True)
+        ]
+        found = [one.gate for one in [self._weights, *self._sizes] if isinstance(one, Units)]
+        super().__init__(found, parent)
+
+    @property
+    def has_own_gate(self):
+        """Whether the gate of the projection itself switches ranks or weights that it has."""
+        return getattr(self.layer, "gate", None) in self.gates
+
+    @property
+    def full(self):
+        """The parameters as they stand, all gates open, an int."""
+        return costs.kernel_parameters(*self.shape)
+
+    @property
+    def most(self):
+        """The parameters of the kernel, an int: no factors that are stored have more."""
+        return costs.dense_parameters(*self.shape[:2])
+
+    def expected_of_units(self):
+        """See `Cost`."""
+        if self._weights:
+            return self._weights.expected()
+        return costs.kernel_parameters(*self._each(Units.expected))
+
+    def stored_of_units(self):
+        """Returns what removal stores, `min(I O, R (I + O))`; see `Cost`."""
+        if self._weights:
+            return self._weights.kept()
+        if not any(isinstance(size, Units) for size in self._sizes):
+            return costs.stored_parameters(*self.shape)
+        inputs, outputs, rank = self._each(Units.kept)
+        full = tf.cast(costs.dense_parameters(inputs, outputs), tf.float32)
+        if rank is None:
+            return full
+        return tf.minimum(costs.factorized_parameters(inputs, outputs, rank), full)
+
+    def among_units(self, counts):
+        """See `Cost`."""
+        if self._weights:
+            return self._weights.among(counts)
+        return costs.stored_parameters(*self._each(lambda units: units.among(counts)))
+
+    def full_without_units(self, gate):
+        """See `Cost`."""
+        if self._weights:
+            return 0 if self._weights.gate is gate else self.full
+        sizes = [
+            0 if isinstance(own, Units) and own.gate is gate else size
+            for own, size in zip(self._sizes, self.shape, strict=True)
+        ]
+        return costs.kernel_parameters(*sizes)
+
+    def _each(self, of_units):
+        return [of_units(one) if isinstance(one, Units) else one for one in self._sizes]
+
+
+class CurveCost(Cost):
+    """What a sublayer costs by how many of its units are open, `T(n)` with `T(0) = 0`.
+
+    It is linear between the numbers of units whose cost is known.
+
+    >>> from flop_tf import gates
+    >>> gate = gates.get("hard_concrete")
+    >>> gate.build([None, 4])
+    >>> cost = CurveCost([1, 4], [2.0, 5.0], gate)
+    >>> cost.full, cost.among_units({gate: 2}), round(float(cost.stored()), 3)
+    (5.0, 3.0, 5.0)
+
+    Args:
+      sizes: increasing ints above 0, numbers of units; the last one is all of them.
+      values: floats, the cost of each of `sizes`.
+      gate: the built gate over its units; None where no gate switches them.
+      parent: see `Cost`.
+    """
+
+    def __init__(self, sizes, values, gate=None, parent=None):
+        super().__init__([] if gate is None else [gate], parent)
+        self._gate = gate
+        self._sizes, self._values = [0, *sizes], [0.0, *values]
+
+    @property
+    def full(self):
+        """See `Cost`."""
+        return self._values[-1]
+
+    def expected_of_units(self):
+        """See `Cost`."""
+        return self.full if self._gate is None else self._at(self._gate.expected_active())
+
+    def stored_of_units(self):
+        """See `Cost`."""
+        return self.full if self._gate is None else self._at(Units(self._gate).kept())
+
+    def among_units(self, counts):
+        """See `Cost`."""
+        if self._gate is None:
+            return self.full
+        return float(np.interp(counts[self._gate], self._sizes, self._values))
+
+    def full_without_units(self, gate):
+        """See `Cost`."""
+        return 0.0 if gate is self._gate else self.full
+
+    def _at(self, number):
+        """Returns the cost of a number of units, a float32 scalar tensor: a sum of ramps."""
+        starts, lengths = np.float32(self._sizes[:-1]), np.float32(np.diff(self._sizes))
+        ramps = tf.clip_by_value((number - starts) / lengths, 0.0, 1.0)
+        return tf.reduce_sum(ramps * np.float32(np.diff(self._values)))
+
+
+def shape(layer):
+    """Returns the sizes of a projection.
+
+    Args:
+      layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
+
+    Returns:
+      `(I, O, R)`, ints; R is None for a dense kernel.
+    """
+    if isinstance(layer, FactorizedDense):
+        return layer.inputs, layer.units, layer.rank
+    return (*layer.kernel.shape.as_list(), None)
