@@ -42,6 +42,7 @@ class CostBudget:
 
     def __init__(self, costs, dense_cost, fixed_cost=0.0):
         self._costs, self._fixed = list(costs), fixed_cost
+        self._parents = {cost.parent for cost in self._costs} - {None}
         self.dense_cost, self.groups = dense_cost, []
 
     def add_group(self, gate, layer, width=1):
@@ -100,7 +101,8 @@ class CostBudget:
     def calibrate(self, target_sparsity):
         """Shifts all gates of `steered` by one number so that the stored sparsity meets the target.
 
-        Where none meets it, the result is the nearest above.
+        Where none meets it, the result is the nearest above. A sublayer that is next to open but
+        costs more than what is left stays closed, and smaller units open in its place.
 
         Args:
           target_sparsity: float below 1, the stored sparsity to reach.
@@ -120,9 +122,19 @@ class CostBudget:
                 "Argument `target_sparsity` must be at most the sparsity with all gates closed, "
                 f"{1.0 - fixed / self.dense_cost:.6f}, received {target_sparsity}."
             )
-        shift = calibration.shift_to(moved, stored, allowed)
-        for gate in moved:
+        closed, others = {}, moved
+        while True:
+            shift, following = calibration.shift_to(
+                others, lambda counts: stored(closed | counts), allowed
+            )
+            if following not in self._parents:
+                break
+            closed[following] = 0
+            others = [gate for gate in others if gate is not following]
+        for gate in others:
             gate.shift(shift)
+        for gate in closed:
+            gate.shift(min(shift, calibration.just_below(float(gate.opens_at()[0]))))
         return shift
 
     @contextlib.contextmanager

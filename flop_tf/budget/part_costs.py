@@ -26,10 +26,11 @@ class Cost(abc.ABC):
 
     Attributes:
       gates: list of all gates on which the cost depends.
+      parent: of the arguments.
     """
 
     def __init__(self, gates, parent=None):
-        self._parent = parent
+        self.parent = parent
         self.gates = list(dict.fromkeys([*gates, *([] if parent is None else [parent])]))
 
     @property
@@ -69,14 +70,14 @@ class Cost(abc.ABC):
     def expected(self):
         """Returns the cost by `P(z > 0)`, a scalar tensor; a number without gates."""
         cost = self.expected_of_units()
-        return cost if self._parent is None else cost * self._parent.expected_active()
+        return cost if self.parent is None else cost * self.parent.expected_active()
 
     def stored(self):
         """Returns what removal stores by the keep rule, a scalar tensor; a number without gates."""
         cost = self.stored_of_units()
-        if self._parent is None:
+        if self.parent is None:
             return cost
-        return cost * tf.reduce_sum(tf.cast(self._parent.keep(), tf.float32))
+        return cost * tf.reduce_sum(tf.cast(self.parent.keep(), tf.float32))
 
     def stored_among(self, counts):
         """Returns what is stored where so many units of each gate are open, a number.
@@ -84,7 +85,7 @@ class Cost(abc.ABC):
         Args:
           counts: dict of ints by gate, of all `gates`.
         """
-        if self._parent is not None and not counts[self._parent]:
+        if self.parent is not None and not counts[self.parent]:
             return 0
         return self.among_units(counts)
 
@@ -94,7 +95,7 @@ class Cost(abc.ABC):
         Args:
           gate: the gate.
         """
-        return 0 if gate is self._parent else self.full_without_units(gate)
+        return 0 if gate is self.parent else self.full_without_units(gate)
 
 
 class ProjectionCost(Cost):

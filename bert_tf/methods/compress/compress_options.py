@@ -10,6 +10,7 @@ from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
 from bert_tf.runs.options.data import BatchOptions, ExampleOptions, LengthOptions
 from bert_tf.runs.options.distillation import DistillationOptions
 from bert_tf.runs.options.optimizer import OptimizerOptions
+from bert_tf.runs.options.pruning import GROUPS, check_groups
 from bert_tf.runs.options.running import ArithmeticOptions, SavingOptions
 from bert_tf.runs.options.task import TaskOptions
 from bert_tf.serving.engines import ENGINES
@@ -110,7 +111,10 @@ class RecoveryOptions:
         allowed=FROM_0,
     )
     groups: str = option(
-        "sublayers,heads,neurons", "What these gates switch, with commas.", needs="gate_epochs"
+        "sublayers,heads,neurons",
+        "What these gates switch, with commas.",
+        needs="gate_epochs",
+        list_of=str,
     )
     dense_epochs: float = option(
         3.0, "Epochs that fine-tune a checkpoint without the task's head first.", allowed=FROM_0
@@ -138,6 +142,7 @@ class RecoveryOptions:
         """Raises ValueError where the epochs are no number, or shares leave less than nothing."""
         _ = self.epochs
         DistillationOptions.check_rules(self)
+        check_groups(self, [kind for kind in GROUPS if kind != "ranks"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,3 +172,8 @@ class CompressOptions(
     def check_rules(self):
         """Raises ValueError where a needed option is empty."""
         check_needed(self, "init_checkpoint", "output_dir")
+        if self.gate_epochs and self.cost != "latency":
+            raise ValueError(
+                "Argument `gate_epochs` is of units that are chosen by their latency, received "
+                f"cost={self.cost!r} next to it; leave one out."
+            )

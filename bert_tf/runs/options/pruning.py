@@ -101,12 +101,7 @@ class PruningOptions:
 
     def check_rules(self):
         """Raises ValueError where gates and their target exclude each other."""
-        for kind in self.kinds:
-            if kind not in GROUPS:
-                raise ValueError(
-                    f"Argument `groups` must name some of {', '.join(GROUPS)}, received "
-                    f"{kind!r}{nearest(kind, GROUPS)}"
-                )
+        check_groups(self)
         if self.kinds != ["ranks"] and self.gate_name not in gates.CALIBRATED:
             raise ValueError(
                 f"Argument `groups={self.groups}` needs gates that reach a `target_sparsity`, such "
@@ -123,8 +118,28 @@ class PruningOptions:
                 "Argument `target_sparsity` needs gates, received gate='none' and "
                 f"target_sparsity={self.target_sparsity}."
             )
+        if self.latency_table and self.sparsity_base == "factorized":
+            raise ValueError(
+                "Argument `sparsity_base=factorized` is of parameters, received a `latency_table` "
+                "next to it; leave one out."
+            )
         if self.gate in gates.BY_MAGNITUDE and self.target_sparsity is None:
             raise ValueError(
                 f"Argument `gate={self.gate}` needs `target_sparsity`, which its masks reach by a "
                 "schedule, received none."
+            )
+
+
+def check_groups(options, allowed=GROUPS):
+    """Raises ValueError where the option `groups` names something else.
+
+    Args:
+      options: with `groups`.
+      allowed: names; default `GROUPS`.
+    """
+    for kind in items(options, "groups"):
+        if kind not in allowed:
+            raise ValueError(
+                f"Argument `groups` must name some of {', '.join(allowed)}, received "
+                f"{kind!r}{nearest(kind, allowed)}"
             )

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import model_dir
+from bert_tf.latency import LatencyTable
+from bert_tf.methods.compress import gated_choice
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
+from bert_tf.models.latency_budget import latency_budget
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.surgery import units
@@ -35,7 +38,9 @@ def dense(settings, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("groups", ["heads,neurons", "neurons", "ranks,heads,neurons"])
+@pytest.mark.parametrize(
+    "groups", ["heads,neurons", "neurons", "sublayers,heads,neurons", "ranks,sublayers,neurons"]
+)
 def test_what_is_stored_is_what_removal_leaves(settings, dense, groups, tmp_path):
     start, gated, compact = dense, str(tmp_path / "gated"), str(tmp_path / "compact")
     if "ranks" in groups:
@@ -47,10 +52,11 @@ def test_what_is_stored_is_what_removal_leaves(settings, dense, groups, tmp_path
     settings |= {"distill_alpha": 0.3, "distill_layers": 0.6}
     options = FinetuneOptions(**settings, groups=groups, target_sparsity=target)
     scores = finetuning.finetune(options)
-    assert scores["dev"]["eval_accuracy"] > 0.8  # A toy task that a smaller model learns as well.
+    if "sublayers" not in groups:  # Of a single block none is left over.
+        assert scores["dev"]["eval_accuracy"] > 0.8  # A smaller model learns this task as well.
     model = model_dir.load(gated)
     kinds = {path.rpartition(".")[-1] for path, _ in model.encoder.unit_gates()}
-    assert kinds == set(groups.split(",")) - {"ranks"}
+    assert kinds == set(options.gated_units)
     budget = model.budget()
     largest = max(group.unit_cost for group in budget.steered) / budget.original_parameters
     assert target <= float(budget.stored_sparsity()) < target + largest
@@ -62,15 +68,48 @@ def test_what_is_stored_is_what_removal_leaves(settings, dense, groups, tmp_path
     assert float(found.stored_sparsity()) == pytest.approx(float(budget.stored_sparsity()))
 
 
+def test_seconds_of_a_table(settings, dense, table_file, tmp_path):
+    """What is stored is what the table says of the compact model; parents and children agree."""
+    gated, compact, file = (
+        str(tmp_path / "gated"),
+        str(tmp_path / "compact"),
+        table_file("tensorflow"),
+    )
+    settings = {**settings, "init_checkpoint": dense, "output_dir": gated, "latency_table": file}
+    options = FinetuneOptions(
+        **{**settings, "num_train_epochs": 1.0},
+        groups="sublayers,heads,neurons",
+        target_sparsity=0.2,
+    )
+    finetuning.finetune(options)
+    model, table = model_dir.load(gated), LatencyTable.load(file)
+    budget = latency_budget(model, table)
+    assert stages.remove_mask(RemoveOptions(gated, compact)) < 1e-5
+    config = model_dir.read(compact).config
+    assert float(budget.stored_cost()) == pytest.approx(table.predict(config), rel=1e-5)
+    assert budget.dense_cost == pytest.approx(table.predict(model.config.dense))
+    largest = max(group.unit_cost for group in budget.groups) / budget.dense_cost
+    assert 0.2 <= float(budget.stored_sparsity()) + 1e-6 < 0.2 + largest
+    kept = gated_choice.kept_units(model)
+    for index, layer in enumerate(config.layers):
+        assert kept[f"blocks.{index}.heads"].sum() == layer.num_heads
+        assert kept[f"blocks.{index}.neurons"].sum() == layer.intermediate_size
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         (
             {"groups": "head"},
-            "`groups` must name some of ranks, heads, .* 'head'.*'heads'",
+            "`groups` must name some of ranks, sublayers, .* 'head'.*'heads'",
         ),
         ({"groups": "heads"}, "`groups=heads` needs gates that reach a `target_sparsity`"),
         ({"groups": "ranks", "target_sparsity": 0.5}, "Gates need a factorized model"),
+        ({"latency_table": "t.json"}, "`latency_table` must be left out without a `target_sp"),
+        (
+            {"groups": "heads", "target_sparsity": 0.5, "latency_table": "no.json"},
+            "latency table 'no.json'",
+        ),
     ],
 )
 def test_bad_input(settings, tmp_path, changes, sentence):

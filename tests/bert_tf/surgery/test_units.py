@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import Source, model_dir
-from bert_tf.encoders.config import EncoderConfig, LayerConfig
+from bert_tf.encoders.config import GATED_UNITS, EncoderConfig, LayerConfig
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
@@ -54,7 +54,7 @@ def factorized():
     return compression.factorize(source, rank=4)[0]
 
 
-def gated(model, values, name="fixed", kinds=("heads", "neurons", "ffn")):
+def gated(model, values, name="fixed", kinds=GATED_UNITS):
     """Returns the model with gates on its units, set to `values`."""
     copy = BertModel(units.with_gates(model.config, kinds, name))
     weights = surgery.named_weights(model)
@@ -85,6 +85,15 @@ MASKS = {
         "blocks.1.neurons": np.linspace(0, 1, 10),
         "blocks.0.ffn": [0.3],
     },
+    "sublayers": {"blocks.0.attention": [0], "blocks.1.feed_forward": [0]},
+    "units of sublayers that stay, and of one that goes": {
+        "blocks.0.heads": [1, 0, 0.5],
+        "blocks.0.attention": [0.7],
+        "blocks.1.neurons": [1, 0] * 5,
+        "blocks.1.feed_forward": [0],
+        "blocks.0.feed_forward": [0.2],
+    },
+    "a sublayer without any unit": {"blocks.0.heads": [0, 0, 0], "blocks.0.attention": [0.5]},
     "nothing": {},
 }
 
@@ -133,6 +142,15 @@ def test_parameters_of_bert_base():
     without_ffn = with_layer(intermediate_size=0, has_ffn=False)
     assert total - model_info.num_parameters(without_ffn) == 4_722_432
     assert total - model_info.num_parameters(with_layer(num_heads=0)) == 12 * 196_800
+
+
+def test_a_sublayer_that_goes_leaves_its_bias():
+    mask = {"blocks.0.attention": [0], "blocks.1.feed_forward": [0]}
+    config, weights = units.remove(CONFIG, surgery.named_weights(dense()), mask)
+    first, second = config.layers
+    assert (first.num_heads, second.intermediate_size, second.has_ffn) == (0, 0, True)
+    left = {f"encoder.blocks.{path}.bias" for path in ("0.attention_output", "1.ffn_out")}
+    assert left < set(weights)
 
 
 @pytest.mark.parametrize("make", [dense, factorized])

@@ -306,6 +306,20 @@ def test_seconds_under_a_parent_by_hand():
     assert budget.calibrate(0.0) and float(budget.stored_cost()) == 12
 
 
+def test_a_sublayer_that_does_not_fit_gives_way_to_smaller_units():
+    """Its gate would open first, but costs 4 of the 2 that are left; a neuron costs 1."""
+    parent, neurons = gated_units(1, 5.0), gated_units(3, [1.0, 0.0, -1.0])
+    costs = [CurveCost([4], [4.0], None, parent), CurveCost([3], [3.0], neurons)]
+    budget = CostBudget(costs, dense_cost=7.0)
+    budget.add_group(parent, projection((4, 4)), width=4)
+    budget.add_group(neurons, projection((3, 4)))
+    budget.calibrate(1 - 2 / 7)
+    assert not parent.keep().numpy().any()
+    assert neurons.keep().numpy().tolist() == [True, True, False]
+    budget.calibrate(0.0)
+    assert parent.keep().numpy().all() and neurons.keep().numpy().all()
+
+
 def test_a_curve_has_a_slope_between_its_numbers():
     heads = gated_units(4, 1.0)
     cost = CurveCost([1, 4], [3.0, 9.0], heads)

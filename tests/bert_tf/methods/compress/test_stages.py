@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.latency import LatencyTable
 from bert_tf.methods.compress import stages
 from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.methods.compress.engine_cost import EngineCost
@@ -107,6 +108,24 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
         assert json.loads(exported.read_text())["max_seq_length"] == 8
 
 
+def test_units_that_gates_choose(settings, options, tmp_path):
+    dense, output = str(tmp_path / "dense"), tmp_path / "out"
+    finetuning.finetune(options(output_dir=dense, num_train_epochs=1.0))
+    settings = {**settings, "init_checkpoint": dense, "targets": ".9", "cost": "latency"}
+    settings |= {"gate_epochs": 1.0, "groups": "sublayers,neurons"}
+    report = stages.compress(CompressOptions(**settings, output_dir=str(output)))
+    _, row = report["models"]
+    gated, chosen = (model_dir.read(str(output / "0.9" / name)) for name in ("gated", "chosen"))
+    kinds = {kind for layer in gated.config.layers for kind in layer.gates}
+    assert kinds == {"attention", "feed_forward", "neurons"}
+    assert not chosen.config.has_gates
+    assert chosen.info["repair"] and chosen.info["target"] == pytest.approx(0.1)
+    table = LatencyTable.load(settings["latency_table"])
+    seconds = [table.predict(one) for one in (chosen.config, config_of(dense))]
+    assert seconds[0] <= 0.9 * seconds[1] * (1 + 1e-6)
+    assert model_info.num_parameters(chosen.config) >= row["parameters"]
+
+
 def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, monkeypatch):
     """The first one is said to have a twentieth more than it may."""
     dense, output = str(tmp_path / "dense"), tmp_path / "out"
@@ -137,6 +156,12 @@ def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, mon
         ({"train": "some"}, "`train` must be a number, received 'some'"),
         ({"calibration_examples": 8}, "`calibration_examples` must be at least 64, received 8"),
         ({"init_checkpoint": ""}, "`init_checkpoint` is needed"),
+        ({"gate_epochs": 1.0}, "`gate_epochs` is of units .* cost='parameters'"),
+        ({"groups": "heads"}, "`groups` must be left out without a `gate_epochs`"),
+        (
+            {"gate_epochs": 1.0, "groups": "ranks", "cost": "latency"},
+            "`groups` must name some of sublayers, heads, neurons, received 'ranks'",
+        ),
         ({"baselines": "runs/flop/,runs/flop"}, "must name each model once, .* 'runs/flop' again"),
         ({"baselines": "dense"}, "none dense, received 'dense' again"),
         ({"distill_alpha": 0.5}, "must add up to at most 1, received 0.5 and 0.6"),
