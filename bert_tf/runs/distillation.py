@@ -5,6 +5,7 @@ import tensorflow as tf
 from bert_tf import ranges
 from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.heads import losses
+from bert_tf.runs.layer_match import MATCHES
 from flop_tf.training.batch_gradients import task_loss
 
 
@@ -53,14 +54,16 @@ class Distillation:
 class LayerDistillation(Distillation):
     """`(1 - a - h) task + a distillation + h sum over blocks of hidden_distance`.
 
-    Blocks are compared with those of the same number. Where the student lacks a sublayer its hidden
-    states are those before it, so that this stays defined.
+    Where the student lacks a sublayer its hidden states are those before it, so that this stays
+    defined.
 
     Args:
       alpha: a, a float in [0, 1].
       temperature: see `Distillation`.
       hidden: h, a float in [0, 1 - a].
       teacher: a `BertModel` with the blocks and the width of the student.
+      match: one of `bert_tf.runs.layer_match.MATCHES`, by which blocks are compared; default those
+        of the same number.
 
     Raises:
       ValueError: if an argument is out of range.
@@ -69,9 +72,9 @@ class LayerDistillation(Distillation):
       Structured Pruning Learns Compact and Accurate Models (CoFi), arXiv 2204.00408.
     """
 
-    def __init__(self, alpha, temperature, hidden, teacher):
+    def __init__(self, alpha, temperature, hidden, teacher, match="same"):
         super().__init__(alpha, temperature)
-        self.hidden, self.teacher = hidden, teacher
+        self.hidden, self.teacher, self.match = hidden, teacher, MATCHES[match]
 
     def __call__(self, model, x, y, sample_weight):
         """Returns loss and predictions of a batch, see `task_loss`."""
@@ -80,10 +83,13 @@ class LayerDistillation(Distillation):
         loss = (1 - self.alpha - self.hidden) * model.compute_loss(x, y, logits, sample_weight)
         loss += self.of_logits(x, logits, sample_weight)
         taught = self.teacher.encoder({name: x[name] for name in INPUT_NAMES}, training=False)
-        pairs = zip(encoded["encoder_outputs"], taught["encoder_outputs"], strict=True)
-        distances = [hidden_distance(*pair, x["input_mask"], sample_weight) for pair in pairs]
+        ours, theirs = encoded["encoder_outputs"], taught["encoder_outputs"]
+
+        def distance(own, other):
+            return hidden_distance(ours[own], theirs[other], x["input_mask"], sample_weight)
+
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return loss + self.hidden * tf.add_n(distances) / replicas, logits
+        return loss + self.hidden * self.match(distance, len(ours)) / replicas, logits
 
 
 def hidden_distance(students, teachers, mask, weights=None):

@@ -84,7 +84,8 @@ def batch_settings(options):
     shares = options.distill_alpha, options.distill_temperature
     if options.distill_layers:
         teacher = read_source(options.teacher).model()
-        settings["loss"] = LayerDistillation(*shares, options.distill_layers, teacher)
+        layers = options.distill_layers, teacher, options.distill_match
+        settings["loss"] = LayerDistillation(*shares, *layers)
     elif options.teacher:
         settings["loss"] = Distillation(*shares)
     return settings

@@ -130,6 +130,7 @@ class RecoveryOptions:
     distill_temperature: float = changed(
         DistillationOptions, "distill_temperature", 2.0, needs=None
     )
+    distill_match: str = changed(DistillationOptions, "distill_match", "same")
 
     @property
     def epochs(self):

@@ -4,6 +4,7 @@ import dataclasses
 
 from bert_tf.option_fields import option
 from bert_tf.ranges import ABOVE_0, SHARE
+from bert_tf.runs.layer_match import MATCHES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,13 @@ class DistillationOptions:
         "Share of the distance to the teacher's hidden states, block by block.",
         allowed=SHARE,
         needs="teacher",
+    )
+    distill_match: str = option(
+        "same",
+        "Blocks that are compared: of the same number, or the nearest in order to four of the "
+        "teacher's.",
+        tuple(MATCHES),
+        needs="distill_layers",
     )
 
     def check_rules(self):

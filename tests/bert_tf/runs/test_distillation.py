@@ -1,11 +1,12 @@
 """The loss of a student."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from bert_tf.checkpoints import read_source
 from bert_tf.heads import losses
-from bert_tf.runs import finetuning
+from bert_tf.runs import finetuning, layer_match
 from bert_tf.runs.distillation import Distillation, LayerDistillation, hidden_distance
 from flop_tf.backend import keras
 
@@ -50,6 +51,23 @@ def test_distance_of_hidden_states():
     assert float(hidden_distance(students, teachers, mask)) == pytest.approx((0.5 + 0.25) / 2)
     weights = tf.constant([0.0, 2.0])
     assert float(hidden_distance(students, teachers, mask, weights)) == pytest.approx(0.25)
+
+
+def test_matches_by_hand():
+    """Teacher blocks 0, 2, 3 and 5 of six; the cheapest increasing map leaves 1 and 4 out."""
+    costs = 10.0 + np.arange(36.0).reshape([6, 6])
+    for own, theirs, cost in ((0, 0, 1.0), (2, 2, 2.0), (3, 3, 3.0), (5, 5, 4.0), (0, 5, 0.0)):
+        costs[own, theirs] = cost
+    calls = []
+
+    def distance(own, theirs):
+        calls.append((own, theirs))
+        return tf.constant(costs[own, theirs], tf.float32)
+
+    assert float(layer_match.moving(distance, 6)) == pytest.approx((1 + 2 + 3 + 4) * 6 / 4)
+    assert {theirs for _, theirs in calls} == {0, 2, 3, 5} and len(calls) == 24
+    assert float(layer_match.same(distance, 6)) == pytest.approx(np.trace(costs))
+    assert float(layer_match.moving(distance, 1)) == pytest.approx(1.0)
 
 
 def test_shares_of_task_logits_and_hidden_states(bert_dir):
@@ -98,3 +116,5 @@ def test_errors_of_hidden_shares(options, bert_dir, tmp_path):
         options(teacher="dense", distill_layers=0.6)
     with pytest.raises(ValueError, match="`distill_layers` must be left out without a `teacher`"):
         options(distill_layers=0.1)
+    with pytest.raises(ValueError, match="`distill_match` must be left out without a `distill_l"):
+        options(teacher="dense", distill_match="moving")
