@@ -20,10 +20,11 @@ PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 #: The projections of a block's input.
 ATTENTION_INPUTS = PROJECTIONS[:3]
 
-#: What of a block can be gated and removed: attention heads, neurons of the FFN, the whole FFN.
+#: Units that papers remove: attention heads, neurons of the FFN, the whole FFN with its bias.
 UNITS = ("heads", "neurons", "ffn")
 
 #: The sublayers that units hang on, each one unit: a gate on all heads, or all neurons, of a block.
+#: Where it is removed the bias after them stays.
 PARENTS = {"heads": "attention", "neurons": "feed_forward"}
 
 #: All that a block can have gates on, and lose.
@@ -279,6 +280,14 @@ class EncoderConfig:
             for name in layer.names():
                 shape = layer.shape(name, self.hidden_size, self.head_size)
                 yield index, name, layer.projection(name), shape
+
+    def unit_width(self, kind):
+        """Returns how many inputs of the following projection a head or a neuron is, an int.
+
+        Args:
+          kind: a key of `PARENTS`.
+        """
+        return self.head_size if kind == "heads" else 1
 
     def units(self, *kinds):
         """Yields `(block index, kind, number)` of some of `GATED_UNITS`; by default `UNITS`."""

@@ -243,8 +243,8 @@ class TransformerBlock(keras.layers.Layer):
         projected = self.project(hidden, training)
         context = self.attention(*projected, attention_bias, training=training)
         batch = tf.shape(attention_bias)[0]
-        context = self._gate("heads", context, batch, training)
-        return self._gate("attention", context, batch, training)
+        context = self.gated("heads", context, batch, training)
+        return self.gated("attention", context, batch, training)
 
     def attended(self, hidden, context, training=None):
         """Returns what leaves the attention sublayer, `[B T, H]`.
@@ -269,8 +269,8 @@ class TransformerBlock(keras.layers.Layer):
         if not self.layer.intermediate_size:
             return attended
         neurons = self.activation(self.ffn_in(attended, training=training))
-        neurons = self._gate("neurons", neurons, batch, training)
-        return self._gate("feed_forward", neurons, batch, training)
+        neurons = self.gated("neurons", neurons, batch, training)
+        return self.gated("feed_forward", neurons, batch, training)
 
     def outputs(self, attended, neurons, batch, training=None):
         """Returns what leaves the block, `[B T, H]`.
@@ -285,7 +285,7 @@ class TransformerBlock(keras.layers.Layer):
             return self.ffn_norm(attended, training=training)
         outputs = self.ffn_out(neurons, training=training)
         outputs = self.ffn_dropout(outputs, training=training)
-        outputs = self._gate("ffn", outputs, batch, training)
+        outputs = self.gated("ffn", outputs, batch, training)
         return self.ffn_norm(attended + outputs, training=training)
 
     def project(self, hidden, training=None):
@@ -300,8 +300,15 @@ class TransformerBlock(keras.layers.Layer):
         """
         return [getattr(self, name)(hidden, training=training) for name in ATTENTION_INPUTS]
 
-    def _gate(self, kind, inputs, batch, training):
-        """Returns `inputs [B T, U W]` with the units of a kind, U, scaled by their gate."""
+    def gated(self, kind, inputs, batch, training=None):
+        """Returns inputs with the units of a kind scaled by their gate, if they have one.
+
+        Args:
+          kind: one of `GATED_UNITS`, U units of the width W.
+          inputs: `[B T, U W]`.
+          batch: B.
+          training: bool, see `call`.
+        """
         if kind not in self.layer.gates:
             return inputs
         units = self.layer.num_units(kind)

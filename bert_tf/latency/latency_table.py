@@ -113,6 +113,15 @@ class LatencyTable:
         """
         return self.total(terms.of_curve(terms.FFN, num_neurons, self.sizes))
 
+    def sublayer(self, kind, number):
+        """Returns the seconds of a sublayer with dense projections by its units.
+
+        Args:
+          kind: "heads" or "neurons".
+          number: N or F, see `attention` and `ffn`.
+        """
+        return self.attention(number) if kind == "heads" else self.ffn(number)
+
     def product(self, inputs, outputs, rank=None):
         """Returns the seconds of a projection's products, of any two ways the difference counts.
 

@@ -8,7 +8,7 @@ from bert_tf.encoders.execution import TRAINING, Described
 from bert_tf.heads.head import head_of
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
-from flop_tf.budget.groups import Units
+from flop_tf.budget.groups import Switched, Units
 from flop_tf.gates.switched import mask_scope
 from flop_tf.training.gated_model import GatedModel
 
@@ -91,10 +91,10 @@ class BertModel(Described, GatedModel):
         found = {}
         for block, kind, gate, parent in self.encoder.steered_units():
             before, after = UNIT_PROJECTIONS[kind]
-            width = self.config.head_size if kind == "heads" else 1
-            units = None if gate is None else Units(gate, width)
-            found |= {projections[f"{block}.{name}"]: (None, units, parent) for name in before}
-            found[projections[f"{block}.{after}"]] = units, None, parent
+            units = None if gate is None else Units(gate, self.config.unit_width(kind))
+            for name in before:
+                found[projections[f"{block}.{name}"]] = Switched(None, units, parent)
+            found[projections[f"{block}.{after}"]] = Switched(units, None, parent)
         return Budget(projections.values(), original, found)
 
     def build_from_config(self, config):

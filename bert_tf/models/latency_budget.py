@@ -11,29 +11,28 @@ _TERMS = {"heads": terms.ATTENTION, "neurons": terms.FFN}
 def latency_budget(model, table):
     """Returns the `CostBudget` of a model's heads, neurons and sublayers in seconds.
 
-    Expected are `p_parent T(sum p)` of each sublayer, and what all models take. The rest, such as
-    what factors save, stays as it is.
+    The expected cost is the sum over sublayers of `p_parent T(sum p)`, plus what does not change.
 
     Args:
       model: a `BertModel` with gates on some of them.
       table: a `bert_tf.latency.LatencyTable`.
 
     Raises:
-      ValueError: if the table is of models of another width, or the model has gates over ranks.
+      ValueError: if the table is of models of another width, or the model has factors.
     """
     config = model.config
-    if any(spec.gate is not None for *_, spec, _ in config.projections()):
+    if any(spec.rank for *_, spec, _ in config.projections()):
         raise ValueError(
-            "Argument `latency_table` needs gates over sublayers, heads and neurons alone: in "
-            "seconds ranks are chosen when a model is exported; leave ranks out of `groups`."
+            "Argument `latency_table` needs a model whose projections are dense, received one with "
+            "factors; how these compute is chosen when a model is exported."
         )
     projections, found, groups = dict(model.encoder.projections()), [], []
     for block, kind, gate, parent in model.encoder.steered_units():
         following = projections[f"{block}.{UNIT_PROJECTIONS[kind][1]}"]
         layer = config.layers[int(block.rpartition(".")[2])]
-        number, width = layer.num_units(kind), config.head_size if kind == "heads" else 1
+        number, width = layer.num_units(kind), config.unit_width(kind)
         sizes = [*(size for size in table.sizes[_TERMS[kind]] if size < number), number]
-        seconds = [table.attention(n) if kind == "heads" else table.ffn(n) for n in sizes]
+        seconds = [table.sublayer(kind, size) for size in sizes]
         found.append(CurveCost(sizes, seconds, gate, parent))
         groups += [(gate, following, width), (parent, following, number * width)]
     fixed = table.predict(config) - sum(cost.full for cost in found)

@@ -74,7 +74,11 @@ class LayerDistillation(Distillation):
 
     def __init__(self, alpha, temperature, hidden, teacher, match="same"):
         super().__init__(alpha, temperature)
-        self.hidden, self.teacher, self.match = hidden, teacher, MATCHES[match]
+        if match not in MATCHES:
+            raise ValueError(
+                f"Argument `match` must be one of {', '.join(MATCHES)}, received {match!r}."
+            )
+        self.hidden, self.teacher, self.match = hidden, teacher, match
 
     def __call__(self, model, x, y, sample_weight):
         """Returns loss and predictions of a batch, see `task_loss`."""
@@ -89,7 +93,7 @@ class LayerDistillation(Distillation):
             return hidden_distance(ours[own], theirs[other], x["input_mask"], sample_weight)
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return loss + self.hidden * self.match(distance, len(ours)) / replicas, logits
+        return loss + self.hidden * MATCHES[self.match](distance, len(ours)) / replicas, logits
 
 
 def hidden_distance(students, teachers, mask, weights=None):

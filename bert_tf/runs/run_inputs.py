@@ -90,8 +90,8 @@ def _config_changes(options, source, task):
 def _gated(config, options):
     """Returns a config with the gates that the options name."""
     name, of_units = options.gate_name, options.gated_units
-    for kind in of_units:
-        if not any(layer.num_units(kind) for layer in config.layers):
+    for kind in options.kinds:
+        if kind != "ranks" and not units.has_units(config, kind):
             raise ValueError(
                 f"Argument `groups={options.groups}` needs a model with {kind}, but the checkpoint "
                 f"{options.init_checkpoint!r} has none left; leave {kind} out."

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from absl import logging
+
 from bert_tf.latency import LatencyTable
 from bert_tf.models.latency_budget import latency_budget
 from bert_tf.runs import callbacks, optimization
@@ -41,7 +43,7 @@ def make(options, model, total_steps):
     if options.do_train and not options.learning_rate:
         raise ValueError(
             "Argument `learning_rate=0` trains the gates alone, which needs a model with "
-            f"gates over ranks and `target_sparsity`, received target_sparsity={target}."
+            f"gates and `target_sparsity`, received target_sparsity={target}."
         )
     if gradual is not None:
         return MagnitudeObjective(gradual, **settings)
@@ -49,7 +51,7 @@ def make(options, model, total_steps):
 
 
 def budget_of(model, options):
-    """Returns the budget whose share is to go: of the projections' parameters, or of seconds.
+    """Returns the budget that the target refers to: of the projections' parameters, or of seconds.
 
     Args:
       model: a `BertModel`.
@@ -60,7 +62,9 @@ def budget_of(model, options):
     """
     if not options.latency_table:
         return model.budget()
-    return latency_budget(model, LatencyTable.load(options.latency_table))
+    table = LatencyTable.load(options.latency_table)
+    logging.info("The target is of the latency of %s at %dx%d.", table.engine, *table.shape)
+    return latency_budget(model, table)
 
 
 def with_ordered_gates(inputs):

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from bert_tf.encoders.config import ATTENTION_INPUTS, GATED_UNITS, UNITS
+from bert_tf.encoders.config import ATTENTION_INPUTS, GATED_UNITS, PARENTS, UNITS
 from bert_tf.models import weight_paths
 from flop_tf import gates
 
@@ -97,6 +97,35 @@ def by_path(mask, kinds=UNITS):
     }
 
 
+def has_units(config, group):
+    """Returns whether gates over a group would switch anything.
+
+    Args:
+      config: an `EncoderConfig`.
+      group: "sublayers", or a key of `PARENTS`.
+    """
+    kinds = PARENTS.values() if group == "sublayers" else [group]
+    return any(layer.num_units(kind) for layer in config.layers for kind in kinds)
+
+
+def kept(model):
+    """Returns which heads and neurons gates keep, boolean arrays by path; none of closed parents.
+
+    Args:
+      model: a `BertModel` with gates on its units.
+    """
+    gates_kept = {path: gate.keep().numpy() for path, gate in model.encoder.unit_gates()}
+    found = {}
+    for index, layer in enumerate(model.config.layers):
+        for kind, sublayer in PARENTS.items():
+            own, parent = (gates_kept.get(f"blocks.{index}.{one}") for one in (kind, sublayer))
+            if own is None and parent is None:
+                continue
+            units = np.ones(layer.num_units(kind), bool) if own is None else own
+            found[f"blocks.{index}.{kind}"] = units if parent is None else units & parent
+    return found
+
+
 def config_under(config, mask):
     """Returns the `EncoderConfig` of what a mask of units leaves; see `remove`.
 
@@ -163,9 +192,7 @@ class _Block:
         (value,) = values
         self._replace("ffn")
         if value > 0:
-            for path in self._parts("ffn_out", "kernel", "factor_out", "bias"):
-                if not weight_paths.is_gate_variable(path):
-                    self.weights[path] = self.weights[path] * value
+            self._scale(value, "ffn_out", "kernel", "factor_out", "bias")
             return
         self._replace("neurons", intermediate_size=0, has_ffn=False)
         for name in ("ffn_in", "ffn_out"):
@@ -173,20 +200,35 @@ class _Block:
 
     def keep_attention(self, values, head_size):
         """Scales the contexts of all heads, or takes all of them away."""
-        self._replace("attention")
-        self.keep_heads(np.repeat(values, self.layer.num_heads), head_size)
+        self._keep_all("attention", "attention_output", "heads", values, head_size)
 
     def keep_feed_forward(self, values, head_size):
         """Scales all activated neurons, or takes all of them away."""
-        self._replace("feed_forward")
-        self.keep_neurons(np.repeat(values, self.layer.intermediate_size), head_size)
+        self._keep_all("feed_forward", "ffn_out", "neurons", values, head_size)
+
+    def _keep_all(self, sublayer, name, kind, values, head_size):
+        """Scales the inputs of a sublayer's last projection, or takes all its units away."""
+        (value,) = values
+        self._replace(sublayer)
+        if value > 0:
+            self._scale(value, name, "kernel", "factor_in")
+        else:
+            getattr(self, f"keep_{kind}")(np.zeros(self.layer.num_units(kind)), head_size)
+
+    def _scale(self, value, name, *parts):
+        for path in self._parts(name, *parts):
+            if not weight_paths.is_gate_variable(path):
+                self.weights[path] = self.weights[path] * value
 
     def _replace(self, kind, **changes):
-        left = {name: gate for name, gate in self.layer.gates.items() if name != kind}
+        """Changes the layer; the gate of a kind goes, and its parent's where no unit is left."""
+        gone = {kind}
+        if kind in PARENTS and not any(changes.values()):
+            gone.add(PARENTS[kind])
+        left = {name: gate for name, gate in self.layer.gates.items() if name not in gone}
         self.layer = dataclasses.replace(self.layer, gates=left, **changes)
-        if kind == "neurons" and not self.layer.intermediate_size:
-            self._forget("neurons_gate")
-        self._forget(f"{kind}_gate")
+        for one in gone:
+            self._forget(f"{one}_gate")
 
     def _keep_outputs(self, name, kept):
         if not len(kept):

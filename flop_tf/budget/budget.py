@@ -32,14 +32,12 @@ class Budget(CostBudget):
       projections: built layers, `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       original_parameters: int at least 1, kernel parameters of the original dense model. None
         sums `I * O` over `projections`, right as long as no head or neuron is removed.
-      units: for projections whose inputs or outputs are under gates `{layer: (inputs, outputs,
-        parent)}`, the first two `flop_tf.budget.groups.Units` or None, the last None or the gate of
-        one unit that the projection hangs on, and that scales the inputs of the last of those that
-        hang on it; default none.
+      units: `flop_tf.budget.groups.Switched` by projection, of those whose inputs or outputs are
+        under gates; default none.
 
     Attributes:
       groups: list of `Group`, what gates switch: ranks and weights in the order of the projections,
-        then the units that are inputs of projections.
+        then the units that are inputs of projections, then their parents.
 
     Raises:
       ValueError: if there are no original parameters.
@@ -60,10 +58,11 @@ class Budget(CostBudget):
         for cost in costs:
             if cost.has_own_gate:
                 self.add_group(cost.layer.gate, cost.layer)
-        for layer, (inputs, *_) in units.items():
-            if inputs is not None:
-                self.add_group(inputs.gate, layer, inputs.width)
-        last = {parent: layer for layer, (*_, parent) in units.items() if parent is not None}
+        for layer, switched in units.items():
+            if switched.inputs is not None:
+                self.add_group(switched.inputs.gate, layer, switched.inputs.width)
+        last = {switched.parent: layer for layer, switched in units.items()}
+        last.pop(None, None)
         for parent, layer in last.items():
             self.add_group(parent, layer, shape(layer)[0])
 

@@ -1,4 +1,4 @@
-"""How much of a model's cost is gone: expected in training, stored after removal, and calibration.
+"""How much of a model's cost is removed: expected in training, stored after it, and calibration.
 
 A cost may be parameters, seconds or anything else that is a sum over parts of a model.
 """
@@ -16,7 +16,7 @@ _ROUNDING = 1e-9
 
 
 class CostBudget:
-    """The cost of a model whose units gates switch; its sparsity is the share that is gone.
+    """The cost of a model whose units gates switch; its sparsity is the share that is removed.
 
     >>> from flop_tf import gates
     >>> from flop_tf.backend import keras
@@ -31,7 +31,7 @@ class CostBudget:
     (3.0, 0.625)
 
     Args:
-      costs: list of `flop_tf.budget.part_costs.Cost`.
+      costs: list of `flop_tf.budget.part_costs.PartCost`.
       dense_cost: number above 0, the cost of the dense model.
       fixed_cost: what does not depend on any unit; default 0.
 
@@ -99,16 +99,17 @@ class CostBudget:
         return 1.0 - self.stored_cost() / self.dense_cost
 
     def calibrate(self, target_sparsity):
-        """Shifts all gates of `steered` by one number so that the stored sparsity meets the target.
+        """Shifts the gates of `steered` by one number so that the stored sparsity meets the target.
 
         Where none meets it, the result is the nearest above. A sublayer that is next to open but
-        costs more than what is left stays closed, and smaller units open in its place.
+        costs more than what is left stays closed, its gate shifted less, and smaller units open in
+        its place.
 
         Args:
           target_sparsity: float below 1, the stored sparsity to reach.
 
         Returns:
-          The number b by which the gates were shifted, a float.
+          The number b by which the other gates were shifted, a float.
 
         Raises:
           ValueError: if the target is out of reach even with all gates closed.
@@ -124,13 +125,13 @@ class CostBudget:
             )
         closed, others = {}, moved
         while True:
-            shift, following = calibration.shift_to(
+            shift, blocking = calibration.shift_to(
                 others, lambda counts: stored(closed | counts), allowed
             )
-            if following not in self._parents:
+            if blocking not in self._parents:
                 break
-            closed[following] = 0
-            others = [gate for gate in others if gate is not following]
+            closed[blocking] = 0
+            others = [gate for gate in others if gate is not blocking]
         for gate in others:
             gate.shift(shift)
         for gate in closed:

@@ -45,6 +45,21 @@ class Units:
         return counts[self.gate] * self.width
 
 
+class Switched(typing.NamedTuple):
+    """The gates that switch the inputs and outputs of a projection, and all of it.
+
+    Args:
+      inputs: the `Units` that are its inputs, or None where no gate switches them.
+      outputs: the same for its outputs.
+      parent: the gate of one unit over the sublayer of the projection, or None. It scales the
+        inputs of the sublayer's last projection.
+    """
+
+    inputs: Units | None = None
+    outputs: Units | None = None
+    parent: typing.Any = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Group:
     """Units of one kind that a gate switches: ranks, weights of a kernel, heads or neurons.

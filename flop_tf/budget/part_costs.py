@@ -14,10 +14,10 @@ from flop_tf.layers.gated_dense import GatedDense
 from flop_tf.linalg import costs
 
 
-class Cost(abc.ABC):
+class PartCost(abc.ABC):
     """What a part of a model costs by the units that are open: one of the terms of a budget.
 
-    Where its parent, a gate of one unit, is closed, the part is gone and costs nothing: expected
+    Where its parent, a gate of one unit, is closed, the part is removed and costs nothing: expected
     are `P(z_parent > 0)` times the costs of the part.
 
     Args:
@@ -98,7 +98,7 @@ class Cost(abc.ABC):
         return 0 if gate is self.parent else self.full_without_units(gate)
 
 
-class ProjectionCost(Cost):
+class ProjectionCost(PartCost):
     """Kernel parameters of a projection: `R (I + O)` in factors, `I O` in a kernel.
 
     Of a kernel under a mask they are the weights that the mask keeps.
@@ -113,7 +113,7 @@ class ProjectionCost(Cost):
       layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       inputs: the `Units` that are its inputs, or None where no gate switches them.
       outputs: the same for its outputs.
-      parent: see `Cost`.
+      parent: see `PartCost`.
 
     Attributes:
       layer: the projection.
@@ -155,13 +155,13 @@ class ProjectionCost(Cost):
         return costs.dense_parameters(*self.shape[:2])
 
     def expected_of_units(self):
-        """See `Cost`."""
+        """See `PartCost`."""
         if self._weights:
             return self._weights.expected()
         return costs.kernel_parameters(*self._each(Units.expected))
 
     def stored_of_units(self):
-        """Returns what removal stores, `min(I O, R (I + O))`; see `Cost`."""
+        """Returns what removal stores, `min(I O, R (I + O))`; see `PartCost`."""
         if self._weights:
             return self._weights.kept()
         if not any(isinstance(size, Units) for size in self._sizes):
@@ -173,13 +173,13 @@ class ProjectionCost(Cost):
         return tf.minimum(costs.factorized_parameters(inputs, outputs, rank), full)
 
     def among_units(self, counts):
-        """See `Cost`."""
+        """See `PartCost`."""
         if self._weights:
             return self._weights.among(counts)
         return costs.stored_parameters(*self._each(lambda units: units.among(counts)))
 
     def full_without_units(self, gate):
-        """See `Cost`."""
+        """See `PartCost`."""
         if self._weights:
             return 0 if self._weights.gate is gate else self.full
         sizes = [
@@ -192,7 +192,7 @@ class ProjectionCost(Cost):
         return [of_units(one) if isinstance(one, Units) else one for one in self._sizes]
 
 
-class CurveCost(Cost):
+class CurveCost(PartCost):
     """What a sublayer costs by how many of its units are open, `T(n)` with `T(0) = 0`.
 
     It is linear between the numbers of units whose cost is known.
@@ -208,7 +208,7 @@ class CurveCost(Cost):
       sizes: increasing ints above 0, numbers of units; the last one is all of them.
       values: floats, the cost of each of `sizes`.
       gate: the built gate over its units; None where no gate switches them.
-      parent: see `Cost`.
+      parent: see `PartCost`.
     """
 
     def __init__(self, sizes, values, gate=None, parent=None):
@@ -218,25 +218,25 @@ class CurveCost(Cost):
 
     @property
     def full(self):
-        """See `Cost`."""
+        """See `PartCost`."""
         return self._values[-1]
 
     def expected_of_units(self):
-        """See `Cost`."""
+        """See `PartCost`."""
         return self.full if self._gate is None else self._at(self._gate.expected_active())
 
     def stored_of_units(self):
-        """See `Cost`."""
+        """See `PartCost`."""
         return self.full if self._gate is None else self._at(Units(self._gate).kept())
 
     def among_units(self, counts):
-        """See `Cost`."""
+        """See `PartCost`."""
         if self._gate is None:
             return self.full
         return float(np.interp(counts[self._gate], self._sizes, self._values))
 
     def full_without_units(self, gate):
-        """See `Cost`."""
+        """See `PartCost`."""
         return 0.0 if gate is self._gate else self.full
 
     def _at(self, number):

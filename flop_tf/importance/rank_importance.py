@@ -12,6 +12,8 @@ import tensorflow as tf
 _SLOPE = 5.0
 # Largest distance of a gate from the gates of the ranks at the boundary.
 _REACH = 12.0
+# Share of the dense model's cost that a unit counts at least: measured ones may cost nothing.
+_LEAST_COST = 1e-9
 
 
 def rank_importance(model, projections, dataset, loss):
@@ -96,12 +98,12 @@ def order_gates(sparsity, importance, target_sparsity, start):
     """Sets every gate by the importance of its unit for what the unit costs.
 
     `value_j = start + 5 log((I_j / c_j) / v)`, at most 12 from `start`, with
-    c_j the parameters of the unit, I + O of a rank, and v the worth at which removal
-    stores the model at the target. So the units at the boundary start at
+    c_j the cost of the unit, parameters such as I + O of a rank or seconds, and v the worth at
+    which removal stores the model at the target. So the units at the boundary start at
     `start`: units that the target has no room for below it, the others above.
 
     Args:
-      sparsity: the `Budget` of a model with gates over ranks, heads or neurons.
+      sparsity: the `CostBudget` of a model with gates.
       importance: list of float arrays `[U]`, as `group_importance` returns for `sparsity.steered`.
       target_sparsity: float below 1, the stored sparsity to reach.
       start: float, value of a unit at the boundary; log_alpha of hard-concrete gates.
@@ -114,7 +116,8 @@ def order_gates(sparsity, importance, target_sparsity, start):
             "Argument `sparsity` must have gates to be ordered, received one without gates."
         )
     worth = [
-        np.log(values + np.finfo(np.float64).tiny) - np.log(group.unit_cost)
+        np.log(values + np.finfo(np.float64).tiny)
+        - np.log(max(group.unit_cost, _LEAST_COST * sparsity.dense_cost))
         for values, group in zip(importance, sparsity.steered, strict=True)
     ]
     middle = np.median(np.concatenate(worth))

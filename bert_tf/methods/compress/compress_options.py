@@ -175,6 +175,6 @@ class CompressOptions(
         check_needed(self, "init_checkpoint", "output_dir")
         if self.gate_epochs and self.cost != "latency":
             raise ValueError(
-                "Argument `gate_epochs` is of units that are chosen by their latency, received "
-                f"cost={self.cost!r} next to it; leave one out."
+                f"Argument `gate_epochs` needs cost='latency', received {self.cost!r}; leave it "
+                "out, and units are chosen by their output energy."
             )

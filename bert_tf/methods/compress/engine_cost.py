@@ -63,6 +63,26 @@ class EngineCost:
         """
         return self.allowed(target) / self.cost.of_model(self._dense)
 
+    def check_groups(self, config, groups):
+        """Raises ValueError where a target is below what is left with all of some groups removed.
+
+        Args:
+          config: see `lowest`.
+          groups: list of "sublayers", "heads" and "neurons".
+        """
+        gone = {"num_heads": {"sublayers", "heads"}, "intermediate_size": {"sublayers", "neurons"}}
+        sizes = {field: 0 for field, some in gone.items() if some & set(groups)}
+        bare = [dataclasses.replace(layer, projections={}, **sizes) for layer in config.layers]
+        left = self.cost.of_model(dataclasses.replace(config, layers=tuple(bare)))
+        for target in self._options.parsed_targets:
+            if left > self.allowed(target):
+                lowest = target.times(left / self.allowed(target))
+                raise ValueError(
+                    f"Argument `targets` must be at least {lowest.number:.3f}{target.unit}, what "
+                    f"is left of the {self._options.cost} without any {' or '.join(groups)}, "
+                    f"received {target}; name more `groups`."
+                )
+
     def lowest(self, config, target):
         """Returns what is left with a single head and no neuron, in the unit of a target.
 

@@ -115,7 +115,7 @@ def table(rows, metric):
         "MB": lambda row: pages.number(row["file_bytes"] / 1e6) if "file_bytes" in row else "",
         metric: lambda row: pages.number(row["score"]),
         f"{metric}, exported": lambda row: pages.number(row.get("exported_score")),
-        "without training": lambda row: pages.number(row.get("without_training")),
+        "before recovery": lambda row: pages.number(row.get("before_recovery")),
         "p50 ms": lambda row: pages.number(row.get("p50_ms")),
         "/ dense": lambda row: pages.number(
             row.get("ratio", 1.0 if row["model"] == "dense" else None)

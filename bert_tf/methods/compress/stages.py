@@ -28,7 +28,7 @@ from bert_tf.methods.compress import (
 from bert_tf.methods.compress.dev_answers import DevAnswers
 from bert_tf.methods.compress.engine_cost import EngineCost
 from bert_tf.methods.compress.unit_cuts import MOST_ABOVE, UnitCuts
-from bert_tf.option_fields import values_of
+from bert_tf.option_fields import items, values_of
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.runs.options.distillation import DistillationOptions
@@ -36,6 +36,7 @@ from bert_tf.runs.run_inputs import RunInputs
 from bert_tf.runs.run_scores import RESULTS_FILE as _SCORES
 from bert_tf.serving.engines import ENGINES
 from bert_tf.serving.target import AUTO
+from bert_tf.surgery import units
 from bert_tf.tasks import registry
 from flop_tf import files
 from flop_tf.backend import keras
@@ -145,18 +146,22 @@ class _Compression:
 
     def _chosen_by_gates(self, target, parent, folder):
         """Returns the folder of what gates leave of a larger model for a target."""
-        chosen = os.path.join(folder, "chosen")
+        chosen, config = os.path.join(folder, "chosen"), model_dir.read(parent).config
+        groups = [kind for kind in items(self.options, "groups") if units.has_units(config, kind)]
+        sparsity = 1 - self.cost.share(target)
+        if not groups or sparsity <= 0:
+            return parent
         if not os.path.isfile(os.path.join(chosen, model_dir.INFO_FILE)):
             training = self._recovery(
                 parent,
                 os.path.join(folder, "gated"),
                 num_train_epochs=self.options.gate_epochs,
-                groups=self.options.groups,
-                target_sparsity=1 - self.cost.share(target),
+                groups=",".join(groups),
+                target_sparsity=sparsity,
                 latency_table=self.cost.table_file,
             )
             dataset = block_repair.batches(self.examples)
-            gated_choice.write(training, dataset, chosen, self.options.repair)
+            gated_choice.write(str(target), training, dataset, chosen, self.options.repair)
         return chosen
 
     def _recovery(self, checkpoint, folder, **changes):
@@ -184,10 +189,10 @@ class _Compression:
         final = recovered if self.options.epochs else cut
         (row,) = self.rows.of(final, os.path.join(folder, "served"), self.options.engine)
         before = self.answers.of(cut)["scores"][self.metric]
-        return {**row, "without_training": before}, final
+        return {**row, "before_recovery": before}, final
 
     def _cut(self, target, parent, folder):
-        """Writes the model of a target without training: cut, and repaired."""
+        """Writes the model of a target before its recovery: cut, and repaired."""
         source = self.task.with_head(model_dir.read(parent), f"the model in {parent!r}")
         cuts = UnitCuts(source, self.examples)
         with self.cost.measuring(target) as measure:
@@ -223,10 +228,11 @@ class _Compression:
 def _checked(options):
     """Returns the checkpoint and the `EngineCost`; bad input shows before anything is trained."""
     task = registry.of_options(_training(options, options.init_checkpoint, options.output_dir))
-    if options.epochs and task.head_class.is_tied:
+    if (options.epochs or options.gate_epochs) and task.head_class.is_tied:
         raise ValueError(
-            f"Argument `train` must be none for the task {task.name!r}, for recovery learns the "
-            f"logits of each class, received {options.train!r}."
+            f"Arguments `train` and `gate_epochs` must be none and 0 for the task {task.name!r}, "
+            "for a smaller model learns the logits of each class, received "
+            f"{options.train!r} and {options.gate_epochs}."
         )
     source = read_source(options.init_checkpoint, options.bert_config_file, options.vocab_file)
     config = dataclasses.replace(source.config, **task.head)
@@ -240,6 +246,8 @@ def _checked(options):
     smallest = embeddings.smallest(options, config)
     cost = EngineCost(options, config)
     cost.check_targets(smallest)
+    if options.gate_epochs:
+        cost.check_groups(smallest, items(options, "groups"))
     return source, cost
 
 

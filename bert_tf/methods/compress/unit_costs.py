@@ -56,8 +56,7 @@ class Latency(Cost):
 
     def of_sublayer(self, path, number):
         """See `Cost`."""
-        of_units = self.table.attention if path.endswith("heads") else self.table.ffn
-        return of_units(number)
+        return self.table.sublayer(path.rpartition(".")[2], number)
 
 
 @dataclasses.dataclass(frozen=True)

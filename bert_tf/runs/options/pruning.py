@@ -34,13 +34,14 @@ class PruningOptions:
     )
     factorized: bool = _option(False, "Trains factors without gates, as the original does.")
     target_sparsity: float = _option(
-        None, "Sparsity of the dense kernels to reach, in [0, 1).", allowed=SHARE_BELOW_1
+        None,
+        "Sparsity of the dense kernels to reach, in [0, 1); see --latency_table.",
+        allowed=SHARE_BELOW_1,
     )
     latency_table: str = _option(
         "",
-        "File of flop-benchmark --table: the target is a share of the dense model's seconds that "
-        "goes.",
-        needs="target_sparsity",
+        "File of flop-benchmark --table: the target is the share of the dense model's latency to "
+        "remove.",
     )
     target_sparsity_warmup: int = _option(
         None,
@@ -118,26 +119,43 @@ class PruningOptions:
                 "Argument `target_sparsity` needs gates, received gate='none' and "
                 f"target_sparsity={self.target_sparsity}."
             )
-        if self.latency_table and self.sparsity_base == "factorized":
-            raise ValueError(
-                "Argument `sparsity_base=factorized` is of parameters, received a `latency_table` "
-                "next to it; leave one out."
-            )
+        if self.latency_table:
+            self._check_latency()
         if self.gate in gates.BY_MAGNITUDE and self.target_sparsity is None:
             raise ValueError(
                 f"Argument `gate={self.gate}` needs `target_sparsity`, which its masks reach by a "
                 "schedule, received none."
             )
 
+    def _check_latency(self):
+        """Raises ValueError where a latency table says nothing of what the gates switch."""
+        if self.sparsity_base == "factorized":
+            raise ValueError(
+                "Argument `sparsity_base=factorized` counts parameters, received a `latency_table` "
+                "next to it; leave one out."
+            )
+        if "ranks" in self.kinds or self.gate_name not in gates.CALIBRATED:
+            raise ValueError(
+                "Argument `latency_table` needs `target_sparsity` and `groups` of sublayers, heads "
+                f"and neurons alone, received groups={self.groups!r}, gate={self.gate!r} and "
+                f"target_sparsity={self.target_sparsity}."
+            )
+
 
 def check_groups(options, allowed=GROUPS):
-    """Raises ValueError where the option `groups` names something else.
+    """Raises ValueError where the option `groups` names nothing, something else or one twice.
 
     Args:
       options: with `groups`.
       allowed: names; default `GROUPS`.
     """
-    for kind in items(options, "groups"):
+    found = items(options, "groups")
+    if not found or len(set(found)) < len(found):
+        raise ValueError(
+            f"Argument `groups` must name some of {', '.join(allowed)} once each, received "
+            f"{options.groups!r}."
+        )
+    for kind in found:
         if kind not in allowed:
             raise ValueError(
                 f"Argument `groups` must name some of {', '.join(allowed)}, received "

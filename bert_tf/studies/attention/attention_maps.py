@@ -131,11 +131,10 @@ def _attention_inputs(block, inputs, mask):
 
 
 def _kernel(block):
-    """Returns the kernel of the output projection, `[N D, H]`, with the gate on heads."""
+    """Returns the kernel of the output projection, `[N D, H]`, with the gates on its inputs."""
     size = block.layer.num_heads * block.config.head_size
     layer, unit = block.attention_output, tf.eye(size, dtype=block.compute_dtype)
-    if "heads" in block.layer.gates:
-        by_head = tf.reshape(unit, [size, 1, block.layer.num_heads, block.config.head_size])
-        unit = tf.reshape(block.heads_gate(by_head, training=False), [size, size])
+    for kind in ("heads", "attention"):
+        unit = block.gated(kind, unit, size, training=False)
     # The layer applies its factors and gates, and then adds the bias.
     return layer(unit, training=False) - tf.cast(layer.bias, block.compute_dtype)

@@ -31,6 +31,11 @@ def test_share_of_the_teacher():
     assert teacher == pytest.approx(float(expected))
 
 
+def test_an_unknown_match():
+    with pytest.raises(ValueError, match="`match` must be one of same, moving, received 'near'"):
+        LayerDistillation(0.3, 2.0, 0.6, None, "near")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

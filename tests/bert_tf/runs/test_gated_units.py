@@ -7,7 +7,6 @@ import pytest
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.latency import LatencyTable
-from bert_tf.methods.compress import gated_choice
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import FactorizeOptions, RemoveOptions
 from bert_tf.models.bert import BertModel
@@ -90,7 +89,7 @@ def test_seconds_of_a_table(settings, dense, table_file, tmp_path):
     assert budget.dense_cost == pytest.approx(table.predict(model.config.dense))
     largest = max(group.unit_cost for group in budget.groups) / budget.dense_cost
     assert 0.2 <= float(budget.stored_sparsity()) + 1e-6 < 0.2 + largest
-    kept = gated_choice.kept_units(model)
+    kept = units.kept(model)
     for index, layer in enumerate(config.layers):
         assert kept[f"blocks.{index}.heads"].sum() == layer.num_heads
         assert kept[f"blocks.{index}.neurons"].sum() == layer.intermediate_size
@@ -105,7 +104,22 @@ def test_seconds_of_a_table(settings, dense, table_file, tmp_path):
         ),
         ({"groups": "heads"}, "`groups=heads` needs gates that reach a `target_sparsity`"),
         ({"groups": "ranks", "target_sparsity": 0.5}, "Gates need a factorized model"),
-        ({"latency_table": "t.json"}, "`latency_table` must be left out without a `target_sp"),
+        ({"groups": ""}, "`groups` must name some of ranks, .* once each, received ''"),
+        ({"groups": "heads,heads", "target_sparsity": 0.5}, "once each, received 'heads,heads'"),
+        ({"latency_table": "t"}, "`latency_table` needs `target_sparsity` and `groups` of subl"),
+        (
+            {"latency_table": "t", "target_sparsity": 0.5, "groups": "ranks,heads"},
+            "`latency_table` needs .* received groups='ranks,heads'",
+        ),
+        (
+            {
+                "groups": "heads",
+                "target_sparsity": 0.5,
+                "latency_table": "t",
+                "sparsity_base": "factorized",
+            },
+            "`sparsity_base=factorized` counts parameters, received a `latency_table`",
+        ),
         (
             {"groups": "heads", "target_sparsity": 0.5, "latency_table": "no.json"},
             "latency table 'no.json'",
@@ -117,6 +131,19 @@ def test_bad_input(settings, tmp_path, changes, sentence):
         finetuning.finetune(
             FinetuneOptions(**{**settings, "output_dir": str(tmp_path / "out"), **changes})
         )
+
+
+def test_a_model_with_factors_has_no_seconds_of_its_units(settings, dense, table_file, tmp_path):
+    start = str(tmp_path / "factorized")
+    stages.factorize(FactorizeOptions(dense, start, rank=4, finetuned=True))
+    changes = {"init_checkpoint": start, "output_dir": str(tmp_path / "out")}
+    changes |= {
+        "groups": "heads",
+        "target_sparsity": 0.1,
+        "latency_table": table_file("tensorflow"),
+    }
+    with pytest.raises(ValueError, match="`latency_table` needs a model whose projections are de"):
+        finetuning.finetune(FinetuneOptions(**{**settings, **changes}))
 
 
 def test_gates_that_a_model_cannot_get(settings, bert_dir, tmp_path):

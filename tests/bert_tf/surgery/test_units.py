@@ -153,6 +153,25 @@ def test_a_sublayer_that_goes_leaves_its_bias():
     assert left < set(weights)
 
 
+def test_gates_that_a_mask_does_not_name_stay_where_they_have_units():
+    source = dense()
+    model = gated(source, {"blocks.0.heads": [1, 0, 1]})
+    config, weights = units.remove(
+        model.config,
+        surgery.named_weights(model),
+        {"blocks.0.attention": [0.5], "blocks.1.heads": [0, 0, 0], "blocks.1.ffn": [0]},
+    )
+    first, second = config.layers
+    assert first.gates.keys() == {"heads", "neurons", "ffn", "feed_forward"}
+    assert second.gates.keys() == set()
+    left = BertModel(config)
+    surgery.assign_weights(left, weights)
+    expected = {"blocks.0.heads": [1, 0, 1], "blocks.0.attention": [0.5]}
+    expected |= {"blocks.1.heads": [0, 0, 0], "blocks.1.ffn": [0]}
+    masked = gated(source, expected)
+    np.testing.assert_allclose(left(batch()), masked(batch()), atol=1e-5)
+
+
 @pytest.mark.parametrize("make", [dense, factorized])
 def test_remove_masks_takes_unit_gates_and_rank_gates(make):
     values = {"blocks.0.heads": [1, 0, 0.5], "blocks.1.ffn": [0], "blocks.0.neurons": [1, 0] * 5}

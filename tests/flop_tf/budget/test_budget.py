@@ -6,8 +6,9 @@ from flop_tf import gates
 from flop_tf.backend import keras
 from flop_tf.budget.budget import Budget
 from flop_tf.budget.cost_budget import CostBudget
-from flop_tf.budget.groups import Units
+from flop_tf.budget.groups import Switched, Units
 from flop_tf.budget.part_costs import CurveCost
+from flop_tf.importance.rank_importance import order_gates
 from flop_tf.layers.factorized_dense import FactorizedDense
 
 EDGE = -2.397895  # log_alpha where the gate closes and P(z > 0) = .5.
@@ -221,10 +222,10 @@ def block(rank=None, log_alpha=None, parent=None):
     layers = [projection((4, 6), rank, log_alpha), projection((6, 4)), projection((4, 5))]
     layers.append(projection((5, 4)))
     found = {
-        layers[0]: (None, Units(heads, 2), parent),
-        layers[1]: (Units(heads, 2), None, parent),
-        layers[2]: (None, Units(neurons), None),
-        layers[3]: (Units(neurons), None, None),
+        layers[0]: Switched(None, Units(heads, 2), parent),
+        layers[1]: Switched(Units(heads, 2), None, parent),
+        layers[2]: Switched(outputs=Units(neurons)),
+        layers[3]: Switched(inputs=Units(neurons)),
     }
     return Budget(layers, units=found)
 
@@ -318,6 +319,17 @@ def test_a_sublayer_that_does_not_fit_gives_way_to_smaller_units():
     assert neurons.keep().numpy().tolist() == [True, True, False]
     budget.calibrate(0.0)
     assert parent.keep().numpy().all() and neurons.keep().numpy().all()
+
+
+def test_units_that_cost_nothing_are_ordered_too():
+    heads, neurons = gated_units(2, 0.0), gated_units(3, 0.0)
+    costs = [CurveCost([2], [4.0], heads), CurveCost([3], [0.0], neurons)]
+    budget = CostBudget(costs, dense_cost=4.0)
+    budget.add_group(heads, projection((2, 4)))
+    budget.add_group(neurons, projection((3, 4)))
+    order_gates(budget, [np.array([2.0, 1.0]), np.ones(3)], 0.5, start=1.0)
+    assert all(np.isfinite(gate.log_alpha.numpy()).all() for gate in budget.gates)
+    assert neurons.log_alpha.numpy().min() > heads.log_alpha.numpy().max()
 
 
 def test_a_curve_has_a_slope_between_its_numbers():

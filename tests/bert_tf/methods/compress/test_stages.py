@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
     own, baseline, row = report["models"]
     assert [own["model"], baseline["model"]] == ["dense", dense]
     assert baseline["score"] == own["score"]
-    assert row["model"] == "0.9" and row["without_training"] == pytest.approx(row["score"])
+    assert row["model"] == "0.9" and row["before_recovery"] == pytest.approx(row["score"])
     folders = [output / "0.9", *(output / "0.9" / f"pruned_on_{number}" for number in (1, 2))]
     made = [folder for folder in folders if folder.exists()]
     assert row["folder"] == str(made[-1] / "cut")
@@ -111,19 +112,35 @@ def test_without_training_from_a_model_of_the_task(settings, options, tmp_path):
 def test_units_that_gates_choose(settings, options, tmp_path):
     dense, output = str(tmp_path / "dense"), tmp_path / "out"
     finetuning.finetune(options(output_dir=dense, num_train_epochs=1.0))
-    settings = {**settings, "init_checkpoint": dense, "targets": ".9", "cost": "latency"}
-    settings |= {"gate_epochs": 1.0, "groups": "sublayers,neurons"}
-    report = stages.compress(CompressOptions(**settings, output_dir=str(output)))
-    _, row = report["models"]
+    settings = {**settings, "init_checkpoint": dense, "targets": "1,.9", "cost": "latency"}
+    settings |= {"gate_epochs": 1.0, "groups": "sublayers,neurons", "train": "none"}
+    options = CompressOptions(**settings, output_dir=str(output))
+    report = stages.compress(options)
+    _, whole, row = report["models"]
+    assert not (output / "1" / "gated").exists() and whole["heads"] == [2]
     gated, chosen = (model_dir.read(str(output / "0.9" / name)) for name in ("gated", "chosen"))
     kinds = {kind for layer in gated.config.layers for kind in layer.gates}
     assert kinds == {"attention", "feed_forward", "neurons"}
     assert not chosen.config.has_gates
-    assert chosen.info["repair"] and chosen.info["target"] == pytest.approx(0.1)
+    assert chosen.info["repair"] and chosen.info["target"] == "0.9"
     table = LatencyTable.load(settings["latency_table"])
     seconds = [table.predict(one) for one in (chosen.config, config_of(dense))]
     assert seconds[0] <= 0.9 * seconds[1] * (1 + 1e-6)
     assert model_info.num_parameters(chosen.config) >= row["parameters"]
+    # What is trained is not trained again.
+    written = (output / "0.9" / "gated" / "model.safetensors").stat().st_mtime_ns
+    shutil.rmtree(output / "0.9" / "chosen")
+    shutil.rmtree(output / "0.9" / "cut")
+    assert stages.compress(options)["models"][2]["model"] == "0.9"
+    assert (output / "0.9" / "gated" / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_target_that_groups_cannot_reach(settings, options, tmp_path):
+    settings = {**settings, "targets": ".85", "cost": "latency"}
+    settings |= {"gate_epochs": 1.0, "groups": "neurons", "output_dir": str(tmp_path / "out")}
+    with pytest.raises(ValueError, match="at least 0.8.* without any neurons, received 0.85; name"):
+        stages.compress(CompressOptions(**settings))
+    assert not (tmp_path / "out" / "dense").exists()
 
 
 def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, monkeypatch):
@@ -156,8 +173,9 @@ def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, mon
         ({"train": "some"}, "`train` must be a number, received 'some'"),
         ({"calibration_examples": 8}, "`calibration_examples` must be at least 64, received 8"),
         ({"init_checkpoint": ""}, "`init_checkpoint` is needed"),
-        ({"gate_epochs": 1.0}, "`gate_epochs` is of units .* cost='parameters'"),
+        ({"gate_epochs": 1.0}, "`gate_epochs` needs cost='latency', received 'parameters'"),
         ({"groups": "heads"}, "`groups` must be left out without a `gate_epochs`"),
+        ({"gate_epochs": 1.0, "cost": "latency", "groups": ","}, "`groups` must"),
         (
             {"gate_epochs": 1.0, "groups": "ranks", "cost": "latency"},
             "`groups` must name some of sublayers, heads, neurons, received 'ranks'",
@@ -208,7 +226,7 @@ def test_bad_input_is_found_before_anything_is_trained(settings, bert_dir, tmp_p
         ({"init_checkpoint": places[gated]}, "gated' has such; take the model before them"),
         (
             {"task_name": "mlm", "train_file": "train.tsv", "dev_file": "dev.tsv"},
-            "`train` must be none for the task 'mlm', .* received '1'",
+            "`train` and `gate_epochs` must be none and 0 for the task 'mlm', .* received '1'",
         ),
     ]:
         options = CompressOptions(**{**settings, "output_dir": str(tmp_path / "out"), **changes})

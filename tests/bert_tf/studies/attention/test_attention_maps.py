@@ -34,6 +34,7 @@ LAYERS = {
         LayerConfig(1, 12, {"attention_output": ProjectionSpec(0)}),
     ),
     "gates on heads": (LayerConfig(2, 12, gates={"heads": HEAD_GATE}),) * 2,
+    "gates on attentions": (LayerConfig(2, 12, gates={"attention": HEAD_GATE}),) * 2,
     "compact": (LayerConfig(1, 12), LayerConfig(0, 12)),
 }
 LENGTHS = [7, 3, 5]
@@ -114,6 +115,9 @@ def test_maps_follow_their_equations(stage, features):
         if "heads" in block.layer.gates:
             open_ = block.heads_gate.mask(training=False).numpy()
             assert 0 < open_.min() < open_.max()
+        if "attention" in block.layer.gates:
+            open_ = open_ * block.attention_gate.mask(training=False).numpy()
+            assert 0 < open_[0] < 1
         values = values * open_[:, np.newaxis, np.newaxis]
         np.testing.assert_allclose(
             (found.probabilities.numpy() @ values) * real, context * real, atol=1e-5
