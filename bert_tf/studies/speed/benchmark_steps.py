@@ -1,9 +1,14 @@
-"""Training steps to measure: tf-models' encoder, and ours dense, factorized, gated, as a diff."""
+"""Training steps to measure: tf-models' encoder, and ours.
+
+Ours are dense, factorized, with gates over ranks, with gates over sublayers, heads and neurons,
+alone or with the distance to a teacher's hidden states, and as a difference.
+"""
 
 import tensorflow as tf
 from official.nlp import optimization as tf_models_optimization
 from official.nlp.modeling import networks
 
+from bert_tf.encoders.config import PARENTS
 from bert_tf.encoders.encoder import INPUT_NAMES, activation, initializer
 from bert_tf.heads import losses
 from bert_tf.methods.diffs import diff_training
@@ -11,9 +16,10 @@ from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import in_encoder
 from bert_tf.runs import optimization
+from bert_tf.runs.distillation import LayerDistillation
 from bert_tf.runs.options import FinetuneOptions
 from bert_tf.studies.speed import benchmark_process
-from bert_tf.surgery import compression
+from bert_tf.surgery import compression, units
 from flop_tf import ProjectionSpec, surgery
 from flop_tf.backend import keras
 from flop_tf.diffs.diff_objective import DiffObjective
@@ -23,6 +29,7 @@ from flop_tf.training.lagrangian_objective import LagrangianObjective
 _RATE = 5e-5
 _DECAY = 0.01
 _STEPS = 2000  # Of a run that the measured step could belong to.
+_UNITS = ("heads", "neurons", *PARENTS.values())
 
 
 def build(variant, config, jit_compile=False):
@@ -139,8 +146,24 @@ def _gated(config):
     return _ours(full_rank(config, gated=True))
 
 
-def _ours(config):
-    """Our model, compiled as for a run of its defaults."""
+def _units(config):
+    return _ours(units.with_gates(config, _UNITS, "hard_concrete"))
+
+
+def _taught_units(config):
+    """The same, which learns a dense teacher's hidden states; its logits are at hand as in runs."""
+    taught = {"loss": LayerDistillation(0.3, 2.0, 0.6, BertModel(config))}
+    step = _ours(units.with_gates(config, _UNITS, "hard_concrete"), taught)
+
+    def with_logits(features, labels):
+        logits = tf.zeros([tf.shape(labels)[0], config.num_labels])
+        return step({**features, losses.TEACHER_LOGITS: logits}, labels)
+
+    return with_logits
+
+
+def _ours(config, settings=None):
+    """Our model, compiled as for a run of its defaults but some settings of its objective."""
     model = BertModel(config)
     sparsity = model.budget()
     nowhere = dict.fromkeys(("task_name", "data_dir", "init_checkpoint", "output_dir"), "-")
@@ -150,7 +173,8 @@ def _ours(config):
     objective = None
     if sparsity.gates:
         training = optimization.gate_training(options, model, sparsity, _STEPS // 2)
-        objective = LagrangianObjective(**training, **optimization.task_settings(options))
+        settings = {**optimization.task_settings(options), **(settings or {})}
+        objective = LagrangianObjective(**training, **settings)
     optimization.compile_model(options, model, losses.task_loss(False), _STEPS, objective)
     return _step(model)
 
@@ -186,6 +210,8 @@ VARIANTS = {
     "dense": _ours,
     "factorized": _factorized,
     "gated": _gated,
+    "units": _units,
+    "taught_units": _taught_units,
     "diff": _diff,
 }
 
