@@ -78,6 +78,11 @@ ablate() {
     "--output_dir=$run/no_layer_distillation"
   flop compress "${more[@]}" --recovery_dropout=.1 "--train=$epochs" "--output_dir=$run/dropout"
   flop compress "${more[@]}" "--train=$((2 * epochs))" "--output_dir=$run/twice_as_long"
+  flop compress "${more[@]}" --distill_match=moving "--train=$epochs" "--output_dir=$run/moving"
+  for groups in sublayers,heads,neurons heads,neurons; do
+    flop compress "${more[@]}" "--gate_epochs=$epochs" "--groups=$groups" "--train=$epochs" \
+      "--output_dir=$run/gates_${groups//,/_}"
+  done
 }
 
 for one in "${@:-${all[@]}}"; do

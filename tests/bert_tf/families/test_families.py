@@ -160,6 +160,19 @@ def test_the_head_of_masked_words_is_read_where_it_is_wanted(tmp_path):
     assert not read_source(tmp_path).has_head
 
 
+def test_a_pretrained_electra_has_no_head_of_ours(tmp_path):
+    model = write(tmp_path, "electra", "classifier", "ElectraForPreTraining")
+    arrays = safetensors.numpy.load_file(tmp_path / "model.safetensors")
+    arrays = {name: array for name, array in arrays.items() if not name.startswith("classifier")}
+    for name, shape in (("dense.weight", [32, 32]), ("dense_prediction.bias", [1])):
+        arrays[f"discriminator_predictions.{name}"] = np.ones(shape, np.float32)
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    source = read_source(tmp_path)
+    assert not source.has_head and not source.missing_head
+    words = "encoder.embeddings.word_embeddings"
+    np.testing.assert_array_equal(source.weights[words], surgery.named_weights(model)[words])
+
+
 @pytest.mark.parametrize(
     ("family", "changes", "sentence"),
     [
