@@ -123,6 +123,28 @@ def test_measured(engine, tmp_path, capsys):
     assert "models in" in shown and f"rounds at 2x8 by {engine}: 100%" in shown
 
 
+def test_disturbed_models_are_timed_again(monkeypatch, caplog):
+    pytest.importorskip("tf2onnx", reason="The extra `export` is not installed.")
+    plans = latency_probes.make(CONFIG, (), 1, 12)
+    sizes = latency_probes.sizes(CONFIG, 1)
+    counts = [terms.of_model(plan.config, plan.execution, sizes) for plan in plans]
+    _, clean = times_of(counts)
+    rng, calls = np.random.default_rng(0), []
+
+    def times(engine, paths, config, shape, rounds):
+        calls.append(rounds)
+        noise = 1 + 2 * rng.random([rounds, len(paths)]) if len(calls) < 2 else 1.0
+        return clean * np.ones([rounds, 1]) * noise
+
+    monkeypatch.setattr(latency_measurement, "times", times)
+    monkeypatch.setattr(latency_measurement, "_written", lambda *_: [(engines, plans, folders)])
+    engines, folders = {"onnxruntime": formats.FORMATS["onnx"]}, ["x"] * len(plans)
+    settings = {"rounds": 2, "most_blocks": 1, "number": 12, "num_sizes": 1}
+    table = latency_measurement.measure(CONFIG, (2, 8), ["onnxruntime"], **settings)["onnxruntime"]
+    assert calls == [2, 2]
+    assert latency_measurement.error_of(table, plans, clean[np.newaxis]) < 1e-3
+
+
 def test_an_engine_that_cannot_run_a_model(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="ONNX Runtime cannot load '.*model.onnx'"):
