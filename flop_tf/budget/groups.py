@@ -48,6 +48,12 @@ class Units:
 class Switched(typing.NamedTuple):
     """The gates that switch the inputs and outputs of a projection, and all of it.
 
+    >>> from flop_tf import gates
+    >>> gate = gates.get("hard_concrete")
+    >>> gate.build([None, 3])
+    >>> Switched(outputs=Units(gate, width=2)).inputs is None
+    True
+
     Args:
       inputs: the `Units` that are its inputs, or None where no gate switches them.
       outputs: the same for its outputs.

@@ -20,6 +20,13 @@ class PartCost(abc.ABC):
     Where its parent, a gate of one unit, is closed, the part is removed and costs nothing: expected
     are `P(z_parent > 0)` times the costs of the part.
 
+    >>> from flop_tf import gates
+    >>> parent = gates.get("hard_concrete")
+    >>> parent.build([None, 1])
+    >>> cost = CurveCost([4], [2.0], parent=parent)
+    >>> cost.stored_among({parent: 1}), cost.stored_among({parent: 0}), cost.full_without(parent)
+    (2.0, 0, 0)
+
     Args:
       gates: list of the gates of its own units.
       parent: the built gate of one unit that all of it hangs on; default None.

@@ -237,7 +237,7 @@ def test_what_does_not_fit_is_said_at_once(run, pruned, sparse, bert_dir, folder
         ({"mask": mask}, "gates of magnitude over .* under its mask has those of fixed; remove"),
         ({"mask": mask, "gate": ""}, "of hard_concrete or magnitude over .* has those of fixed; r"),
         ({"learning_rate": 0.0}, "`learning_rate=0` trains the gates alone, which needs a model wi"
-         "th gates over ranks and `target_sparsity`, received target_sparsity=0.6"),
+         "th gates and `target_sparsity`, received target_sparsity=0.6"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=sentence):
             run("refused", **changes)
