@@ -6,7 +6,7 @@ import numpy as np
 
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.family import Family, register_family
-from bert_tf.families.names import From, Names, layers
+from bert_tf.families.names import BLOCK, EMBEDDINGS, LINEAR, NORM, From, Names, layers
 from bert_tf.models.weight_paths import POOLER
 
 # Fields that no foreign config has: ours, and those in which other families differ.
@@ -14,9 +14,6 @@ _OURS = {
     *("layers", "gates", "embedding_size", "position_offset", "pooler_act"),
     "word_embedding_rank",
 }
-
-# Other names of `hidden_size` in models whose embeddings may have another width.
-_WIDTHS = ("embedding_size", "emb_size")
 
 
 def _join_outputs(array):
@@ -29,28 +26,25 @@ def _join_inputs(array):
     return array.reshape(-1, array.shape[-1])
 
 
-_EMBEDDINGS = "encoder.embeddings"
-_BLOCK = "encoder.blocks.{i}"
-
 # Names of `transformers`, from which Google's follow.
 _DENSE = {
-    f"{_BLOCK}.query": "encoder.layer.{i}.attention.self.query",
-    f"{_BLOCK}.key": "encoder.layer.{i}.attention.self.key",
-    f"{_BLOCK}.value": "encoder.layer.{i}.attention.self.value",
-    f"{_BLOCK}.attention_output": "encoder.layer.{i}.attention.output.dense",
-    f"{_BLOCK}.ffn_in": "encoder.layer.{i}.intermediate.dense",
-    f"{_BLOCK}.ffn_out": "encoder.layer.{i}.output.dense",
+    f"{BLOCK}.query": "encoder.layer.{i}.attention.self.query",
+    f"{BLOCK}.key": "encoder.layer.{i}.attention.self.key",
+    f"{BLOCK}.value": "encoder.layer.{i}.attention.self.value",
+    f"{BLOCK}.attention_output": "encoder.layer.{i}.attention.output.dense",
+    f"{BLOCK}.ffn_in": "encoder.layer.{i}.intermediate.dense",
+    f"{BLOCK}.ffn_out": "encoder.layer.{i}.output.dense",
     "encoder.pooler": "pooler.dense",
     "mlm.dense": "cls.predictions.transform.dense",
 }
 _NORMS = {
-    f"{_EMBEDDINGS}.layer_norm": "embeddings.LayerNorm",
-    f"{_BLOCK}.attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
-    f"{_BLOCK}.ffn_norm": "encoder.layer.{i}.output.LayerNorm",
+    f"{EMBEDDINGS}.layer_norm": "embeddings.LayerNorm",
+    f"{BLOCK}.attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
+    f"{BLOCK}.ffn_norm": "encoder.layer.{i}.output.LayerNorm",
     "mlm.layer_norm": "cls.predictions.transform.LayerNorm",
 }
 _TABLES = {
-    f"{_EMBEDDINGS}.{name}": f"embeddings.{name}"
+    f"{EMBEDDINGS}.{name}": f"embeddings.{name}"
     for name in ("word_embeddings", "position_embeddings", "token_type_embeddings")
 }
 
@@ -81,9 +75,8 @@ def _hugging_face():
     dense = _DENSE | {"classifier": "classifier", "span": "qa_outputs"}
     return {
         **{path: From(f"{name}.weight") for path, name in _TABLES.items()},
-        # Linear weights are `[O, I]`.
-        **layers(dense, {"kernel": From(".weight", np.transpose), "bias": From(".bias")}),
-        **layers(_NORMS, {"gamma": From(".weight"), "beta": From(".bias")}),
+        **layers(dense, LINEAR),
+        **layers(_NORMS, NORM),
         "mlm.output_bias": From("cls.predictions.bias"),
     }
 
@@ -91,25 +84,25 @@ def _hugging_face():
 def _tf_models():
     block = "_transformer_layers/{i}"
     attention = f"{block}/_attention_layer"
-    split = {f"{_BLOCK}.{name}": f"{attention}/_{name}_dense" for name in ("query", "key", "value")}
-    joined = {f"{_BLOCK}.attention_output": f"{attention}/_output_dense"}
+    split = {f"{BLOCK}.{name}": f"{attention}/_{name}_dense" for name in ("query", "key", "value")}
+    joined = {f"{BLOCK}.attention_output": f"{attention}/_output_dense"}
     dense = {
-        f"{_BLOCK}.ffn_in": f"{block}/_intermediate_dense",
-        f"{_BLOCK}.ffn_out": f"{block}/_output_dense",
+        f"{BLOCK}.ffn_in": f"{block}/_intermediate_dense",
+        f"{BLOCK}.ffn_out": f"{block}/_output_dense",
         "encoder.pooler": "_pooler_layer",
         "classifier": "classifier/out_proj",
     }
     norms = {
-        f"{_EMBEDDINGS}.layer_norm": "_embedding_norm_layer",
-        f"{_BLOCK}.attention_norm": f"{block}/_attention_layer_norm",
-        f"{_BLOCK}.ffn_norm": f"{block}/_output_layer_norm",
+        f"{EMBEDDINGS}.layer_norm": "_embedding_norm_layer",
+        f"{BLOCK}.attention_norm": f"{block}/_attention_layer_norm",
+        f"{BLOCK}.ffn_norm": f"{block}/_output_layer_norm",
     }
     positions = "_position_embedding_layer/_position_embeddings"
     kernel, bias = From("/kernel"), From("/bias")
     return {
-        f"{_EMBEDDINGS}.word_embeddings": From("_embedding_layer/embeddings"),
-        f"{_EMBEDDINGS}.position_embeddings": From(positions),
-        f"{_EMBEDDINGS}.token_type_embeddings": From("_type_embedding_layer/embeddings"),
+        f"{EMBEDDINGS}.word_embeddings": From("_embedding_layer/embeddings"),
+        f"{EMBEDDINGS}.position_embeddings": From(positions),
+        f"{EMBEDDINGS}.token_type_embeddings": From("_type_embedding_layer/embeddings"),
         **layers(
             split, {"kernel": From("/kernel", _join_outputs), "bias": From("/bias", np.ravel)}
         ),
@@ -151,6 +144,8 @@ class Bert(Family):
         "BertForQuestionAnswering": "span",
     }
     known = frozenset({field.name for field in dataclasses.fields(EncoderConfig)} - _OURS)
+    #: Names of the embeddings' width, which must be `hidden_size`.
+    widths = ("embedding_size", "emb_size")
     only = {
         "add_cross_attention": (False, None),
         "auto_map": (None, {}),
@@ -188,4 +183,4 @@ class Bert(Family):
     @classmethod
     def only_of(cls, data):
         """Returns `only`, and that embeddings are as wide as hidden states."""
-        return cls.only | {name: (data.get("hidden_size"),) for name in _WIDTHS}
+        return cls.only | {name: (data.get("hidden_size"),) for name in cls.widths}

@@ -1,37 +1,33 @@
 """DistilBERT, as `transformers` stores it: no segments, a ReLU before the classifier."""
 
-import numpy as np
-
 from bert_tf.families.bert import Bert
 from bert_tf.families.family import register_family
-from bert_tf.families.names import From, Names, layers
+from bert_tf.families.names import BLOCK, EMBEDDINGS, LINEAR, NORM, From, Names, layers
 from bert_tf.models.weight_paths import POOLER
 
-_EMBEDDINGS = "encoder.embeddings"
-_BLOCK = "encoder.blocks.{i}"
 _DENSE = {
-    f"{_BLOCK}.query": "transformer.layer.{i}.attention.q_lin",
-    f"{_BLOCK}.key": "transformer.layer.{i}.attention.k_lin",
-    f"{_BLOCK}.value": "transformer.layer.{i}.attention.v_lin",
-    f"{_BLOCK}.attention_output": "transformer.layer.{i}.attention.out_lin",
-    f"{_BLOCK}.ffn_in": "transformer.layer.{i}.ffn.lin1",
-    f"{_BLOCK}.ffn_out": "transformer.layer.{i}.ffn.lin2",
+    f"{BLOCK}.query": "transformer.layer.{i}.attention.q_lin",
+    f"{BLOCK}.key": "transformer.layer.{i}.attention.k_lin",
+    f"{BLOCK}.value": "transformer.layer.{i}.attention.v_lin",
+    f"{BLOCK}.attention_output": "transformer.layer.{i}.attention.out_lin",
+    f"{BLOCK}.ffn_in": "transformer.layer.{i}.ffn.lin1",
+    f"{BLOCK}.ffn_out": "transformer.layer.{i}.ffn.lin2",
     "encoder.pooler": "pre_classifier",
     "classifier": "classifier",
     "span": "qa_outputs",
     "mlm.dense": "vocab_transform",
 }
 _NORMS = {
-    f"{_EMBEDDINGS}.layer_norm": "embeddings.LayerNorm",
-    f"{_BLOCK}.attention_norm": "transformer.layer.{i}.sa_layer_norm",
-    f"{_BLOCK}.ffn_norm": "transformer.layer.{i}.output_layer_norm",
+    f"{EMBEDDINGS}.layer_norm": "embeddings.LayerNorm",
+    f"{BLOCK}.attention_norm": "transformer.layer.{i}.sa_layer_norm",
+    f"{BLOCK}.ffn_norm": "transformer.layer.{i}.output_layer_norm",
     "mlm.layer_norm": "vocab_layer_norm",
 }
 _TABLE = {
-    f"{_EMBEDDINGS}.word_embeddings": From("embeddings.word_embeddings.weight"),
-    f"{_EMBEDDINGS}.position_embeddings": From("embeddings.position_embeddings.weight"),
-    **layers(_DENSE, {"kernel": From(".weight", np.transpose), "bias": From(".bias")}),
-    **layers(_NORMS, {"gamma": From(".weight"), "beta": From(".bias")}),
+    f"{EMBEDDINGS}.word_embeddings": From("embeddings.word_embeddings.weight"),
+    f"{EMBEDDINGS}.position_embeddings": From("embeddings.position_embeddings.weight"),
+    **layers(_DENSE, LINEAR),
+    **layers(_NORMS, NORM),
     "mlm.output_bias": From("vocab_projector.bias"),
 }
 
@@ -70,15 +66,11 @@ class DistilBert(Bert):
         "DistilBertForSequenceClassification": "classifier",
         "DistilBertForQuestionAnswering": "span",
     }
+    widths = ()
     known = frozenset(_FIELDS) | {"vocab_size", "max_position_embeddings", "initializer_range"}
     harmless = Bert.harmless | {
         *("qa_dropout", "seq_classif_dropout", "sinusoidal_pos_embds", "tie_weights")
     }
-
-    @classmethod
-    def only_of(cls, data):
-        """Returns `only`: nothing depends on other keys."""
-        return cls.only
 
     @classmethod
     def fields(cls, data):

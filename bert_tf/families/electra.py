@@ -1,10 +1,8 @@
 """ELECTRA, as `transformers` stores it: narrow embeddings, a GELU before the classifier."""
 
-import numpy as np
-
 from bert_tf.families.bert import Bert
 from bert_tf.families.family import register_family
-from bert_tf.families.names import From, Names, layers
+from bert_tf.families.names import LINEAR, Names, layers
 from bert_tf.models.weight_paths import POOLER
 
 _DENSE = {
@@ -23,8 +21,7 @@ def _table():
         for path, row in Bert.names["hugging_face"].of_task_heads().items()
         if not path.startswith(("encoder.pooler", "classifier"))
     }
-    parts = {"kernel": From(".weight", np.transpose), "bias": From(".bias")}
-    return {**same, **layers(_DENSE, parts)}
+    return {**same, **layers(_DENSE, LINEAR)}
 
 
 @register_family("electra")
@@ -50,16 +47,12 @@ class Electra(Bert):
         "ElectraForSequenceClassification": "classifier",
         "ElectraForQuestionAnswering": "span",
     }
+    widths = ()
     known = Bert.known | {"embedding_size"}
     #: Of heads that choose among several texts.
     harmless = Bert.harmless | {
         *("summary_activation", "summary_last_dropout", "summary_type", "summary_use_proj")
     }
-
-    @classmethod
-    def only_of(cls, data):
-        """Returns `only`: embeddings may have any width."""
-        return cls.only
 
     @classmethod
     def fields(cls, data):

@@ -23,6 +23,14 @@ class From:
     transform: collections.abc.Callable = np.asarray
 
 
+#: Where our layers and blocks are.
+EMBEDDINGS, BLOCK = "encoder.embeddings", "encoder.blocks.{i}"
+
+#: The weights of PyTorch's `Linear`, which are `[O, I]`, and of its `LayerNorm`, for `layers`.
+LINEAR = {"kernel": From(".weight", np.transpose), "bias": From(".bias")}
+NORM = {"gamma": From(".weight"), "beta": From(".bias")}
+
+
 @dataclasses.dataclass(frozen=True)
 class Names:
     """How one format names the weights of a family.

@@ -73,10 +73,9 @@ class EngineCost:
         gone = {"num_heads": {"sublayers", "heads"}, "intermediate_size": {"sublayers", "neurons"}}
         sizes = {field: 0 for field, some in gone.items() if some & set(groups)}
         bare = [dataclasses.replace(layer, projections={}, **sizes) for layer in config.layers]
-        left = self.cost.of_model(dataclasses.replace(config, layers=tuple(bare)))
         for target in self._options.parsed_targets:
-            if left > self.allowed(target):
-                lowest = target.times(left / self.allowed(target))
+            lowest = self._with_layers(config, bare, target)
+            if lowest.number > target.number:
                 raise ValueError(
                     f"Argument `targets` must be at least {lowest.number:.3f}{target.unit}, what "
                     f"is left of the {self._options.cost} without any {' or '.join(groups)}, "
@@ -98,8 +97,7 @@ class EngineCost:
             for layer in config.layers
         ]
         bare[0] = dataclasses.replace(bare[0], num_heads=1)
-        left = self.cost.of_model(dataclasses.replace(config, layers=tuple(bare)))
-        return target.times(left / self.allowed(target))
+        return self._with_layers(config, bare, target)
 
     def check_targets(self, config):
         """Raises ValueError where a target is below the floor, or far above the dense model.
@@ -187,6 +185,11 @@ class EngineCost:
         if self._options.cost == "bytes":
             return unit_costs.Bytes(self._dense, self._form)
         return unit_costs.Latency(self.table)
+
+    def _with_layers(self, config, layers, target):
+        """Returns what a model with other blocks costs, in the unit of a target."""
+        cost = self.cost.of_model(dataclasses.replace(config, layers=tuple(layers)))
+        return target.times(cost / self.allowed(target))
 
     def _table_file(self):
         """Returns the path of the table; measures it where none is named and none was measured."""

@@ -29,7 +29,7 @@ from flop_tf.training.lagrangian_objective import LagrangianObjective
 _RATE = 5e-5
 _DECAY = 0.01
 _STEPS = 2000  # Of a run that the measured step could belong to.
-_UNITS = ("heads", "neurons", *PARENTS.values())
+_UNITS = (*PARENTS, *PARENTS.values())
 
 
 def build(variant, config, jit_compile=False):
@@ -146,14 +146,13 @@ def _gated(config):
     return _ours(full_rank(config, gated=True))
 
 
-def _units(config):
-    return _ours(units.with_gates(config, _UNITS, "hard_concrete"))
+def _units(config, settings=None):
+    return _ours(units.with_gates(config, _UNITS, "hard_concrete"), settings)
 
 
 def _taught_units(config):
     """The same, which learns a dense teacher's hidden states; its logits are at hand as in runs."""
-    taught = {"loss": LayerDistillation(0.3, 2.0, 0.6, BertModel(config))}
-    step = _ours(units.with_gates(config, _UNITS, "hard_concrete"), taught)
+    step = _units(config, {"loss": LayerDistillation(0.3, 2.0, 0.6, BertModel(config))})
 
     def with_logits(features, labels):
         logits = tf.zeros([tf.shape(labels)[0], config.num_labels])
