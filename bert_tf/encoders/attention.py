@@ -28,6 +28,7 @@ class Attention(keras.layers.Layer):
 
     Args:
       num_heads: N, int of at least 1.
+      head_size: D of the scale, which heads made narrower keep; default the width of the queries.
       is_scaled: whether queries are divided by `sqrt(D)` already; default False.
       dropout: share of the probabilities that training drops, in [0, 1); default 0.
       seed: int or None, see `StepDropout`.
@@ -36,29 +37,31 @@ class Attention(keras.layers.Layer):
     Reference: Attention Is All You Need, arXiv 1706.03762.
     """
 
-    def __init__(self, num_heads, is_scaled=False, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self, num_heads, head_size=None, is_scaled=False, dropout=0.0, seed=None, **kwargs
+    ):
         super().__init__(**kwargs)
-        self.num_heads = num_heads
+        self.num_heads, self.head_size = num_heads, head_size
         self.is_scaled = is_scaled
         self.dropout = StepDropout(dropout, seed=seed)
 
     def call(self, query, key, value, bias, training=None):
-        """Returns the contexts of all heads, `[B T, N D]`.
+        """Returns the contexts of all heads, `[B T, N V]`; the width V of values may differ from D.
 
         Args:
           query: `[B T, N D]`.
           key: `[B T, N D]`.
-          value: `[B T, N D]`.
+          value: `[B T, N V]`.
           bias: `[B, 1, 1, T]`, added to the scores: 0 or very low.
           training: whether to drop out.
         """
-        width = query.shape[-1]
-        shape = tf.shape(bias)
+        head_size = self.head_size or query.shape[-1] // self.num_heads
+        shape, width = tf.shape(bias), value.shape[-1]
         form = EinsumAttention if _einsums.current else type(self)
         sizes, rows = (shape[0], shape[3]), (query, key, value)
         query, key, value = (form.arrange(self, one, *sizes) for one in rows)
         if not self.is_scaled:  # After the transposition, where it takes 2 % of a batch less.
-            query = query / math.sqrt(width // self.num_heads)
+            query = query / math.sqrt(head_size)
         scores = form.scores(self, query, key)
         probabilities = self.dropout(tf.nn.softmax(scores + bias), training=training)
         return tf.reshape(form.contexts(self, probabilities, value), [-1, width])
@@ -105,6 +108,7 @@ class Attention(keras.layers.Layer):
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
+            "head_size": self.head_size,
             "is_scaled": self.is_scaled,
             "dropout": self.dropout.rate,
             "seed": self.dropout.seed,

@@ -30,6 +30,9 @@ PARENTS = {"heads": "attention", "neurons": "feed_forward"}
 #: All that a block can have gates on, and lose.
 GATED_UNITS = (*UNITS, *PARENTS.values())
 
+#: Fields of a block whose heads are narrower than the model's: of query and key, and of value.
+HEAD_SIZES = ("key_size", "value_size")
+
 #: The projections whose outputs some units are, and the one whose inputs they are.
 UNIT_PROJECTIONS = {
     "heads": (ATTENTION_INPUTS, "attention_output"),
@@ -86,6 +89,8 @@ class LayerConfig:
         left out is dense.
       has_ffn: whether there is a feed-forward at all; without it not even its bias is left.
       gates: a serialized gate for some of `GATED_UNITS`, see `flop_tf.gates.serialize`.
+      key_size: width of a head's query and key, at least 1; None is that of the model, D.
+      value_size: width of a head's value, at least 1; None is that of the model, D.
     """
 
     num_heads: int
@@ -93,9 +98,16 @@ class LayerConfig:
     projections: dict[str, ProjectionSpec] = dataclasses.field(default_factory=dict)
     has_ffn: bool = True
     gates: dict[str, dict] = dataclasses.field(default_factory=dict)
+    key_size: int | None = None
+    value_size: int | None = None
 
     def __post_init__(self):
         _check_numbers(self, ("num_heads", "intermediate_size"), 0, _LARGEST_SIZE)
+        for name in HEAD_SIZES:
+            if not self.num_heads:  # So that equal blocks compare equal.
+                object.__setattr__(self, name, None)
+            if getattr(self, name) is not None:
+                _check_numbers(self, (name,), 1, _LARGEST_SIZE)
         unknown = sorted(set(self.projections) - set(PROJECTIONS))
         if unknown:
             raise ValueError(
@@ -112,7 +124,7 @@ class LayerConfig:
             )
         if self.projections:
             # What holds anyway is left out, so that equal blocks compare equal.
-            bare = LayerConfig(self.num_heads, self.intermediate_size, has_ffn=self.has_ffn)
+            bare = dataclasses.replace(self, projections={}, gates={})
             specs = {name: self.projection(name) for name in self.projections}
             kept = {name: s for name, s in specs.items() if s != bare.projection(name)}
             object.__setattr__(self, "projections", kept)
@@ -151,6 +163,17 @@ class LayerConfig:
             "feed_forward": int(self.intermediate_size > 0),
         }[kind]
 
+    def unit_width(self, name, head_size):
+        """Returns how many columns or rows of a projection a head, or a neuron, is, an int.
+
+        Args:
+          name: of the projection, one of `PROJECTIONS`.
+          head_size: D.
+        """
+        if name in ("ffn_in", "ffn_out"):
+            return 1
+        return (self.key_size if name in ("query", "key") else self.value_size) or head_size
+
     def shape(self, name, hidden_size, head_size):
         """Returns the dense shape `(I, O)` of the projection called `name`.
 
@@ -159,12 +182,12 @@ class LayerConfig:
           hidden_size: H.
           head_size: D.
         """
-        context = self.num_heads * head_size
+        keys, values = (self.num_heads * self.unit_width(n, head_size) for n in ("key", "value"))
         return {
-            "query": (hidden_size, context),
-            "key": (hidden_size, context),
-            "value": (hidden_size, context),
-            "attention_output": (context, hidden_size),
+            "query": (hidden_size, keys),
+            "key": (hidden_size, keys),
+            "value": (hidden_size, values),
+            "attention_output": (values, hidden_size),
             "ffn_in": (hidden_size, self.intermediate_size),
             "ffn_out": (self.intermediate_size, hidden_size),
         }[name]
@@ -178,7 +201,7 @@ class EncoderConfig:
       vocab_size: rows of the word embedding.
       hidden_size: H.
       num_hidden_layers: number of blocks.
-      num_attention_heads: N of an unpruned block; `H / N` is the head size of every block.
+      num_attention_heads: N of an unpruned block; `H / N` is its head size, D.
       intermediate_size: F of an unpruned block.
       hidden_act: "gelu" (erf, the default of Google and Hugging Face), "gelu_tanh" or "relu".
       hidden_dropout_prob: dropout after embeddings, attention output and FFN output.
@@ -231,6 +254,8 @@ class EncoderConfig:
         if not self.layers:
             unpruned = LayerConfig(self.num_attention_heads, self.intermediate_size)
             object.__setattr__(self, "layers", (unpruned,) * self.num_hidden_layers)
+        layers = tuple(_without_usual_sizes(layer, self.head_size) for layer in self.layers)
+        object.__setattr__(self, "layers", layers)
         if len(self.layers) != self.num_hidden_layers:
             raise ValueError(
                 f"Argument `layers` must have {self.num_hidden_layers} entries, one for each of "
@@ -239,7 +264,7 @@ class EncoderConfig:
 
     @property
     def head_size(self):
-        """Width of one attention head, the same in every block."""
+        """D, the width of an attention head of an unpruned block; `1 / sqrt(D)` scales all."""
         return self.hidden_size // self.num_attention_heads
 
     @property
@@ -280,14 +305,6 @@ class EncoderConfig:
             for name in layer.names():
                 shape = layer.shape(name, self.hidden_size, self.head_size)
                 yield index, name, layer.projection(name), shape
-
-    def unit_width(self, kind):
-        """Returns how many inputs of the following projection a head or a neuron is, an int.
-
-        Args:
-          kind: a key of `PARENTS`.
-        """
-        return self.head_size if kind == "heads" else 1
 
     def units(self, *kinds):
         """Yields `(block index, kind, number)` of some of `GATED_UNITS`; by default `UNITS`."""
@@ -332,6 +349,7 @@ class EncoderConfig:
                     if spec != ProjectionSpec()
                 },
                 **({} if layer.has_ffn else {"has_ffn": False}),
+                **{name: size for name in HEAD_SIZES if (size := getattr(layer, name)) is not None},
                 **({"gates": layer.gates} if layer.gates else {}),
             }
             for layer in self.layers
@@ -379,6 +397,12 @@ class EncoderConfig:
             return cls.from_dict(data)
         except ValueError as error:
             raise ValueError(f"The BERT config {path!r} cannot be used: {error}") from error
+
+
+def _without_usual_sizes(layer, head_size):
+    """Returns a block whose heads name no size that is the model's anyway."""
+    usual = {name: None for name in HEAD_SIZES if getattr(layer, name) == head_size}
+    return dataclasses.replace(layer, **usual) if usual else layer
 
 
 def _default(field):

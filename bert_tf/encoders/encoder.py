@@ -192,6 +192,7 @@ class TransformerBlock(keras.layers.Layer):
             attention = EinsumAttention if execution.einsum_attention else Attention
             self.attention = attention(
                 self.layer.num_heads,
+                config.head_size,
                 is_scaled=self.is_scaled,
                 dropout=config.attention_probs_dropout_prob,
                 seed=seed,
@@ -231,7 +232,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.outputs(attended, neurons, batch, training), inputs
 
     def context(self, hidden, attention_bias, training=None):
-        """Returns what the attention output receives, `[B T, N D]`; without heads `hidden`.
+        """Returns what the attention output receives, `[B T, N V]`; without heads `hidden`.
 
         Args:
           hidden: `[B T, H]`.
@@ -296,7 +297,7 @@ class TransformerBlock(keras.layers.Layer):
           training: bool, see `keras.layers.Layer.call`.
 
         Returns:
-          Three tensors `[B T, N D]`.
+          Three tensors `[B T, N D]`, or as wide as heads of the block are.
         """
         return [getattr(self, name)(hidden, training=training) for name in ATTENTION_INPUTS]
 
@@ -330,7 +331,10 @@ class FusedBlock(TransformerBlock):
     def __init__(self, config, index, execution=TRAINING, **kwargs):
         super().__init__(config, index, execution, **kwargs)
         specs = [self.layer.projection(name) for name in ATTENTION_INPUTS]
-        units = [self.layer.num_heads * config.head_size] * len(specs)
+        units = [
+            self.layer.shape(name, config.hidden_size, config.head_size)[1]
+            for name in ATTENTION_INPUTS
+        ]
         self.attention_inputs = FusedProjections(units, [spec.rank for spec in specs])
 
     def own_projections(self):

@@ -9,7 +9,7 @@ B batch, T tokens, I inputs, O outputs, R rank, N heads, D head size, F feed-for
 | `FIXED` | 1: embeddings, pooler and head |
 | `NORM`, `PLAIN_NORM` | LayerNorms, each with residual and bias; those in several operations |
 | `ATTENTION`, `FFN` | blocks with N heads, or F neurons, all projections dense, by size |
-| `KERNEL` | below 0: multiplications a token of the dense kernels that factors replace |
+| `KERNEL` | below 0: multiplications a token of dense kernels that factors or narrow heads save |
 | `FACTORS`, `UNALIGNED_FACTORS` | pairs of factors; those of a rank that is no multiple of 16 |
 | `FACTOR_NUMBERS` | their multiplications a token |
 | `EINSUM`, `EINSUM_HEADS` | blocks, and heads, with attention by einsums |
@@ -19,8 +19,9 @@ B batch, T tokens, I inputs, O outputs, R rank, N heads, D head size, F feed-for
 
 import bisect
 import collections
+import dataclasses
 
-from bert_tf.encoders.config import ATTENTION_INPUTS
+from bert_tf.encoders.config import ATTENTION_INPUTS, PROJECTIONS
 from flop_tf.linalg import costs
 
 #: Ranks that are a multiple of it may be faster: a vector of the processor holds that many numbers.
@@ -55,6 +56,7 @@ def of_model(config, execution, sizes):
         found.update(of_curve(ATTENTION, layer.num_heads, sizes))
         found.update(of_curve(FFN, layer.intermediate_size, sizes))
         found.update(of_execution(layer, execution, index))
+        found.update(of_narrow_heads(layer, config.hidden_size, config.head_size))
     for *_, spec, shape in config.projections():
         if all(shape):
             found.update(of_product(*shape, spec.rank))
@@ -77,6 +79,26 @@ def of_curve(term, size, sizes):
     share = (size - low) / (high - low)
     shares = {(term, high): share, (term, low): 1 - share}
     return {key: value for key, value in shares.items() if key[1]}
+
+
+def of_narrow_heads(layer, hidden_size, head_size):
+    """Returns the terms by which a block differs from one with heads of the model's width.
+
+    Products of queries with keys, and of probabilities with values, count as if they were as wide.
+
+    Args:
+      layer: its `LayerConfig`.
+      hidden_size: H.
+      head_size: D.
+    """
+    whole = dataclasses.replace(layer, key_size=None, value_size=None)
+    if whole == layer:
+        return {}
+    sizes = [
+        [costs.dense_parameters(*one.shape(name, hidden_size, head_size)) for name in PROJECTIONS]
+        for one in (layer, whole)
+    ]
+    return {(KERNEL, 0): sum(sizes[0]) - sum(sizes[1])}
 
 
 def of_product(inputs, outputs, rank):

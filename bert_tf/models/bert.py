@@ -91,10 +91,12 @@ class BertModel(Described, GatedModel):
         found = {}
         for block, kind, gate, parent in self.encoder.steered_units():
             before, after = UNIT_PROJECTIONS[kind]
-            units = None if gate is None else Units(gate, self.config.unit_width(kind))
-            for name in before:
-                found[projections[f"{block}.{name}"]] = Switched(None, units, parent)
-            found[projections[f"{block}.{after}"]] = Switched(units, None, parent)
+            layer = self.config.layers[int(block.rpartition(".")[2])]
+            for name in (*before, after):
+                width = layer.unit_width(name, self.config.head_size)
+                own = None if gate is None else Units(gate, width)
+                pair = (own, None) if name == after else (None, own)
+                found[projections[f"{block}.{name}"]] = Switched(*pair, parent)
         return Budget(projections.values(), original, found)
 
     def build_from_config(self, config):

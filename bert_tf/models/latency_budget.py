@@ -28,9 +28,9 @@ def latency_budget(model, table):
         )
     projections, found, groups = dict(model.encoder.projections()), [], []
     for block, kind, gate, parent in model.encoder.steered_units():
-        following = projections[f"{block}.{UNIT_PROJECTIONS[kind][1]}"]
-        layer = config.layers[int(block.rpartition(".")[2])]
-        number, width = layer.num_units(kind), config.unit_width(kind)
+        after = UNIT_PROJECTIONS[kind][1]
+        following, layer = projections[f"{block}.{after}"], config.layers[int(block.split(".")[1])]
+        number, width = layer.num_units(kind), layer.unit_width(after, config.head_size)
         sizes = [*(size for size in table.sizes[_TERMS[kind]] if size < number), number]
         seconds = [table.sublayer(kind, size) for size in sizes]
         found.append(CurveCost(sizes, seconds, gate, parent))

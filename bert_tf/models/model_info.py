@@ -44,7 +44,8 @@ def stage(config):
         return "dense"
     if config.has_gates:
         return "gated"
-    if config.word_embedding_rank or list(config.units()) != list(config.dense.units()):
+    narrow = any(layer.key_size or layer.value_size for layer in config.layers)
+    if narrow or config.word_embedding_rank or list(config.units()) != list(config.dense.units()):
         return "compact"
     ranks = {(name, spec.rank) for _, name, spec, _ in config.projections()}
     return "factorized" if len(ranks) == len({name for name, _ in ranks}) else "compact"

@@ -143,7 +143,7 @@ def _of_block(layer, shapes, table):
     if not layer.num_heads:
         return found, False
     separate = _joined([found[name] for name in ATTENTION_INPUTS])
-    chosen = best([separate, *_fused(layer, shapes[ATTENTION_INPUTS[0]], table)])
+    chosen = best([separate, *_fused(layer, [shapes[name] for name in ATTENTION_INPUTS], table)])
     if chosen is separate:
         return found, False
     return {**found, **_parts(chosen)}, True
@@ -170,7 +170,7 @@ def _forms(spec, inputs, outputs, table):
     ]
 
 
-def _fused(layer, shape, table):
+def _fused(layer, shapes, table):
     """Returns the ways to compute query, key and value together: dense, and by their factors."""
     ranks = [layer.projection(name).rank for name in ATTENTION_INPUTS]
     if 0 in ranks:
@@ -182,10 +182,13 @@ def _fused(layer, shape, table):
         Form(
             max(
                 0.0,
-                sum(table.product(*shape, rank) for rank in some)
+                sum(table.product(*shape, rank) for shape, rank in zip(shapes, some, strict=True))
                 + table.total(terms.of_fused(layer.num_heads, some)),
             ),
-            sum(costs.kernel_parameters(*shape, rank) for rank in some),
+            sum(
+                costs.kernel_parameters(*shape, rank)
+                for shape, rank in zip(shapes, some, strict=True)
+            ),
             tuple(map(ProjectionSpec, some)),
         )
         for some in forms

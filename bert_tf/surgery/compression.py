@@ -42,22 +42,34 @@ def factorize(source, *, rank="full", density=None, statistics=None, split=None,
         for index, name, spec, shape in source.config.projections()
         if spec == ProjectionSpec()
     }
-    config = source.config.with_projections(specs)
     weights = {p: array for p, array in source.weights.items() if keep_head or in_encoder(p)}
     origin = dict.fromkeys(weights, CARRIED)
+    config, weights = with_factors(source.config, weights, specs, statistics, split)
+    origin |= dict.fromkeys(weights.keys() - origin.keys(), FACTORIZED)
+    model = BertModel(config)
+    surgery.assign_weights(model, weights, new=[*model.head.weights, *POOLER])
+    return model, {path: origin.get(path, NEW) for path in model.get_weight_paths()}
+
+
+def with_factors(config, weights, specs, statistics=None, split=None):
+    """Returns config and weights of a model some of whose dense projections become two factors.
+
+    Args:
+      config: an `EncoderConfig`.
+      weights: its arrays by our weight paths.
+      specs: dict of `ProjectionSpec` by `(block index, name)`; those without a rank stay.
+      statistics: see `factorize`; so `split`.
+      split: see above.
+    """
+    weights = dict(weights)
     for (index, name), spec in specs.items():
         if spec.rank is None:
             continue
         path = f"blocks.{index}.{name}"
         kernel = weights.pop(f"encoder.{path}.kernel")
-        del origin[f"encoder.{path}.kernel"]
         factors = _split(kernel, spec.rank, split, None if statistics is None else statistics[path])
-        for factor, array in factors.items():
-            weights[f"encoder.{path}.{factor}"] = array
-            origin[f"encoder.{path}.{factor}"] = FACTORIZED
-    model = BertModel(config)
-    surgery.assign_weights(model, weights, new=[*model.head.weights, *POOLER])
-    return model, {path: origin.get(path, NEW) for path in model.get_weight_paths()}
+        weights |= {f"encoder.{path}.{factor}": array for factor, array in factors.items()}
+    return config.with_projections(specs), weights
 
 
 def with_gates(config, name, **arguments):
@@ -129,10 +141,21 @@ def remove_masks(model, threshold=0.0):
         del weights[path]
     values = {path: gate.mask(training=False).numpy() for path, gate in model.encoder.unit_gates()}
     config = dataclasses.replace(model.config.with_projections(specs), gates={})
-    config, weights = _merge_large_factors(*units.remove(config, weights, values))
+    config, weights = units.remove(config, weights, values)
+    config, weights = _with_kernels(config, weights, costs.stored_densely)
     compact = BertModel(config)
     surgery.assign_weights(compact, weights)
     return compact
+
+
+def merged(config, weights):
+    """Returns config and weights with kernels in place of the factors of all projections.
+
+    Args:
+      config: an `EncoderConfig` without gates on projections.
+      weights: its arrays by our weight paths.
+    """
+    return _with_kernels(config, weights, lambda *_: True)
 
 
 def kernel_masks(model):
@@ -161,16 +184,16 @@ def largest_difference(first, second, dataset):
     return float(np.max(differences))  # Python's `max` would lose a NaN.
 
 
-def _merge_large_factors(config, weights):
-    """Returns config and weights with `P Q` in place of factors that have become larger than it."""
-    merged, weights = {}, dict(weights)
-    for index, name, spec, (inputs, outputs) in config.projections():
-        if spec.rank and costs.stored_densely(inputs, outputs, spec.rank):
+def _with_kernels(config, weights, condition):
+    """Returns config and weights with `P Q` in place of factors where `condition(I, O, R)`."""
+    specs, weights = {}, dict(weights)
+    for index, name, spec, shape in config.projections():
+        if spec.rank and condition(*shape, spec.rank):
             path = f"encoder.blocks.{index}.{name}"
             factors = [weights.pop(f"{path}.{part}") for part in ("factor_in", "factor_out")]
             weights[f"{path}.kernel"] = np.matmul(*factors)
-            merged[index, name] = ProjectionSpec()
-    return config.with_projections(merged), weights
+            specs[index, name] = ProjectionSpec()
+    return config.with_projections(specs), weights
 
 
 def _check_tied(model):

@@ -174,11 +174,14 @@ class _Block:
     def keep_heads(self, values, head_size):
         """Keeps the columns of heads in query, key and value, and their rows after them."""
         kept = np.flatnonzero(values > 0)
-        columns = (kept[:, np.newaxis] * head_size + np.arange(head_size)).ravel()
+        names = *ATTENTION_INPUTS, "attention_output"
+        widths = {name: self.layer.unit_width(name, head_size) for name in names}
+        columns = {n: (kept[:, np.newaxis] * w + np.arange(w)).ravel() for n, w in widths.items()}
         self._replace("heads", num_heads=len(kept))
         for name in ATTENTION_INPUTS:
-            self._keep_outputs(name, columns)
-        self._keep_inputs("attention_output", columns, np.repeat(values[kept], head_size))
+            self._keep_outputs(name, columns[name])
+        scale = np.repeat(values[kept], widths["attention_output"])
+        self._keep_inputs("attention_output", columns["attention_output"], scale)
 
     def keep_neurons(self, values, _):
         """Keeps the columns of neurons in the first matrix, and their rows in the second."""

@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from bert_tf.data import batching
 from bert_tf.encoders.config import ATTENTION_INPUTS
-from bert_tf.methods.compress.compress_options import LEAST_EXAMPLES
 from flop_tf.linalg import least_squares
+
+#: The fewest examples by which units are chosen and models repaired.
+LEAST_EXAMPLES = 64
 
 #: Candidates of `flop_tf.linalg.least_squares.fit`.
 RIDGES = (0.001, 0.01, 0.1, 1.0)
@@ -58,14 +60,14 @@ def batches(encoded):
     return batching.evaluation_dataset(encoded, _BATCH)
 
 
-def repair(student, teacher, mask, dataset, ridges=RIDGES):
+def repair(student, teacher, aims, dataset, ridges=RIDGES):
     """Fits the projections of a smaller model to the model that it was cut from; in place.
 
     Args:
-      student: a `BertModel` without gates, `teacher` without the units that `mask` removes; its
-        weights change.
+      student: a `BertModel` without gates; its weights change.
       teacher: the `BertModel` before the cut.
-      mask: what was kept of its units, boolean arrays by path, see `bert_tf.surgery.units`.
+      aims: a `BertModel` whose queries, keys, values and neurons are what the student's should be,
+        on the teacher's hidden states: the teacher without what was cut.
       dataset: `tf.data.Dataset` of at least two batches `(features, ...)`.
       ridges: floats of at least 0, the candidates.
 
@@ -76,8 +78,8 @@ def repair(student, teacher, mask, dataset, ridges=RIDGES):
     texts = [_Text(student, teacher, features) for features, *_ in dataset]
     report = {}
     for index, block in enumerate(student.encoder.blocks):
-        repaired = _Block(block, teacher.encoder.blocks[index], texts, ridges)
-        found = repaired.fit(_kept_columns(teacher.config, mask, index))
+        others = (model.encoder.blocks[index] for model in (teacher, aims))
+        found = _Block(block, *others, texts, ridges).fit()
         report |= {f"blocks.{index}.{name}": one for name, one in found.items()}
     return report
 
@@ -94,17 +96,14 @@ class _Text:
 
 
 class _Block:
-    """A block of the student and the teacher's, and the batches in front of it."""
+    """A block of the student, the teacher's and that of the aims, and the batches before it."""
 
-    def __init__(self, student, teacher, texts, ridges):
-        self.pair, self.texts, self.ridges = (student, teacher), texts, ridges
+    def __init__(self, student, teacher, aims, texts, ridges):
+        self.pair, self.aims, self.texts, self.ridges = (student, teacher), aims, texts, ridges
         self.report = {}
 
-    def fit(self, kept):
+    def fit(self):
         """Fits the projections in the order of the computation, and moves the batches on.
-
-        Args:
-          kept: columns of the teacher's outputs that the student has, by projection.
 
         Returns:
           The report by projection.
@@ -112,7 +111,7 @@ class _Block:
         student = self.pair[0]
         hidden = [text.hidden for text in self.texts]
         for name in ATTENTION_INPUTS if student.layer.num_heads else ():
-            self._fit(name, hidden, columns=kept[name])
+            self._fit(name, hidden)
         contexts = self._both("context", hidden, [text.bias for text in self.texts])
         self._fit("attention_output", contexts, streams=hidden)
         attended = self._both("attended", hidden, contexts)
@@ -120,7 +119,7 @@ class _Block:
         neurons = attended
         if student.layer.has_ffn:
             if student.layer.intermediate_size:
-                self._fit("ffn_in", attended, columns=kept["ffn_in"])
+                self._fit("ffn_in", attended)
             neurons = self._both("neurons", attended, batches)
             self._fit("ffn_out", neurons, streams=attended)
         for text, outputs in zip(
@@ -139,14 +138,13 @@ class _Block:
             for of_text in zip(*arguments, strict=True)
         ]
 
-    def _fit(self, name, inputs, columns=None, streams=None):
-        """Fits a projection to some columns of the teacher's, or to the difference of streams."""
-        student, teacher = (getattr(block, name, None) for block in self.pair)
+    def _fit(self, name, inputs, streams=None):
+        """Fits a projection to its aim, or the teacher's and the difference of streams."""
+        student = getattr(self.pair[0], name)
+        aim = getattr(self.aims if streams is None else self.pair[1], name)
         parts = [None, None]
         for number, (text, own) in enumerate(zip(self.texts, inputs, strict=True)):
-            targets = teacher(own[1])
-            if columns is not None:
-                targets = tf.gather(targets, columns, axis=1)
+            targets = aim(own[1])
             if streams is not None:
                 targets += streams[number][1] - streams[number][0]
             rows = _factor_inputs(student, own[0]), targets
@@ -172,19 +170,6 @@ class _Block:
             "error_before": before / scale,
             "error": after / scale,
         }
-
-
-def _kept_columns(config, mask, index):
-    """Returns which outputs of the larger model's projections the smaller one has, by name."""
-
-    def columns(kind, width):
-        kept = mask.get(f"blocks.{index}.{kind}")
-        units = np.arange(config.layers[index].num_units(kind))
-        units = units if kept is None else units[np.asarray(kept, bool)]
-        return (units[:, None] * width + np.arange(width)).ravel()
-
-    heads = columns("heads", config.head_size)
-    return {**dict.fromkeys(ATTENTION_INPUTS, heads), "ffn_in": columns("neurons", 1)}
 
 
 def _factor_inputs(layer, inputs):

@@ -3,20 +3,20 @@
 import dataclasses
 
 from bert_tf import ranges
+from bert_tf.encoders.config import PARENTS
 from bert_tf.methods.compress import targets
+from bert_tf.methods.compress.block_repair import LEAST_EXAMPLES
+from bert_tf.methods.compress.unit_choice import GROUPS
 from bert_tf.option_fields import Options, changed, check_needed, items, option
 from bert_tf.ranges import FROM_0, FROM_1, SHARE_ABOVE_0, SHARE_BELOW_1, Range
 from bert_tf.runs.options.checkpoint import CheckpointOptions, OutputOptions
 from bert_tf.runs.options.data import BatchOptions, ExampleOptions, LengthOptions
 from bert_tf.runs.options.distillation import DistillationOptions
 from bert_tf.runs.options.optimizer import OptimizerOptions
-from bert_tf.runs.options.pruning import GROUPS, check_groups
+from bert_tf.runs.options.pruning import check_groups
 from bert_tf.runs.options.running import ArithmeticOptions, SavingOptions
 from bert_tf.runs.options.task import TaskOptions
 from bert_tf.serving.engines import ENGINES
-
-#: The fewest examples by which units are chosen and models repaired.
-LEAST_EXAMPLES = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,8 +112,8 @@ class RecoveryOptions:
     )
     groups: str = option(
         "sublayers,heads,neurons",
-        "What these gates switch, with commas.",
-        needs="gate_epochs",
+        "What may go, with commas: also head_dimensions, columns of all heads of a block, and "
+        "ranks of projections; gates are over the first three.",
         list_of=str,
     )
     dense_epochs: float = option(
@@ -139,11 +139,21 @@ class RecoveryOptions:
             return 0.0
         return ranges.parse("Argument `train`", self.train, float, ranges.ABOVE_0)
 
+    @property
+    def gated_groups(self):
+        """Those of `groups` that gates may choose, a list."""
+        return [kind for kind in items(self, "groups") if kind in ("sublayers", *PARENTS)]
+
     def check_rules(self):
         """Raises ValueError where the epochs are no number, or shares leave less than nothing."""
         _ = self.epochs
         DistillationOptions.check_rules(self)
-        check_groups(self, [kind for kind in GROUPS if kind != "ranks"])
+        check_groups(self, GROUPS)
+        if self.gate_epochs and not self.gated_groups:
+            raise ValueError(
+                "Argument `gate_epochs` needs `groups` of sublayers, heads and neurons, received "
+                f"groups={self.groups!r}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

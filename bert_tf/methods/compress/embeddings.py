@@ -114,7 +114,9 @@ def with_factors(options, folder, inputs):
     model = dataclasses.replace(source, config=config, weights=weights).model()
     examples = block_repair.some_examples(inputs.data.train, options)
     dataset = batching.evaluation_dataset(examples, _BATCH)
-    report = block_repair.repair(model, source.model(), {}, dataset) if options.repair else {}
+    teacher, report = source.model(), {}
+    if options.repair:
+        report = block_repair.repair(model, teacher, teacher, dataset)
     model_dir.save(factorized, model, inputs.tokenizer, repair=report, **source.inherited)
     return factorized
 

@@ -1,7 +1,6 @@
 """What models cost on the engine that serves them, by a table and measured."""
 
 import contextlib
-import dataclasses
 import os
 import tempfile
 
@@ -9,7 +8,8 @@ from absl import logging
 
 from bert_tf import timing
 from bert_tf.latency import latency_table
-from bert_tf.methods.compress import unit_costs
+from bert_tf.methods.compress import unit_choice, unit_costs
+from bert_tf.option_fields import items
 from bert_tf.serving import execution_plan, formats, latency_measurement
 from bert_tf.serving.engines import ENGINES
 
@@ -63,27 +63,8 @@ class EngineCost:
         """
         return self.allowed(target) / self.cost.of_model(self._dense)
 
-    def check_groups(self, config, groups):
-        """Raises ValueError where a target is below what is left with all of some groups removed.
-
-        Args:
-          config: see `lowest`.
-          groups: list of "sublayers", "heads" and "neurons".
-        """
-        gone = {"num_heads": {"sublayers", "heads"}, "intermediate_size": {"sublayers", "neurons"}}
-        sizes = {field: 0 for field, some in gone.items() if some & set(groups)}
-        bare = [dataclasses.replace(layer, projections={}, **sizes) for layer in config.layers]
-        for target in self._options.parsed_targets:
-            lowest = self._with_layers(config, bare, target)
-            if lowest.number > target.number:
-                raise ValueError(
-                    f"Argument `targets` must be at least {lowest.number:.3f}{target.unit}, what "
-                    f"is left of the {self._options.cost} without any {' or '.join(groups)}, "
-                    f"received {target}; name more `groups`."
-                )
-
     def lowest(self, config, target):
-        """Returns what is left with a single head and no neuron, in the unit of a target.
+        """Returns the least that the groups of the options may leave, in the unit of a target.
 
         Args:
           config: the `EncoderConfig` of the model that they are removed from.
@@ -92,12 +73,8 @@ class EngineCost:
         Returns:
           A `Target`.
         """
-        bare = [
-            dataclasses.replace(layer, num_heads=0, intermediate_size=0, projections={})
-            for layer in config.layers
-        ]
-        bare[0] = dataclasses.replace(bare[0], num_heads=1)
-        return self._with_layers(config, bare, target)
+        bare = unit_choice.smallest(config, items(self._options, "groups"))
+        return target.times(self.cost.of_model(bare) / self.allowed(target))
 
     def check_targets(self, config):
         """Raises ValueError where a target is below the floor, or far above the dense model.
@@ -110,7 +87,8 @@ class EngineCost:
             if target.number <= lowest.number:
                 raise ValueError(
                     f"Argument `targets` must be above {lowest.number:.3f}{target.unit}, what is "
-                    f"left of the {self._options.cost} with a single head, received {target}."
+                    f"left of the {self._options.cost} with the fewest {self._options.groups}, "
+                    f"received {target}; name more `groups`, or take a higher one."
                 )
             most = target.times(self.cost.of_model(self._dense) / self.allowed(target))
             if target.number > _ROUGHLY * most.number:
@@ -181,15 +159,10 @@ class EngineCost:
 
     def _cost(self):
         if self._options.cost == "parameters":
-            return unit_costs.Parameters(self._dense)
+            return unit_costs.Parameters()
         if self._options.cost == "bytes":
-            return unit_costs.Bytes(self._dense, self._form)
+            return unit_costs.Bytes(self._form)
         return unit_costs.Latency(self.table)
-
-    def _with_layers(self, config, layers, target):
-        """Returns what a model with other blocks costs, in the unit of a target."""
-        cost = self.cost.of_model(dataclasses.replace(config, layers=tuple(layers)))
-        return target.times(cost / self.allowed(target))
 
     def _table_file(self):
         """Returns the path of the table; measures it where none is named and none was measured."""

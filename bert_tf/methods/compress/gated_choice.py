@@ -5,6 +5,7 @@ Lagrangian steers the expected seconds to the target, and halfway the gates are 
 that are closed are then removed, and what is left is repaired on the inputs that it gets.
 """
 
+import dataclasses
 import os
 
 from bert_tf.checkpoints import model_dir
@@ -30,7 +31,8 @@ def write(target, training, dataset, folder, with_repair=True):
     gated = source.model()
     smaller, report = compression.remove_masks(gated), {}
     if with_repair:
-        kept = units.kept(gated)
-        report = block_repair.repair(smaller, before.model(), kept, dataset)
+        config, weights = units.remove(before.config, before.weights, units.kept(gated))
+        aims = dataclasses.replace(before, config=config, weights=weights)
+        report = block_repair.repair(smaller, before.model(), aims.model(), dataset)
     known = {"target": target, "repair": report, **source.inherited}
     model_dir.save(folder, smaller, source.tokenizer(), **known)

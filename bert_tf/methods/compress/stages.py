@@ -147,7 +147,7 @@ class _Compression:
     def _chosen_by_gates(self, target, parent, folder):
         """Returns the folder of what gates leave of a larger model for a target."""
         chosen, config = os.path.join(folder, "chosen"), model_dir.read(parent).config
-        groups = [kind for kind in items(self.options, "groups") if units.has_units(config, kind)]
+        groups = [kind for kind in self.options.gated_groups if units.has_units(config, kind)]
         sparsity = 1 - self.cost.share(target)
         if not groups or sparsity <= 0:
             return parent
@@ -194,10 +194,10 @@ class _Compression:
     def _cut(self, target, parent, folder):
         """Writes the model of a target before its recovery: cut, and repaired."""
         source = self.task.with_head(model_dir.read(parent), f"the model in {parent!r}")
-        cuts = UnitCuts(source, self.examples)
+        cuts = UnitCuts(source, self.examples, items(self.options, "groups"))
         with self.cost.measuring(target) as measure:
-            mask = cuts.choose(self.cost.cost, self.cost.allowed(target), measure)
-        smaller, report = cuts.smaller(mask, self.options.repair)
+            chosen = cuts.choose(self.cost.cost, self.cost.allowed(target), measure)
+        smaller, report = cuts.smaller(chosen, self.options.repair)
         known = {"target": str(target), "repair": report, **source.inherited}
         model_dir.save(folder, smaller.model(), source.tokenizer(), **known)
 
@@ -246,8 +246,6 @@ def _checked(options):
     smallest = embeddings.smallest(options, config)
     cost = EngineCost(options, config)
     cost.check_targets(smallest)
-    if options.gate_epochs:
-        cost.check_groups(smallest, items(options, "groups"))
     return source, cost
 
 

@@ -7,10 +7,11 @@ import abc
 import dataclasses
 import math
 
-from bert_tf.encoders.config import EncoderConfig
+from bert_tf.encoders.config import LayerConfig
 from bert_tf.latency import LatencyTable
 from bert_tf.models import model_info
 from bert_tf.models.weight_paths import WORD_EMBEDDINGS, WORD_PROJECTION, expected_shapes
+from bert_tf.serving import execution_plan
 from bert_tf.serving.formats import Format
 
 #: The last parts of the paths of weights that formats hold in fewer bytes.
@@ -30,19 +31,28 @@ class Cost(abc.ABC):
           config: an `EncoderConfig` without gates.
         """
 
-    @abc.abstractmethod
-    def of_sublayer(self, path, number):
-        """Returns what a sublayer costs more than one without units, a number.
+    def of_cuts(self, config, path, cuts):
+        """Returns what a sublayer costs more than one without units, by what it keeps, a list.
 
         Args:
-          path: of its units, such as `blocks.0.heads`.
-          number: N or F.
+          config: the `EncoderConfig` of the model, its projections dense.
+          path: of the sublayer's units, such as `blocks.0.heads`.
+          cuts: list of `bert_tf.methods.compress.unit_choice.Cut`.
         """
+        _, index, kind = path.split(".")
+        alone = LayerConfig(0, 0)
+        if kind == "heads":
+            alone = dataclasses.replace(config.layers[int(index)], intermediate_size=0)
+            alone = dataclasses.replace(alone, projections={}, has_ffn=True)
+        config = dataclasses.replace(config, num_hidden_layers=1, layers=(alone,))
+        layers = [cut.applied(config, 0, kind) for cut in cuts]
+        empty = self.of_model(dataclasses.replace(config, layers=(LayerConfig(0, 0),)))
+        return [self.of_model(dataclasses.replace(config, layers=(one,))) - empty for one in layers]
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency(Cost):
-    """Seconds, by the table of an engine at a shape.
+    """Seconds, by the table of an engine at a shape, in the forms that the engine computes fastest.
 
     Args:
       table: a `LatencyTable`.
@@ -52,31 +62,16 @@ class Latency(Cost):
 
     def of_model(self, config):
         """See `Cost`."""
-        return self.table.predict(config)
-
-    def of_sublayer(self, path, number):
-        """See `Cost`."""
-        return self.table.sublayer(path.rpartition(".")[2], number)
+        return self.table.predict(execution_plan.choose(config, self.table)[0].config)
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameters(Cost):
-    """Parameters: of a head `4 H D + 3 D`, of a neuron `2 H + 1`.
-
-    Args:
-      config: the `EncoderConfig` of the model.
-    """
-
-    config: EncoderConfig
+    """Parameters: of a head `4 H D + 3 D`, of a neuron `2 H + 1`."""
 
     def of_model(self, config):
         """See `Cost`."""
         return model_info.num_parameters(config)
-
-    def of_sublayer(self, path, number):
-        """See `Cost`."""
-        width, size = self.config.hidden_size, self.config.head_size
-        return number * (size * (4 * width + 3) if path.endswith("heads") else 2 * width + 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,25 +82,14 @@ class Bytes(Cost):
     neuron `2 H w + s + 4`; a sublayer with any has `H s` more.
 
     Args:
-      config: the `EncoderConfig` of the model.
       form: the `Format` of the file.
     """
 
-    config: EncoderConfig
     form: Format
 
     def of_model(self, config):
         """See `Cost`."""
         return sum(self._of(path, shape) for path, shape in expected_shapes(config).items())
-
-    def of_sublayer(self, path, number):
-        """See `Cost`."""
-        width, size = self.config.hidden_size, self.config.head_size
-        columns, rows = (3 * size, size) if path.endswith("heads") else (1, 1)
-        form = self.form
-        of_column = width * form.weight_bytes + form.channel_bytes + _FLOAT
-        of_unit = columns * of_column + rows * width * form.weight_bytes
-        return number * of_unit + (width * form.channel_bytes if number else 0)
 
     def _of(self, path, shape):
         """Returns the bytes of a weight."""

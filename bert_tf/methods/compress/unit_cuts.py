@@ -1,12 +1,13 @@
-"""A BERT without the units that cost more than they are worth, repaired: no training is needed."""
+"""A BERT without what costs more than it is worth, repaired: no training is needed."""
 
 import dataclasses
 
 from absl import logging
 
 from bert_tf.methods.compress import block_repair, unit_choice, unit_energy
-from bert_tf.surgery import units
+from bert_tf.surgery import compression, narrow_heads, projection_statistics, units
 from flop_tf import surgery
+from flop_tf.linalg import factorization
 
 #: What is above a target by more than this share is kept only if nothing else was found.
 MOST_ABOVE = 0.03
@@ -21,20 +22,30 @@ class UnitCuts:
     """Cuts of one model to targets of its cost.
 
     Args:
-      source: the `bert_tf.checkpoints.Source` with its head, without gates.
+      source: the `bert_tf.checkpoints.Source` with its head, without gates; factors of its
+        projections are merged, so that they are chosen anew.
       encoded: `EncodedExamples` of training, at least 64; labels are not looked at.
+      groups: names of `unit_choice.GROUPS` that may go; default sublayers, heads and neurons.
     """
 
-    def __init__(self, source, encoded):
-        self.source, self.model = source, source.model()
-        self.dataset = block_repair.batches(encoded)
+    def __init__(self, source, encoded, groups=unit_choice.GROUPS[:3]):
+        config, weights = compression.merged(source.config, source.weights)
+        self.source = dataclasses.replace(source, config=config, weights=weights)
+        self.model, self.dataset = self.source.model(), block_repair.batches(encoded)
         energies = unit_energy.unit_energies(self.model, self.dataset)
         some = self.dataset.shard(max(1, len(self.dataset) // _COMPARED_BATCHES), 0)
+        self._moments = moments = None
+        if "head_dimensions" in groups:
+            self._moments = narrow_heads.head_moments(self.model, self.dataset)
+        if "ranks" in groups:
+            moments = projection_statistics.second_moments(self.model, self.dataset)
         logging.info("Measuring what %d sublayers are worth.", len(energies))
-        self.sublayers = unit_choice.sublayers(source, energies, some)
+        self.sublayers = unit_choice.sublayers(
+            self.source, energies, some, groups, self._moments, moments
+        )
 
     def choose(self, cost, allowed, measure=None):
-        """Returns the mask of the units that stay for a target, boolean arrays by path.
+        """Returns what each sublayer keeps for a target, a `unit_choice.Cut` by path.
 
         Args:
           cost: a `unit_costs.Cost`.
@@ -44,39 +55,81 @@ class UnitCuts:
             `cost`.
 
         Raises:
-          ValueError: if the model without any of its units costs more.
+          ValueError: if the model with the least that may stay costs more.
         """
+        choice = unit_choice.Choice(self.sublayers, self.source.config, cost)
         wanted, tried = allowed, []
         for _ in range(_MOST_CUTS if measure else 1):
             try:
-                mask = unit_choice.choose(self.sublayers, self.source.config, cost, wanted)
+                cuts = choice.within(wanted)
             except ValueError:
                 if not tried:
                     raise
                 break  # A correction is out of reach.
-            ratio = measure(units.config_under(self.source.config, mask)) if measure else 1.0
+            ratio = measure(self.config_under(cuts)) if measure else 1.0
             logging.info("A cut has %.3f of its target.", ratio)
             # What is too slow comes after all that is not.
-            tried.append((ratio > 1 + MOST_ABOVE, abs(ratio - 1), len(tried), mask))
+            tried.append((ratio > 1 + MOST_ABOVE, abs(ratio - 1), len(tried), cuts))
             if abs(ratio - 1) <= _TOLERANCE:
                 break
             wanted /= ratio
         return min(tried)[-1]
 
-    def smaller(self, mask, repair=True):
-        """Returns the `Source` without the units that a mask removes.
+    def config_under(self, cuts):
+        """Returns the `EncoderConfig` of what cuts leave.
 
         Args:
-          mask: of `choose`.
+          cuts: of `choose`.
+        """
+        config = self.source.config
+        for path, cut in cuts.items():
+            _, index, kind = path.split(".")
+            layers = list(config.layers)
+            layers[int(index)] = cut.applied(config, int(index), kind)
+            config = dataclasses.replace(config, layers=tuple(layers))
+        return config
+
+    def smaller(self, cuts, repair=True):
+        """Returns the `Source` of what cuts leave.
+
+        Args:
+          cuts: of `choose`.
           repair: whether its projections are repaired.
 
         Returns:
           `(Source, report)`, the latter of `block_repair.repair`, {} without.
         """
-        config, weights = units.remove(self.source.config, self.source.weights, mask)
-        source = dataclasses.replace(self.source, config=config, weights=weights)
-        if not repair:
-            return source, {}
-        student = source.model()
-        report = block_repair.repair(student, self.model, mask, self.dataset)
-        return dataclasses.replace(source, weights=surgery.named_weights(student)), report
+        final, report = self.config_under(cuts), {}
+        dense = self._with_kernels(cuts)
+        found = dense.model()
+        if repair:
+            report = block_repair.repair(found, self.model, dense.model(), self.dataset)
+        specs = {(i, name): spec for i, name, spec, _ in final.projections() if spec.rank}
+        if specs:
+            moments = projection_statistics.second_moments(found, self.dataset)
+            ranked = compression.with_factors(
+                dense.config,
+                surgery.named_weights(found),
+                specs,
+                moments,
+                factorization.SPLITS["whitened"],
+            )
+            found = dataclasses.replace(dense, config=ranked[0], weights=ranked[1]).model()
+            if repair:
+                report = block_repair.repair(found, self.model, dense.model(), self.dataset)
+        return dataclasses.replace(
+            self.source, config=final, weights=surgery.named_weights(found)
+        ), report
+
+    def _with_kernels(self, cuts):
+        """Returns the `Source` of what cuts leave, but for ranks: its projections stay dense."""
+        mask, sizes = {}, {}
+        for sublayer in self.sublayers:
+            cut = cuts[sublayer.path]
+            mask[sublayer.path] = sublayer.keep(cut.number)
+            if cut.key_size or cut.value_size:
+                sizes[int(sublayer.path.split(".")[1])] = cut.key_size, cut.value_size
+        config, weights = self.source.config, self.source.weights
+        config, weights = narrow_heads.narrow(config, weights, self._moments, sizes)
+        config, weights = units.remove(config, weights, mask)
+        return dataclasses.replace(self.source, config=config, weights=weights)

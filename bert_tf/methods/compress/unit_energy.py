@@ -35,7 +35,6 @@ def unit_energies(model, dataset):
     Returns:
       Dict of `UnitEnergy` by path, such as `blocks.0.heads` and `blocks.0.neurons`.
     """
-    size = model.config.head_size
 
     @tf.function(input_signature=dataset.element_spec[:1])
     def sums(features):
@@ -45,7 +44,7 @@ def unit_energies(model, dataset):
             layer = model.config.layers[index]
             if layer.num_heads:
                 rows = tf.boolean_mask(received["attention_output"], real)
-                rows = tf.reshape(rows, [-1, layer.num_heads, size])
+                rows = tf.reshape(rows, [-1, layer.num_heads, rows.shape[1] // layer.num_heads])
                 found[f"blocks.{index}.heads"] = (
                     tf.einsum("mnd,mne->nde", rows, rows),
                     tf.reduce_sum(rows, axis=0),

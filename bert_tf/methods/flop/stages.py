@@ -8,11 +8,10 @@ from absl import logging
 from bert_tf.checkpoints import model_dir, read_source
 from bert_tf.data import batching
 from bert_tf.heads.head import head_of
-from bert_tf.methods.flop import projection_statistics
 from bert_tf.models import model_info
 from bert_tf.runs import evaluation
 from bert_tf.runs.run_data import SMALL_BATCH
-from bert_tf.surgery import compression, masks, task_masks
+from bert_tf.surgery import compression, masks, projection_statistics, task_masks
 from bert_tf.tasks import model_task, registry
 from flop_tf import files
 from flop_tf.backend import keras

@@ -96,13 +96,12 @@ def attention_scores(block, received, mask):
       received: what its projections received, see `Encoder.call`.
       mask: `[B, T]`.
     """
-    size = block.config.head_size
-    shape = [tf.shape(mask)[0], tf.shape(mask)[1], block.layer.num_heads, size]
+    shape = [tf.shape(mask)[0], tf.shape(mask)[1], block.layer.num_heads, -1]
     query, key = (
         tf.transpose(tf.reshape(getattr(block, name)(received[name]), shape), [0, 2, 1, 3])
         for name in ("query", "key")
     )
-    scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(size)
+    scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(block.config.head_size)
     return scores * tf.cast(mask, scores.dtype)[:, tf.newaxis, tf.newaxis]
 
 

@@ -121,18 +121,20 @@ def _block_maps(block, inputs, mask):
 
 
 def _attention_inputs(block, inputs, mask):
-    """Returns query, key and value, `[B, N, T, D]` each; the query holds the scale."""
-    head_size = block.config.head_size
+    """Returns query, key and value, `[B, N, T, D]`; the query holds the scale."""
     projected = block.project(inputs["query"], training=False)
-    scale = 1.0 if block.is_scaled else math.sqrt(head_size)
-    heads = [tf.shape(mask)[0], tf.shape(mask)[1], block.layer.num_heads, head_size]
-    query, key, value = (tf.transpose(tf.reshape(each, heads), [0, 2, 1, 3]) for each in projected)
+    scale = 1.0 if block.is_scaled else math.sqrt(block.config.head_size)
+    sizes, heads = tf.unstack(tf.shape(mask)), block.layer.num_heads
+    query, key, value = (
+        tf.transpose(tf.reshape(each, [*sizes, heads, each.shape[1] // heads]), [0, 2, 1, 3])
+        for each in projected
+    )
     return query / scale, key, value
 
 
 def _kernel(block):
     """Returns the kernel of the output projection, `[N D, H]`, with the gates on its inputs."""
-    size = block.layer.num_heads * block.config.head_size
+    size = block.layer.num_heads * block.layer.unit_width("value", block.config.head_size)
     layer, unit = block.attention_output, tf.eye(size, dtype=block.compute_dtype)
     for kind in ("heads", "attention"):
         unit = block.gated(kind, unit, size, training=False)

@@ -81,7 +81,11 @@ def multiplications_per_token(config, length):
       config: an `EncoderConfig`.
       length: tokens of an input, at least 1.
     """
-    attention = sum(2 * length * layer.num_heads * config.head_size for layer in config.layers)
+    attention = length * sum(
+        layer.num_heads * layer.unit_width(name, config.head_size)
+        for layer in config.layers
+        for name in ("key", "value")
+    )
     head = head_of(config).multiplications(length)
     words = (config.word_embedding_rank or 0) * config.embedding_width
     return round(words + model_info.num_kernel_parameters(config) + attention + head / length)

@@ -137,7 +137,7 @@ def test_a_family_in_all_formats(options, dense_dir, export, tmp_path):
     assert (dense["word_embedding_rank"], row["word_embedding_rank"]) == (None, 12)
     source = model_dir.read(row["folder"])
     assert row["parameters"] == sum(array.size for array in source.weights.values())
-    cost = unit_costs.Bytes(source.config, formats.get("saved_model"))
+    cost = unit_costs.Bytes(formats.get("saved_model"))
     dense_config = model_dir.read(dense_dir).config
     assert cost.of_model(source.config) == 4 * model_info.num_parameters(source.config)
     assert cost.of_model(source.config) <= 0.6 * cost.of_model(dense_config)

@@ -7,8 +7,8 @@ import tensorflow as tf
 from bert_tf.data import batching
 from bert_tf.encoders.config import EncoderConfig, LayerConfig
 from bert_tf.heads import losses
-from bert_tf.methods.flop import projection_statistics
 from bert_tf.models.bert import BertModel
+from bert_tf.surgery import projection_statistics
 from flop_tf.layers.projection import ProjectionSpec
 
 CONFIG = EncoderConfig(
