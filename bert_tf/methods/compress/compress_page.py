@@ -125,9 +125,13 @@ def _network(row, full):
     """Returns the data of the drawing of a model: its word embedding, then its blocks."""
     kept = [(sum(row[kind]), full["blocks"] * full[kind]) for kind in ("heads", "neurons")]
     blocks, top = [], _BLOCK_HEIGHT
-    for heads, neurons, ranks in zip(row["heads"], row["neurons"], row["ranks"], strict=True):
+    for heads, sizes, neurons, ranks in zip(
+        row["heads"], row["head_sizes"], row["neurons"], row["ranks"], strict=True
+    ):
         drawn = [(_RANKS[name], ranks[name]) for name in _RANKS if name in ranks]
-        blocks.append({"heads": heads, "neurons": neurons, "ranks": drawn, "top": top})
+        narrow = sizes if heads and sizes != [full["head_size"]] * 2 else None
+        one = {"heads": heads, "sizes": narrow, "neurons": neurons, "ranks": drawn, "top": top}
+        blocks.append(one)
         top += _BLOCK_HEIGHT + bool(drawn) * _RANKS_HEIGHT
     return {
         "says": "{:,} of {:,} heads, {:,} of {:,} neurons".format(*kept[0], *kept[1]),
@@ -136,6 +140,7 @@ def _network(row, full):
         "blocks": blocks,
         "height": top,
         "has_ranks": any(row["ranks"]),
+        "has_narrow_heads": any(block["sizes"] for block in blocks),
     }
 
 

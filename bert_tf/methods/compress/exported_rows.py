@@ -84,6 +84,7 @@ class ExportedRows:
             "word_embedding_rank": config.word_embedding_rank,
             "heads": [layer.num_heads for layer in config.layers],
             "neurons": [layer.intermediate_size for layer in config.layers],
+            "head_sizes": [_head_sizes(layer, config.head_size) for layer in config.layers],
             "ranks": [_ranks(layer) for layer in config.layers],
             "score": self._answers.of(folder)["scores"][self._metric],
         }
@@ -123,6 +124,11 @@ def table(rows, metric):
         "/ fastest dense": lambda row: pages.number(to_fastest(row)),
     }
     return pages.markdown_table(pages.table(rows, columns))
+
+
+def _head_sizes(layer, head_size):
+    """Returns the widths of a block's heads: of query and key, and of value."""
+    return [layer.unit_width(name, head_size) for name in ("key", "value")]
 
 
 def _ranks(layer):

@@ -219,6 +219,7 @@ class _Compression:
                 "hidden_size": full.hidden_size,
                 "blocks": full.num_hidden_layers,
                 "heads": full.num_attention_heads,
+                "head_size": full.head_size,
                 "neurons": full.intermediate_size,
             },
             "answers": {row["model"]: self.answers.of(row["folder"]) for row in rows},

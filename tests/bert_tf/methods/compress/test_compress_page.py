@@ -27,6 +27,7 @@ def row(model, engine, score, milliseconds, size, **more):
         "vocab_size": 1000,
         "word_embedding_rank": None,
         "heads": [2, 2],
+        "head_sizes": [[16, 16], [16, 16]],
         "neurons": [48, 48],
         "ranks": [{}, {}],
         "score": 0.9,
@@ -61,6 +62,7 @@ def report():
     half = {"target": "0.5", "heads": [2, 1], "neurons": [16, 48], "ratio": 0.5}
     words = {"vocab_size": 600, "word_embedding_rank": 12}
     third = {**words, "target": "0.3", "heads": [1, 0], "neurons": [0, 32], "ratio": 0.3}
+    third["head_sizes"] = [[8, 16], [16, 16]]
     int8 = "onnxruntime_int8"
     left_out = row("0.2", "tensorflow", None, None, None, target="0.2", left_out="Too far off.")
     for name in ("format", "path", "exported_score", "p50_ms", "file_bytes", "flips"):
@@ -78,7 +80,7 @@ def report():
         "text_names": ["text"],
         "dense": {
             **{"vocab_size": 1000, "embedding_size": 24, "hidden_size": 32},
-            **{"blocks": 2, "heads": 2, "neurons": 48},
+            **{"blocks": 2, "heads": 2, "head_size": 16, "neurons": 48},
         },
         "models": [
             row("dense", int8, 0.92, 20.0, 4_000_000),
@@ -129,7 +131,8 @@ def test_the_table_and_the_models(report):
     assert "Network: 3 of 4 heads, 64 of 96 neurons" in text
     assert "1 of 2 heads 48 of 48 neurons Q 8 F2 4" in text
     assert text.count("1,000 of 1,000 words") == 4
-    assert "600 of 1,000 words by rank 12 of 24 1 1 of 2 heads" in text
+    assert "600 of 1,000 words by rank 12 of 24 1 1 of 2 heads, width 8, 16" in text
+    assert text.count("width of 16: of a head's query and key, of its value") == 1
     assert "negative 30 0.900 (0.900) 0.800 (0.800) 0.847 (0.847)" in text
     assert "7 examples of dev have another answer than by the dense model; the 2 that" in text
     assert "a film label positive dense model negative ✗ this model positive ✓" in text

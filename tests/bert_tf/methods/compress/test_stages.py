@@ -180,11 +180,6 @@ def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, mon
             {"gate_epochs": 1.0, "groups": "ranks", "cost": "latency"},
             "`gate_epochs` needs `groups` of sublayers, heads and neurons, received groups='ranks'",
         ),
-        ({"train": "none", "recovery_dropout": 0.1}, "`recovery_dropout` must be left out with"),
-        (
-            {"train": "none", "distill_alpha": 0.2},
-            "`distill_alpha` .* is trained, rec.* 0.2",
-        ),
         ({"baselines": "runs/flop/,runs/flop"}, "must name each model once, .* 'runs/flop' again"),
         ({"baselines": "dense"}, "none dense, received 'dense' again"),
         ({"distill_alpha": 0.5}, "must add up to at most 1, received 0.5 and 0.6"),
