@@ -69,19 +69,19 @@ setuptools.setup(
         "jinja2>=3.1,<4",
         # Checks what JSON files say against declared shapes; small, and needs nothing itself.
         "msgspec>=0.19,<1",
+        # The tokenizers of RoBERTa and XLM-R; the oracle for what is read of a tokenizer.json.
+        "tokenizers>=0.21,<1",
         # The progress line.
         "tqdm>=4.66,<5",
     ],
     extras_require={
         # The minor release of ruff is fixed since each one formats a little differently.
         # xdist runs test files side by side.
-        # tokenizers is the oracle for what is read of a tokenizer.json.
         # selenium clicks in Chromium, where that is installed.
         "test": [
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "ruff==0.17.*",
-            "tokenizers>=0.21,<1",
             "selenium>=4.20,<5",
         ],
         # CUDA libraries as wheels, of the versions that this TensorFlow was built with.

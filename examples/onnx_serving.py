@@ -70,8 +70,8 @@ class Model:
         self.labels = _read(labels).split("\n")[:-1] if os.path.exists(labels) else None
         whole = _read(os.path.join(folder, "assets", "tokenizer.json"))
         self.tokenizer = _made(tokenizers.Tokenizer.from_str, whole)
-        self.cls_id, self.sep_id = map(self.tokenizer.token_to_id, ("[CLS]", "[SEP]"))
-        self.pad_id = self.tokenizer.token_to_id("[PAD]") or 0
+        padding = map(self.tokenizer.token_to_id, ("[PAD]", "<pad>"))
+        self.pad_id = next((number for number in padding if number is not None), 0)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Batches come in thousands of shapes, and it would keep a plan for each.
@@ -93,16 +93,16 @@ class Model:
         Args:
           texts: list of one or two strings.
         """
-        parts = [self.tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-        room = self.max_length - 1 - len(parts)
-        kept = room
+        parts = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add(len(parts) == 2)
+        kept = [room]
         if len(parts) == 2:  # The longer one first; of two long ones half and half.
-            kept = min(len(parts[0]), max(room - len(parts[1]), (room + 1) // 2))
-        ids = [self.cls_id, *parts[0][:kept], self.sep_id]
-        segments = [0] * len(ids)
-        for part in parts[1:]:
-            ids += [*part[: room - kept], self.sep_id]
-        return ids, segments + [1] * (len(ids) - len(segments))
+            first = min(len(parts[0]), max(room - len(parts[1]), (room + 1) // 2))
+            kept = [first, room - first]
+        for part, number in zip(parts, kept, strict=True):
+            part.truncate(number)
+        whole = self.tokenizer.post_process(*parts)
+        return whole.ids, whole.type_ids
 
     def answer(self, rows):
         """Returns the outputs of each row, a list of `{name: plain data}`.

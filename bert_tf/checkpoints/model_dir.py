@@ -42,7 +42,8 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
     counts = model_info.counts(model.config, factorized, zeros)
     with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
         _save_weights(surgery.named_weights(model), aside)
-    files.write_text(os.path.join(folder, "vocab.txt"), tokenizer.vocab_text())
+    name, text = tokenizer.file()
+    files.write_text(os.path.join(folder, name), text)
     files.write_json(os.path.join(folder, "tokenizer_config.json"), tokenizer.rules)
     files.write_json(os.path.join(folder, "bert_config.json"), model.config.to_dict())
     files.write_text(os.path.join(folder, "info.txt"), model_info.as_text(counts))
@@ -68,8 +69,9 @@ def read(folder, config_file=None):
     Raises:
       ValueError: if the folder is no model directory or is damaged.
     """
-    for name in (INFO_FILE, tokenizer_files.CONFIG_FILE, tokenizer_files.VOCAB_FILE):
+    for name in (INFO_FILE, tokenizer_files.CONFIG_FILE):
         _present(folder, name, find(folder, name))
+    _present(folder, tokenizer_files.VOCAB_FILE, tokenizer_files.find_vocabulary(folder))
     return read_source(folder, config_file)
 
 

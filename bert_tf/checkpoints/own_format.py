@@ -44,6 +44,8 @@ class Rules(TypedDict, total=False):
     tokenize_chinese_chars: bool
     special_tokens: list[str]
     added_tokens: list[str]
+    pad_token: str
+    mask_token: str | None
 
 
 @register_format("model_dir")
@@ -70,7 +72,7 @@ class ModelDirectory(Format):
         return Source(
             config,
             weights,
-            vocab_file or folder.find(files.folder, tokenizer_files.VOCAB_FILE, "vocabulary"),
+            vocab_file or tokenizer_files.find_vocabulary(files.folder),
             rules.pop("do_lower_case", None),
             "model_dir",
             rules,

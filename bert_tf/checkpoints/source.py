@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from bert_tf.checkpoints import cases
+from bert_tf.checkpoints import cases, tokenizer_files
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.heads.head import head_of
 from bert_tf.models import weight_paths
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import POOLER, expected_shapes, in_encoder
+from bert_tf.tokenizers.library import LibraryTokenizer
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 
@@ -70,7 +71,7 @@ class Source:
         return model
 
     def tokenizer(self, do_lower_case=None):
-        """Returns the `Tokenizer`.
+        """Returns the tokenizer, see `bert_tf.tokenizers.tokenizer.TextTokenizer`.
 
         Args:
           do_lower_case: whether it is uncased; None takes what the files say, else the name of
@@ -81,13 +82,23 @@ class Source:
         """
         if self.vocab_file is None:
             raise ValueError("No vocabulary lies next to the checkpoint; name one by --vocab_file.")
+        tokenizer = self._tokenizer(do_lower_case)
+        _check_vocabulary(tokenizer, self.info)
+        return tokenizer
+
+    def _tokenizer(self, do_lower_case):
+        if tokenizer_files.is_whole(self.vocab_file):
+            if do_lower_case is not None:
+                raise ValueError(
+                    "Argument `do_lower_case` must be left out, for the tokenizer "
+                    f"{self.vocab_file!r} says its case itself, received {do_lower_case}."
+                )
+            return LibraryTokenizer(self.vocab_file, **self.tokenizer_rules)
         if do_lower_case is None:
             do_lower_case = self.do_lower_case
         if do_lower_case is None:
             do_lower_case = cases.is_uncased(self.vocab_file)
-        tokenizer = Tokenizer(self.vocab_file, do_lower_case, **self.tokenizer_rules)
-        _check_vocabulary(tokenizer, self.info)
-        return tokenizer
+        return Tokenizer(self.vocab_file, do_lower_case, **self.tokenizer_rules)
 
 
 def _check_vocabulary(tokenizer, info):

@@ -14,10 +14,11 @@ from typing import TypedDict
 from bert_tf.checkpoints import folder
 from bert_tf.families import config_keys
 from bert_tf.tokenizers import tokenizer_json
+from bert_tf.tokenizers.library import LibraryTokenizer
+from bert_tf.tokenizers.tokenization import VOCAB_FILE
 from flop_tf.files import json_file
 from flop_tf.files.text_files import read_lines
 
-VOCAB_FILE = "vocab.txt"
 CONFIG_FILE = "tokenizer_config.json"
 
 # Of sentence-transformers, which may lower texts before the tokenizer sees them.
@@ -68,6 +69,20 @@ _HARMLESS = set(
 )
 
 
+# Of tokenizers that the library reads as a whole.
+_READ_OF_LIBRARY = {
+    *("pad_token", "mask_token", "add_prefix_space", "tokenizer_class"),
+    *("cls_token", "sep_token", "unk_token", "trim_offsets", "sp_model_kwargs"),
+    *_Settings.__annotations__,
+}
+_ONLY_OF_LIBRARY = {
+    "auto_map": (None, {}),
+    "do_lower_case": (False, None),
+    "split_special_tokens": (False, None),
+    "truncation_side": ("right", None),
+}
+
+
 def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
     """Reads what a folder says of its tokenizer.
 
@@ -87,6 +102,8 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
     """
     subject = f"The tokenizer config in {str(place)!r}"
     whole = folder.find(place, tokenizer_json.FILE, "tokenizer")
+    if whole and not tokenizer_json.is_of_words(whole):
+        return _of_library(place, vocab_file or whole, subject)
     settings = _all_settings(place, subject, tokenizer_class, whole is not None)
     rules = _switches(settings, subject)
     own = not vocab_file
@@ -106,6 +123,26 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
     return vocab_file, rules
 
 
+def find_vocabulary(place):
+    """Returns the path of the vocabulary of a model directory, of either kind, or None.
+
+    Args:
+      place: path of the directory.
+    """
+    words = folder.find(place, VOCAB_FILE, "vocabulary")
+    return words or folder.find(place, tokenizer_json.FILE, "tokenizer")
+
+
+def is_whole(vocab_file):
+    """Returns whether a vocabulary is a whole tokenizer that the library reads.
+
+    Args:
+      vocab_file: path of a `vocab.txt` or `tokenizer.json`.
+    """
+    named = str(vocab_file).endswith(tokenizer_json.FILE)
+    return named and not tokenizer_json.is_of_words(vocab_file)
+
+
 def count(vocab_file):
     """Returns the number of tokens of a vocabulary, of either kind.
 
@@ -116,9 +153,33 @@ def count(vocab_file):
 
 
 def _lines(vocab_file):
+    if is_whole(vocab_file):
+        return LibraryTokenizer(vocab_file).vocab
     if str(vocab_file).endswith(tokenizer_json.FILE):
         return tokenizer_json.read(vocab_file).vocab
     return [line.strip(" \t") for line in read_lines(vocab_file, "vocabulary")]
+
+
+def _of_library(place, vocab_file, subject):
+    """Returns the path and the rules of a tokenizer that the library reads."""
+    settings = _settings(place, "special_tokens_map.json") | _settings(place, CONFIG_FILE)
+    config_keys.check_keys(settings, subject, _READ_OF_LIBRARY, _ONLY_OF_LIBRARY, _HARMLESS)
+    data = tokenizer_json.read_whole(vocab_file)
+    first = (data.get("pre_tokenizer") or {}).get("add_prefix_space")
+    if first is not None and settings.get("add_prefix_space", first) != first:
+        raise ValueError(
+            f"{subject} must agree with {vocab_file!r}, received add_prefix_space "
+            f"{settings['add_prefix_space']!r} and {first!r}; correct the one that is wrong."
+        )
+    known = {one["content"] for one in data.get("added_tokens", ())}
+    for token in (one["content"] for one in _added(place, settings)):
+        if token not in known:
+            raise ValueError(
+                f"{subject} must name added tokens of {vocab_file!r}, received {token!r}; save the "
+                "tokenizer again with the program that added it."
+            )
+    names = {key: _content(settings[key]) for key in ("pad_token", "mask_token") if key in settings}
+    return vocab_file, {key: token for key, token in names.items() if token is not None}
 
 
 def _settings(place, name):

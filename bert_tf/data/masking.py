@@ -37,20 +37,17 @@ class Masking:
         """Returns the rule for a tokenizer.
 
         Args:
-          tokenizer: a `bert_tf.tokenizers.tokenization.Tokenizer`.
+          tokenizer: a `bert_tf.tokenizers.tokenizer.TextTokenizer`.
 
         Raises:
-          ValueError: if its vocabulary has no `[MASK]`.
+          ValueError: if its vocabulary has no token for masked words.
         """
-        vocab = tokenizer.vocab
-        if "[MASK]" not in vocab:
+        if tokenizer.mask_id is None:
             raise ValueError(
-                f"The vocabulary {str(tokenizer.vocab_file)!r} must have the entry '[MASK]' for "
-                "masked language modelling, received none; take the one of a pretrained BERT."
+                f"The vocabulary {str(tokenizer.vocab_file)!r} must have an entry such as '[MASK]' "
+                "for masked language modelling, received none; take the one of a pretrained model."
             )
-        special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-        ids = tuple(vocab.index(token) for token in special if token in vocab)
-        return cls(len(vocab), vocab.index("[MASK]"), ids)
+        return cls(len(tokenizer.vocab), tokenizer.mask_id, tokenizer.special_ids)
 
     def mask(self, ids, seed):
         """Masks 15 % of the words of each text, to the nearest word, of few words one.

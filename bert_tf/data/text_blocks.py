@@ -13,7 +13,7 @@ from bert_tf.data import masking
 from bert_tf.data.batching import EncodedExamples
 from bert_tf.data.examples import DataFile
 from bert_tf.heads.mlm import MASKED_IDS, MASKED_POSITIONS
-from bert_tf.tokenizers.tokenization import TEXTS_PER_CALL
+from bert_tf.tokenizers.tokenizer import TEXTS_PER_CALL
 from flop_tf.files.text_files import read_lines
 
 #: What WikiText writes for rare words.

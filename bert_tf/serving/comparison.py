@@ -53,8 +53,10 @@ class Comparison:
             logging.info("The data of the task are not at hand; random tokens are compared.")
             ids = self._random(model.config)
         self.requests = [("serving_default", batch) for batch in ids]
-        self.requests.append(("text", {name: np.array(t) for name, t in self.texts.items()}))
-        ids_of_texts = _arrays(service.features(self.texts))
+        texts = service.tokenizer.in_graph
+        if texts:
+            self.requests.append(("text", {name: np.array(t) for name, t in self.texts.items()}))
+        ids_of_texts = [_arrays(service.features(self.texts))] if texts else []
 
         # In a graph, as servers and `predict` run it: what TensorFlow fuses there is no difference.
         signature = dict.fromkeys(INPUT_NAMES, tf.TensorSpec([None, None], tf.int32))
@@ -63,7 +65,7 @@ class Comparison:
         def outputs(features):
             return service.outputs(model(features, training=False))
 
-        self._features = [*ids, ids_of_texts]
+        self._features = [*ids, *ids_of_texts]
         self.source = [_arrays(outputs(_tensors(batch))) for batch in self._features]
 
     def figures(self, outputs):

@@ -99,5 +99,7 @@ def _warmup_requests(service, texts):
     for size in _WARMUP_SIZES:
         some = {name: np.resize(np.array(values), size) for name, values in texts.items()}
         ids = {name: tensor.numpy() for name, tensor in service.features(some).items()}
-        requests += [("serving_default", ids), ("text", some)]
+        requests.append(("serving_default", ids))
+        if service.tokenizer.in_graph:
+            requests.append(("text", some))
     return requests

@@ -85,12 +85,16 @@ class ServedModel(tf.Module):
         self.serving_default, self.text = serving_default, text
 
     def signatures(self):
-        """Returns the concrete functions `serving_default` and `text` by name."""
-        texts = {name: tf.TensorSpec([None], tf.string, name) for name in self.service.text_names}
-        return {
-            "serving_default": self.serving_default.get_concrete_function(),
-            "text": self.text.get_concrete_function(**texts),
-        }
+        """Returns the concrete functions `serving_default` and `text` by name.
+
+        The latter only where the tokenizer is made of operations of TensorFlow.
+        """
+        found = {"serving_default": self.serving_default.get_concrete_function()}
+        if self.service.tokenizer.in_graph:
+            names = self.service.text_names
+            texts = {name: tf.TensorSpec([None], tf.string, name) for name in names}
+            found["text"] = self.text.get_concrete_function(**texts)
+        return found
 
 
 def checked_ids(input_word_ids, input_mask, input_type_ids):

@@ -66,6 +66,8 @@ class ServedTasks(tf.Module):
         """Returns the concrete functions `serving_default` and `text_TASK` by name."""
         found = {"serving_default": self.serving_default.get_concrete_function()}
         for name, service in self.services.items():
+            if not service.tokenizer.in_graph:
+                continue
             texts = {one: tf.TensorSpec([None], tf.string, one) for one in service.text_names}
             function = tf.function(functools.partial(self._text, name))
             found[text_signature(name)] = function.get_concrete_function(**texts)

@@ -4,7 +4,7 @@
 |---|---|
 | `saved_model.pb`, `variables` | the SavedModel, for TensorFlow Serving |
 | `model_PRECISION.tflite`, `model.onnx` | the other formats |
-| `assets` | `vocab.txt`, `tokenizer.json`, and `labels.txt` in the order of the logits |
+| `assets` | `tokenizer.json`, `vocab.txt` of WordPieces, `labels.txt` in the order of the logits |
 | `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
 | `run.flags` | the command's flags |
 """
@@ -17,7 +17,7 @@ from absl import logging
 
 from bert_tf import timing
 from bert_tf.runs import run_folder
-from bert_tf.tokenizers import portable, tokenizer_json
+from bert_tf.tokenizers import tokenizer_json
 from flop_tf import files
 
 #: In a version, how it was made and how far it is from its source.
@@ -93,9 +93,9 @@ class Version:
             for name in ("assets", "assets.extra"):
                 os.makedirs(os.path.join(folder, name))
             assets = os.path.join(folder, "assets")
-            files.write_text(os.path.join(assets, "vocab.txt"), tokenizer.vocab_text())
-            whole = portable.tokenizer_json(tokenizer)
-            files.write_json(os.path.join(assets, tokenizer_json.FILE), whole)
+            name, text = tokenizer.file()
+            files.write_text(os.path.join(assets, name), text)
+            files.write_json(os.path.join(assets, tokenizer_json.FILE), tokenizer.portable())
             if labels:
                 text = "".join(f"{label}\n" for label in labels)
                 files.write_text(os.path.join(assets, "labels.txt"), text)

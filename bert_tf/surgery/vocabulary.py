@@ -26,7 +26,15 @@ def needed(tokenizer):
 
     Returns:
       bool `[V]`.
+
+    Raises:
+      ValueError: if its tokens are no WordPieces.
     """
+    if not tokenizer.in_graph:
+        raise ValueError(
+            "Argument `cut_vocabulary` needs a vocabulary of WordPieces, received the tokenizer "
+            f"{str(tokenizer.vocab_file)!r} of another kind."
+        )
     whole = {*_SPECIAL, *tokenizer.special_tokens, *tokenizer.added_tokens}
     return np.array(
         [piece in whole or len(piece.removeprefix(_SUFFIX)) == 1 for piece in tokenizer.vocab]

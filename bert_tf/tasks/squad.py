@@ -12,7 +12,7 @@ from bert_tf.tasks import metrics, squad_windows
 from bert_tf.tasks.registry import register_task
 from bert_tf.tasks.squad_examples import SquadFile
 from bert_tf.tasks.task import Task
-from bert_tf.tokenizers.tokenization import first_tokens
+from bert_tf.tokenizers.tokenizer import first_tokens
 from flop_tf import files
 
 _number = functools.partial(option, allowed=ranges.FROM_1)

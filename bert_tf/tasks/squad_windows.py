@@ -79,9 +79,15 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
       questions have no answers.
 
     Raises:
-      ValueError: if `max_seq_length` is too small or no window is left.
+      ValueError: if `max_seq_length` is too small, no window is left, or the tokens are no
+        WordPieces.
     """
     check_length(max_seq_length, max_query_length)
+    if not tokenizer.in_graph:
+        raise ValueError(
+            "Questions and paragraphs need a vocabulary of WordPieces, received the tokenizer "
+            f"{str(tokenizer.vocab_file)!r} of another kind."
+        )
     ids, segments, labels, features = [], [], [], []
 
     def collect(feature):

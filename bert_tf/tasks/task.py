@@ -157,7 +157,7 @@ class Task(Splits, abc.ABC):
           max_seq_length: the most tokens of a request; longer ones are cut.
 
         Returns:
-          A `bert_tf.tokenizers.tokenization.Encoded`.
+          A `bert_tf.tokenizers.tokenizer.Encoded`.
         """
         tokens = [tokenizer.tokenize(texts[name]) for name in self.text_names]
         return tokenizer.pack(tokens, max_seq_length)

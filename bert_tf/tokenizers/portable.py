@@ -11,8 +11,6 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.tokenizers.tokenization import MAX_CHARS_PER_WORD, Tokenizer
-
 # Every character but surrogates, unassigned planes and, as they are all of one kind, the two planes
 # of private use.
 _CHARACTERS = (*range(0xD800), *range(0xE000, 0x34000), *range(0xE0000, 0xE1000))
@@ -43,7 +41,7 @@ def tokenizer_json(tokenizer):
             "type": "WordPiece",
             "unk_token": "[UNK]",
             "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": MAX_CHARS_PER_WORD,
+            "max_input_chars_per_word": tokenizer.max_chars_per_word,
             "vocab": {token: index for index, token in enumerate(tokenizer.vocab)},
         },
     }
@@ -127,16 +125,16 @@ def _classes(tokenizer):
     `removed`, `spaces`, `words` that are one character, and `marks`, which accents become.
     """
     looks_up = bool(tokenizer.special_tokens or tokenizer.added_tokens)
-    return _read_classes(tokenizer.tokenize_chinese_chars, looks_up)
+    return _read_classes(type(tokenizer), tokenizer.tokenize_chinese_chars, looks_up)
 
 
 @functools.cache
-def _read_classes(tokenize_chinese_chars, looks_up):
+def _read_classes(kind, tokenize_chinese_chars, looks_up):
     vocab = ["[UNK]", "[CLS]", "[SEP]", "a", "b", "ab"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("".join(f"{token}\n" for token in vocab))
         file.flush()
-        probe = Tokenizer(
+        probe = kind(
             file.name,
             do_lower_case=False,
             tokenize_chinese_chars=tokenize_chinese_chars,

@@ -13,7 +13,6 @@ Tokens that are looked up whole, such as "[SEP]" in a text for Hugging Face, bec
 Unicode's private-use area, which no other rule touches, and stand in the vocabulary under those.
 """
 
-import dataclasses
 import functools
 import hashlib
 import os
@@ -22,20 +21,24 @@ import re
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from bert_tf.tokenizers import tokenizer_json
+from bert_tf.tokenizers import portable, tokenizer_json
+from bert_tf.tokenizers.tokenizer import TextTokenizer
 from flop_tf.files.text_files import read_lines
+
+#: Name of the file with one WordPiece a line.
+VOCAB_FILE = "vocab.txt"
 
 #: Words of more characters become `[UNK]`.
 MAX_CHARS_PER_WORD = 100
-
-#: Texts that are tokenized in one call, so that the memory does not grow with the file.
-TEXTS_PER_CALL = 16384
 
 #: Bytes of the longest WordPiece, without "##", that tensorflow-text holds.
 MAX_BYTES_PER_TOKEN = 256
 
 #: What continues a word starts with it.
 _SUFFIX = "##"
+
+# Which tokens are no part of a text, where the vocabulary has them.
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 _REMOVED = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\p{Cf}\x{FFFD}]"
 _CJK = (
@@ -50,20 +53,7 @@ _PLACES = range(0xE000, 0xF900)
 _PRIVATE_USE, _REMOVED_LATER = r"\p{Co}", "\0"
 
 
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """Tokens of N texts or pairs.
-
-    Args:
-      ids: int32 `RaggedTensor [N, (T)]`, `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
-      segments: int32 `RaggedTensor [N, (T)]`, 1 from the first token of b on.
-    """
-
-    ids: tf.RaggedTensor
-    segments: tf.RaggedTensor
-
-
-class Tokenizer:
+class Tokenizer(TextTokenizer):
     """Splits texts into WordPieces of a vocabulary.
 
     Args:
@@ -81,6 +71,10 @@ class Tokenizer:
       ValueError: if the file is missing, empty, not UTF-8, has a line that is empty, double or
         too long, or lacks `[UNK]`, `[CLS]` or `[SEP]`.
     """
+
+    in_graph = True
+    #: Words of more characters become `[UNK]`.
+    max_chars_per_word = MAX_CHARS_PER_WORD
 
     def __init__(
         self,
@@ -105,10 +99,11 @@ class Tokenizer:
                 f"The vocabulary {str(vocab_file)!r} must have an entry for each added token, "
                 f"received none for {', '.join(lacking)}."
             )
-        self.cls_id = self.vocab.index("[CLS]")
-        self.sep_id = self.vocab.index("[SEP]")
+        ids = {token: self.vocab.index(token) for token in _SPECIAL if token in self.vocab}
+        self.special_ids, self.mask_id = tuple(ids.values()), ids.get("[MASK]")
+        self.cls_id, self.sep_id = ids["[CLS]"], ids["[SEP]"]
         # Padding is masked, so a vocabulary without `[PAD]` can use any id.
-        self.pad_id = self.vocab.index("[PAD]") if "[PAD]" in self.vocab else 0
+        self.pad_id = ids.get("[PAD]", 0)
         if len(whole) > len(_PLACES):
             raise ValueError(
                 f"The vocabulary {str(vocab_file)!r} must have at most {len(_PLACES)} added "
@@ -129,7 +124,7 @@ class Tokenizer:
 
     @property
     def rules(self):
-        """The arguments next to the vocabulary, as `tokenizer_config.json` holds them."""
+        """See `TextTokenizer`."""
         return {
             "do_lower_case": self.do_lower_case,
             "strip_accents": self.strip_accents,
@@ -140,22 +135,25 @@ class Tokenizer:
 
     @property
     def digest(self):
-        """The SHA-256 digest of the vocabulary, in hexadecimal digits."""
+        """The SHA-256 digest of the vocabulary."""
         return hashlib.sha256("\n".join(self.vocab).encode()).hexdigest()
 
-    def vocab_text(self):
-        """Returns the vocabulary as the text of a file, a WordPiece a line."""
-        return "".join(f"{token}\n" for token in self.vocab)
+    @property
+    def template(self):
+        """See `TextTokenizer`."""
+        single = [((self.cls_id,), 0), (None, 0), ((self.sep_id,), 0)]
+        return single, [*single, (None, 1), ((self.sep_id,), 1)]
+
+    def file(self):
+        """Returns `(name, text)` of the vocabulary, a WordPiece a line."""
+        return VOCAB_FILE, "".join(f"{token}\n" for token in self.vocab)
+
+    def portable(self):
+        """See `TextTokenizer`."""
+        return portable.tokenizer_json(self)
 
     def tokenize(self, texts):
-        """Splits texts into WordPiece ids.
-
-        Args:
-          texts: list or tensor of N strings.
-
-        Returns:
-          An int32 `RaggedTensor [N, (T)]`.
-        """
+        """See `TextTokenizer`."""
         texts = tf.convert_to_tensor(texts, tf.string)
         if self._places:
             texts = tf.strings.regex_replace(texts, _PRIVATE_USE, _REMOVED_LATER)
@@ -169,60 +167,6 @@ class Tokenizer:
         if not self.tokenize_chinese_chars:
             ids = ids.merge_dims(1, 2)
         return ids.with_flat_values(tf.gather(self._ids, ids.flat_values)) if self._places else ids
-
-    def encode(self, texts_a, texts_b=None, max_seq_length=128):
-        """Tokenizes N texts or pairs and adds the special tokens.
-
-        A single text is cut at its end; of a pair the longer text is cut first.
-
-        Args:
-          texts_a: list of N strings.
-          texts_b: list of N strings, or None for single texts.
-          max_seq_length: the most tokens kept, special ones included; at least
-            3, or 5 for pairs. Defaults to 128.
-
-        Returns:
-          `Encoded` with N rows.
-
-        Raises:
-          ValueError: if `max_seq_length` is too small or the lists differ in length.
-        """
-        segments = [texts_a] if texts_b is None else [texts_a, texts_b]
-        if len(segments[-1]) != len(texts_a):
-            raise ValueError(
-                "Arguments `texts_a` and `texts_b` must have the same length, received "
-                f"{len(texts_a)} and {len(segments[-1])}."
-            )
-        parts = []
-        for start in range(0, max(len(texts_a), 1), TEXTS_PER_CALL):
-            tokens = [self.tokenize(texts[start : start + TEXTS_PER_CALL]) for texts in segments]
-            parts.append(self.pack(tokens, max_seq_length))
-        return Encoded(
-            tf.concat([part.ids for part in parts], axis=0),
-            tf.concat([part.segments for part in parts], axis=0),
-        )
-
-    def pack(self, tokens, max_seq_length):
-        """Cuts the tokens of N texts or pairs and adds the special ones; works in graphs too.
-
-        Args:
-          tokens: list of one or two int32 `RaggedTensor [N, (T)]` of `tokenize`.
-          max_seq_length: as in `encode`.
-
-        Returns:
-          `Encoded` with N rows.
-
-        Raises:
-          ValueError: if `max_seq_length` is too small.
-        """
-        least = 2 * len(tokens) + 1
-        if max_seq_length < least:
-            raise ValueError(
-                f"Argument `max_seq_length` must be at least {least} to hold a token of each text "
-                f"next to the special ones, received {max_seq_length}."
-            )
-        cut = _cut(tokens, max_seq_length - len(tokens) - 1)
-        return Encoded(*tf_text.combine_segments(cut, self.cls_id, self.sep_id))
 
     def _normalize(self, texts):
         """Removes control characters of texts `[N]`, and lower-cases as the vocabulary is."""
@@ -254,18 +198,6 @@ class Tokenizer:
         words = words.with_flat_values(tf.where(is_long, "\ufffd", words.flat_values))
         joined = tf.strings.reduce_join(words, axis=-1, separator=" ")
         return tf.tensor_scatter_nd_update(texts, suspects, joined)
-
-
-def first_tokens(tokens, counts):
-    """Returns the first tokens of each row, a number for each, or all where it has fewer.
-
-    Args:
-      tokens: `RaggedTensor [N, (T)]`.
-      counts: int64 `[N]`.
-    """
-    lengths = tokens.row_lengths()
-    keep = tf.ragged.range(lengths).flat_values < tf.repeat(counts, lengths)
-    return tf.ragged.boolean_mask(tokens, tokens.with_flat_values(keep))
 
 
 def read_vocab(path):
@@ -325,15 +257,3 @@ def _wordpiece(vocab, tokenize_chinese_chars, vocab_file):
         raise ValueError(
             f"The vocabulary {str(vocab_file)!r} must be one that tensorflow-text can hold: {error}"
         ) from error
-
-
-def _cut(tokens, room):
-    """Cuts one text at its end, and of a pair the longer text first, to `room` tokens together.
-
-    tensorflow-text has an operation for this which servers with an older copy of it lack.
-    """
-    if len(tokens) == 1:
-        return [tokens[0][:, :room]]
-    lengths_a, lengths_b = (part.row_lengths() for part in tokens)
-    kept_a = tf.minimum(lengths_a, tf.maximum(room - lengths_b, (room + 1) // 2))
-    return [first_tokens(tokens[0], kept_a), first_tokens(tokens[1], room - kept_a)]

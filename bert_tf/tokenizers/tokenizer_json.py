@@ -1,6 +1,7 @@
 """`tokenizer.json`, the one file in which Hugging Face's library keeps a whole tokenizer.
 
-Only BERT's own WordPiece is read; anything else that a file sets is refused by name.
+Of WordPieces only BERT's own are read here; anything else that a file sets is refused by name.
+Other kinds are left to the library, see `bert_tf.tokenizers.library`.
 """
 
 import dataclasses
@@ -75,8 +76,30 @@ class TokenizerJson:
     rules: dict
 
 
+def read_whole(path):
+    """Returns the JSON object of a `tokenizer.json` of any kind.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      ValueError: if it is missing or no JSON object.
+    """
+    return json_file.read(path, json_file.Object, "tokenizer")
+
+
+def is_of_words(path):
+    """Returns whether a file is a `tokenizer.json` of WordPieces, as BERT's are.
+
+    Args:
+      path: of the file.
+    """
+    model = read_whole(path).get("model")
+    return isinstance(model, dict) and model.get("type", "WordPiece") == "WordPiece"
+
+
 def read(path):
-    """Reads a `tokenizer.json`.
+    """Reads a `tokenizer.json` of BERT's WordPieces.
 
     Args:
       path: of the file.

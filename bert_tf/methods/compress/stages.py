@@ -36,7 +36,7 @@ from bert_tf.runs.run_inputs import RunInputs
 from bert_tf.runs.run_scores import RESULTS_FILE as _SCORES
 from bert_tf.serving.engines import ENGINES
 from bert_tf.serving.target import AUTO
-from bert_tf.surgery import units
+from bert_tf.surgery import units, vocabulary
 from bert_tf.tasks import registry
 from flop_tf import files
 from flop_tf.backend import keras
@@ -244,6 +244,8 @@ def _checked(options):
         )
     for folder in options.baseline_folders:
         task.with_head(model_dir.read(folder), f"the baseline {folder!r}")
+    if options.cut_vocabulary:
+        vocabulary.needed(source.tokenizer(options.do_lower_case))
     smallest = embeddings.smallest(options, config)
     cost = EngineCost(options, config)
     cost.check_targets(smallest)

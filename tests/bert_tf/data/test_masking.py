@@ -67,7 +67,7 @@ def test_of_few_words_one_is_masked(rule):
 
 def test_a_vocabulary_without_mask_is_refused(tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join(SPECIAL[:-1] + WORDS) + "\n")
-    with pytest.raises(ValueError, match=r"must have the entry '\[MASK\]' for masked language"):
+    with pytest.raises(ValueError, match=r"must have an entry such as '\[MASK\]' for masked"):
         masking.Masking.of(Tokenizer(str(tmp_path / "vocab.txt")))
 
 

@@ -22,7 +22,7 @@ from bert_tf.runs import finetuning
 from flop_tf import surgery
 from flop_tf.backend import keras
 
-NEW = ("distilbert_classes", "electra_small")
+NEW = ("distilbert_classes", "electra_small", "roberta_classes", "xlm_roberta_classes")
 FOLDERS = ("bert_classes", "bert_regression", "bert_sharded", *NEW)
 
 SIZES = {"vocab_size": 22, "max_position_embeddings": 18, "initializer_range": 0.05}
@@ -37,6 +37,10 @@ ABOUT = {
         **{"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2},
         **{"num_hidden_layers": 1, "embedding_size": 24, "type_vocab_size": 2},
     },
+}
+ABOUT["roberta"] = {
+    **{key: value for key, value in ABOUT["electra"].items() if key != "embedding_size"},
+    **{"type_vocab_size": 1, "pad_token_id": 3},
 }
 CONFIGS = {
     "distilbert": EncoderConfig(
@@ -55,6 +59,13 @@ CONFIGS = {
         initializer_range=0.05,
         embedding_size=24,
         pooler_act="gelu",
+    ),
+    "roberta": EncoderConfig(
+        *(22, 32, 1, 2, 48),
+        max_position_embeddings=18,
+        type_vocab_size=1,
+        initializer_range=0.05,
+        position_offset=4,
     ),
 }
 
@@ -90,15 +101,22 @@ def test_the_chain(shared, name, options, sst_dir, export, tmp_path):
     folder = shared / "data" / "families" / name
     batch, _ = theirs(folder)
     factorized, compact, exported = (str(tmp_path / part) for part in "fce")
-    settings = {"finetuned": True, "data_dir": sst_dir, "task_name": "sst-2"}
-    stages.factorize(FactorizeOptions(str(folder), factorized, **settings))
     dense = read_source(folder).model()
-    np.testing.assert_allclose(bert_tf.load(factorized)(batch), dense(batch), atol=1e-5)
+    fits = dense.config.num_labels == 2
+    settings = {"finetuned": fits, "data_dir": sst_dir, "task_name": "sst-2"}
+    stages.factorize(FactorizeOptions(str(folder), factorized, **settings))
+    found = bert_tf.load(factorized)
+    hidden = [model.encoder(batch)["sequence_output"] for model in (found, dense)]
+    np.testing.assert_allclose(*hidden, atol=1e-5)
+    if fits:
+        np.testing.assert_allclose(found(batch), dense(batch), atol=1e-5)
     gated = options(init_checkpoint=factorized, target_sparsity=0.4, num_train_epochs=1)
     finetuning.finetune(gated)
     assert stages.remove_mask(RemoveOptions(gated.output_dir, compact)) < 1e-5
     model = bert_tf.load(compact)
-    assert model.config != model.config.dense and model.config.pooler_act != "tanh"
+    assert model.config != model.config.dense
+    for field in ("pooler_act", "position_offset", "embedding_size", "type_vocab_size"):
+        assert getattr(model.config, field) == getattr(dense.config, field)
     names = ["saved_model", "onnx", "onnx_int8"]
     tables = tuple(
         latency_tables.write(str(tmp_path), engine, hidden_size=48, head_size=12)
@@ -138,6 +156,8 @@ def write(folder, family, head, architecture):
         ("distilbert", "span", "DistilBertForQuestionAnswering"),
         ("electra", "classifier", "ElectraForSequenceClassification"),
         ("electra", "span", "ElectraForQuestionAnswering"),
+        ("roberta", "classifier", "RobertaForSequenceClassification"),
+        ("roberta", "span", "RobertaForQuestionAnswering"),
     ],
 )
 def test_heads_and_keys_of_configs(family, head, architecture, tmp_path):
@@ -150,8 +170,12 @@ def test_heads_and_keys_of_configs(family, head, architecture, tmp_path):
         np.testing.assert_array_equal(array, weights[path], err_msg=path)
 
 
-def test_the_head_of_masked_words_is_read_where_it_is_wanted(tmp_path):
-    model = write(tmp_path, "distilbert", "mlm", "DistilBertForMaskedLM")
+@pytest.mark.parametrize(
+    ("family", "architecture"),
+    [("distilbert", "DistilBertForMaskedLM"), ("roberta", "RobertaForMaskedLM")],
+)
+def test_the_head_of_masked_words_is_read_where_it_is_wanted(family, architecture, tmp_path):
+    model = write(tmp_path, family, "mlm", architecture)
     source = read_source(tmp_path, pretraining_head=True)
     found = dataclasses.replace(source, config=model.config).model()
     weights = surgery.named_weights(model)
@@ -180,6 +204,7 @@ def test_a_pretrained_electra_has_no_head_of_ours(tmp_path):
         ("distilbert", {"n_heads": 3}, "cannot be used: .*num_attention_heads"),
         ("electra", {"position_embedding_type": "relative_key"}, "position_embedding_type 'absol"),
         ("electra", {"embedding_size": 0}, "cannot be used: .*embedding_width"),
+        ("roberta", {"pad_token_id": 40}, "cannot be used: .*position_offset"),
     ],
 )
 def test_configs_that_are_refused(family, changes, sentence, tmp_path):

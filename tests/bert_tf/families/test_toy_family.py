@@ -182,7 +182,5 @@ def test_a_format_that_the_family_lacks(theirs):
         about = json.load(file)
     with open(path, "w", encoding="utf-8") as file:
         json.dump({**about, **model_type}, file)
-    with pytest.raises(
-        ValueError, match="'bert' or 'distilbert' or 'electra' or 'toy', received 'toys'"
-    ):
+    with pytest.raises(ValueError, match="'bert' or 'distilbert' or .* or 'toy', received 'toys'"):
         read_source(folder, path)

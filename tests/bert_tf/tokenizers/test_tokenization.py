@@ -97,7 +97,7 @@ def test_many_texts_are_encoded_in_several_calls(vocab_file, monkeypatch):
     texts = ["a " * (i % 4) for i in range(10)]
     tokenizer = Tokenizer(vocab_file)
     whole = tokenizer.encode(texts, texts).ids.to_list()
-    monkeypatch.setattr("bert_tf.tokenizers.tokenization.TEXTS_PER_CALL", 3)
+    monkeypatch.setattr("bert_tf.tokenizers.tokenizer.TEXTS_PER_CALL", 3)
     assert tokenizer.encode(texts, texts).ids.to_list() == whole
     assert tokenizer.encode([]).ids.to_list() == []
 

@@ -1,0 +1,115 @@
+"""Tokenizers of RoBERTa, XLM-R and others, byte-level BPE or Unigram, as a whole file says them.
+
+Hugging Face's `tokenizers` splits the texts, so that the ids are those of the model's authors.
+Where their special tokens go is read off what the library makes of two words.
+"""
+
+import functools
+import hashlib
+import json
+
+import numpy as np
+import tensorflow as tf
+import tokenizers
+
+from bert_tf.tokenizers import tokenizer_json
+from bert_tf.tokenizers.tokenizer import TextTokenizer
+
+# Of it a text makes at least one token in any vocabulary.
+_WORD = "a"
+
+
+class LibraryTokenizer(TextTokenizer):
+    """A tokenizer that `tokenizers` reads; texts are tokenized outside of TensorFlow's graphs.
+
+    Args:
+      vocab_file: path of a `tokenizer.json`.
+      pad_token: the token that fills up texts; None is that of the file, else "<pad>" or "[PAD]".
+      mask_token: the token that hides a word; None is without.
+
+    Raises:
+      ValueError: if the file is damaged or missing, lacks one of these tokens, or puts no special
+        token before and after a text.
+    """
+
+    def __init__(self, vocab_file, pad_token=None, mask_token=None):
+        self.vocab_file = str(vocab_file)
+        self._subject = f"The tokenizer {self.vocab_file!r}"
+        data = tokenizer_json.read_whole(vocab_file)
+        padding = (data.get("padding") or {}).get("pad_token")
+        self._content = {**data, "truncation": None, "padding": None}
+        try:
+            self._library = tokenizers.Tokenizer.from_str(json.dumps(self._content))
+        except Exception as error:  # The library raises this class itself.
+            raise ValueError(
+                f"{self._subject} must be one that the library tokenizers reads: {error}"
+            ) from error
+        ids = self._library.get_vocab(with_added_tokens=True)
+        numbers = range(1 + max(ids.values(), default=-1))
+        self.vocab = [self._library.id_to_token(number) or "" for number in numbers]
+        self.pad_token = pad_token or padding or ("<pad>" if "<pad>" in ids else "[PAD]")
+        self.mask_token = mask_token
+        self.pad_id, self.mask_id = self._id(self.pad_token), self._id(mask_token)
+        added = self._library.get_added_tokens_decoder()
+        special = sorted(number for number, token in added.items() if token.special)
+        self.special_ids = tuple(special)
+        (first, _), (last, _) = self.template[0][0], self.template[0][-1]
+        if first is None or last is None:
+            raise ValueError(
+                f"{self._subject} must put a special token before and after a text, received a "
+                "post_processor without."
+            )
+        self.cls_id, self.sep_id = first[0], last[-1]
+
+    @property
+    def rules(self):
+        """See `TextTokenizer`."""
+        return {"pad_token": self.pad_token, "mask_token": self.mask_token}
+
+    @property
+    def digest(self):
+        """The SHA-256 digest of the whole file, but for settings of padding and truncation."""
+        return hashlib.sha256(json.dumps(self._content, sort_keys=True).encode()).hexdigest()
+
+    @functools.cached_property
+    def template(self):
+        """See `TextTokenizer`."""
+        return tuple(self._template(*([_WORD] * number)) for number in (1, 2))
+
+    def file(self):
+        """Returns `(name, text)` of the whole tokenizer."""
+        return tokenizer_json.FILE, json.dumps(self._content, ensure_ascii=False, indent=1)
+
+    def portable(self):
+        """See `TextTokenizer`."""
+        return self._content
+
+    def tokenize(self, texts):
+        """See `TextTokenizer`."""
+        texts = texts.numpy() if tf.is_tensor(texts) else texts
+        texts = [tf.compat.as_text(text, "utf-8") for text in texts]
+        found = self._library.encode_batch_fast(texts, add_special_tokens=False)
+        rows = [one.ids for one in found]
+        flat = np.fromiter((i for row in rows for i in row), np.int32)
+        return tf.RaggedTensor.from_row_lengths(flat, np.array(list(map(len, rows)), np.int64))
+
+    def _template(self, *texts):
+        """Returns the `template` of some texts."""
+        found, parts = self._library.encode(*texts), []
+        for number, text, segment in zip(
+            found.ids, found.sequence_ids, found.type_ids, strict=True
+        ):
+            if text is None and parts and parts[-1][0] is not None and parts[-1][1] == segment:
+                parts[-1] = ((*parts[-1][0], number), segment)
+            elif text is None:
+                parts.append(((number,), segment))
+            elif not parts or parts[-1] != (None, segment):
+                parts.append((None, segment))
+        return parts
+
+    def _id(self, token):
+        """Returns the id of a token, None of None."""
+        number = None if token is None else self._library.token_to_id(token)
+        if token is not None and number is None:
+            raise ValueError(f"{self._subject} must have the token {token!r}, received none.")
+        return number
