@@ -18,7 +18,7 @@ from bert_tf import ranges
 from bert_tf.methods.diffs import task_exporting
 from bert_tf.option_fields import names
 from bert_tf.ranges import FROM_0, FROM_1
-from bert_tf.serving import exporting, formats, versions
+from bert_tf.serving import exporting, formats, hugging_face_export, versions
 from bert_tf.serving.engines import ENGINES
 from bert_tf.serving.servable import ServedTask
 from bert_tf.serving.target import AUTO, Target
@@ -54,19 +54,22 @@ def main(_):
         raise ValueError(f"Flag `--format` must name one of {list(formats.FORMATS)}.")
     if FLAGS.format and FLAGS["engine"].present:
         raise ValueError("Flag `--format` does not go with `--engine`; leave one of them out.")
-    target = Target(
-        FLAGS.engine,
-        FLAGS.format,
-        FLAGS.optimize_for and ranges.parse_shape("Flag `--optimize_for`", FLAGS.optimize_for),
-        tuple(FLAGS.latency_table),
-        FLAGS.allow_slower,
-    )
     served = ServedTask(
         task_name=FLAGS.task_name,
         data_dir=data_flags.data_dir(),
         tfds=FLAGS.tfds,
         max_seq_length=FLAGS.max_seq_length,
         dev_examples=FLAGS.dev_examples,
+    )
+    if FLAGS.format == [hugging_face_export.NAME]:
+        hugging_face_export.export(FLAGS.model_dir, version, served)
+        return
+    target = Target(
+        FLAGS.engine,
+        FLAGS.format,
+        FLAGS.optimize_for and ranges.parse_shape("Flag `--optimize_for`", FLAGS.optimize_for),
+        tuple(FLAGS.latency_table),
+        FLAGS.allow_slower,
     )
     exporting.export(FLAGS.model_dir, version, target, served)
 
@@ -87,7 +90,8 @@ def define_flags():
     engines = f"Engine to export for: {AUTO} for all at hand, or one of {', '.join(ENGINES)}."
     flags.DEFINE_string("engine", AUTO, engines)
     known = ", ".join(formats.FORMATS)
-    flag_types.define_names("format", [], f"Files instead, one or more of: {known}.")
+    help_text = f"Files instead, one or more of: {known}; or {hugging_face_export.NAME} alone."
+    flag_types.define_names("format", [], help_text)
     data_flags.define(names(ModelDataOptions))
     flag_types.define_number("dev_examples", 1024, "Dev examples to compare on; 0 is all.", FROM_0)
     flags.DEFINE_string("optimize_for", "", "BATCHxLENGTH by which forms are chosen; 8x128.")

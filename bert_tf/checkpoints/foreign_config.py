@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from bert_tf.checkpoints import labels
 from bert_tf.encoders.config import EncoderConfig
-from bert_tf.families.family import FAMILIES, Family
+from bert_tf.families.family import DEFAULT_FAMILY, FAMILIES, Family
 from flop_tf.files import json_file
 
 
@@ -62,7 +62,7 @@ def read_config(path):
     path = str(path)
     data = json_file.read(path, json_file.Object, "BERT config")
     json_file.check(data, _Task, f"The BERT config {path!r} is damaged or of another kind")
-    model_type = data.get("model_type") or "bert"
+    model_type = data.get("model_type") or DEFAULT_FAMILY
     if model_type not in FAMILIES:
         raise ValueError(
             f"The config {path!r} must have the model_type {' or '.join(map(repr, FAMILIES))}, "

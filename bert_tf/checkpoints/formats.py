@@ -11,7 +11,7 @@ from bert_tf.checkpoints.foreign_config import read_config
 from bert_tf.checkpoints.source import Source
 from bert_tf.checkpoints.translation import translate
 from bert_tf.checkpoints.variables import Variables
-from bert_tf.families.family import FAMILIES
+from bert_tf.families.family import DEFAULT_FAMILY, FAMILIES
 from bert_tf.heads.head import head_of
 from flop_tf.registry import Registry
 
@@ -129,7 +129,8 @@ class ForeignFormat(Format):
             special_tokens=self.special_tokens,
         )
         do_lower_case = rules.pop("do_lower_case", None)
-        source = Source(config, weights, vocab_file, do_lower_case, self.name, rules)
+        info = {"family": (about and about.data.get("model_type")) or DEFAULT_FAMILY}
+        source = Source(config, weights, vocab_file, do_lower_case, self.name, rules, info=info)
         if missing := self.missing_head(files.variables, about):
             logging.info(
                 "%s has the head of %s, which is left out.", files.variables.origin, missing
@@ -148,7 +149,7 @@ class ForeignFormat(Format):
         Raises:
           ValueError: if the family has none.
         """
-        known = FAMILIES["bert"] if about is None else about.family
+        known = FAMILIES[DEFAULT_FAMILY] if about is None else about.family
         if self.name not in known.names:
             raise ValueError(
                 f"Models of the family {FAMILIES.name_of(known)!r} must be in one of the formats "

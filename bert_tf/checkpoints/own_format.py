@@ -27,6 +27,7 @@ class _Task(TypedDict, total=False):
 class _Info(TypedDict, total=False):
     """What other programs read of `info.json`, where it is there."""
 
+    family: str
     stage: str
     task: _Task
     labels: list[str] | None

@@ -12,7 +12,7 @@ from bert_tf.tokenizers.library import LibraryTokenizer
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 
-_INHERITED = ("task", "labels", "data_dir", "max_seq_length")
+_INHERITED = ("task", "labels", "data_dir", "max_seq_length", "family")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Source:
       tokenizer_rules: other arguments of the `Tokenizer`, a dict; what is left out is the default.
       labels: names of the classes in the order of the classifier's outputs, or None.
       missing_head: name of its head if this project lacks it, else "".
-      info: `info.json` of a model directory, a dict: task, data, scores, ...; else empty.
+      info: `info.json` of a model directory, a dict: task, data, scores, ...; else its family.
     """
 
     config: EncoderConfig

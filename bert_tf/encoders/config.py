@@ -52,6 +52,9 @@ ACTIVATIONS = {
     "relu": "relu",
 }
 
+#: Names of our activations for Hugging Face.
+THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
+
 # Written to the entries of `layers` by versions before `bert_tf.encoders.execution`: it says how
 # exports compute attention, and nothing of the architecture. Keys next to `layers` need no mention.
 _EXECUTION_KEYS = {"fused_attention"}

@@ -77,3 +77,10 @@ class DistilBert(Bert):
         """See `Family`."""
         found = {_FIELDS.get(key, key): value for key, value in super().fields(data).items()}
         return {**found, "type_vocab_size": 0, "pooler_act": "relu"}
+
+    @classmethod
+    def foreign(cls, config):
+        """See `Family`."""
+        found = Bert.foreign(config)
+        theirs = {key: found[field] for key, field in _FIELDS.items()}
+        return {**theirs, **{key: found[key] for key in cls.known - theirs.keys()}}

@@ -62,3 +62,8 @@ class Electra(Bert):
         if width != found.get("hidden_size"):
             found["embedding_size"] = width
         return {**found, "pooler_act": "gelu"}
+
+    @classmethod
+    def foreign(cls, config):
+        """See `Family`."""
+        return {**super().foreign(config), "embedding_size": config.embedding_width}

@@ -1,11 +1,14 @@
 """What a family of encoders is, and the registry in which each one is found by its model type."""
 
-from bert_tf.encoders.config import EncoderConfig
+from bert_tf.encoders.config import THEIR_ACTIVATIONS, EncoderConfig
 from bert_tf.families.config_keys import check_keys
 from flop_tf.registry import Registry
 
 #: Classes of families by the `model_type` of their configs.
 FAMILIES = Registry("model type", "bert_tf.families")
+
+#: The family of what does not say it: formats of Google, and model directories of old versions.
+DEFAULT_FAMILY = "bert"
 
 #: Decorator of a family's class: `@register_family("bert")`.
 register_family = FAMILIES.register
@@ -14,6 +17,12 @@ register_family = FAMILIES.register
 _HEARD = frozenset(
     "architectures id2label label2id model_type problem_type tokenizer_class".split()
 )
+
+
+# Of a head, which other keys describe there.
+_OF_HEADS = {"head", "num_labels"}
+# A part of the names of classes whose head another class has alone.
+_PRETRAINING = "ForPreTraining"
 
 
 class Family:
@@ -69,3 +78,37 @@ class Family:
           data: the JSON object of a config.
         """
         return {key: data[key] for key in cls.known & data.keys()}
+
+    @classmethod
+    def foreign(cls, config):
+        """Returns the keys of a foreign config of `transformers`, the inverse of `fields`.
+
+        Args:
+          config: an `EncoderConfig` whose blocks are of one size.
+        """
+        data = {**config.to_dict(), "hidden_act": THEIR_ACTIVATIONS[config.hidden_act]}
+        return {key: data[key] for key in sorted((cls.known & data.keys()) - _OF_HEADS)}
+
+    @classmethod
+    def architecture(cls, model_type, head):
+        """Returns the class of `transformers` of a model.
+
+        Args:
+          model_type: under which the family is registered.
+          head: name of our head, None without.
+
+        Raises:
+          ValueError: if there is no such class.
+        """
+        start = model_type.replace("-", "")
+        found = [
+            name
+            for name, one in cls.architectures.items()
+            if one == head and name.lower().startswith(start) and _PRETRAINING not in name
+        ]
+        if not found:
+            raise ValueError(
+                f"A model of the family {model_type!r} with the head {head!r} has no class of "
+                "transformers that this project knows."
+            )
+        return found[0]

@@ -64,3 +64,8 @@ class Roberta(Bert):
         """See `Family`."""
         found = super().fields(data)
         return {**found, "position_offset": found.pop("pad_token_id", _PADDING) + 1}
+
+    @classmethod
+    def foreign(cls, config):
+        """See `Family`."""
+        return {**super().foreign(config), "pad_token_id": config.position_offset - 1}

@@ -49,8 +49,9 @@ def export(folder, version, target, served):
         service, shape = source.service, target.shape(source.model.config)
         compared = Comparison(source.model, service, source.data_dir, served.dev_examples)
         tables = target.tables(source.model.config, chosen)
-        # Batches are in the order of their lengths; the last request is of texts.
-        batches = [batch for _, batch in compared.requests[:-1:_CALIBRATION_STEP]]
+        # Batches are in the order of their lengths.
+        batches = [batch for name, batch in compared.requests if name != "text"]
+        batches = batches[::_CALIBRATION_STEP]
         planned = PlannedModels(source.model, service, tables, batches)
         dense = DenseComparison(source.model.config, tables, shape, folder, target.allow_slower)
         with version.written(service.tokenizer, service.labels or ()) as aside:

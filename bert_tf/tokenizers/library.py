@@ -80,6 +80,11 @@ class LibraryTokenizer(TextTokenizer):
         """Returns `(name, text)` of the whole tokenizer."""
         return tokenizer_json.FILE, json.dumps(self._content, ensure_ascii=False, indent=1)
 
+    def foreign(self):
+        """See `TextTokenizer`."""
+        ends = {"cls_token": self.vocab[self.cls_id], "sep_token": self.vocab[self.sep_id]}
+        return {"tokenizer_class": "PreTrainedTokenizerFast", **ends, **self.rules}
+
     def portable(self):
         """See `TextTokenizer`."""
         return self._content

@@ -32,7 +32,7 @@ def tokenizer_json(tokenizer):
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": _added_tokens(tokenizer),
+        "added_tokens": added_tokens(tokenizer),
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(tokenizer)},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": _splits(tokenizer)},
         "post_processor": _template(tokenizer),
@@ -47,8 +47,12 @@ def tokenizer_json(tokenizer):
     }
 
 
-def _added_tokens(tokenizer):
-    """Returns the tokens that a text may contain, each as the library describes it."""
+def added_tokens(tokenizer):
+    """Returns the tokens that a text may contain, each as the library describes it.
+
+    Args:
+      tokenizer: see `tokenizer_json`.
+    """
     tokens = [(token, True) for token in tokenizer.special_tokens]
     tokens += [(token, False) for token in tokenizer.added_tokens]
     return [

@@ -148,6 +148,15 @@ class Tokenizer(TextTokenizer):
         """Returns `(name, text)` of the vocabulary, a WordPiece a line."""
         return VOCAB_FILE, "".join(f"{token}\n" for token in self.vocab)
 
+    def foreign(self):
+        """See `TextTokenizer`."""
+        switches = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+        found = {"tokenizer_class": "BertTokenizer", **{n: getattr(self, n) for n in switches}}
+        added = [one for one in portable.added_tokens(self) if one["content"] not in _SPECIAL]
+        if added:
+            found["added_tokens_decoder"] = {str(one.pop("id")): one for one in added}
+        return found
+
     def portable(self):
         """See `TextTokenizer`."""
         return portable.tokenizer_json(self)

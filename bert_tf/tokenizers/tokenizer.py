@@ -65,6 +65,10 @@ class TextTokenizer(abc.ABC):
         """Returns `(name, text)` of the file that it is read from again."""
 
     @abc.abstractmethod
+    def foreign(self):
+        """Returns `tokenizer_config.json` of a folder of Hugging Face with the same file."""
+
+    @abc.abstractmethod
     def portable(self):
         """Returns the content of a `tokenizer.json` with the same ids, plain data.
 

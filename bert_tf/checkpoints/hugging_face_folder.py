@@ -1,0 +1,118 @@
+"""A model as a folder of Hugging Face, which `AutoModel...from_pretrained` loads without our code.
+
+| file | holds |
+|---|---|
+| `model.safetensors` | the weights by the names of the model's family, blocks of one size |
+| `config.json` | its keys, with the names of the classes |
+| `vocab.txt` or `tokenizer.json`, `tokenizer_config.json` | the tokenizer |
+| `README.md` | the model card |
+"""
+
+import os
+
+import jinja2
+import numpy as np
+import safetensors.numpy
+
+from bert_tf.families.family import DEFAULT_FAMILY, FAMILIES
+from bert_tf.families.names import per_block
+from bert_tf.heads.head import HEADS
+from bert_tf.models import model_info
+from bert_tf.models.weight_paths import POOLER, in_encoder
+from bert_tf.surgery.uniform import uniform
+from flop_tf import files
+
+# A classifier has so many where its config does not say it.
+_USUAL_LABELS = 2
+
+_CARD = jinja2.Template(
+    """\
+---
+library_name: transformers
+---
+# {{ title }}
+
+{{ family }} with {{ "{:,}".format(stored) }} parameters of {{ "{:,}".format(dense) }}.
+{% if task %}
+Task: {{ task }}{% if labels %}, classes {{ labels | join(", ") }}{% endif %}.
+{% endif %}
+| block | heads | neurons |
+|---|---|---|
+{% for layer in layers -%}
+| {{ loop.index }} | {{ layer.num_heads }} | {{ layer.intermediate_size }} |
+{% endfor %}
+In this folder all blocks have one size, with zeros in place of what was removed:
+{{ "{:,}".format(written) }} parameters.
+{% for split, found in scores.items() %}
+Scores of {{ split }}:
+{%- for name, value in found.items() %} {{ name }} {{ "%.4f" | format(value) }}
+{%- if not loop.last %},{% endif %}{% endfor %}.
+{% endfor %}
+""",
+    undefined=jinja2.StrictUndefined,
+)
+
+
+def write(source, folder, title):
+    """Writes the folder of a model.
+
+    Args:
+      source: the `bert_tf.checkpoints.Source`, without gates, with its tokenizer.
+      folder: path of a folder that exists.
+      title: of the model card.
+
+    Raises:
+      ValueError: if it is of a family that says so, or its head has no name there.
+      OSError: if a file cannot be written.
+    """
+    name = source.info.get("family", DEFAULT_FAMILY)
+    family = FAMILIES[name]
+    config, weights = uniform(source.config, source.weights)
+    head = config.head if source.has_head else None
+    architecture = family.architecture(name, head)
+    labels = source.labels or [f"LABEL_{number}" for number in range(config.num_labels)]
+    named = source.labels is not None or config.num_labels != _USUAL_LABELS
+    tokenizer = source.tokenizer()
+    about = {"model_type": name, "architectures": [architecture], "dtype": "float32"}
+    about |= {"pad_token_id": tokenizer.pad_id, **family.foreign(config)}
+    if head is not None and HEADS[head].num_outputs is None and named:
+        about["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        about["label2id"] = {label: number for number, label in enumerate(labels)}
+        if config.num_labels == 1:
+            about["problem_type"] = "regression"
+    with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
+        safetensors.numpy.save_file(_arrays(family, config, weights, head), aside, {"format": "pt"})
+    files.write_json(os.path.join(folder, "config.json"), about)
+    file, text = tokenizer.file()
+    files.write_text(os.path.join(folder, file), text)
+    settings = {**tokenizer.foreign(), "model_max_length": config.num_positions}
+    files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+    card = {
+        "title": title,
+        "family": name,
+        "stored": model_info.num_parameters(source.config),
+        "dense": model_info.num_parameters(source.config.dense),
+        "written": model_info.num_parameters(config),
+        "layers": source.config.layers,
+        "task": source.info.get("task", {}).get("name"),
+        "labels": source.labels,
+        "scores": source.info.get("scores", {}),
+    }
+    files.write_text(os.path.join(folder, "README.md"), _CARD.render(card))
+
+
+def _arrays(family, config, weights, head):
+    """Returns the weights by the names of a family."""
+    names = family.names["hugging_face"]
+    rows, found = per_block(names.table, config.num_hidden_layers), {}
+    for path, array in weights.items():
+        of_pooler = path in POOLER
+        if of_pooler and head is not None and not HEADS[head].reads_pooler:
+            continue
+        if of_pooler and head is None and not rows[path].name.startswith("pooler."):
+            continue  # It is a part of a head that this model lacks.
+        inside = in_encoder(path) and (not of_pooler or rows[path].name.startswith("pooler."))
+        # Each transform is its own inverse: a transposition, or none.
+        array = np.ascontiguousarray(rows[path].transform(array), np.float32)
+        found[(names.prefix if inside and head is not None else "") + rows[path].name] = array
+    return found
