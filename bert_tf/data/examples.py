@@ -1,6 +1,7 @@
 """Texts and labels of one split, and the tables of the published layouts they come from."""
 
 import dataclasses
+import itertools
 import os
 
 import numpy as np
@@ -66,7 +67,8 @@ class Table:
     """Where a file of rows holds its examples.
 
     Args:
-      file: path inside the data folder; commas separate the fields of a `.csv` file, else tabs.
+      file: path inside the data folder: `.jsonl` has an object a line, commas separate the fields
+        of a `.csv` file, else tabs.
       texts: names of the text columns.
       label: name of the label column, or None; a test file may lack it.
       id: name of the column that predictions are filed under, or None for the row number.
@@ -81,7 +83,8 @@ class Table:
         meaning in published files.
       is_rectangular: whether each row must have as many fields as the header. Defaults to False:
         no fewer than are needed.
-      excludes: file that must not lie next to it, since it could be meant as well, or None.
+      excludes: files that must not lie next to it, since they could be meant as well.
+      may_be_numbered: whether columns may be numbers from 1, of a file without a header line.
     """
 
     file: str
@@ -96,7 +99,8 @@ class Table:
     skips_short_rows: bool = False
     quoting: str = "none"
     is_rectangular: bool = False
-    excludes: str | None = None
+    excludes: tuple = ()
+    may_be_numbered: bool = False
 
     def exists(self, data_dir):
         """Returns whether every file that this table needs lies in a folder.
@@ -122,13 +126,14 @@ class Table:
             has no rows, or has a row with too few fields or, where it is rectangular, too many.
         """
         path = os.path.join(data_dir, self.file)
-        if self.excludes and os.path.lexists(os.path.join(data_dir, self.excludes)):
-            raise ValueError(
-                f"The folder {str(data_dir)!r} must have one of {self.file} and {self.excludes}, "
-                "received both; remove the one that is not meant."
-            )
+        for other in self.excludes:
+            if os.path.lexists(os.path.join(data_dir, other)):
+                raise ValueError(
+                    f"The folder {str(data_dir)!r} must have one of {self.file} and {other}, "
+                    "received both; remove the one that is not meant."
+                )
         rows = table_rows.read(path, self.quoting)
-        header = self.header or tuple(next(rows, (1, ()))[1])
+        header, rows = self._header(rows)
         if not header:
             raise ValueError(f"The data file {path!r} is empty.")
         columns, keys = self._columns(header), self._keys
@@ -146,6 +151,18 @@ class Table:
         table = dict(zip(columns, values, strict=True))
         ids = table.get(self.id) or [str(i) for i in range(len(numbers))]
         return [table[name] for name in self.texts], table.get(self.label), ids, numbers
+
+    def _header(self, rows):
+        """Returns the names of the columns, numbers where there are none, and the rows."""
+        if self.header:
+            return self.header, rows
+        number, first = next(rows, (1, ()))
+        names = [*self.texts, *([self.label] if self.label else [])]
+        is_named = set(names) <= set(first) or not all(map(str.isdecimal, names))
+        if is_named or not self.may_be_numbered:
+            return tuple(first), rows
+        numbers = tuple(str(1 + place) for place in range(len(first)))
+        return numbers, itertools.chain([(number, first)], rows)
 
     def _columns(self, header):
         """Returns the names of the columns to read."""

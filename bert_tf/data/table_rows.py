@@ -1,6 +1,7 @@
-"""Rows of tables in text files: fields between tabs, or between commas in a `.csv` file."""
+"""Rows of tables in text files: fields between tabs, in `.csv` files between commas, or JSON."""
 
 import csv
+import json
 
 from absl import logging
 
@@ -25,17 +26,59 @@ def read(path, quoting):
     With `quoting="minimal"` a field may stand in quotes, with two of them for one inside, and may
     then hold the delimiter and line breaks. With "none" a quote is a character as any other.
 
+    Of a `.jsonl` file, an object a line, the keys of the first one are the first row; numbers and
+    truth values become texts as they are written there, null an empty one.
+
     Args:
       path: the file.
-      quoting: one of `QUOTINGS`.
+      quoting: one of `QUOTINGS`, not of JSON lines.
 
     Raises:
-      ValueError: if the file cannot be read as text or its quotes do not fit.
+      ValueError: if the file cannot be read as text, its quotes do not fit, or a line is no object
+        of the first one's keys.
     """
-    if quoting == "none":
+    if str(path).endswith(".jsonl"):
+        yield from _objects(path)
+    elif quoting == "none":
         yield from _unquoted(path)
     else:
         yield from _quoted(path)
+
+
+def _objects(path):
+    keys = None
+    for number, line in enumerate(iterate_lines(path, "data file"), 1):
+        if not line.strip():
+            continue
+        try:
+            # Numbers as they are written: a label 1.0 is another one than 1.
+            found = json.loads(line, parse_int=str, parse_float=str)
+        except ValueError as error:
+            raise ValueError(
+                f"The data file {str(path)!r} must have a JSON object in each line, received "
+                f"{line.strip()[:80]!r} in line {number}: {error}."
+            ) from error
+        if not isinstance(found, dict):
+            raise ValueError(
+                f"The data file {str(path)!r} must have a JSON object in each line, received "
+                f"{line.strip()[:80]!r} in line {number}."
+            )
+        if keys is None:
+            keys = list(found)
+            yield number, keys
+        if missing := [key for key in keys if key not in found]:
+            raise ValueError(
+                f"The data file {str(path)!r} must have the keys of its first object in each line, "
+                f"received none of {missing} in line {number}."
+            )
+        yield number, [_text(found[key]) for key in keys]
+
+
+def _text(value):
+    """Returns a value as a text, none as an empty one; of an object or a list it is the JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _unquoted(path):

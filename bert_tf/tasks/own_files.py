@@ -1,4 +1,4 @@
-"""The task "tsv": texts and labels in files of one's own, with a header line, TSV or CSV."""
+"""The task "tsv": texts and labels in files of one's own: TSV, CSV or JSON lines."""
 
 import dataclasses
 
@@ -20,9 +20,12 @@ class TableOptions:
     """
 
     text_columns: str = option(
-        "", "Task tsv: one or two column names, separated by a comma.", list_of=str
+        "",
+        "Task tsv: one or two columns, separated by a comma: names, or numbers from 1 of files "
+        "without a header line.",
+        list_of=str,
     )
-    label_column: str = option("", "Task tsv: name of the label's column.")
+    label_column: str = option("", "Task tsv: name or number of the label's column.")
     label_type: str = option("class", "Task tsv: what a label is.", ("class", "number"))
     quoting: str = option(
         "minimal",
@@ -98,17 +101,21 @@ def _text_columns(names, label_column):
 
 
 def _tables(split, texts, label, quoting):
-    """Returns the tables of a split: a TSV file, or a CSV file in its place."""
-    tsv = Table(
-        f"{split}.tsv",
-        texts,
-        label,
-        label_is_optional=split == "test",
-        quoting=quoting,
-        is_rectangular=True,
-        excludes=f"{split}.csv",
+    """Returns the tables of a split: a TSV file, or in its place a CSV file or JSON lines."""
+    files = [f"{split}.{ending}" for ending in ("tsv", "csv", "jsonl")]
+    return tuple(
+        Table(
+            file,
+            texts,
+            label,
+            label_is_optional=split == "test",
+            quoting=quoting,
+            is_rectangular=True,
+            excludes=tuple(files[number:]),
+            may_be_numbered=True,
+        )
+        for number, file in enumerate(files, start=1)
     )
-    return tsv, dataclasses.replace(tsv, file=f"{split}.csv", excludes=None)
 
 
 def _collect_labels(data_dir, found, label_column):

@@ -52,7 +52,7 @@ def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
 
     Args:
       name: a GLUE task, "xnli", "squad", "mlm" for masked words of plain text, "tsv" for
-        `train.tsv`, `dev.tsv` and `test.tsv` with a header line, or `train.csv`, ..., or another
+        `train.tsv`, `dev.tsv` and `test.tsv`, or `train.csv` or `train.jsonl`, ..., or another
         registered task; may be empty next to `tfds`.
       data_dir: folder of the task, for a task that collects its labels there.
       labels: the labels that a model was trained with, in the order of its

@@ -126,5 +126,39 @@ def test_arguments(tmp_path, arguments, message):
 
 
 def test_neither_file(tmp_path):
-    with pytest.raises(ValueError, match="'train' from train.tsv or train.csv, but the folder"):
+    with pytest.raises(ValueError, match="'train' from train.tsv or train.csv or train.jsonl, but"):
         read(tmp_path)
+
+
+def test_json_lines(tmp_path):
+    lines = (
+        '\ufeff{"text": "a\\nb", "n": [1], "label": 1}\r\n\n{"label": 0, "text": "", "n": null}\r\n'
+    )
+    found = read(tmp_path, lines, file="train.jsonl")
+    assert found == (("0", "1"), ["a\nb", ""], [1, 0])
+    scores = '{"text": "a", "label": 1.50}\n{"text": "b", "label": -2}\n'
+    found = read(tmp_path, scores, file="train.jsonl", label_type="number")
+    assert found == (None, ["a", "b"], [1.5, -2.0])
+    for content, sentence in (
+        (lines + "[1]\n", r"a JSON object in each line, received '\[1\]' in line 4"),
+        (lines + '{"text": \n', "a JSON object in each line, received .* in line 4: "),
+        (lines + '{"text": "c", "n": 1}\n', r"received none of \['label'\] in line 4"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            read(tmp_path, content, file="train.jsonl")
+    (tmp_path / "train.csv").write_text(HEADER)
+    with pytest.raises(ValueError, match="one of train.csv and train.jsonl, received both"):
+        read(tmp_path)
+
+
+def test_columns_by_number(tmp_path):
+    numbers = {"text_columns": "3,1", "label_column": "2"}
+    content = "b\tneg\ta\nd\tpos\tc\n"
+    assert read(tmp_path, content, **numbers) == (("neg", "pos"), ["a", "c"], [0, 1])
+    # A file whose columns have these names has a header line.
+    found = read(tmp_path, "1\t2\t3\n" + content, **numbers)
+    assert found == (("neg", "pos"), ["a", "c"], [0, 1])
+    with pytest.raises(
+        ValueError, match=r"needs the columns \['4'\], its first line has \['1', '2'"
+    ):
+        read(tmp_path, content, **{**numbers, "label_column": "4"})
