@@ -1,8 +1,10 @@
 """Costs of models over their targets: allowed, lowest, measured and exported."""
 
+import numpy as np
 import pytest
 
 from bert_tf.checkpoints import read_source
+from bert_tf.methods.compress import engine_cost as engine_cost_module
 from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.methods.compress.engine_cost import EngineCost
 from bert_tf.methods.compress.targets import Target
@@ -74,6 +76,22 @@ def test_what_is_measured_is_over_the_target(engine_cost, config):
         assert 0.15 < measure(config) < 1.5
     with engine_cost("bytes", "1").measuring(Target(1.0)) as measure:
         assert measure is None
+
+
+def test_the_lower_one_of_two_times_counts(engine_cost, monkeypatch):
+    costs, paths = engine_cost("latency", "1"), []
+    turns = [[np.array([0.004, 0.006])] * 3, [np.array([0.010])] * 3]
+
+    def by_turns(engine, given, *_):
+        paths.append((engine, *given))
+        return turns
+
+    monkeypatch.setattr(engine_cost_module.latency_measurement, "turns", by_turns)
+    row = {"path": "small", "ratio": 0.6, "p50_ms": 9.0, "dense_p50_ms": 15.0}
+    found = costs.timed_again(row, "large")
+    assert found == {**row, "ratio": 0.5, "p50_ms": 5.0, "dense_p50_ms": 10.0}
+    assert costs.timed_again({**row, "ratio": 0.4}, "large") == {**row, "ratio": 0.4}
+    assert paths == [("onnxruntime", "small", "large")] * 2
 
 
 @pytest.mark.parametrize(
