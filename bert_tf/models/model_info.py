@@ -6,6 +6,7 @@ What is stored counts as stored, zeros too: `dense_nonzero_params`, ours, leaves
 
 import math
 
+from bert_tf.heads.head import head_of
 from bert_tf.models.weight_paths import expected_shapes
 from flop_tf.linalg import costs
 
@@ -29,6 +30,28 @@ def num_kernel_parameters(config):
         costs.kernel_parameters(inputs, outputs, spec.rank)
         for _, _, spec, (inputs, outputs) in config.projections()
     )
+
+
+def multiplications_per_token(config, length):
+    """Returns the multiplications of a forward pass for one of `length` tokens.
+
+    Projections, attention scores and sums, the factors and the projection of embeddings, and the
+    task head.
+
+    Args:
+      config: an `EncoderConfig`.
+      length: tokens of an input, at least 1.
+    """
+    attention = length * sum(
+        layer.num_heads * layer.unit_width(name, config.head_size)
+        for layer in config.layers
+        for name in ("key", "value")
+    )
+    width = config.embedding_width
+    words = (config.word_embedding_rank or 0) * width
+    words += 0 if config.embedding_size is None else width * config.hidden_size
+    head = head_of(config).multiplications(length)
+    return round(words + num_kernel_parameters(config) + attention + head / length)
 
 
 def stage(config):

@@ -18,18 +18,22 @@ from bert_tf.runs.options.running import ArithmeticOptions, SavingOptions
 from bert_tf.runs.options.task import TaskOptions
 from bert_tf.serving.engines import ENGINES
 
+# The options have a field of the module's name.
+_COSTS = tuple(cost for cost, _ in targets.UNITS.values())
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TargetOptions:
     """What the models may cost."""
 
     targets: str = option(
-        "0.5", "Shares of the dense model's cost, falling: .5,.33; or amounts in ms, MB or M."
+        "0.5", "Shares of the dense model's cost, falling: .5,.33; or amounts in ms, MB, M or G."
     )
     cost: str = option(
         "latency",
-        "Cost that targets limit; shares of bytes count weights, amounts in MB the whole file.",
-        ("latency", "parameters", "bytes"),
+        "Cost that targets limit; shares of bytes count weights, amounts in MB the whole file; "
+        "multiplications are those of a request of `optimize_for`.",
+        _COSTS,
     )
     engine: str = option("onnxruntime_int8", "Engine that serves the models.", tuple(ENGINES))
     optimize_for: str = option("8x128", "BATCHxLENGTH of the requests that the latency is of.")

@@ -178,6 +178,8 @@ class EngineCost:
     def _cost(self):
         if self._options.cost == "parameters":
             return unit_costs.Parameters()
+        if self._options.cost == "multiplications":
+            return unit_costs.Multiplications(self._options.shape)
         if self._options.cost == "bytes":
             return unit_costs.Bytes(self._form)
         return unit_costs.Latency(self.table)

@@ -5,8 +5,14 @@ import re
 
 from bert_tf import ranges
 
-#: What an amount with a unit is of, and how much one is: seconds, bytes, parameters.
-UNITS = {"ms": ("latency", 1e-3), "MB": ("bytes", 1e6), "M": ("parameters", 1e6)}
+#: What an amount with a unit is of, and how much one is: seconds, bytes, parameters,
+#: multiplications of a request.
+UNITS = {
+    "ms": ("latency", 1e-3),
+    "MB": ("bytes", 1e6),
+    "M": ("parameters", 1e6),
+    "G": ("multiplications", 1e9),
+}
 
 _SUBJECT = "Argument `targets`"
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -32,7 +38,7 @@ class Target:
         """Returns the cost that is allowed.
 
         Args:
-          dense: cost of the dense model, in seconds, bytes or parameters.
+          dense: cost of the dense model, in seconds, bytes, parameters or multiplications.
         """
         return self.number * (UNITS[self.unit][1] if self.unit else dense)
 
@@ -50,7 +56,7 @@ def parse(text, cost):
 
     Args:
       text: shares such as ".5,.33", or amounts such as "20ms,12ms", "8MB" or "12M".
-      cost: what they are of, "latency", "bytes" or "parameters".
+      cost: what they are of, one of the costs of `UNITS`.
 
     Raises:
       ValueError: if one is malformed, units differ or do not fit the cost, or targets do not fall.

@@ -1,4 +1,4 @@
-"""What a BERT costs by the heads and neurons of its sublayers: seconds, parameters, bytes.
+"""What a BERT costs by what its sublayers keep: seconds, parameters, multiplications, bytes.
 
 N heads, F feed-forward, H hidden, D head size.
 """
@@ -72,6 +72,22 @@ class Parameters(Cost):
     def of_model(self, config):
         """See `Cost`."""
         return model_info.num_parameters(config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Multiplications(Cost):
+    """Multiplications of a request, see `model_info.multiplications_per_token`.
+
+    Args:
+      shape: `(B, T)` of the request.
+    """
+
+    shape: tuple
+
+    def of_model(self, config):
+        """See `Cost`."""
+        batch, length = self.shape
+        return batch * length * model_info.multiplications_per_token(config, length)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,6 @@ from absl import logging
 
 from bert_tf import ranges, timing
 from bert_tf.encoders.encoder import INPUT_NAMES
-from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
 from bert_tf.serving import latency_measurement, versions
 from bert_tf.serving.engines import by_turns
@@ -70,25 +69,6 @@ def random_batch(configs, batch_size, length, seed=0):
     num_labels = min(config.num_labels for config in configs)
     labels = rng.integers(num_labels, size=batch_size, dtype=np.int32)
     return dict(zip(INPUT_NAMES, arrays, strict=True)), labels
-
-
-def multiplications_per_token(config, length):
-    """Returns the multiplications of a forward pass for one of `length` tokens.
-
-    Projections, attention scores and sums, the factors of the word embedding, and the task head.
-
-    Args:
-      config: an `EncoderConfig`.
-      length: tokens of an input, at least 1.
-    """
-    attention = length * sum(
-        layer.num_heads * layer.unit_width(name, config.head_size)
-        for layer in config.layers
-        for name in ("key", "value")
-    )
-    head = head_of(config).multiplications(length)
-    words = (config.word_embedding_rank or 0) * config.embedding_width
-    return round(words + model_info.num_kernel_parameters(config) + attention + head / length)
 
 
 def inference(
@@ -254,7 +234,9 @@ def _rows(named, batch, seconds):
     for config, row in zip(
         configs, timing.summary(seconds, names, names[:1], batch_size), strict=True
     ):
-        counted = None if config is None else multiplications_per_token(config, length)
+        counted = None
+        if config is not None:
+            counted = model_info.multiplications_per_token(config, length)
         # A multiplication goes with an addition.
         counts = {
             "multiplications_per_token": counted,

@@ -96,7 +96,8 @@ def test_outputs_and_ids_are_those_of_transformers(shared, name):
         assert tokenizer.encode(texts["texts"], pairs, 512).ids.to_list() == texts[ids]
 
 
-@pytest.mark.parametrize("name", NEW)
+# XLM-R is RoBERTa with another tokenizer.
+@pytest.mark.parametrize("name", NEW[:-1])
 def test_the_chain(shared, name, options, sst_dir, export, tmp_path):
     folder = shared / "data" / "families" / name
     batch, _ = theirs(folder)

@@ -21,8 +21,8 @@ from bert_tf.heads import losses
 from bert_tf.heads.head import HEADS, head_of
 from bert_tf.heads.span import MASKED
 from bert_tf.models.bert import BertModel
+from bert_tf.models.model_info import multiplications_per_token
 from bert_tf.models.weight_paths import POOLER, expected_shapes
-from bert_tf.studies.speed.benchmarking import multiplications_per_token
 from bert_tf.surgery import compression
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import randomness, surgery

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -125,3 +126,18 @@ def test_per_projection():
         "dense_parameters": 96,
     }
     assert sum(math.prod(row["shape"]) for row in rows[3:]) == 4 * 64 + 2 * 96
+
+
+def test_multiplications_per_token():
+    """Four kernels of 8 x 8, two of 8 x 12, scores and sums over 4 tokens, pooler and head."""
+    config = EncoderConfig(6, 8, 1, 2, 12)
+    block, head = 4 * 64 + 2 * 96 + 2 * 4 * 8, (8 * 8 + 8 * 2) / 4
+    assert model_info.multiplications_per_token(config, 4) == block + head
+    narrow = LayerConfig(2, 12, key_size=1, value_size=3)
+    # Queries and keys of 2, values and their outputs of 6.
+    block = 8 * (2 + 2 + 6 + 6) + 2 * 96 + 4 * (2 + 6)
+    found = dataclasses.replace(config, layers=(narrow,))
+    assert model_info.multiplications_per_token(found, 4) == block + head
+    wide = dataclasses.replace(config, embedding_size=5)
+    more = model_info.multiplications_per_token(wide, 4)
+    assert more - model_info.multiplications_per_token(config, 4) == 5 * 8

@@ -11,7 +11,6 @@ from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.models import model_info
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import WORD_EMBEDDINGS, WORD_PROJECTION, expected_shapes
-from bert_tf.studies.speed import benchmarking
 from bert_tf.surgery import masks, word_embedding
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
@@ -90,7 +89,7 @@ def test_counts_and_stage(weights):
     saved = 22 * 8 - 3 * (22 + 8)
     assert counts["pruned_total_params"] == model_info.num_parameters(CONFIG) - saved
     assert counts["dense_sparsity"] == 0
-    more = [benchmarking.multiplications_per_token(one, 4) for one in (config, CONFIG)]
+    more = [model_info.multiplications_per_token(one, 4) for one in (config, CONFIG)]
     assert more[0] - more[1] == 3 * 8
 
 

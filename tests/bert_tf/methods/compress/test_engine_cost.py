@@ -36,7 +36,12 @@ def engine_cost(config, sst_dir, bert_dir, table_file):
 
 @pytest.mark.parametrize(
     ("cost", "unit", "size"),
-    [("latency", "ms", 1e-3), ("bytes", "MB", 1e6), ("parameters", "M", 1e6)],
+    [
+        ("latency", "ms", 1e-3),
+        ("bytes", "MB", 1e6),
+        ("parameters", "M", 1e6),
+        ("multiplications", "G", 1e9),
+    ],
 )
 def test_amounts_allow_what_shares_do(engine_cost, config, cost, unit, size):
     costs = engine_cost(cost, "1")

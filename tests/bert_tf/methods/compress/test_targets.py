@@ -14,6 +14,7 @@ from bert_tf.methods.compress.targets import Target
         ("20ms, 12.5 ms", "latency", ["20ms", "12.5ms"], [0.02, 0.0125]),
         ("8MB", "bytes", ["8MB"], [8e6]),
         ("120M,66M", "parameters", ["120M", "66M"], [120e6, 66e6]),
+        ("2.5G", "multiplications", ["2.5G"], [2.5e9]),
     ],
 )
 def test_shares_and_amounts(text, cost, names, amounts):
@@ -26,7 +27,7 @@ def test_shares_and_amounts(text, cost, names, amounts):
 @pytest.mark.parametrize(
     ("text", "cost", "sentence"),
     [
-        ("", "latency", "must be shares such as .5,.33, or amounts in ms, MB, M .* received ''"),
+        ("", "latency", "must be shares such as .5,.33, or amounts in ms, MB, M, G .* received ''"),
         (".5,,.3", "latency", "must be shares such as .* received '.5,,.3'"),
         (".3,.5", "latency", "must fall from one to the next, .* '.3,.5'"),
         ("5ms,5ms", "latency", "must fall from one to the next"),

@@ -179,9 +179,10 @@ def test_cuts_meet_their_target(source, encoded, share):
     [
         unit_costs.Latency(latency_tables.make()),
         unit_costs.Parameters(),
+        unit_costs.Multiplications((8, 16)),
         *(unit_costs.Bytes(formats.get(name)) for name in FORMATS),
     ],
-    ids=["latency", "parameters", *FORMATS],
+    ids=["latency", "parameters", "multiplications", *FORMATS],
 )
 def test_what_cuts_save_is_what_the_model_costs_less(source, cost):
     config, changed = source.config, list(source.config.layers)

@@ -74,13 +74,6 @@ def test_a_model_that_does_not_fit_into_the_memory():
         benchmarking.random_batch([CONFIG, large], 1, 4)
 
 
-def test_multiplications_per_token():
-    # Four kernels of 8 x 8, two of 8 x 12, scores and sums over 4 tokens.
-    block = 4 * 64 + 2 * 96 + 2 * 4 * 8
-    head = (8 * 8 + 8 * 2) / 4
-    assert benchmarking.multiplications_per_token(CONFIG, 4) == block + head
-
-
 def test_inference(folders):
     report = benchmarking.inference(folders, [1, 2], [3], rounds=2, warmup_rounds=1)
     report = json.loads(json.dumps(report))
