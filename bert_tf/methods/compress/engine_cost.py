@@ -18,6 +18,8 @@ _TABLE = "latency_table.json"
 _ROUNDS = 15
 # A table is off by some hundredths, and a file holds more than weights.
 _ROUGHLY = 1.1
+# So much slower than by the table, the dense model shares the machine with other work.
+_BUSY = 1.3
 # A table by small models: what it chooses is timed and corrected.
 _MEASURED = {"rounds": 5, "most_blocks": 1, "number": 20}
 
@@ -164,8 +166,17 @@ class EngineCost:
         return self._of_ratio(timing.ratio(*self._turns(paths)), target)
 
     def _turns(self, paths):
-        options = self._options
-        return latency_measurement.turns(options.engine, paths, self._dense, options.shape, _ROUNDS)
+        """Returns the seconds of two files by turns; the second one is of the dense model."""
+        engine, shape = self._options.engine, self._options.shape
+        found = latency_measurement.turns(engine, paths, self._dense, shape, _ROUNDS)
+        slower = np.median(np.concatenate(found[1])) / self.table.predict(self._dense)
+        if slower > _BUSY:
+            logging.warning(
+                "The dense model takes %.1f times as long as in the latency table: the machine is "
+                "busy, which slows small models more, and they are made smaller than they need be.",
+                slower,
+            )
+        return found
 
     def _of_ratio(self, ratio, target):
         """Returns the latency over a target of a model whose ratio to the dense one is measured.

@@ -83,7 +83,7 @@ def test_what_is_measured_is_over_the_target(engine_cost, config):
         assert measure is None
 
 
-def test_the_lower_one_of_two_times_counts(engine_cost, monkeypatch):
+def test_the_lower_one_of_two_times_counts(engine_cost, config, monkeypatch, caplog):
     costs, paths = engine_cost("latency", "1"), []
     turns = [[np.array([0.004, 0.006])] * 3, [np.array([0.010])] * 3]
 
@@ -97,6 +97,9 @@ def test_the_lower_one_of_two_times_counts(engine_cost, monkeypatch):
     assert found == {**row, "ratio": 0.5, "p50_ms": 5.0, "dense_p50_ms": 10.0}
     assert costs.timed_again({**row, "ratio": 0.4}, "large") == {**row, "ratio": 0.4}
     assert paths == [("onnxruntime", "small", "large")] * 2
+    times = 0.010 / costs.table.predict(config)
+    assert [f"takes {times:.1f} times as long" in one for one in caplog.messages] == [True] * 2
+    assert times > 1.3
 
 
 @pytest.mark.parametrize(
