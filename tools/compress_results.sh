@@ -79,6 +79,12 @@ ablate() {
   flop compress "${more[@]}" --recovery_dropout=.1 "--train=$epochs" "--output_dir=$run/dropout"
   flop compress "${more[@]}" "--train=$((2 * epochs))" "--output_dir=$run/twice_as_long"
   flop compress "${more[@]}" --distill_match=moving "--train=$epochs" "--output_dir=$run/moving"
+  for groups in heads,neurons sublayers,heads,neurons,{head_dimensions,ranks}; do
+    flop compress "${more[@]}" "--groups=$groups" --train=none \
+      "--output_dir=$run/untrained_${groups//,/_}"
+    flop compress "${more[@]}" "--groups=$groups" "--train=$epochs" \
+      "--output_dir=$run/${groups//,/_}"
+  done
   for groups in sublayers,heads,neurons heads,neurons; do
     flop compress "${more[@]}" "--gate_epochs=$epochs" "--groups=$groups" "--train=$epochs" \
       "--output_dir=$run/gates_${groups//,/_}"
