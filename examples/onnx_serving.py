@@ -4,7 +4,7 @@
   python examples/onnx_serving.py served/sst2/1/model.onnx
   curl localhost:8501/v1/models/sst2:predict -d '{"inputs": {"text": ["a good film", "so dull"]}}'
 
-Requests and answers are those of the signature `text` in TensorFlow Serving's REST, so that
+Requests and answers are those of the signature `text` of BERT in TensorFlow Serving's REST, so that
 `serving_client.py` asks both; a text in place of a list gets its answers without one, too.
 `GET /health` says whether the server takes requests. SIGTERM ends it when all are answered.
 """

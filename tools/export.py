@@ -26,10 +26,11 @@ from bert_tf.tasks.model_task import ModelDataOptions
 
 FLAGS = flags.FLAGS
 
+# By which forms of models are chosen, measured and compared.
+_OF_ENGINES = ("engine", "dev_examples", "optimize_for", "latency_table", "allow_slower")
 # Of a model of one task; an export of differences compares each task with its merged model.
 _NOT_OF_DIFFS = (
-    *("engine", "format", *names(ModelDataOptions), "tfds_data_dir", "tfds_download"),
-    *("dev_examples", "optimize_for", "latency_table", "allow_slower"),
+    *("format", *names(ModelDataOptions), "tfds_data_dir", "tfds_download", *_OF_ENGINES),
 )
 
 
@@ -51,7 +52,8 @@ def main(_):
         task_exporting.export(FLAGS.model_dir, FLAGS.diffs, version)
         return
     if FLAGS["format"].present and not FLAGS.format:
-        raise ValueError(f"Flag `--format` must name one of {list(formats.FORMATS)}.")
+        known = [*formats.FORMATS, hugging_face_export.NAME]
+        raise ValueError(f"Flag `--format` must name one of {known}.")
     if FLAGS.format and FLAGS["engine"].present:
         raise ValueError("Flag `--format` does not go with `--engine`; leave one of them out.")
     served = ServedTask(
@@ -61,7 +63,8 @@ def main(_):
         max_seq_length=FLAGS.max_seq_length,
         dev_examples=FLAGS.dev_examples,
     )
-    if FLAGS.format == [hugging_face_export.NAME]:
+    if hugging_face_export.NAME in FLAGS.format:
+        _check_alone()
         hugging_face_export.export(FLAGS.model_dir, version, served)
         return
     target = Target(
@@ -76,9 +79,24 @@ def main(_):
 
 def _check_not_of_diffs():
     """Raises ValueError where a flag for one task is changed next to --diffs."""
-    for name in _NOT_OF_DIFFS:
+    _check_unchanged(_NOT_OF_DIFFS, "--diffs")
+
+
+def _check_alone():
+    """Raises ValueError where another format, or a flag of engines, stands next to the one."""
+    if len(FLAGS.format) > 1:
+        raise ValueError(
+            f"Flag `--format` must name {hugging_face_export.NAME} alone, received "
+            f"{','.join(FLAGS.format)}."
+        )
+    _check_unchanged(_OF_ENGINES, f"--format={hugging_face_export.NAME}")
+
+
+def _check_unchanged(flag_names, reason):
+    """Raises ValueError where one of some flags is changed."""
+    for name in flag_names:
         if FLAGS[name].value != FLAGS[name].default:
-            raise ValueError(f"Flag `--{name}` is not for --diffs; leave it out.")
+            raise ValueError(f"Flag `--{name}` is not for {reason}; leave it out.")
 
 
 def define_flags():

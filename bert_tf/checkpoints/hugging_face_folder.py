@@ -8,12 +8,14 @@
 | `README.md` | the model card |
 """
 
+import dataclasses
 import os
 
 import jinja2
 import numpy as np
 import safetensors.numpy
 
+from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.family import DEFAULT_FAMILY, FAMILIES
 from bert_tf.families.names import per_block
 from bert_tf.heads.head import HEADS
@@ -36,13 +38,16 @@ library_name: transformers
 {% if task %}
 Task: {{ task }}{% if labels %}, classes {{ labels | join(", ") }}{% endif %}.
 {% endif %}
-| block | heads | neurons |
-|---|---|---|
+| block | heads | width of query and key, value | neurons | ranks |
+|---|---|---|---|---|
 {% for layer in layers -%}
-| {{ loop.index }} | {{ layer.num_heads }} | {{ layer.intermediate_size }} |
+| {{ loop.index }} | {{ layer.num_heads }} | {{ layer.unit_width("key", head_size) }}, \
+{{ layer.unit_width("value", head_size) }} | {{ layer.intermediate_size }} | \
+{% for name, spec in layer.projections.items() if spec.rank -%}
+{{ name }} {{ spec.rank }} {% endfor %}|
 {% endfor %}
-In this folder all blocks have one size, with zeros in place of what was removed:
-{{ "{:,}".format(written) }} parameters.
+In this folder all blocks have one size, with zeros in place of heads, columns and neurons that were
+removed, and products in place of factors: {{ "{:,}".format(written) }} parameters.
 {% for split, found in scores.items() %}
 Scores of {{ split }}:
 {%- for name, value in found.items() %} {{ name }} {{ "%.4f" | format(value) }}
@@ -75,6 +80,7 @@ def write(source, folder, title):
     tokenizer = source.tokenizer()
     about = {"model_type": name, "architectures": [architecture], "dtype": "float32"}
     about |= {"pad_token_id": tokenizer.pad_id, **family.foreign(config)}
+    _check_family(family, name, about, config)
     if head is not None and HEADS[head].num_outputs is None and named:
         about["id2label"] = {str(number): label for number, label in enumerate(labels)}
         about["label2id"] = {label: number for number, label in enumerate(labels)}
@@ -94,11 +100,24 @@ def write(source, folder, title):
         "dense": model_info.num_parameters(source.config.dense),
         "written": model_info.num_parameters(config),
         "layers": source.config.layers,
+        "head_size": source.config.head_size,
         "task": source.info.get("task", {}).get("name"),
         "labels": source.labels,
         "scores": source.info.get("scores", {}),
     }
     files.write_text(os.path.join(folder, "README.md"), _CARD.render(card))
+
+
+def _check_family(family, name, about, config):
+    """Raises ValueError where the keys of a family do not say all of a config."""
+    own = {"head": config.head, "num_labels": config.num_labels}
+    again = EncoderConfig.from_dict({**family.fields(about), **own})
+    fields = [one.name for one in dataclasses.fields(config)]
+    if differing := [one for one in fields if getattr(again, one) != getattr(config, one)]:
+        raise ValueError(
+            f"The model must be of the family {name!r}, that of its info.json or else bert, but it "
+            f"differs in {', '.join(differing)}; import the checkpoint that it came from again."
+        )
 
 
 def _arrays(family, config, weights, head):

@@ -4,7 +4,7 @@
 |---|---|
 | `bert_config.json` | `EncoderConfig`, uneven ranks, heads and widths included |
 | `model.safetensors` | float32 weights by object path |
-| `vocab.txt`, `tokenizer_config.json` | the tokenizer |
+| `vocab.txt` or `tokenizer.json`, `tokenizer_config.json` | the tokenizer |
 | `info.json`, `info.txt` | counts, task, labels, scores; the second with the original's keys |
 | `run.flags` | every flag of the run that made it |
 """
@@ -57,6 +57,15 @@ def save(folder, model, tokenizer, *, factorized=None, **info):
             "projections": model_info.per_projection(model.config),
         },
     )
+
+
+def family_of(info):
+    """Returns the part of `info.json` that all models of one checkpoint have: its family.
+
+    Args:
+      info: `Source.info`, a dict.
+    """
+    return {"family": info["family"]} if "family" in info else {}
 
 
 def read(folder, config_file=None):

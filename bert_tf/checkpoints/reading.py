@@ -28,7 +28,8 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
       path: a folder, the prefix of a TensorFlow checkpoint, or a file of either.
       config_file: the BERT config; None takes `bert_config.json` or `config.json`
         next to the weights.
-      vocab_file: the vocabulary; None takes `vocab.txt` next to the weights, if it is there.
+      vocab_file: the vocabulary; None takes `tokenizer.json` or `vocab.txt` next to the weights, if
+        one is there.
       pretraining_head: whether the head of masked language modelling is read too, if a checkpoint
         of Google or Hugging Face has one. Defaults to False.
 

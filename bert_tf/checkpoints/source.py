@@ -8,7 +8,7 @@ from bert_tf.heads.head import head_of
 from bert_tf.models import weight_paths
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import POOLER, expected_shapes, in_encoder
-from bert_tf.tokenizers.library import LibraryTokenizer
+from bert_tf.tokenizers.library import LIBRARY_RULES, LibraryTokenizer
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf import surgery
 
@@ -22,10 +22,10 @@ class Source:
     Args:
       config: its `EncoderConfig`; `head` and `num_labels` describe the task head, if there is one.
       weights: float32 arrays by our weight paths, of the head only where there is one.
-      vocab_file: path of its vocabulary, or None.
+      vocab_file: path of its vocabulary, `vocab.txt` or a `tokenizer.json`, or None.
       do_lower_case: whether it was trained on lower-cased text, or None where nothing says so.
       format: name of its format, see `bert_tf.checkpoints.formats`; "live" of a live encoder.
-      tokenizer_rules: other arguments of the `Tokenizer`, a dict; what is left out is the default.
+      tokenizer_rules: other arguments of its tokenizer, a dict; what is left out is the default.
       labels: names of the classes in the order of the classifier's outputs, or None.
       missing_head: name of its head if this project lacks it, else "".
       info: `info.json` of a model directory, a dict: task, data, scores, ...; else its family.
@@ -81,7 +81,11 @@ class Source:
           ValueError: if there is no vocabulary, or not the one that the model was saved with.
         """
         if self.vocab_file is None:
-            raise ValueError("No vocabulary lies next to the checkpoint; name one by --vocab_file.")
+            raise ValueError(
+                "No vocabulary lies next to the checkpoint: neither vocab.txt nor tokenizer.json, "
+                "which AutoTokenizer.save_pretrained of transformers writes; name one by "
+                "--vocab_file."
+            )
         tokenizer = self._tokenizer(do_lower_case)
         _check_vocabulary(tokenizer, self.info)
         return tokenizer
@@ -93,12 +97,17 @@ class Source:
                     "Argument `do_lower_case` must be left out, for the tokenizer "
                     f"{self.vocab_file!r} says its case itself, received {do_lower_case}."
                 )
-            return LibraryTokenizer(self.vocab_file, **self.tokenizer_rules)
+            return LibraryTokenizer(self.vocab_file, **self._rules(LIBRARY_RULES))
         if do_lower_case is None:
             do_lower_case = self.do_lower_case
         if do_lower_case is None:
             do_lower_case = cases.is_uncased(self.vocab_file)
-        return Tokenizer(self.vocab_file, do_lower_case, **self.tokenizer_rules)
+        words = self.tokenizer_rules.keys() - set(LIBRARY_RULES)
+        return Tokenizer(self.vocab_file, do_lower_case, **self._rules(words))
+
+    def _rules(self, names):
+        """Returns those of the tokenizer's rules that are of the kind of its vocabulary."""
+        return {name: rule for name, rule in self.tokenizer_rules.items() if name in names}
 
 
 def _check_vocabulary(tokenizer, info):

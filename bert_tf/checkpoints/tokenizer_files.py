@@ -3,7 +3,7 @@
 | file | holds |
 |---|---|
 | `vocab.txt` | a WordPiece a line |
-| `tokenizer.json` | the whole tokenizer; where it is there its vocabulary counts |
+| `tokenizer.json` | the whole tokenizer, of any kind; where it is there its vocabulary counts |
 | `tokenizer_config.json`, `special_tokens_map.json` | settings |
 | `added_tokens.json` | ids of tokens that `vocab.txt` lacks |
 """
@@ -14,7 +14,7 @@ from typing import TypedDict
 from bert_tf.checkpoints import folder
 from bert_tf.families import config_keys
 from bert_tf.tokenizers import tokenizer_json
-from bert_tf.tokenizers.library import LibraryTokenizer
+from bert_tf.tokenizers.library import LIBRARY_RULES, LibraryTokenizer
 from bert_tf.tokenizers.tokenization import VOCAB_FILE
 from flop_tf.files import json_file
 from flop_tf.files.text_files import read_lines
@@ -44,6 +44,8 @@ _CLASSES_OF_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 class _Settings(TypedDict, total=False):
+    pad_token: str | dict | None
+    mask_token: str | dict | None
     additional_special_tokens: list[str | dict] | None
     extra_special_tokens: list[str | dict] | dict[str, str | dict] | None
     added_tokens_decoder: dict[str, tokenizer_json.AddedToken] | None
@@ -71,7 +73,7 @@ _HARMLESS = set(
 
 # Of tokenizers that the library reads as a whole.
 _READ_OF_LIBRARY = {
-    *("pad_token", "mask_token", "add_prefix_space", "tokenizer_class"),
+    *("add_prefix_space", "tokenizer_class"),
     *("cls_token", "sep_token", "unk_token", "trim_offsets", "sp_model_kwargs"),
     *_Settings.__annotations__,
 }
@@ -97,13 +99,18 @@ def read(place, vocab_file=None, tokenizer_class=None, special_tokens=True):
       `bert_tf.tokenizers.tokenization.Tokenizer`; nothing is in them that no file says.
 
     Raises:
-      ValueError: if a file is damaged, files contradict each other, or one names a tokenizer
-        that is not BERT's.
+      ValueError: if a file is damaged, files contradict each other, or one names WordPieces that
+        are not BERT's.
     """
     subject = f"The tokenizer config in {str(place)!r}"
     whole = folder.find(place, tokenizer_json.FILE, "tokenizer")
-    if whole and not tokenizer_json.is_of_words(whole):
-        return _of_library(place, vocab_file or whole, subject)
+    used = vocab_file or whole
+    if used and is_whole(used):
+        return _of_library(place, used, subject)
+    if whole and is_whole(whole):
+        return vocab_file, {}  # What the folder says is of another tokenizer.
+    if not used and folder.find(place, VOCAB_FILE, "vocabulary") is None:
+        return None, {}
     settings = _all_settings(place, subject, tokenizer_class, whole is not None)
     rules = _switches(settings, subject)
     own = not vocab_file
@@ -139,8 +146,7 @@ def is_whole(vocab_file):
     Args:
       vocab_file: path of a `vocab.txt` or `tokenizer.json`.
     """
-    named = str(vocab_file).endswith(tokenizer_json.FILE)
-    return named and not tokenizer_json.is_of_words(vocab_file)
+    return tokenizer_json.is_json(vocab_file) and not tokenizer_json.is_of_words(vocab_file)
 
 
 def count(vocab_file):
@@ -155,7 +161,7 @@ def count(vocab_file):
 def _lines(vocab_file):
     if is_whole(vocab_file):
         return LibraryTokenizer(vocab_file).vocab
-    if str(vocab_file).endswith(tokenizer_json.FILE):
+    if tokenizer_json.is_json(vocab_file):
         return tokenizer_json.read(vocab_file).vocab
     return [line.strip(" \t") for line in read_lines(vocab_file, "vocabulary")]
 
@@ -171,14 +177,14 @@ def _of_library(place, vocab_file, subject):
             f"{subject} must agree with {vocab_file!r}, received add_prefix_space "
             f"{settings['add_prefix_space']!r} and {first!r}; correct the one that is wrong."
         )
-    known = {one["content"] for one in data.get("added_tokens", ())}
+    known = {one["content"] for one in data.get("added_tokens") or ()}
     for token in (one["content"] for one in _added(place, settings)):
         if token not in known:
             raise ValueError(
                 f"{subject} must name added tokens of {vocab_file!r}, received {token!r}; save the "
                 "tokenizer again with the program that added it."
             )
-    names = {key: _content(settings[key]) for key in ("pad_token", "mask_token") if key in settings}
+    names = {key: _content(settings[key]) for key in LIBRARY_RULES if key in settings}
     return vocab_file, {key: token for key, token in names.items() if token is not None}
 
 

@@ -74,7 +74,7 @@ def encode(examples, tokenizer, max_seq_length):
 
     Args:
       examples: the texts and labels.
-      tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
+      tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
       max_seq_length: the most tokens of an example; longer ones are cut.
 
     Returns:

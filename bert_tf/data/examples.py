@@ -84,7 +84,7 @@ class Table:
       is_rectangular: whether each row must have as many fields as the header. Defaults to False:
         no fewer than are needed.
       excludes: files that must not lie next to it, since they could be meant as well.
-      may_be_numbered: whether columns may be numbers from 1, of a file without a header line.
+      is_numbered: whether columns are numbers from 1, of a file without a header line.
     """
 
     file: str
@@ -100,7 +100,7 @@ class Table:
     quoting: str = "none"
     is_rectangular: bool = False
     excludes: tuple = ()
-    may_be_numbered: bool = False
+    is_numbered: bool = False
 
     def exists(self, data_dir):
         """Returns whether every file that this table needs lies in a folder.
@@ -133,10 +133,15 @@ class Table:
                     "received both; remove the one that is not meant."
                 )
         rows = table_rows.read(path, self.quoting)
-        header, rows = self._header(rows)
+        header, rows = self._header(path, rows)
         if not header:
             raise ValueError(f"The data file {path!r} is empty.")
         columns, keys = self._columns(header), self._keys
+        if self.is_numbered and max(map(int, columns)) > len(header):
+            raise ValueError(
+                f"The data file {path!r} needs the columns {columns}, counted from 1, but its "
+                f"first row has {len(header)}."
+            )
         _check_columns(path, (*columns, *keys), header)
         places, counts = [header.index(name) for name in columns], self._chooser(data_dir, header)
         least = 1 + max(map(header.index, (*columns, *keys)))
@@ -152,27 +157,27 @@ class Table:
         ids = table.get(self.id) or [str(i) for i in range(len(numbers))]
         return [table[name] for name in self.texts], table.get(self.label), ids, numbers
 
-    def _header(self, rows):
+    def _header(self, path, rows):
         """Returns the names of the columns, numbers where there are none, and the rows."""
         if self.header:
             return self.header, rows
         number, first = next(rows, (1, ()))
-        names = [*self.texts, *([self.label] if self.label else [])]
-        is_named = set(names) <= set(first) or not all(map(str.isdecimal, names))
-        if is_named or not self.may_be_numbered:
+        if not self.is_numbered or not first:
             return tuple(first), rows
+        logging.info("%s: the first row is one of text, for columns are numbers: %s", path, first)
         numbers = tuple(str(1 + place) for place in range(len(first)))
         return numbers, itertools.chain([(number, first)], rows)
 
     def _columns(self, header):
         """Returns the names of the columns to read."""
+        # Without a header line nothing says that it is there but its number.
         label = self.label in header or not self.label_is_optional
         names = (*self.texts, self.label if label else None, self.id if self.id in header else None)
         return [name for name in names if name]
 
     def _complete(self, path, rows, header, least):
         """Yields the rows with at least so many fields, as many as in the header if rectangular."""
-        num_short = 0
+        num_short, first = 0, "first row" if self.is_numbered else "header"
         for number, fields in rows:
             if self.is_rectangular and len(fields) != len(header):
                 holds = f"{table_rows.delimiter(path)!r} or a line break"
@@ -181,7 +186,7 @@ class Table:
                     advice = f"a field that holds {holds} must stand in quotes"
                 raise ValueError(
                     f"The data file {path!r} must have {len(header)} fields in each row, as in its "
-                    f"header, received {len(fields)} in line {number}; {advice}."
+                    f"{first}, received {len(fields)} in line {number}; {advice}."
                 )
             if len(fields) >= least:
                 yield number, fields

@@ -5,6 +5,7 @@ import json
 
 from absl import logging
 
+from flop_tf.files import json_file
 from flop_tf.files.text_files import iterate_lines
 
 #: How a file quotes its fields: as spreadsheets and pandas do where a field needs it, or never.
@@ -27,7 +28,7 @@ def read(path, quoting):
     then hold the delimiter and line breaks. With "none" a quote is a character as any other.
 
     Of a `.jsonl` file, an object a line, the keys of the first one are the first row; numbers and
-    truth values become texts as they are written there, null an empty one.
+    truth values become texts, null an empty one.
 
     Args:
       path: the file.
@@ -50,35 +51,25 @@ def _objects(path):
     for number, line in enumerate(iterate_lines(path, "data file"), 1):
         if not line.strip():
             continue
-        try:
-            # Numbers as they are written: a label 1.0 is another one than 1.
-            found = json.loads(line, parse_int=str, parse_float=str)
-        except ValueError as error:
-            raise ValueError(
-                f"The data file {str(path)!r} must have a JSON object in each line, received "
-                f"{line.strip()[:80]!r} in line {number}: {error}."
-            ) from error
-        if not isinstance(found, dict):
-            raise ValueError(
-                f"The data file {str(path)!r} must have a JSON object in each line, received "
-                f"{line.strip()[:80]!r} in line {number}."
-            )
+        subject = f"Line {number} of the data file {str(path)!r}"
+        found = json_file.parse(line, dict[str, str | int | float | bool | None], subject)
         if keys is None:
             keys = list(found)
+            if not keys:
+                raise ValueError(f"{subject} must have the keys of all others, received none.")
             yield number, keys
         if missing := [key for key in keys if key not in found]:
             raise ValueError(
-                f"The data file {str(path)!r} must have the keys of its first object in each line, "
-                f"received none of {missing} in line {number}."
+                f"{subject} must have the keys of the first one, received none of {missing}."
             )
         yield number, [_text(found[key]) for key in keys]
 
 
 def _text(value):
-    """Returns a value as a text, none as an empty one; of an object or a list it is the JSON."""
+    """Returns a value as a text, that of none is empty."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _unquoted(path):

@@ -74,7 +74,7 @@ def encode(text, tokenizer, length):
 
     Args:
       text: `TextLines`. A word `<unk>` becomes `[UNK]`.
-      tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`, whose vocabulary has `[MASK]`.
+      tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`, whose vocabulary has `[MASK]`.
       length: T, tokens of a block, `[CLS]` and `[SEP]` among them.
 
     Returns:
@@ -115,7 +115,8 @@ def encode(text, tokenizer, length):
 
 def _tokens(lines, tokenizer):
     """Returns the tokens of all lines, int32 `[...]`."""
-    lines = [line.replace(UNKNOWN, _NO_WORD) for line in lines]
+    unknown = _NO_WORD if tokenizer.in_graph else tokenizer.unknown
+    lines = [line.replace(UNKNOWN, unknown) for line in lines]
     parts = [
         tokenizer.tokenize(lines[start : start + TEXTS_PER_CALL]).flat_values.numpy()
         for start in range(0, len(lines), TEXTS_PER_CALL)

@@ -63,7 +63,12 @@ class Roberta(Bert):
     def fields(cls, data):
         """See `Family`."""
         found = super().fields(data)
-        return {**found, "position_offset": found.pop("pad_token_id", _PADDING) + 1}
+        padding = found.pop("pad_token_id", _PADDING)
+        if type(padding) is not int or padding < 0:
+            raise ValueError(
+                f"Key 'pad_token_id' must be a whole number of at least 0, received {padding!r}."
+            )
+        return {**found, "position_offset": padding + 1}
 
     @classmethod
     def foreign(cls, config):

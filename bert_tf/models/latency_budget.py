@@ -1,5 +1,7 @@
 """The budget of a BERT in seconds of an engine, by its latency table."""
 
+import dataclasses
+
 from bert_tf.encoders.config import UNIT_PROJECTIONS
 from bert_tf.latency import terms
 from flop_tf.budget.cost_budget import CostBudget
@@ -33,6 +35,11 @@ def latency_budget(model, table):
         number, width = layer.num_units(kind), layer.unit_width(after, config.head_size)
         sizes = [*(size for size in table.sizes[_TERMS[kind]] if size < number), number]
         seconds = [table.sublayer(kind, size) for size in sizes]
+        if kind == "heads":  # Narrow ones save in proportion to their number.
+            widths = config.hidden_size, config.head_size
+            alone = [dataclasses.replace(layer, num_heads=size) for size in sizes]
+            saved = [table.total(terms.of_narrow_heads(one, *widths)) for one in alone]
+            seconds = [one + other for one, other in zip(seconds, saved, strict=True)]
         found.append(CurveCost(sizes, seconds, gate, parent))
         groups += [(gate, following, width), (parent, following, number * width)]
     fixed = table.predict(config) - sum(cost.full for cost in found)

@@ -43,7 +43,7 @@ class ModelStore:
             loss=loss,
             stored_sparsity=float(model.budget().stored_sparsity()),
             scores=scores,
-            **{key: self._origin[key] for key in ("family",) if key in self._origin},
+            **model_dir.family_of(self._origin),
         )
 
     def load(self):

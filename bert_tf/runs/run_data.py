@@ -176,12 +176,13 @@ class RunData:
         folder, ours = self._options.teacher, self._tokenizer
         source = model_dir.read(folder)
         theirs = source.tokenizer()
-        if theirs.vocab != ours.vocab or theirs.rules != ours.rules:
-            other = next((k for k, v in ours.rules.items() if theirs.rules[k] != v), "vocabulary")
+        if theirs.digest != ours.digest or theirs.rules != ours.rules:
+            rules = theirs.rules
+            other = next((k for k, v in ours.rules.items() if rules.get(k) != v), "vocabulary")
             other = "case" if other == "do_lower_case" else other
             raise ValueError(
                 f"The teacher {folder!r} must have the vocabulary and the case of the student, "
-                f"received another {other if theirs.vocab == ours.vocab else 'vocabulary'}."
+                f"received another {other if theirs.digest == ours.digest else 'vocabulary'}."
             )
         self._task.check_head(source.config, f"the teacher {folder!r}")
         logits = teacher.logits(source, folder, self.train, self._options.eval_batch_size)

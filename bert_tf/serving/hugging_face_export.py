@@ -39,7 +39,9 @@ def export(folder, version, served):
         title = os.path.basename(os.path.abspath(folder))
         with files.replacing_folder(version.path) as aside:
             hugging_face_folder.write(source, aside, title)
-            again = read_source(aside).model(head=model.config.head)
+            again = read_source(aside, pretraining_head=model.head.is_tied)
+            head = {"head": model.config.head, "num_labels": model.config.num_labels}
+            again = again.model(**head)
             config = model.config
             (batch,) = model_task.random_features(config, config.num_positions, 1, _BATCH)
             difference = largest_difference(model, again, [(batch,)])

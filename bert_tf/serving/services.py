@@ -14,7 +14,7 @@ class Service:
 
     Args:
       task: a `bert_tf.tasks.task.Task` with `text_names`.
-      tokenizer: a `bert_tf.tokenizers.tokenization.Tokenizer`.
+      tokenizer: a `bert_tf.tokenizers.tokenizer.TextTokenizer`.
       max_seq_length: the most tokens of an input, as in training; longer texts are cut.
 
     Raises:

@@ -95,7 +95,8 @@ class Version:
             assets = os.path.join(folder, "assets")
             name, text = tokenizer.file()
             files.write_text(os.path.join(assets, name), text)
-            files.write_json(os.path.join(assets, tokenizer_json.FILE), tokenizer.portable())
+            if name != tokenizer_json.FILE:
+                files.write_json(os.path.join(assets, tokenizer_json.FILE), tokenizer.portable())
             if labels:
                 text = "".join(f"{label}\n" for label in labels)
                 files.write_text(os.path.join(assets, "labels.txt"), text)

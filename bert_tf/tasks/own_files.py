@@ -92,6 +92,12 @@ def _text_columns(names, label_column):
             "Task 'tsv' needs `text_columns`, one or two column names, and `label_column`, "
             f"received {names or None} and {label_column or None!r}."
         )
+    numbers = [name for name in (*names, label_column) if name.isdecimal()]
+    if len(numbers) > len(names) and any(name.startswith("0") for name in numbers):
+        raise ValueError(
+            "Task 'tsv' counts columns without names from 1, received the `text_columns` "
+            f"{list(names)} and the `label_column` {label_column!r}."
+        )
     if len({*names, label_column}) <= len(names):
         raise ValueError(
             "Task 'tsv' needs other columns for each text and the label, received the "
@@ -103,6 +109,9 @@ def _text_columns(names, label_column):
 def _tables(split, texts, label, quoting):
     """Returns the tables of a split: a TSV file, or in its place a CSV file or JSON lines."""
     files = [f"{split}.{ending}" for ending in ("tsv", "csv", "jsonl")]
+    is_numbered = all(map(str.isdecimal, (*texts, label)))
+    if is_numbered:
+        files.pop()  # An object has names.
     return tuple(
         Table(
             file,
@@ -112,7 +121,7 @@ def _tables(split, texts, label, quoting):
             quoting=quoting,
             is_rectangular=True,
             excludes=tuple(files[number:]),
-            may_be_numbered=True,
+            is_numbered=is_numbered,
         )
         for number, file in enumerate(files, start=1)
     )

@@ -135,7 +135,7 @@ class Task(Splits, abc.ABC):
 
         Args:
           examples: what `read` returned.
-          tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
+          tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
           max_seq_length: the most tokens of an example.
           training: whether they are only trained on, not scored.
         """
@@ -153,7 +153,7 @@ class Task(Splits, abc.ABC):
 
         Args:
           texts: string tensors `[B]` by each of `text_names`.
-          tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
+          tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
           max_seq_length: the most tokens of a request; longer ones are cut.
 
         Returns:
@@ -174,7 +174,7 @@ class Task(Splits, abc.ABC):
         """Returns a function that changes each batch of training, or None.
 
         Args:
-          tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
+          tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
 
         Returns:
           A function of features and two ints, the seed of the batch, that returns features and

@@ -15,8 +15,12 @@ import tokenizers
 from bert_tf.tokenizers import tokenizer_json
 from bert_tf.tokenizers.tokenizer import TextTokenizer
 
-# Of it a text makes at least one token in any vocabulary.
-_WORD = "a"
+# Tokens that hide a word, and that stand for an unknown one, where no file names them.
+_MASKS, _UNKNOWNS = ("<mask>", "[MASK]"), ("<unk>", "[UNK]")
+
+
+#: Names of the arguments of `LibraryTokenizer` next to the file.
+LIBRARY_RULES = ("pad_token", "mask_token")
 
 
 class LibraryTokenizer(TextTokenizer):
@@ -25,11 +29,11 @@ class LibraryTokenizer(TextTokenizer):
     Args:
       vocab_file: path of a `tokenizer.json`.
       pad_token: the token that fills up texts; None is that of the file, else "<pad>" or "[PAD]".
-      mask_token: the token that hides a word; None is without.
+      mask_token: the token that hides a word; None is "<mask>" or "[MASK]", if it is there.
 
     Raises:
       ValueError: if the file is damaged or missing, lacks one of these tokens, or puts no special
-        token before and after a text.
+        token before and after a text, or none at all.
     """
 
     def __init__(self, vocab_file, pad_token=None, mask_token=None):
@@ -48,23 +52,23 @@ class LibraryTokenizer(TextTokenizer):
         numbers = range(1 + max(ids.values(), default=-1))
         self.vocab = [self._library.id_to_token(number) or "" for number in numbers]
         self.pad_token = pad_token or padding or ("<pad>" if "<pad>" in ids else "[PAD]")
-        self.mask_token = mask_token
-        self.pad_id, self.mask_id = self._id(self.pad_token), self._id(mask_token)
+        self.mask_token = mask_token or next((one for one in _MASKS if one in ids), None)
+        self.unknown = next((one for one in _UNKNOWNS if one in ids), "")
+        self.pad_id, self.mask_id = self._id(self.pad_token), self._id(self.mask_token)
         added = self._library.get_added_tokens_decoder()
-        special = sorted(number for number, token in added.items() if token.special)
-        self.special_ids = tuple(special)
+        self.special_ids = tuple(sorted(n for n, token in added.items() if token.special))
         (first, _), (last, _) = self.template[0][0], self.template[0][-1]
         if first is None or last is None:
             raise ValueError(
-                f"{self._subject} must put a special token before and after a text, received a "
-                "post_processor without."
+                f"{self._subject} must put a special token before and after a text, received the "
+                f"post_processor {(data.get('post_processor') or {}).get('type')!r}."
             )
         self.cls_id, self.sep_id = first[0], last[-1]
 
     @property
     def rules(self):
         """See `TextTokenizer`."""
-        return {"pad_token": self.pad_token, "mask_token": self.mask_token}
+        return {name: getattr(self, name) for name in LIBRARY_RULES}
 
     @property
     def digest(self):
@@ -74,7 +78,16 @@ class LibraryTokenizer(TextTokenizer):
     @functools.cached_property
     def template(self):
         """See `TextTokenizer`."""
-        return tuple(self._template(*([_WORD] * number)) for number in (1, 2))
+        words = (word for word in ("a", *self.vocab) if self._splits(word))
+        word = next(words, None)
+        found = () if word is None else tuple(self._template(*[word] * n) for n in (1, 2))
+        texts = [sum(ids is None for ids, _ in parts) for parts in found]
+        if texts != [1, 2]:
+            raise ValueError(
+                f"{self._subject} must make tokens of a text and of a pair between its special "
+                "tokens, received one that does not."
+            )
+        return found
 
     def file(self):
         """Returns `(name, text)` of the whole tokenizer."""
@@ -111,6 +124,12 @@ class LibraryTokenizer(TextTokenizer):
             elif not parts or parts[-1] != (None, segment):
                 parts.append((None, segment))
         return parts
+
+    def _splits(self, word):
+        """Returns whether the library makes a token of a word that is no special one."""
+        number = self._library.token_to_id(word)
+        found = self._library.encode(word, add_special_tokens=False).ids
+        return bool(found) and (number is None or number not in self.special_ids)
 
     def _id(self, token):
         """Returns the id of a token, None of None."""

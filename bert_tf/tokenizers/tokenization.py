@@ -15,7 +15,6 @@ Unicode's private-use area, which no other rule touches, and stand in the vocabu
 
 import functools
 import hashlib
-import os
 import re
 
 import tensorflow as tf
@@ -73,6 +72,7 @@ class Tokenizer(TextTokenizer):
     """
 
     in_graph = True
+    unknown = "[UNK]"
     #: Words of more characters become `[UNK]`.
     max_chars_per_word = MAX_CHARS_PER_WORD
 
@@ -221,7 +221,7 @@ def read_vocab(path):
     Raises:
       ValueError: as `Tokenizer` does.
     """
-    if os.path.basename(path) == tokenizer_json.FILE:
+    if tokenizer_json.is_json(path):
         tokens = tokenizer_json.read(path).vocab
     else:
         tokens = [line.strip(" \t") for line in read_lines(path, "vocabulary")]

@@ -36,6 +36,7 @@ class TextTokenizer(abc.ABC):
       sep_id: id of the token after a text.
       mask_id: id of the token that hides a word, or None.
       special_ids: tuple of ids that are no part of a text.
+      unknown: the token of a word that has none, as it may stand in a text; "" without.
       in_graph: whether `tokenize` is made of operations of TensorFlow.
     """
 

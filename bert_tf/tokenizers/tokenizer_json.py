@@ -39,6 +39,16 @@ class AddedToken(TypedDict, total=False):
     rstrip: bool
 
 
+class _Whole(TypedDict, total=False):
+    """What is read of a file of any kind."""
+
+    added_tokens: list[AddedToken] | None
+    padding: json_file.Object | None
+    pre_tokenizer: json_file.Object | None
+    post_processor: json_file.Object | None
+    model: Required[json_file.Object]
+
+
 class _File(TypedDict, total=False):
     added_tokens: list[AddedToken]
     normalizer: Required[_Normalizer]
@@ -76,6 +86,15 @@ class TokenizerJson:
     rules: dict
 
 
+def is_json(path):
+    """Returns whether a vocabulary is a `tokenizer.json`, by the end of its name.
+
+    Args:
+      path: of the file.
+    """
+    return str(path).endswith(".json")
+
+
 def read_whole(path):
     """Returns the JSON object of a `tokenizer.json` of any kind.
 
@@ -83,9 +102,9 @@ def read_whole(path):
       path: of the file.
 
     Raises:
-      ValueError: if it is missing or no JSON object.
+      ValueError: if it is missing or damaged.
     """
-    return json_file.read(path, json_file.Object, "tokenizer")
+    return json_file.read(path, _Whole, "tokenizer")
 
 
 def is_of_words(path):
@@ -94,8 +113,7 @@ def is_of_words(path):
     Args:
       path: of the file.
     """
-    model = read_whole(path).get("model")
-    return isinstance(model, dict) and model.get("type", "WordPiece") == "WordPiece"
+    return read_whole(path)["model"].get("type", "WordPiece") == "WordPiece"
 
 
 def read(path):

@@ -116,8 +116,8 @@ class RecoveryOptions:
     )
     groups: str = option(
         "sublayers,heads,neurons",
-        "What may go, with commas: also head_dimensions, columns of all heads of a block, and "
-        "ranks of projections; gates are over the first three.",
+        "What may go, with commas; without gates also head_dimensions, columns of all heads of a "
+        "block, and ranks of projections.",
         list_of=str,
     )
     dense_epochs: float = option(
@@ -143,20 +143,15 @@ class RecoveryOptions:
             return 0.0
         return ranges.parse("Argument `train`", self.train, float, ranges.ABOVE_0)
 
-    @property
-    def gated_groups(self):
-        """Those of `groups` that gates may choose, a list."""
-        return [kind for kind in items(self, "groups") if kind in ("sublayers", *PARENTS)]
-
     def check_rules(self):
         """Raises ValueError where the epochs are no number, or shares leave less than nothing."""
         _ = self.epochs
         DistillationOptions.check_rules(self)
         check_groups(self, GROUPS)
-        if self.gate_epochs and not self.gated_groups:
+        if self.gate_epochs and not {"sublayers", *PARENTS}.issuperset(items(self, "groups")):
             raise ValueError(
-                "Argument `gate_epochs` needs `groups` of sublayers, heads and neurons, received "
-                f"groups={self.groups!r}."
+                "Argument `gate_epochs` needs `groups` of sublayers, heads and neurons alone, "
+                f"received groups={self.groups!r}."
             )
 
 

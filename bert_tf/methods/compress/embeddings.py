@@ -32,7 +32,7 @@ def token_counts(tokenizer, *texts):
     """Returns how often texts have each WordPiece, int64 `[V]`, special tokens included.
 
     Args:
-      tokenizer: a `bert_tf.tokenizers.tokenization.Tokenizer`.
+      tokenizer: a `bert_tf.tokenizers.tokenizer.TextTokenizer`.
       *texts: list of N strings, or two of pairs.
     """
     ids = tokenizer.encode(*texts, max_seq_length=_WHOLE).ids.flat_values.numpy()

@@ -139,7 +139,8 @@ class _Compression:
             row, parent = self._make(wanted, parent, folder)
             row = {**row, "target": str(target), "model": str(target)}
             above = self.cost.exported(row, target)
-            if above > 1 + MOST_ABOVE and "ratio" in row and self.dense_path:
+            is_timed = self.options.cost == "latency" and "ratio" in row and self.dense_path
+            if above > 1 + MOST_ABOVE and is_timed:
                 row = self.cost.timed_again(row, self.dense_path)
                 above = self.cost.exported(row, target)
             if above <= 1 + MOST_ABOVE:
@@ -153,7 +154,7 @@ class _Compression:
     def _chosen_by_gates(self, target, parent, folder):
         """Returns the folder of what gates leave of a larger model for a target."""
         chosen, config = os.path.join(folder, "chosen"), model_dir.read(parent).config
-        groups = [kind for kind in self.options.gated_groups if units.has_units(config, kind)]
+        groups = [kind for kind in items(self.options, "groups") if units.has_units(config, kind)]
         sparsity = 1 - self.cost.share(target)
         if not groups or sparsity <= 0:
             return parent

@@ -167,13 +167,13 @@ def smallest(config, groups):
       config: an `EncoderConfig` whose projections are dense.
       groups: names of `GROUPS` that may go.
     """
-    layers = []
+    layers, has_heads = [], [layer.num_heads > 0 for layer in config.layers]
     for index, layer in enumerate(config.layers):
         one = dataclasses.replace(config, num_hidden_layers=1, layers=(layer,))
         for kind in _KINDS:
             if number := layer.num_units(kind):
                 least = _numbers(number, kind, groups)[0]
-                if kind == "heads" and not index:
+                if kind == "heads" and index == has_heads.index(True):
                     least = max(1, least)
                 narrow = kind == "heads" and "head_dimensions" in groups
                 sizes = [min(_sizes(one, 0, name), default=None) for name in ("key", "value")]

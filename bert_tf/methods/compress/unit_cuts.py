@@ -130,6 +130,12 @@ class UnitCuts:
             if cut.key_size or cut.value_size:
                 sizes[int(sublayer.path.split(".")[1])] = cut.key_size, cut.value_size
         config, weights = self.source.config, self.source.weights
-        config, weights = narrow_heads.narrow(config, weights, self._moments, sizes)
         config, weights = units.remove(config, weights, mask)
+        moments = {
+            index: narrow_heads.HeadMoments(
+                *(part[mask[f"blocks.{index}.heads"]] for part in self._moments[index])
+            )
+            for index in sizes
+        }
+        config, weights = narrow_heads.narrow(config, weights, moments, sizes)
         return dataclasses.replace(self.source, config=config, weights=weights)

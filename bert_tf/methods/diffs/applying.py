@@ -47,6 +47,7 @@ def apply(path, base, output_dir):
     source = read_source(base)
     model = base_model.build(source, diff, file)
     known = {key: diff.info[key] for key in _INHERITED if key in diff.info}
+    known |= model_dir.family_of(source.info)
     provenance = {"base": os.path.abspath(base), "diff": os.path.abspath(file)}
     model_dir.save(output_dir, model, source.tokenizer(), **known, **provenance)
 
@@ -72,6 +73,7 @@ def remove(path, base, folder, output_dir):
         model, removed, new=[p for p in surgery.named_variables(model) if p not in removed]
     )
     known = {"labels": list(source.labels)} if source.labels else {}
+    known |= model_dir.family_of(source.info)
     model_dir.save(output_dir, model, source.tokenizer(), **known)
 
 

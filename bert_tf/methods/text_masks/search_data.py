@@ -87,7 +87,7 @@ def _read_teacher(options, student, tokenizer):
     if options.teacher:
         source = read_source(options.teacher)
         other = source.tokenizer(options.do_lower_case)
-        if (other.vocab, other.rules) != (tokenizer.vocab, tokenizer.rules):
+        if (other.digest, other.rules) != (tokenizer.digest, tokenizer.rules):
             raise ValueError(
                 f"The teacher {options.teacher!r} must have the vocabulary of the student, "
                 "received another one."

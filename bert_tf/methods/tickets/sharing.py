@@ -158,7 +158,7 @@ def cut(folder, task_name, output_dir):
 
 def _inherited(info, task, index):
     """Returns the part of `info.json` that is of one task; not every stage has all of it."""
-    known = {key: info[key] for key in ("max_seq_length", "step") if key in info}
+    known = {key: info[key] for key in ("max_seq_length", "step", "family") if key in info}
     if "scores" in info:
         known["scores"] = task.scores_of(info["scores"], index)
     return known

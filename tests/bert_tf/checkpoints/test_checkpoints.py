@@ -284,11 +284,11 @@ def test_minilm(minilm_dir):
     assert source.config.num_labels == 2
 
 
-@pytest.mark.parametrize("model_type", ["roberta", "deberta"])
+@pytest.mark.parametrize("model_type", ["gpt2", "deberta"])
 def test_other_models_of_hugging_face_are_refused(hugging_face_dir, model_type):
     write_config(hugging_face_dir, model_type=model_type)
     with pytest.raises(
-        ValueError, match=f"model_type 'bert' or 'distilbert' or 'electra', received '{model_type}'"
+        ValueError, match=f"model_type 'bert' or 'distilbert' or .*, received '{model_type}'"
     ):
         read_source(hugging_face_dir)
 

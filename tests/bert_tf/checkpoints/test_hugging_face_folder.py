@@ -80,7 +80,8 @@ def test_what_is_written_is_the_model(shared, name, tmp_path):
     ids = [one.encode(texts, texts[::-1]).ids.to_list() for one in tokenizers]
     assert ids[0] == ids[1]
     card = (tmp_path / "README.md").read_text()
-    assert "| 1 | 2 | 40 |" in card and "| 3 | 0 | 0 |" in card
+    assert "| 1 | 2 | 12, 12 | 40 | query 3 |" in card
+    assert "| 2 | 3 | 6, 3 | 7 | ffn_out 2 |" in card
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -117,3 +118,28 @@ def test_an_export(shared, sst_dir, tmp_path):
     assert "Task: SST-2, classes 0, 1." in card and "Scores of dev: accuracy 0.9000." in card
     about = json.loads((tmp_path / "out" / "1" / "config.json").read_text())
     assert about["id2label"] == {"0": "0", "1": "1"} and about["model_type"] == "distilbert"
+
+
+def test_a_model_of_masked_words(shared, tmp_path):
+    source = read_source(shared / "data" / "families" / "bert_classes")
+    model = source.model(head="mlm", num_labels=1)
+    given = dataclasses.replace(
+        source, config=model.config, weights=surgery.named_weights(model), labels=None
+    )
+    hugging_face_folder.write(given, tmp_path, "words")
+    about = json.loads((tmp_path / "config.json").read_text())
+    assert about["architectures"] == ["BertForMaskedLM"] and "id2label" not in about
+    again = read_source(tmp_path, pretraining_head=True).model(head="mlm", num_labels=1)
+    batch = batch_of(source)
+    np.testing.assert_allclose(again(batch), model(batch), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("distilbert_classes", "pooler_act"), ("electra_small", "embedding_size")],
+)
+def test_a_model_of_another_family_than_it_says(shared, tmp_path, name, field):
+    source = dataclasses.replace(read_source(shared / "data" / "families" / name), info={})
+    with pytest.raises(ValueError, match=f"must be of the family 'bert', .* differs in .*{field}"):
+        hugging_face_folder.write(source, tmp_path, "wrong")
+    assert not (tmp_path / "model.safetensors").exists()

@@ -206,6 +206,7 @@ def test_a_pretrained_electra_has_no_head_of_ours(tmp_path):
         ("electra", {"position_embedding_type": "relative_key"}, "position_embedding_type 'absol"),
         ("electra", {"embedding_size": 0}, "cannot be used: .*embedding_width"),
         ("roberta", {"pad_token_id": 40}, "cannot be used: .*position_offset"),
+        ("roberta", {"pad_token_id": None}, "'pad_token_id' must be a whole number .* None"),
     ],
 )
 def test_configs_that_are_refused(family, changes, sentence, tmp_path):

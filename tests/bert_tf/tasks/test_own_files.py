@@ -131,18 +131,20 @@ def test_neither_file(tmp_path):
 
 
 def test_json_lines(tmp_path):
-    lines = (
-        '\ufeff{"text": "a\\nb", "n": [1], "label": 1}\r\n\n{"label": 0, "text": "", "n": null}\r\n'
-    )
+    lines = '\ufeff{"text": "a\\nb", "n": 1.5, "label": 1}\r\n\n'
+    lines += '{"label": 0, "text": null, "n": null}\r\n'
     found = read(tmp_path, lines, file="train.jsonl")
     assert found == (("0", "1"), ["a\nb", ""], [1, 0])
     scores = '{"text": "a", "label": 1.50}\n{"text": "b", "label": -2}\n'
     found = read(tmp_path, scores, file="train.jsonl", label_type="number")
     assert found == (None, ["a", "b"], [1.5, -2.0])
     for content, sentence in (
-        (lines + "[1]\n", r"a JSON object in each line, received '\[1\]' in line 4"),
-        (lines + '{"text": \n', "a JSON object in each line, received .* in line 4: "),
-        (lines + '{"text": "c", "n": 1}\n', r"received none of \['label'\] in line 4"),
+        (lines + "[1]\n", "Line 4 of the data file .* of another kind"),
+        (lines + '{"text": [1], "n": 1, "label": 1}\n', "Line 4 of the data file .* another kind"),
+        (lines + '{"text": \n', "Line 4 of the data file .* must be JSON"),
+        (lines + "[" * 100_000, "Line 4 of the data file .* nested too deeply"),
+        (lines + '{"text": "c", "n": 1}\n', r"Line 4 .* received none of \['label'\]"),
+        ("{}\n" + lines[1:], "Line 1 .* must have the keys of all others, received none"),
     ):
         with pytest.raises(ValueError, match=sentence):
             read(tmp_path, content, file="train.jsonl")
@@ -155,10 +157,16 @@ def test_columns_by_number(tmp_path):
     numbers = {"text_columns": "3,1", "label_column": "2"}
     content = "b\tneg\ta\nd\tpos\tc\n"
     assert read(tmp_path, content, **numbers) == (("neg", "pos"), ["a", "c"], [0, 1])
-    # A file whose columns have these names has a header line.
-    found = read(tmp_path, "1\t2\t3\n" + content, **numbers)
-    assert found == (("neg", "pos"), ["a", "c"], [0, 1])
-    with pytest.raises(
-        ValueError, match=r"needs the columns \['4'\], its first line has \['1', '2'"
-    ):
+    # A first row may hold any numbers.
+    content = "5\t2\t1\n1\t0\t2\n2\t2\t3\n"
+    found = read(tmp_path, content, text_columns="1", label_column="2")
+    assert found == (("0", "2"), ["5", "1", "2"], [1, 0, 1])
+    with pytest.raises(ValueError, match=r"columns \['4'\], counted from 1, but .* has 3\."):
         read(tmp_path, content, **{**numbers, "label_column": "4"})
+    with pytest.raises(ValueError, match="as in its first row, received 1 in line 4"):
+        read(tmp_path, content + "x\n", **numbers)
+    with pytest.raises(ValueError, match="counts columns without names from 1, received .* '0'"):
+        read(tmp_path, content, text_columns="1", label_column="0")
+    (tmp_path / "train.tsv").rename(tmp_path / "train.jsonl")
+    with pytest.raises(ValueError, match="from train.tsv or train.csv, but"):
+        read(tmp_path, **numbers)

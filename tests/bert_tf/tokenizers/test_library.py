@@ -42,7 +42,8 @@ def folder(tmp_path):
 def test_ids_are_those_of_the_library(folder):
     tokenizer, theirs = LibraryTokenizer(folder / "tokenizer.json"), byte_level()
     assert (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id) == (1, 0, 2)
-    assert tokenizer.special_ids == (0, 1, 2, 3, 4) and tokenizer.mask_id is None
+    assert tokenizer.special_ids == (0, 1, 2, 3, 4) and tokenizer.mask_id == 4
+    assert tokenizer.unknown == "<unk>"
     assert tokenizer.vocab[4] == "<mask>" and len(tokenizer.vocab) == theirs.get_vocab_size()
     for texts in ([TEXTS], [TEXTS, OTHERS]):
         found = tokenizer.encode(*texts, max_seq_length=200)
@@ -102,6 +103,41 @@ def test_settings_that_would_give_other_ids(folder, settings, sentence):
         tokenizer_files.read(folder)
 
 
+def test_a_vocabulary_of_the_other_kind(folder, tmp_path):
+    """The file that is used decides, and what the folder says of another one does not count."""
+    words = tmp_path / "vocab.txt"
+    words.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film"]) + "\n")
+    assert tokenizer_files.read(folder, str(words)) == (str(words), {})
+    config = EncoderConfig(300, 8, 1, 2, 8, max_position_embeddings=20)
+    model, path = str(tmp_path / "model"), str(folder / "tokenizer.json")
+    model_dir.save(model, BertModel(config), LibraryTokenizer(path))
+    tokenizer = read_source(model, vocab_file=str(words)).tokenizer(do_lower_case=True)
+    assert tokenizer.encode(["film"]).ids.to_list() == [[2, 5, 3]]
+    model_dir.save(str(tmp_path / "words"), BertModel(config), tokenizer)
+    found = read_source(tmp_path / "words", vocab_file=path).tokenizer()
+    assert found.digest == LibraryTokenizer(path).digest
+
+
+def test_folders_that_lack_the_file(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "RobertaTokenizer"}')
+    (tmp_path / "vocab.json").write_text("{}")
+    assert tokenizer_files.read(tmp_path) == (None, {})
+
+
+def test_a_vocabulary_without_a_letter_of_ours(tmp_path):
+    path = str(tmp_path / "tokenizer.json")
+    found = tokenizers.Tokenizer(tokenizers.models.BPE({"<s>": 0, "ж": 1, "</s>": 2}, []))
+    found.add_special_tokens(["<s>", "</s>"])
+    found.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    found.save(path)
+    assert LibraryTokenizer(path, pad_token="<s>").encode(["жж"]).ids.to_list() == [[0, 1, 1, 2]]
+    found = tokenizers.Tokenizer(tokenizers.models.BPE({"<s>": 0, "</s>": 1}, []))
+    found.add_special_tokens(["<s>", "</s>"])
+    found.save(path)
+    with pytest.raises(ValueError, match="must make tokens of a text and of a pair"):
+        LibraryTokenizer(path, pad_token="<s>")
+
+
 def test_what_needs_words_says_so(folder):
     tokenizer = LibraryTokenizer(folder / "tokenizer.json")
     with pytest.raises(ValueError, match="`cut_vocabulary` needs a vocabulary of WordPieces, rec"):
@@ -116,11 +152,15 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="must be one that the library tokenizers reads: "):
         LibraryTokenizer(path)
     byte_level("none").save(str(path))
-    with pytest.raises(ValueError, match="must put a special token before and after a text"):
+    with pytest.raises(ValueError, match="after a text, received the post_processor None"):
         LibraryTokenizer(path)
     byte_level().save(str(path))
     with pytest.raises(ValueError, match="must have the token '<hidden>', received none"):
         LibraryTokenizer(path, mask_token="<hidden>")
+    for damage in ({"padding": "x"}, {"added_tokens": [{"id": 0}]}, {"pre_tokenizer": [1]}):
+        path.write_text(json.dumps({"model": {"type": "BPE"}, **damage}))
+        with pytest.raises(ValueError, match=r"The tokenizer '.*tokenizer.json' is damaged"):
+            LibraryTokenizer(path)
     path.write_text("[")
     with pytest.raises(ValueError, match=r"The tokenizer '.*tokenizer.json' .*JSON"):
         LibraryTokenizer(path)

@@ -170,7 +170,7 @@ def test_a_family_in_all_formats(options, dense_dir, export, tmp_path):
         ),
         ({"general_share": 0.0}, r"`general_share` must be in \(0, 1\], received 0"),
         ({"embedding_rank": 0}, "`embedding_rank` must be at least 1, received 0"),
-        ({"cost": "megabytes"}, "`cost` must be one of latency, parameters, bytes"),
+        ({"cost": "megabytes"}, "`cost` must be one of latency, bytes, parameters, mult"),
     ],
 )
 def test_errors_of_options(options, changes, sentence):

@@ -177,8 +177,8 @@ def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, mon
         ({"groups": ","}, "`groups` must name some of sublayers, .*, ranks once each"),
         ({"groups": "head_dimension"}, "received 'head_dimension', did you mean 'head_dimensions'"),
         (
-            {"gate_epochs": 1.0, "groups": "ranks", "cost": "latency"},
-            "`gate_epochs` needs `groups` of sublayers, heads and neurons, received groups='ranks'",
+            {"gate_epochs": 1.0, "groups": "heads,ranks", "cost": "latency"},
+            "`gate_epochs` needs `groups` of sublayers, heads and neurons alone, .*'heads,ranks'",
         ),
         ({"baselines": "runs/flop/,runs/flop"}, "must name each model once, .* 'runs/flop' again"),
         ({"baselines": "dense"}, "none dense, received 'dense' again"),
