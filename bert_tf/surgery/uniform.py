@@ -48,15 +48,23 @@ def uniform(config, weights):
             width = layer.unit_width(name, config.head_size)
             for axis, (size, wanted) in enumerate(zip(own, shape, strict=True)):
                 if size != wanted:
-                    kernel = _filled(kernel, axis, width, units, wanted)
+                    kernel = filled_up(kernel, axis, width, units, wanted)
             if len(bias) != shape[1]:
-                bias = _filled(bias, 0, width, units, shape[1])
+                bias = filled_up(bias, 0, width, units, shape[1])
             weights |= {f"{path}.kernel": kernel, f"{path}.bias": bias}
     return found, weights
 
 
-def _filled(array, axis, width, units, wanted):
-    """Returns an array with zeros for units that are gone, and for columns that units lack."""
+def filled_up(array, axis, width, units, wanted):
+    """Returns an array with zeros for units that are gone, and for columns that units lack.
+
+    Args:
+      array: an array one of whose axes is of units, one after the other.
+      axis: that axis.
+      width: columns of a unit.
+      units: how many units there shall be, those that lack are the last ones.
+      wanted: size of the axis, a multiple of it.
+    """
     parts = np.moveaxis(array, axis, 0)
     rest = parts.shape[1:]
     parts = parts.reshape([-1, width, *rest])

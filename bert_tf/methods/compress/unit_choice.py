@@ -19,6 +19,7 @@ from bert_tf.heads import losses
 from bert_tf.latency.terms import ALIGNMENT
 from bert_tf.methods.compress.unit_energy import output_projection
 from bert_tf.surgery import narrow_heads, units
+from bert_tf.surgery.uniform import filled_up
 from flop_tf.budget.allocation import allocate
 from flop_tf.layers.projection import ProjectionSpec
 from flop_tf.linalg import costs, factorization
@@ -236,10 +237,10 @@ class _Measured:
             width = layer.unit_width(name, config.head_size)
             for part in ("kernel", "bias"):
                 path = f"encoder.blocks.{index}.{name}.{part}"
-                array, before = weights[path], old[path]
+                array, wanted = weights[path], old[path].shape
                 axis = 0 if name == "attention_output" else -1
-                if array.shape != before.shape:
-                    array = _widened(array, layer.num_heads, width, before.shape[axis], axis)
+                if array.shape != wanted:
+                    array = filled_up(array, axis, width, layer.num_heads, wanted[axis])
                 changes.append((getattr(self._layer(index, name), part), array))
         return self.distance(changes)
 
@@ -277,14 +278,6 @@ def _changed(changes):
     finally:
         for variable, array in before:
             variable.assign(array)
-
-
-def _widened(array, heads, width, wanted, axis):
-    """Returns an array whose columns, or rows, of each head are filled up with zeros."""
-    parts = np.moveaxis(array, axis, 0).reshape([heads, width, -1])
-    parts = np.pad(parts, [(0, 0), (0, wanted // heads - width), (0, 0)])
-    shape = [wanted, *np.moveaxis(array, axis, 0).shape[1:]]
-    return np.moveaxis(parts.reshape(shape), 0, axis)
 
 
 def _sublayer(source, path, found, measured, groups, head_moments, moments):
