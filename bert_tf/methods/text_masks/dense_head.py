@@ -42,6 +42,7 @@ def train(options, data):
             max_seq_length=options.max_seq_length,
             step=steps,
             scores=evaluation.score(model, data.task, splits, size),
+            **model_dir.family_of(data.source.info),
         )
     return read_source(folder)
 
