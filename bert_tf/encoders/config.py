@@ -92,8 +92,8 @@ class LayerConfig:
         left out is dense.
       has_ffn: whether there is a feed-forward at all; without it not even its bias is left.
       gates: a serialized gate for some of `GATED_UNITS`, see `flop_tf.gates.serialize`.
-      key_size: width of a head's query and key, at least 1; None is that of the model, D.
-      value_size: width of a head's value, at least 1; None is that of the model, D.
+      key_size: width of a head's query and key, at least 1; None is D.
+      value_size: width of a head's value, at least 1; None is D.
     """
 
     num_heads: int

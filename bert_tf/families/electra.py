@@ -2,7 +2,7 @@
 
 from bert_tf.families.bert import Bert
 from bert_tf.families.family import register_family
-from bert_tf.families.names import LINEAR, Names, layers
+from bert_tf.families.names import LINEAR, Names, layers, without
 from bert_tf.models.weight_paths import POOLER
 
 _DENSE = {
@@ -16,11 +16,8 @@ _WIDTH = 128
 
 def _table():
     """Returns BERT's names with another projection of the embeddings and another classifier."""
-    same = {
-        path: row
-        for path, row in Bert.names["hugging_face"].of_task_heads().items()
-        if not path.startswith(("encoder.pooler", "classifier"))
-    }
+    table = Bert.names["hugging_face"].of_task_heads()
+    same = without(table, "encoder.pooler", "classifier")
     return {**same, **layers(_DENSE, LINEAR)}
 
 

@@ -18,7 +18,6 @@ _HEARD = frozenset(
     "architectures id2label label2id model_type problem_type tokenizer_class".split()
 )
 
-
 # Of a head, which other keys describe there.
 _OF_HEADS = {"head", "num_labels"}
 # A part of the names of classes whose head another class has alone.

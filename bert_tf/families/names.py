@@ -50,7 +50,17 @@ class Names:
     def of_task_heads(self):
         """Returns the table without the heads of pretraining."""
         tied = tuple(f"{name}." for name, head in HEADS.items() if head.is_tied)
-        return {path: row for path, row in self.table.items() if not path.startswith(tied)}
+        return without(self.table, *tied)
+
+
+def without(table, *starts):
+    """Returns a table without the rows of some of our paths.
+
+    Args:
+      table: dict of `From` by our path.
+      *starts: what such paths start with.
+    """
+    return {path: row for path, row in table.items() if not path.startswith(starts)}
 
 
 def per_block(table, num_blocks):

@@ -2,7 +2,7 @@
 
 from bert_tf.families.bert import Bert
 from bert_tf.families.family import register_family
-from bert_tf.families.names import LINEAR, NORM, From, Names, layers
+from bert_tf.families.names import LINEAR, NORM, From, Names, layers, without
 from bert_tf.models.weight_paths import POOLER
 
 # Of a model with a classifier; without a head `pooler.dense` is what BERT has, and is not used.
@@ -18,11 +18,8 @@ _PADDING = 1
 
 def _table():
     """Returns BERT's names with another classifier and another head of masked words."""
-    same = {
-        path: row
-        for path, row in Bert.names["hugging_face"].table.items()
-        if not path.startswith(("encoder.pooler", "classifier", "mlm."))
-    }
+    table = Bert.names["hugging_face"].table
+    same = without(table, "encoder.pooler", "classifier", "mlm.")
     bias = {"mlm.output_bias": From("lm_head.bias")}
     return {**same, **layers(_DENSE, LINEAR), **layers(_NORMS, NORM), **bias}
 

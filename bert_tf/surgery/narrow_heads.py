@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.surgery.token_sums import token_sums
 from flop_tf.linalg import joint_products
 
 
@@ -39,25 +40,17 @@ def head_moments(model, dataset):
     """
     blocks = {i: block for i, block in enumerate(model.encoder.blocks) if block.layer.num_heads}
 
-    @tf.function(input_signature=dataset.element_spec[:1])
-    def sums(features):
-        real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
-        received, found = model.encoder(features)["projection_inputs"], {}
+    def sums(received, real):
+        found = {}
         for index, block in blocks.items():
             heads = block.layer.num_heads
             projected = block.project(tf.boolean_mask(received[index]["query"], real))
             rows = [tf.reshape(each, [-1, heads, each.shape[1] // heads]) for each in projected]
             squares = [tf.einsum("mnd,mne->nde", each, each) for each in rows]
             found[index] = *squares, tf.reduce_sum(rows[-1], axis=0)
-        return found, tf.math.count_nonzero(real)
+        return found
 
-    total, tokens = {}, 0
-    for features, *_ in dataset:
-        found, count = sums(features)
-        tokens += int(count)
-        for index, parts in found.items():
-            parts = [part.numpy().astype(np.float64) for part in parts]
-            total[index] = [a + b for a, b in zip(total.get(index, [0.0] * 4), parts, strict=True)]
+    total, tokens = token_sums(model, dataset, sums)
     moments = {}
     for index, parts in total.items():
         query, key, value, mean = (part / max(1, tokens) for part in parts)

@@ -6,6 +6,8 @@ B batch, T tokens, I inputs and O outputs of a projection.
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.surgery.token_sums import token_sums
+
 
 def second_moments(model, dataset):
     """Returns `C = E[x x^T]` of the inputs of every projection.
@@ -20,10 +22,7 @@ def second_moments(model, dataset):
       float64 arrays `[I, I]` by the projection's path, such as `blocks.0.query`.
     """
 
-    @tf.function(input_signature=dataset.element_spec[:1])
-    def moments(features):
-        real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
-        received = model.encoder(features, training=False)["projection_inputs"]
+    def moments(received, real):
         # Query, key and value receive one tensor: its moment is computed once.
         found = {}
         for block in received:
@@ -31,19 +30,14 @@ def second_moments(model, dataset):
                 if inputs.ref() not in found:
                     rows = tf.boolean_mask(inputs, real)
                     found[inputs.ref()] = tf.matmul(rows, rows, transpose_a=True)
-        return [
-            {name: found[inputs.ref()] for name, inputs in block.items()} for block in received
-        ], tf.math.count_nonzero(real)
+        return [{name: found[inputs.ref()] for name, inputs in block.items()} for block in received]
 
-    total, tokens = {}, 0
-    for features, *_ in dataset:
-        sums, count = moments(features)
-        tokens += int(count)
-        for index, block in enumerate(sums):
-            for name, value in block.items():
-                path = f"blocks.{index}.{name}"
-                total[path] = total.get(path, 0.0) + value.numpy().astype(np.float64)
-    return {path: value / max(1, tokens) for path, value in total.items()}
+    total, tokens = token_sums(model, dataset, moments)
+    return {
+        f"blocks.{index}.{name}": value / max(1, tokens)
+        for index, block in enumerate(total)
+        for name, value in block.items()
+    }
 
 
 def squared_gradients(model, dataset, loss):

@@ -28,7 +28,7 @@ class LibraryTokenizer(TextTokenizer):
 
     Args:
       vocab_file: path of a `tokenizer.json`.
-      pad_token: the token that fills up texts; None is that of the file, else "<pad>" or "[PAD]".
+      pad_token: the token that fills up texts; None is the file's, else "<pad>" or "[PAD]".
       mask_token: the token that hides a word; None is "<mask>" or "[MASK]", if it is there.
 
     Raises:

@@ -96,7 +96,7 @@ class _Text:
 
 
 class _Block:
-    """A block of the student, the teacher's and that of the aims, and the batches before it."""
+    """The blocks of student, teacher and aims of one number, and the batches before them."""
 
     def __init__(self, student, teacher, aims, texts, ridges):
         self.pair, self.aims, self.texts, self.ridges = (student, teacher), aims, texts, ridges

@@ -40,14 +40,15 @@ class Cost(abc.ABC):
           cuts: list of `bert_tf.methods.compress.unit_choice.Cut`.
         """
         _, index, kind = path.split(".")
-        alone = LayerConfig(0, 0)
-        if kind == "heads":
-            alone = dataclasses.replace(config.layers[int(index)], intermediate_size=0)
-            alone = dataclasses.replace(alone, projections={}, has_ffn=True)
-        config = dataclasses.replace(config, num_hidden_layers=1, layers=(alone,))
-        layers = [cut.applied(config, 0, kind) for cut in cuts]
-        empty = self.of_model(dataclasses.replace(config, layers=(LayerConfig(0, 0),)))
-        return [self.of_model(dataclasses.replace(config, layers=(one,))) - empty for one in layers]
+        empty = LayerConfig(0, 0)
+        alone = {"intermediate_size": 0, "projections": {}, "has_ffn": True}
+        layer = empty
+        if kind == "heads":  # They may be narrow.
+            layer = dataclasses.replace(config.layers[int(index)], **alone)
+        one = dataclasses.replace(config, num_hidden_layers=1, layers=(layer,))
+        layers = [empty, *(cut.applied(one, 0, kind) for cut in cuts)]
+        nothing, *found = (self.of_model(dataclasses.replace(one, layers=(x,))) for x in layers)
+        return [cost - nothing for cost in found]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.surgery.token_sums import token_sums
 from flop_tf.importance.energy import output_energy
 
 
@@ -36,11 +37,9 @@ def unit_energies(model, dataset):
       Dict of `UnitEnergy` by path, such as `blocks.0.heads` and `blocks.0.neurons`.
     """
 
-    @tf.function(input_signature=dataset.element_spec[:1])
-    def sums(features):
-        real = tf.cast(tf.reshape(features["input_mask"], [-1]), tf.bool)
+    def sums(blocks, real):
         found = {}
-        for index, received in enumerate(model.encoder(features)["projection_inputs"]):
+        for index, received in enumerate(blocks):
             layer = model.config.layers[index]
             if layer.num_heads:
                 rows = tf.boolean_mask(received["attention_output"], real)
@@ -55,15 +54,9 @@ def unit_energies(model, dataset):
                     tf.reduce_sum(tf.square(rows), axis=0),
                     tf.reduce_sum(rows, axis=0),
                 )
-        return found, tf.math.count_nonzero(real)
+        return found
 
-    total, tokens = {}, 0
-    for features, *_ in dataset:
-        found, count = sums(features)
-        tokens += int(count)
-        for path, pair in found.items():
-            pair = [part.numpy().astype(np.float64) for part in pair]
-            total[path] = [a + b for a, b in zip(total.get(path, (0.0, 0.0)), pair, strict=True)]
+    total, tokens = token_sums(model, dataset, sums)
     found = {}
     for path, (second, first) in total.items():
         mean = first / tokens
