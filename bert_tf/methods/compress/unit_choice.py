@@ -168,14 +168,15 @@ def smallest(config, groups):
       config: an `EncoderConfig` whose projections are dense.
       groups: names of `GROUPS` that may go.
     """
-    layers, has_heads = [], [layer.num_heads > 0 for layer in config.layers]
+    layers = []
+    # `Choice` keeps heads where they are worth most, which costs at most this.
+    last = max(range(len(config.layers)), key=lambda index: config.layers[index].num_heads)
     for index, layer in enumerate(config.layers):
         one = dataclasses.replace(config, num_hidden_layers=1, layers=(layer,))
         for kind in _KINDS:
             if number := layer.num_units(kind):
-                least = _numbers(number, kind, groups)[0]
-                if kind == "heads" and index == has_heads.index(True):
-                    least = max(1, least)
+                numbers = _numbers(number, kind, groups)
+                least = next(one for one in numbers if one or kind != "heads" or index != last)
                 narrow = kind == "heads" and "head_dimensions" in groups
                 sizes = [min(_sizes(one, 0, name), default=None) for name in ("key", "value")]
                 density = min(DENSITIES) if "ranks" in groups else None

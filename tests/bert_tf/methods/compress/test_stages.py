@@ -129,8 +129,9 @@ def test_units_that_gates_choose(settings, options, tmp_path):
     assert model_info.num_parameters(chosen.config) >= row["parameters"]
     # What is trained is not trained again.
     written = (output / "0.9" / "gated" / "model.safetensors").stat().st_mtime_ns
-    shutil.rmtree(output / "0.9" / "chosen")
-    shutil.rmtree(output / "0.9" / "cut")
+    for made in (output / "0.9").iterdir():
+        if made.name != "gated":
+            shutil.rmtree(made)
     assert stages.compress(options)["models"][2]["model"] == "0.9"
     assert (output / "0.9" / "gated" / "model.safetensors").stat().st_mtime_ns == written
 

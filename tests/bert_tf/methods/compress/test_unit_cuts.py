@@ -261,13 +261,33 @@ def test_a_sublayer_that_is_gone_already_leaves_finite_errors(source, encoded):
     assert smaller.config.layers[1].intermediate_size == 16
 
 
-def test_one_head_stays_whatever_the_target(source, encoded):
-    cuts, cost = UnitCuts(source, encoded), unit_costs.Parameters()
-    smallest = cost.of_model(unit_choice.smallest(source.config, UNITS))
+@pytest.mark.parametrize(
+    ("groups", "left"),
+    [
+        (UNITS, [0, 0, 0, 1]),
+        (("sublayers", "neurons"), [0, 0, 0, 2]),
+        (("sublayers",), [0, 0, 0, 2]),
+    ],
+)
+def test_the_attention_worth_most_stays_whatever_the_target(source, encoded, groups, left):
+    cuts, cost = UnitCuts(source, encoded, groups), unit_costs.Parameters()
+    smallest = cost.of_model(unit_choice.smallest(source.config, groups))
     chosen = cuts.choose(cost, smallest)
-    assert sorted(one.number for one in chosen.values()) == [0, 0, 0, 1]
+    assert sorted(one.number for one in chosen.values()) == left
     with pytest.raises(ValueError, match="must be above 0 and at least"):
         cuts.choose(cost, smallest - 1)
+
+
+def test_the_floor_of_uneven_blocks_holds_wherever_heads_stay():
+    config = EncoderConfig(
+        vocab_size=9,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        layers=(LayerConfig(1, 64), LayerConfig(3, 64)),
+    )
+    smallest = unit_choice.smallest(config, ["sublayers"])
+    assert [(one.num_heads, one.intermediate_size) for one in smallest.layers] == [(0, 0), (3, 0)]
 
 
 def test_everything_that_may_go_goes_where_it_is_worth_least(source, encoded, dataset):
