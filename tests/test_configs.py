@@ -5,13 +5,14 @@ import os
 import pathlib
 import re
 
-from flop_tools import diff_prune, finetune
+from flop_tools import compress, diff_prune, finetune
 
 import pytest
 from absl import flags
 
 from bert_tf import flag_files
 from bert_tf.encoders.config import EncoderConfig
+from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.models.weight_paths import expected_shapes
 from bert_tf.runs.options import FinetuneOptions
@@ -19,7 +20,6 @@ from bert_tf.studies.sweeps import sweep
 from bert_tf.tasks import squad_examples
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
-METHODS = ("flop", "diff", "original")
 
 
 def ids(paths):
@@ -37,9 +37,16 @@ FLAG_FILES = ids([path for path in ALL_FILES if not is_old_name(path)])
 PAIRS = sorted(CONFIGS.glob("*.flags"))
 OLD_NAMES = ids([path for path in PAIRS if is_old_name(path)])
 DIFF_FILES = ids(sorted(CONFIGS.glob("diff_*.flags")))
-FINETUNE_FILES = ids(sorted(set(PAIRS) - set(DIFF_FILES["argvalues"])))
+COMPRESS_FILES = ids(sorted(CONFIGS.glob("compress_*.flags")))
+OTHERS = {*DIFF_FILES["argvalues"], *COMPRESS_FILES["argvalues"]}
+FINETUNE_FILES = ids(sorted(set(PAIRS) - OTHERS))
 #: Values of pairs, next to those of the task and the method.
 OWN = {
+    "compress_cola": {"train": "4"},
+    "compress_mrpc": {"train": "10"},
+    "compress_rte": {"train": "6"},
+    "compress_stsb": {"train": "6"},
+    "compress_wnli": {"train": "20"},
     "flop_cola": {"num_train_epochs": "4"},
     "flop_demo": {"num_train_epochs": "2", "gate_order_examples": "200"},
     "flop_mrpc": {"num_train_epochs": "10"},
@@ -71,6 +78,11 @@ def finetune_flags():
 @pytest.fixture(scope="module")
 def diff_flags():
     return own_flags(diff_prune)
+
+
+@pytest.fixture(scope="module")
+def compress_flags():
+    return own_flags(compress)
 
 
 def options_of(path, kind, own):
@@ -188,6 +200,22 @@ def test_flags_make_options_of_differences(path, diff_flags):
     assert options.method == "diff" and not options.structured
     assert options.target_density == 0.005  # The paper's budget.
     assert "diff_{}".format(options.task_name.lower().replace("-", "")) == path.stem
+
+
+@pytest.mark.parametrize("path", **COMPRESS_FILES)
+def test_flags_make_options_of_compressions(path, compress_flags):
+    options = options_of(path, CompressOptions, compress_flags)
+    task = options_of(
+        CONFIGS / f"tasks/{path.stem.partition('_')[2]}.flags", CompressOptions, compress_flags
+    )
+    assert options.num_train_epochs == task.num_train_epochs
+    assert options.epochs == float(OWN[path.stem]["train"])
+    assert str(options.parsed_targets[0]) == "0.5"
+
+
+def test_every_task_file_goes_before_every_method(compress_flags):
+    for path in CONFIGS.glob("tasks/*.flags"):
+        assert options_of(path, CompressOptions, compress_flags).task_name
 
 
 def test_original_values(finetune_flags):

@@ -14,7 +14,7 @@ from bert_tf.runs.options.data import BatchOptions, ExampleOptions, LengthOption
 from bert_tf.runs.options.distillation import DistillationOptions
 from bert_tf.runs.options.optimizer import OptimizerOptions
 from bert_tf.runs.options.pruning import check_groups
-from bert_tf.runs.options.running import ArithmeticOptions, SavingOptions
+from bert_tf.runs.options.running import ArithmeticOptions, PartOptions, SavingOptions
 from bert_tf.runs.options.task import TaskOptions
 from bert_tf.serving.engines import ENGINES
 
@@ -120,8 +120,11 @@ class RecoveryOptions:
         "block, and ranks of projections.",
         list_of=str,
     )
-    dense_epochs: float = option(
-        3.0, "Epochs that fine-tune a checkpoint without the task's head first.", allowed=FROM_0
+    num_train_epochs: float = changed(
+        PartOptions,
+        "num_train_epochs",
+        3.0,
+        "Epochs that fine-tune a checkpoint without the task's head first.",
     )
     recovery_learning_rate: float = option(2e-4, "Rate of the recovery.", allowed=FROM_0)
     recovery_dropout: float = option(

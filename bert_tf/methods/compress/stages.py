@@ -254,6 +254,7 @@ def _checked(options):
     if options.cut_vocabulary:
         vocabulary.needed(source.tokenizer(options.do_lower_case))
     smallest = embeddings.smallest(options, config)
+    task.source(options.data_dir, "train")
     cost = EngineCost(options, config)
     cost.check_targets(smallest)
     return source, cost
@@ -265,11 +266,7 @@ def _dense(options, source):
         return options.init_checkpoint
     folder = os.path.join(options.output_dir, "dense")
     if not os.path.isfile(os.path.join(folder, _SCORES)):
-        finetuning.finetune(
-            _training(
-                options, options.init_checkpoint, folder, num_train_epochs=options.dense_epochs
-            )
-        )
+        finetuning.finetune(_training(options, options.init_checkpoint, folder))
     return folder
 
 

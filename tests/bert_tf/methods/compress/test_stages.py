@@ -37,7 +37,7 @@ def settings(bert_dir, sst_dir, table_file):
         "latency_table": table_file("onnxruntime"),
         "cost": "parameters",
         "targets": ".8",
-        "dense_epochs": 3.0,
+        "num_train_epochs": 3.0,
         "recovery_learning_rate": 1e-3,
     }
 
@@ -219,6 +219,7 @@ def test_bad_input_is_found_before_anything_is_trained(settings, bert_dir, tmp_p
         ({"targets": ".1", "embedding_rank": 32}, "at least 1 and below 32, the width of the word"),
         (words, "empty.txt' is empty"),
         ({"baselines": str(tmp_path)}, "is no model directory: expected 'info.json'"),
+        ({"data_dir": "nowhere"}, "from train.tsv, but the folder 'nowhere' has no such file"),
         ({"latency_table": "none.json"}, "table 'none.json' does not exist"),
         (
             {"init_checkpoint": places[factorized]},
@@ -237,6 +238,6 @@ def test_bad_input_is_found_before_anything_is_trained(settings, bert_dir, tmp_p
 
 
 def test_too_few_examples(settings, tmp_path):
-    few = {**settings, "train_examples": 63, "dense_epochs": 0.1}
+    few = {**settings, "train_examples": 63, "num_train_epochs": 0.1}
     with pytest.raises(ValueError, match="training set must have at least 64 .* received 63"):
         stages.compress(CompressOptions(**few, output_dir=str(tmp_path / "out")))
