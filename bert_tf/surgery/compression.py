@@ -191,7 +191,7 @@ def _with_kernels(config, weights, condition):
         if spec.rank and condition(*shape, spec.rank):
             path = f"encoder.blocks.{index}.{name}"
             factors = [weights.pop(f"{path}.{part}") for part in ("factor_in", "factor_out")]
-            weights[f"{path}.kernel"] = np.matmul(*factors)
+            weights[f"{path}.kernel"] = factorization.merge(*factors)
             specs[index, name] = ProjectionSpec()
     return config.with_projections(specs), weights
 
