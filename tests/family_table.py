@@ -1,0 +1,109 @@
+"""What goes together of families, heads and formats: the table of docs/guides/families.md.
+
+Usage:
+  .venv/bin/python tests/family_table.py
+
+Each family with each head is a random model with uneven blocks, factors and narrow heads. It is
+written in every format by `flop-export`'s code, which compares answers, and read back from the
+folder of Hugging Face. Needs ../shared, and ten minutes on two cores.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Read once, when TensorFlow is imported.
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import latency_tables  # noqa: E402
+
+from bert_tf.checkpoints import model_dir, read_source  # noqa: E402
+from bert_tf.heads.head import HEADS  # noqa: E402
+from bert_tf.serving import exporting, formats, hugging_face_export, versions  # noqa: E402
+from bert_tf.serving.servable import ServedTask  # noqa: E402
+from bert_tf.serving.target import Target  # noqa: E402
+from bert_tf.tasks import registry  # noqa: E402
+from flop_tf import surgery  # noqa: E402
+from tests.bert_tf.checkpoints.test_hugging_face_folder import uneven  # noqa: E402
+
+GUIDE = ROOT / "docs" / "guides" / "families.md"
+#: A model of each family in ../shared/data/families.
+FOLDERS = {
+    "bert": "bert_classes",
+    "distilbert": "distilbert_classes",
+    "electra": "electra_small",
+    "roberta, camembert": "roberta_classes",
+    "xlm-roberta": "xlm_roberta_classes",
+}
+#: A task of each head.
+TASKS = {
+    "classifier": {"name": "SST-2", "labels": ["0", "1"]},
+    "mlm": {"name": "mlm"},
+    "span": {"name": "SQuAD", "max_query_length": 8},
+}
+_LEFT_OUT = "-"
+_SHAPE = (8, 16)
+
+
+def table(families):
+    """Returns the lines of the table.
+
+    Args:
+      families: folder of the models of `FOLDERS`.
+    """
+    names = [*formats.FORMATS, hugging_face_export.NAME]
+    lines = [f"| family | head | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
+    for family, folder in FOLDERS.items():
+        for head in HEADS:
+            with tempfile.TemporaryDirectory() as scratch:
+                found = _cells(families / folder, head, pathlib.Path(scratch))
+            lines.append(f"| {family} | {head} | {' | '.join(map(found.get, names))} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+def rows(lines):
+    """Returns the pairs of family and head in the lines of a text with the table."""
+    return [tuple(line.split(" | ")[:2]) for line in lines if re.match(r"\| [a-z].*\|.*e-\d", line)]
+
+
+def _cells(folder, head, scratch):
+    """Returns the largest difference of each format to one model, relative above 1, as texts."""
+    source, task = read_source(folder), registry.from_dict(TASKS[head])
+    model = source.model(**task.head)
+    whole = dataclasses.replace(source, config=model.config, weights=surgery.named_weights(model))
+    small, place = uneven(whole), str(scratch / "model")
+    known = {"task": task.to_dict(), "max_seq_length": 16, **model_dir.family_of(source.info)}
+    model_dir.save(place, small.model(), source.tokenizer(), **known)
+
+    def cell(name, export):
+        try:
+            return f"{export(versions.Version(str(scratch / name))):.0e}"
+        except ValueError as error:
+            print(f"{folder.name}, {head}, {name}: {error}")
+            return _LEFT_OUT
+
+    def exported(name, version):
+        target = Target(format_names=(name,), optimize_for=_SHAPE, allow_slower=True)
+        config, tables = small.config, []
+        for engine, _ in target.chosen():
+            sizes = {"hidden_size": config.hidden_size, "head_size": config.head_size}
+            tables.append(latency_tables.write(str(scratch), engine, **sizes))
+        target = dataclasses.replace(target, table_files=tuple(tables))
+        report = exporting.export(place, version, target, ServedTask())
+        return report["formats"][name]["largest_difference"]
+
+    def in_hugging_face(version):
+        return hugging_face_export.export(place, version, ServedTask())["largest_difference"]
+
+    found = {name: cell(name, functools.partial(exported, name)) for name in formats.FORMATS}
+    return {**found, hugging_face_export.NAME: cell(hugging_face_export.NAME, in_hugging_face)}
+
+
+if __name__ == "__main__":
+    table(ROOT.parent / "shared" / "data" / "families")
