@@ -152,6 +152,7 @@ def test_json_lines(tmp_path):
         (lines + '{"text": \n', "Line 4 of the data file .* must be JSON"),
         (lines + "[" * 100_000, "Line 4 of the data file .* nested too deeply"),
         (lines + '{"text": "c", "n": 1}\n', r"Line 4 .* received none of \['label'\]"),
+        (lines.split("\n")[0][:0] + "\n\n", "is empty"),
         ("{}\n" + lines[1:], "Line 1 .* must have the keys of all others, received none"),
     ):
         with pytest.raises(ValueError, match=sentence):
