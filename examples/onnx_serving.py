@@ -66,8 +66,12 @@ class Model:
             self.text_names, self.max_length = report["text_names"], report["max_seq_length"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"the export in {folder!r} has no {error}; export it again") from error
-        labels = os.path.join(folder, "assets", "labels.txt")
-        self.labels = _read(labels).split("\n")[:-1] if os.path.exists(labels) else None
+        self.labels, self.thresholds = (
+            _read(path).split("\n")[:-1] if os.path.exists(path) else None
+            for path in (
+                os.path.join(folder, "assets", f"{n}.txt") for n in ("labels", "thresholds")
+            )
+        )
         whole = _read(os.path.join(folder, "assets", "tokenizer.json"))
         self.tokenizer = _made(tokenizers.Tokenizer.from_str, whole)
         padding = map(self.tokenizer.token_to_id, ("[PAD]", "<pad>"))
@@ -81,9 +85,9 @@ class Model:
         with open(path, "rb"):  # What it says of a missing file is longer.
             self.session = _made(onnxruntime.InferenceSession, path, options)
         self.output_names = [output.name for output in self.session.get_outputs()]
-        if {"probabilities", "score"}.isdisjoint(self.output_names):
+        if {"probabilities", "score", "scores"}.isdisjoint(self.output_names):
             raise ValueError(
-                f"the model {path!r} must give probabilities or a score, received one that gives "
+                f"the model {path!r} must give probabilities or scores, received one that gives "
                 f"{', '.join(self.output_names)}"
             )
 
@@ -124,8 +128,19 @@ class Model:
         ]
         if self.labels:
             for answer in answers:
-                answer["label"] = self.labels[int(np.argmax(answer["logits"]))]
+                answer |= self._named(answer)
         return answers
+
+    def _named(self, answer):
+        """Returns the class, or the labels that hold, in an answer to one text."""
+        if self.thresholds:
+            each = zip(
+                self.labels, answer["probabilities"], map(float, self.thresholds), strict=True
+            )
+            return {"labels": ", ".join(label for label, share, least in each if share >= least)}
+        if "logits" in answer:
+            return {"label": self.labels[int(np.argmax(answer["logits"]))]}
+        return {}
 
 
 class Refused(Exception):

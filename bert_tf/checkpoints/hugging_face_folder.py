@@ -18,7 +18,7 @@ import safetensors.numpy
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.family import DEFAULT_FAMILY, FAMILIES
 from bert_tf.families.names import per_block
-from bert_tf.heads.head import HEADS
+from bert_tf.heads.head import head_of
 from bert_tf.models import model_info
 from bert_tf.models.weight_paths import POOLER, in_encoder
 from bert_tf.surgery.uniform import uniform
@@ -73,19 +73,20 @@ def write(source, folder, title):
     name = source.info.get("family", DEFAULT_FAMILY)
     family = FAMILIES[name]
     config, weights = uniform(source.config, source.weights)
-    head = config.head if source.has_head else None
-    architecture = family.architecture(name, head)
+    head = head_of(config) if source.has_head else None
+    architecture = family.architecture(name, head and head.layer_path)
     labels = source.labels or [f"LABEL_{number}" for number in range(config.num_labels)]
     named = source.labels is not None or config.num_labels != _USUAL_LABELS
     tokenizer = source.tokenizer()
     about = {"model_type": name, "architectures": [architecture], "dtype": "float32"}
     about |= {"pad_token_id": tokenizer.pad_id, **family.foreign(config)}
     _check_family(family, name, about, config)
-    if head is not None and HEADS[head].num_outputs is None and named:
+    if head is not None and head.num_outputs is None and named:
         about["id2label"] = {str(number): label for number, label in enumerate(labels)}
         about["label2id"] = {label: number for number, label in enumerate(labels)}
-        if config.num_labels == 1:
-            about["problem_type"] = "regression"
+    problem = head and head.problem_type(config.num_labels)
+    if problem is not None:
+        about["problem_type"] = problem
     with files.replacing(os.path.join(folder, "model.safetensors")) as aside:
         safetensors.numpy.save_file(_arrays(family, config, weights, head), aside, {"format": "pt"})
     files.write_json(os.path.join(folder, "config.json"), about)
@@ -126,7 +127,7 @@ def _arrays(family, config, weights, head):
     rows, found = per_block(names.table, config.num_hidden_layers), {}
     for path, array in weights.items():
         of_pooler = path in POOLER
-        if of_pooler and head is not None and not HEADS[head].reads_pooler:
+        if of_pooler and head is not None and not head.reads_pooler:
             continue
         if of_pooler and head is None and not rows[path].name.startswith("pooler."):
             continue  # It is a part of a head that this model lacks.

@@ -23,8 +23,8 @@ def translate(variables, table, config, ignored=r"(?!)", optional=()):
     Args:
       variables: the source's `Variables`.
       table: `From` by our path.
-      config: the `EncoderConfig` that the weights must fit. `head` and `num_labels` are
-        taken from the task head where there is one.
+      config: the `EncoderConfig` that the weights must fit. `num_labels` is taken from the task
+        head where there is one, and so is `head` unless its weights are there.
       ignored: regular expression of whole names that are no part of a BERT.
       optional: paths that a source may lack together; a model of it starts them anew.
 
@@ -53,8 +53,11 @@ def translate(variables, table, config, ignored=r"(?!)", optional=()):
 
 
 def _head(present, config):
-    """Returns the `Head` some of whose weights are present, that of pretraining last, or None."""
-    names = sorted(HEADS, key=lambda name: (HEADS[name].is_tied, name))
+    """Returns the `Head` some of whose weights are present, or None.
+
+    That of pretraining comes last; of heads with the same weights the config's comes first.
+    """
+    names = sorted(HEADS, key=lambda name: (HEADS[name].is_tied, name != config.head, name))
     heads = (HEADS[name](config) for name in names)
     return next((head for head in heads if present & head.weights.keys()), None)
 

@@ -19,7 +19,8 @@ class EncodedExamples:
     Args:
       ids: int32 `RaggedTensor [N, (T)]`.
       segments: int32 `RaggedTensor [N, (T)]`.
-      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or None.
+      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or float32 `[N, C]` of several
+        labels or numbers, or None.
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and

@@ -17,7 +17,8 @@ class Examples:
     Args:
       texts_a: list of N strings.
       texts_b: list of N strings, or None for single texts.
-      labels: `[N]`, int32 classes or float32 scores, or None where the split has none.
+      labels: `[N]`, int32 classes or float32 scores, or float32 `[N, C]` of several labels or
+        numbers, or None where the split has none.
       ids: list of N strings, the index of the published file or the row number from 0.
     """
 
@@ -70,7 +71,7 @@ class Table:
       file: path inside the data folder: `.jsonl` has an object a line, commas separate the fields
         of a `.csv` file, else tabs.
       texts: names of the text columns.
-      label: name of the label column, or None; a test file may lack it.
+      label: name of the label column, a tuple of several, or None; a test file may lack them.
       id: name of the column that predictions are filed under, or None for the row number.
       header: names of the columns of a file without a header line, or None.
       where: `(column, value)` that a row must have to count, or None.
@@ -85,11 +86,12 @@ class Table:
         no fewer than are needed.
       excludes: files that must not lie next to it, since they could be meant as well.
       is_numbered: whether columns are numbers from 1, of a file without a header line.
+      label_may_be_list: whether a label of JSON lines may be a list of texts, then a tuple.
     """
 
     file: str
     texts: tuple
-    label: str | None = None
+    label: str | tuple | None = None
     id: str | None = None
     header: tuple | None = None
     where: tuple | None = None
@@ -101,6 +103,7 @@ class Table:
     is_rectangular: bool = False
     excludes: tuple = ()
     is_numbered: bool = False
+    label_may_be_list: bool = False
 
     def exists(self, data_dir):
         """Returns whether every file that this table needs lies in a folder.
@@ -119,11 +122,13 @@ class Table:
 
         Returns:
           `(texts, labels, ids, line_numbers)`: a list of strings for each text
-          column, strings or None, strings, and ints from 1, where the rows begin.
+          column, strings or None, strings, and ints from 1, where the rows begin. Of several label
+          columns the labels are tuples of strings.
 
         Raises:
           ValueError: if the file is missing, empty, not UTF-8, lacks a column or has it twice,
-            has no rows, or has a row with too few fields or, where it is rectangular, too many.
+            has no rows, has a row with too few fields or, where it is rectangular, too many, or a
+            list in place of a text.
         """
         path = os.path.join(data_dir, self.file)
         for other in self.excludes:
@@ -154,8 +159,25 @@ class Table:
             raise ValueError(f"The data file {path!r} has no examples for this task.")
         numbers, *values = map(list, zip(*found, strict=True))
         table = dict(zip(columns, values, strict=True))
+        self._check_lists(path, table, numbers)
         ids = table.get(self.id) or [str(i) for i in range(len(numbers))]
-        return [table[name] for name in self.texts], table.get(self.label), ids, numbers
+        return [table[name] for name in self.texts], self._labels(table), ids, numbers
+
+    def _check_lists(self, path, table, numbers):
+        for name, values in table.items():
+            if name == self.label and self.label_may_be_list:
+                continue
+            for number, value in zip(numbers, values, strict=True):
+                if isinstance(value, tuple):
+                    raise ValueError(
+                        f"The data file {path!r} must have a text in the column {name!r}, received "
+                        f"a list in line {number}."
+                    )
+
+    def _labels(self, table):
+        if isinstance(self.label, tuple) and table.keys() >= set(self.label):
+            return list(zip(*(table[name] for name in self.label), strict=True))
+        return table.get(self.label)
 
     def _header(self, path, rows):
         """Returns the names of the columns, numbers where there are none, and the rows."""
@@ -170,9 +192,11 @@ class Table:
 
     def _columns(self, header):
         """Returns the names of the columns to read."""
+        labels = self.label if isinstance(self.label, tuple) else (self.label,)
         # Without a header line nothing says that it is there but its number.
-        label = self.label in header or not self.label_is_optional
-        names = (*self.texts, self.label if label else None, self.id if self.id in header else None)
+        if self.label_is_optional and not set(labels) & set(header):
+            labels = ()
+        names = (*self.texts, *labels, self.id if self.id in header else None)
         return [name for name in names if name]
 
     def _complete(self, path, rows, header, least):

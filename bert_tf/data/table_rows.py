@@ -1,4 +1,9 @@
-"""Rows of tables in text files: fields between tabs, in `.csv` files between commas, or JSON."""
+"""Rows of tables in text files: fields between tabs, in `.csv` files between commas, or JSON.
+
+The `csv` module reads them and not pandas, whose rows have no line numbers once a field holds a
+line break or a blank line was skipped, so that no error could name the line. pandas also fills
+short rows with NaN and takes a field too many for an index.
+"""
 
 import csv
 import json
@@ -10,6 +15,9 @@ from flop_tf.files.text_files import iterate_lines
 
 #: How a file quotes its fields: as spreadsheets and pandas do where a field needs it, or never.
 QUOTINGS = ("minimal", "none")
+
+# What a line of JSON holds; a list is several labels.
+_Row = dict[str, str | int | float | bool | None | list[str]]
 
 
 def delimiter(path):
@@ -28,7 +36,7 @@ def read(path, quoting):
     then hold the delimiter and line breaks. With "none" a quote is a character as any other.
 
     Of a `.jsonl` file, an object a line, the keys of the first one are the first row; numbers and
-    truth values become texts, null an empty one.
+    truth values become texts, null an empty one, and lists of texts tuples.
 
     Args:
       path: the file.
@@ -52,7 +60,7 @@ def _objects(path):
         if not line.strip():
             continue
         subject = f"Line {number} of the data file {str(path)!r}"
-        found = json_file.parse(line, dict[str, str | int | float | bool | None], subject)
+        found = json_file.parse(line, _Row, subject, unique_keys=True)
         if keys is None:
             keys = list(found)
             if not keys:
@@ -66,9 +74,11 @@ def _objects(path):
 
 
 def _text(value):
-    """Returns a value as a text, that of none is empty."""
+    """Returns a value as a text, that of none is empty, or a list as a tuple."""
     if value is None:
         return ""
+    if isinstance(value, list):
+        return tuple(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -32,7 +32,7 @@ class Family:
 
     #: `bert_tf.families.names.Names` by the name of a checkpoint format.
     names = {}
-    #: Our head by the class of `transformers`, None for one without a head of ours.
+    #: The layer of our head by the class of `transformers`, None for one without a head of ours.
     architectures = {}
     #: Keys of a config that `fields` reads.
     known = frozenset()
@@ -89,12 +89,12 @@ class Family:
         return {key: data[key] for key in sorted((cls.known & data.keys()) - _OF_HEADS)}
 
     @classmethod
-    def architecture(cls, model_type, head):
+    def architecture(cls, model_type, layer):
         """Returns the class of `transformers` of a model.
 
         Args:
           model_type: under which the family is registered.
-          head: name of our head, None without.
+          layer: of our head, its `layer_path`; None without.
 
         Raises:
           ValueError: if there is no such class.
@@ -103,11 +103,11 @@ class Family:
         found = [
             name
             for name, one in cls.architectures.items()
-            if one == head and name.lower().startswith(start) and _PRETRAINING not in name
+            if one == layer and name.lower().startswith(start) and _PRETRAINING not in name
         ]
         if not found:
             raise ValueError(
-                f"A model of the family {model_type!r} with the head {head!r} has no class of "
+                f"A model of the family {model_type!r} with the head {layer!r} has no class of "
                 "transformers that this project knows."
             )
         return found[0]

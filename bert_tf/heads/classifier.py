@@ -68,6 +68,11 @@ class Classifier(DenseHead):
         return problem_type in (None, "single_label_classification")
 
     @staticmethod
+    def problem_type(num_outputs):
+        """Returns that of one number; classes need none."""
+        return "regression" if num_outputs == 1 else None
+
+    @staticmethod
     def outputs(logits):
         """Returns `logits [B, C]` and `probabilities [B, C]`, of a regression `score [B]`.
 

@@ -18,8 +18,8 @@ class Head(abc.ABC):
     """How hidden states become logits, and everything else that depends on it.
 
     B batch, T tokens, H hidden, C outputs. A model holds the weights of its head in a layer that
-    has the name of the head. All methods but `logits` are functions of their arguments alone; those
-    of tensors also run inside a graph.
+    has the name of the head, or its `layer_name`. All methods but `logits` are functions of their
+    arguments alone; those of tensors also run inside a graph.
 
     ```python
     @register_head("mean")
@@ -43,6 +43,9 @@ class Head(abc.ABC):
       config: the `EncoderConfig` of the model.
     """
 
+    #: Name of the layer, None where it is that of the head. Heads that share it have the same
+    #: weights, in every format, and differ in what their logits mean.
+    layer_name = None
     #: Number of outputs, None where `num_labels` of the config decides.
     num_outputs = None
     #: Whether it reads the pooled output. Otherwise the pooler is not trained, and a checkpoint
@@ -63,14 +66,19 @@ class Head(abc.ABC):
         return HEADS.name_of(type(self))
 
     @property
+    def layer_path(self):
+        """Path in the model of the layer with the weights: `classifier`, ..."""
+        return self.layer_name or self.name
+
+    @property
     def weights(self):
         """Shapes of the weights by path in the model: `classifier.kernel`, ..."""
-        return {f"{self.name}.{part}": shape for part, shape in self.shapes().items()}
+        return {f"{self.layer_path}.{part}": shape for part, shape in self.shapes().items()}
 
     @property
     def output_paths(self):
         """Paths in the model of the weights whose last axis is the outputs."""
-        return tuple(f"{self.name}.{part}" for part in self.output_weights)
+        return tuple(f"{self.layer_path}.{part}" for part in self.output_weights)
 
     @abc.abstractmethod
     def shapes(self):
@@ -78,7 +86,7 @@ class Head(abc.ABC):
 
     @abc.abstractmethod
     def layer(self):
-        """Returns a new Keras layer of these weights with the name of the head."""
+        """Returns a new Keras layer of these weights with the name `layer_path`."""
 
     @abc.abstractmethod
     def logits(self, layer, encoded, features, training=None):
@@ -99,6 +107,20 @@ class Head(abc.ABC):
         Args:
           num_outputs: C.
         """
+
+    @staticmethod
+    def distillation_loss(teacher_logits, logits, temperature, weights=None):
+        """Returns the distance of a student's logits to its teacher's, a mean over examples.
+
+        By default that of `losses.distillation_loss`.
+
+        Args:
+          teacher_logits: `[B, ...]`.
+          logits: `[B, ...]` of the student.
+          temperature: T > 0.
+          weights: of the examples, `[B]`; None weighs all of them 1.
+        """
+        return losses.distillation_loss(teacher_logits, logits, temperature, weights)
 
     @abc.abstractmethod
     def multiplications(self, length):
@@ -145,6 +167,15 @@ class Head(abc.ABC):
           num_outputs: C.
         """
         return True
+
+    @staticmethod
+    def problem_type(num_outputs):
+        """Returns the problem type in the config of `transformers`, None where it needs none.
+
+        Args:
+          num_outputs: C.
+        """
+        return None
 
     # Answers of a server.
 
@@ -229,7 +260,7 @@ class DenseHead(Head):
           kind: class of the layer.
           **settings: of the class.
         """
-        settings |= {"kernel_initializer": initializer(self.config), "name": self.name}
+        settings |= {"kernel_initializer": initializer(self.config), "name": self.layer_path}
         return kind(self.config.num_labels, dtype="float32", **settings)
 
     @staticmethod

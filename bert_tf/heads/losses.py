@@ -112,6 +112,36 @@ def distillation_loss(teacher_logits, logits, temperature, weights=None):
         student = tf.nn.log_softmax(logits / temperature)
         divergence = tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
         distance = temperature**2 * divergence
+    return weighted_mean(distance, weights)
+
+
+def weighted_mean(distance, weights):
+    """Returns the mean of what each example has, times its weight, a scalar.
+
+    Args:
+      distance: `[B, ...]`.
+      weights: of the examples, `[B]`; None weighs all of them 1.
+    """
     if weights is not None:
         distance *= tf.reshape(weights, [-1] + [1] * (distance.shape.rank - 1))
     return tf.reduce_mean(distance)
+
+
+def label_divergence(teacher_logits, logits, temperature):
+    """Returns the distance of independent labels to a teacher's, `[...]`.
+
+    `T^2 / C sum over labels of KL(sigmoid(teacher / T) || sigmoid(student / T))`, of Bernoulli
+    trials. The mean and not the sum, as in the binary cross-entropy that it is mixed with.
+
+    Args:
+      teacher_logits: `[..., C]`.
+      logits: `[..., C]` of the student.
+      temperature: T > 0.
+    """
+    teacher, student = teacher_logits / temperature, logits / temperature
+    divergence = sum(
+        tf.sigmoid(sign * teacher)
+        * (tf.math.log_sigmoid(sign * teacher) - tf.math.log_sigmoid(sign * student))
+        for sign in (1, -1)
+    )
+    return temperature**2 * tf.reduce_mean(divergence, axis=-1)

@@ -20,8 +20,8 @@ EXAMPLE_INDEX = "example_index"
 class BertModel(Described, GatedModel):
     """Encoder and task head, `[B, T]` ids to the logits of the head that the config names.
 
-    The layer of the head is the attribute of its name, such as `model.classifier`. A pooler that
-    the head does not read is not trained; it stays, as part of every encoder.
+    The layer of the head is an attribute, its `layer_path`, such as `model.classifier`. A pooler
+    that the head does not read is not trained; it stays, as part of every encoder.
 
     Args:
       config: an `EncoderConfig`.
@@ -39,7 +39,7 @@ class BertModel(Described, GatedModel):
         self.encoder = Encoder(config, execution, name="encoder")
         if self.encoder.pooler is not None and not self.head.reads_pooler:
             self.encoder.pooler.trainable = False
-        setattr(self, config.head, self.head.layer())
+        setattr(self, self.head.layer_path, self.head.layer())
         self._make_weights()
 
     def _make_weights(self):
@@ -70,7 +70,8 @@ class BertModel(Described, GatedModel):
         """
         if self.head.is_tied:
             encoded = {**encoded, "word_embeddings": self.encoder.embeddings.word_factors()}
-        return self.head.logits(getattr(self, self.config.head), encoded, inputs, training)
+        layer = getattr(self, self.head.layer_path)
+        return self.head.logits(layer, encoded, inputs, training)
 
     def predict_step(self, data):
         """Returns predictions of the head, with the positions of their examples if given.

@@ -39,7 +39,7 @@ def predict(model, encoded, batch_size, widths=None):
 
 
 def score(model, task, splits, batch_size, widths=None):
-    """Scores a model on labelled splits.
+    """Scores a model on labelled splits, the first of which tunes the task.
 
     Args:
       model: a `BertModel`.
@@ -49,11 +49,15 @@ def score(model, task, splits, batch_size, widths=None):
       widths: as in `bert_tf.data.batch_plan.epoch_plan`.
 
     Returns:
-      For each split a dict of scores, `eval_loss` included, to seven significant digits.
+      `(scores, task)`: for each split a dict of scores, `eval_loss` included, to seven significant
+      digits; and the task as `Task.tuned`.
     """
     scores = {}
     for name, encoded in splits.items():
-        found = task.score(predict(model, encoded, batch_size, widths), encoded)
+        logits = predict(model, encoded, batch_size, widths)
+        if not scores:
+            task = task.tuned(logits, encoded)
+        found = task.score(logits, encoded)
         # Logits are float32: a resumed run, or another order of sums, may differ in later digits.
         scores[name] = {key: float(f"{value:.7g}") for key, value in found.items()}
-    return scores
+    return scores, task

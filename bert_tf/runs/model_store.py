@@ -18,10 +18,10 @@ class ModelStore:
     keeps_last = False
 
     def __init__(self, inputs):
-        self._options, self._task, self._tokenizer = inputs.options, inputs.task, inputs.tokenizer
+        self._options, self._tokenizer = inputs.options, inputs.tokenizer
         self._origin = inputs.source.info
 
-    def save(self, model, step, loss, scores):
+    def save(self, model, step, loss, scores, task):
         """Writes the model directory.
 
         Args:
@@ -29,13 +29,14 @@ class ModelStore:
           step: int, the number of updates so far.
           loss: float, of the last update.
           scores: dict of dicts by split.
+          task: as tuned for the model.
         """
         options = self._options
         model_dir.save(
             options.output_dir,
             model,
             self._tokenizer,
-            task=self._task.to_dict(),
+            task=task.to_dict(),
             data_dir=os.path.abspath(options.data_dir),
             max_seq_length=options.max_seq_length,
             stage=model_dir.stage_after(self._origin, model.config),

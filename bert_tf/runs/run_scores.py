@@ -46,7 +46,7 @@ class RunScores:
         Returns:
           The deciding score, a float.
         """
-        scores = self._score(model)
+        scores, task = self._score(model)
         selected = scores[self._data.select_split][self._task.primary_metric]
         with writer.as_default(step):
             for split, values in scores.items():
@@ -56,7 +56,7 @@ class RunScores:
         callbacks.write_survivors(writer, step, model)
         if self._store.keeps_last or selected > float(self.best):
             self.best.assign(selected)
-            self.save(model, step, loss, scores)
+            self.save(model, step, loss, scores, task)
         return selected
 
     def score_untrained(self, model):
@@ -65,12 +65,20 @@ class RunScores:
         Args:
           model: a `BertModel`.
         """
-        self.save(model, 0, 0.0, self._score(model))
+        self.save(model, 0, 0.0, *self._score(model))
 
-    def save(self, model, step, loss, scores):
-        """Stores the model, in the process that writes files; see `ModelStore.save`."""
+    def save(self, model, step, loss, scores, task=None):
+        """Stores the model, in the process that writes files; see `ModelStore.save`.
+
+        Args:
+          model: a `BertModel`.
+          step: int, the number of updates so far.
+          loss: float, of the last update.
+          scores: dict of dicts by split.
+          task: as tuned for the model; default as it is without scores.
+        """
         if self._is_chief:
-            self._store.save(model, step, loss, scores)
+            self._store.save(model, step, loss, scores, task or self._task)
 
     def finish(self, seconds):
         """Writes predictions and, last, the results of the best model.
@@ -84,7 +92,7 @@ class RunScores:
         folder = self._options.output_dir
         info = model_dir.load_info(folder)
         if self._options.do_predict:
-            self._predict(folder)
+            self._predict(folder, self._task.tuned_as(info))
         lines = [f"global_step = {info['step']}", f"loss = {info['loss']:.6f}"]
         for split, scores in info["scores"].items():
             prefix = "" if split == self._data.report_split else f"{split}_"
@@ -98,18 +106,18 @@ class RunScores:
     def _score(self, model):
         began = time.perf_counter()
         batch_size = self._options.eval_batch_size
-        scores = evaluation.score(
+        found = evaluation.score(
             model, self._task, self._data.splits, batch_size, self._data.widths
         )
         self.eval_time += time.perf_counter() - began
-        return scores
+        return found
 
-    def _predict(self, folder):
+    def _predict(self, folder, task):
         best = self._store.load()
         for split, examples in self._data.tests.items():
-            encoded = self._task.encode(examples, self._tokenizer, self._options.max_seq_length)
+            encoded = task.encode(examples, self._tokenizer, self._options.max_seq_length)
             logits = evaluation.predict(best, encoded, self._options.predict_batch_size)
-            self._task.write_predictions(split, examples, encoded, logits, folder)
+            task.write_predictions(split, examples, encoded, logits, folder)
 
 
 def _brief(scores):

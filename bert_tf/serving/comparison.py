@@ -76,8 +76,8 @@ class Comparison:
 
         Returns:
           Dict of `largest_difference`, `percentile_99` and `median_difference` of the logits, None
-          where one is no finite number; `flips`, the share of examples with another label, None of
-          a task without classes and of random tokens; `scores`, and `lost_points` of the primary
+          where one is no finite number; `flips`, the share of labels that are other ones, None of a
+          task without classes and of random tokens; `scores`, and `lost_points` of the primary
           metric, {} and None without labels.
         """
         given = [self._service.logits(answer) for answer in outputs]
@@ -150,12 +150,13 @@ class Comparison:
         return min(NUM_TEXTS, self._most)
 
     def _flips(self, source, given):
-        """Returns the share of the task's examples with another label, or None."""
-        if self._encoded is None or self._service.labels is None:
+        """Returns the share of the labels of the task's examples that are other ones, or None."""
+        if self._encoded is None:
             return None
-        pairs = list(zip(source, given, strict=True))[: len(self._order)]
-        flipped = [one.argmax(axis=-1) != other.argmax(axis=-1) for one, other in pairs]
-        return float(np.concatenate(flipped).mean())
+        number, decided = len(self._order), self._service.task.decided
+        pairs = [map(decided, pair) for pair in zip(source, given, strict=True)][:number]
+        flipped = [None if one is None else one != other for one, other in pairs]
+        return None if flipped[0] is None else float(np.concatenate(flipped).mean())
 
     def _real(self, data_dir, num_examples):
         task, service = self._service.task, self._service

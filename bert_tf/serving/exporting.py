@@ -54,7 +54,8 @@ def export(folder, version, target, served):
         batches = batches[::_CALIBRATION_STEP]
         planned = PlannedModels(source.model, service, tables, batches)
         dense = DenseComparison(source.model.config, tables, shape, folder, target.allow_slower)
-        with version.written(service.tokenizer, service.labels or ()) as aside:
+        named = service.labels or (), service.task.least_probabilities
+        with version.written(service.tokenizer, *named) as aside:
             rows = trials.write(chosen, planned, aside, compared, dense)
             requests = _warmup_requests(service, compared.texts)
             for name, row in trials.by_format(rows).items():

@@ -28,7 +28,7 @@ class Service:
 
     @property
     def labels(self):
-        """Names of the classes, or None."""
+        """Names of the classes, labels or numbers, or None."""
         return self.task.labels
 
     @property
@@ -80,7 +80,7 @@ class Service:
         Args:
           outputs: dict of tensors, see `outputs`.
         """
-        return self._head.answers(outputs, self.labels, self.tokenizer.vocab)
+        return self.task.answers(outputs, self.tokenizer.vocab)
 
     def text_answers(self, answers, word_ids):
         """Returns answers together with what a client that sent texts needs in addition.

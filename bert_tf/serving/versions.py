@@ -4,7 +4,8 @@
 |---|---|
 | `saved_model.pb`, `variables` | the SavedModel, for TensorFlow Serving |
 | `model_PRECISION.tflite`, `model.onnx` | the other formats |
-| `assets` | `tokenizer.json`, `vocab.txt` of WordPieces, `labels.txt` in the order of the logits |
+| `assets` | `tokenizer.json`, `vocab.txt` of WordPieces |
+| | `labels.txt` in the order of the logits, `thresholds.txt` of several labels an example |
 | `assets.extra` | `export.json` (comparison, choices), latency table, warm-up requests |
 | `run.flags` | the command's flags |
 """
@@ -82,12 +83,13 @@ class Version:
                 yield True
 
     @contextlib.contextmanager
-    def written(self, tokenizer, labels=()):
+    def written(self, tokenizer, labels=(), thresholds=()):
         """Yields a new folder with assets, which takes the place of the version on success.
 
         Args:
           tokenizer: the `Tokenizer` of the model.
           labels: names of the classes in the order of the logits; default none.
+          thresholds: least probability of each label that holds; default none.
         """
         with files.replacing_folder(self.path) as folder:
             for name in ("assets", "assets.extra"):
@@ -97,9 +99,10 @@ class Version:
             files.write_text(os.path.join(assets, name), text)
             if name != tokenizer_json.FILE:
                 files.write_json(os.path.join(assets, tokenizer_json.FILE), tokenizer.portable())
-            if labels:
-                text = "".join(f"{label}\n" for label in labels)
-                files.write_text(os.path.join(assets, "labels.txt"), text)
+            for name, lines in (("labels", labels), ("thresholds", thresholds)):
+                if lines:
+                    text = "".join(f"{line}\n" for line in lines)
+                    files.write_text(os.path.join(assets, f"{name}.txt"), text)
             yield folder
 
     def write_report(self, folder, report):

@@ -25,26 +25,41 @@ def score(task, logits, labels):
     Raises:
       ValueError: if the shapes do not fit or a logit is not a finite number.
     """
-    logits = np.asarray(logits, np.float64)
     labels = np.asarray(labels)
+    logits = checked(task, logits, labels)
+    if task.is_regression:
+        return regression(logits[:, 0], labels.astype(np.float64))
+    return _classification(logits.argmax(axis=1), labels, len(task.labels))
+
+
+def checked(task, logits, labels):
+    """Returns the logits as float64 `[N, num_outputs]`.
+
+    Args:
+      task: `bert_tf.tasks.text_task.TextTask`.
+      logits: a row for each label, floats.
+      labels: `[N, ...]`.
+
+    Raises:
+      ValueError: if the shapes do not fit or a logit is not a finite number.
+    """
+    logits = np.asarray(logits, np.float64)
     if logits.shape != (len(labels), task.num_outputs) or not len(labels):
         raise ValueError(
             f"Argument `logits` must have the shape {(len(labels), task.num_outputs)}, a row "
             f"for each label and at least one, received {logits.shape}."
         )
     check_finite(logits)
-    if task.is_regression:
-        return _regression(logits[:, 0], labels.astype(np.float64))
-    return _classification(logits.argmax(axis=1), labels, len(task.labels))
+    return logits
 
 
-def by_class(task, logits, labels):
+def by_class(task, decided, labels):
     """Returns the scores of each class, undefined ones as 0.
 
     Args:
       task: `bert_tf.tasks.text_task.TextTask` with classes.
-      logits: `[N, num_outputs]`, floats.
-      labels: `[N]`, classes as int.
+      decided: `[N]`, classes as int, or `[N, C]`, whether each label holds.
+      labels: the same of the examples.
 
     Returns:
       For each class, in the order of the logits, a dict of its name as `label`, its `examples` and
@@ -52,7 +67,7 @@ def by_class(task, logits, labels):
     """
     classes = np.arange(len(task.labels))
     found = metrics.precision_recall_fscore_support(
-        labels, logits.argmax(axis=1), labels=classes, zero_division=0.0
+        labels, decided, labels=classes, zero_division=0.0
     )
     names = task.class_names or task.labels
     return [
@@ -104,6 +119,29 @@ def check_finite(logits):
         )
 
 
+def regression(predictions, labels):
+    """Returns the correlations and the mean squared error of one number, a dict of floats.
+
+    Args:
+      predictions: `[N]`, floats.
+      labels: `[N]`, floats.
+    """
+    with warnings.catch_warnings():
+        # A constant has no correlation, which `nan_to_num` turns into 0.
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        if len(labels) < 2:
+            pearson = spearman = 0.0
+        else:
+            pearson = np.nan_to_num(stats.pearsonr(predictions, labels).statistic)
+            spearman = np.nan_to_num(stats.spearmanr(predictions, labels).statistic)
+    return {
+        "pearson": float(pearson),
+        "spearmanr": float(spearman),
+        "mse": float(metrics.mean_squared_error(labels, predictions)),
+    }
+
+
 def _classification(predictions, labels, num_classes):
     average = "binary" if num_classes == 2 else "macro"
     precision, recall, f1_score, _ = metrics.precision_recall_fscore_support(
@@ -123,21 +161,4 @@ def _classification(predictions, labels, num_classes):
         "recall": float(recall),
         "f1_score": float(f1_score),
         "matthews_corrcoef": float(matthews),
-    }
-
-
-def _regression(predictions, labels):
-    with warnings.catch_warnings():
-        # A constant has no correlation, which `nan_to_num` turns into 0.
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        if len(labels) < 2:
-            pearson = spearman = 0.0
-        else:
-            pearson = np.nan_to_num(stats.pearsonr(predictions, labels).statistic)
-            spearman = np.nan_to_num(stats.spearmanr(predictions, labels).statistic)
-    return {
-        "pearson": float(pearson),
-        "spearmanr": float(spearman),
-        "mse": float(metrics.mean_squared_error(labels, predictions)),
     }

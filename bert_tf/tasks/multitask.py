@@ -17,7 +17,6 @@ import tensorflow as tf
 from bert_tf.data import batching
 from bert_tf.heads import losses
 from bert_tf.tasks.task import Task, plain
-from bert_tf.tasks.text_task import TextTask
 
 #: What it is called in model directories.
 NAME = "multitask"
@@ -254,10 +253,10 @@ def of(tasks):
     if not names:
         raise ValueError("Argument `tasks` must name at least one task, received none.")
     for task in tasks:
-        if not isinstance(task, TextTask):
+        if not task.has_single_answer:
             raise ValueError(
-                f"Argument `tasks` takes classifications and regressions, received {task.name!r}; "
-                "train it alone by `task_name`."
+                "Argument `tasks` takes classifications and regressions with one label an example, "
+                f"received {task.name!r}; train it alone by `task_name`."
             )
     if len(set(names)) < len(names):
         raise ValueError(f"Argument `tasks` must name each task once, received {names}.")

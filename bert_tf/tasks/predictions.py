@@ -12,8 +12,8 @@ from flop_tf import files
 def write(task, split, ids, logits, directory):
     """Writes a tab-separated file with the header `index`, `prediction`.
 
-    Classes are written as the task's label texts, quoted where they hold quotes, scores with
-    three decimals and inside the task's range. The file is written aside and renamed.
+    Answers are written as the task's texts, quoted where they hold quotes or tabs. The file is
+    written aside and renamed.
 
     Args:
       task: `bert_tf.tasks.text_task.TextTask`.
@@ -37,17 +37,8 @@ def write(task, split, ids, logits, directory):
         )
     table = io.StringIO(newline="")
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
-    writer.writerows([("index", "prediction"), *zip(ids, _texts(task, logits), strict=True)])
+    writer.writerows([("index", "prediction"), *zip(ids, task.texts_of(logits), strict=True)])
     name = dict(task.prediction_files).get(split, f"{task.name}.{split}.tsv")
     path = os.path.join(directory, name)
     files.write_text(path, table.getvalue())
     return path
-
-
-def _texts(task, logits):
-    if task.is_regression:
-        scores = (
-            logits[:, 0] if task.score_range is None else np.clip(logits[:, 0], *task.score_range)
-        )
-        return [f"{score:.3f}" for score in scores]
-    return [task.labels[i] for i in logits.argmax(axis=1)]

@@ -184,7 +184,9 @@ def canonical_name(name):
 def option_groups():
     """Returns the classes of the options that only one task has, a tuple, each once."""
     groups = {maker.options: None for _, maker in TASKS.items()}
-    return tuple(group for group in groups if dataclasses.fields(group))
+    # One that others extend is a part of them.
+    wider = {base for group in groups for base in group.__mro__[1:]}
+    return tuple(one for one in groups if dataclasses.fields(one) and one not in wider)
 
 
 def own_settings(options):
@@ -258,7 +260,7 @@ def _stored_type(field):
         return str | list[item]
     if allowed is not None and isinstance(field.default, int):
         return json_file.Count if 0 in allowed else json_file.Size
-    return type(field.default)
+    return type(field.default) if field.default is not None else field.type
 
 
 def _of_tfds(task, tfds):

@@ -1,4 +1,4 @@
-"""Questions of SQuAD v1.1 as its JSON holds them: articles of paragraphs with questions."""
+"""Questions of SQuAD as its JSON holds them: articles of paragraphs with questions."""
 
 import dataclasses
 import itertools
@@ -23,6 +23,7 @@ class _Question(typing.TypedDict):
     id: str
     question: str
     answers: typing.NotRequired[list[_Answer]]
+    is_impossible: typing.NotRequired[bool]
 
 
 class _Paragraph(typing.TypedDict):
@@ -45,8 +46,8 @@ class SquadExamples:
 
     Args:
       articles: list of dicts with `title` and `paragraphs`, each of these with `context` and
-        `qas`, each of these with `id`, `question` and `answers`. Either every question has
-        answers or none, where the split is not labelled.
+        `qas`, each of these with `id`, `question` and `answers`; of SQuAD 2.0 also with
+        `is_impossible`. Every question has answers, or is impossible, or none is labelled.
     """
 
     articles: list
@@ -63,8 +64,13 @@ class SquadExamples:
 
     @property
     def is_labelled(self):
-        """Whether the questions have answers."""
-        return any(question["answers"] for _, question in self.questions())
+        """Whether the questions have answers, or are said to have none."""
+        return any(qa["answers"] or qa.get("is_impossible") for _, qa in self.questions())
+
+    @property
+    def may_be_impossible(self):
+        """Whether they are those of SQuAD 2.0."""
+        return any("is_impossible" in question for _, question in self.questions())
 
     def take(self, indices):
         """Returns the questions at `indices`, in the order of the file.
@@ -121,7 +127,8 @@ class SquadExamples:
         Args:
           path: of the file.
         """
-        files.write_json(path, {"version": "1.1", "data": self.articles})
+        version = "v2.0" if self.may_be_impossible else "1.1"
+        files.write_json(path, {"version": version, "data": self.articles})
 
     def _with_questions(self, change):
         """Returns the examples with `change(qas)` for the questions of each paragraph."""
@@ -134,8 +141,16 @@ class SquadExamples:
         return SquadExamples(articles)
 
 
+@dataclasses.dataclass(frozen=True)
 class SquadFile(DataFile):
-    """A split as a JSON file of the published layout, see `DataFile`."""
+    """A split as a JSON file of the published layout.
+
+    Args:
+      file: see `DataFile`.
+      unanswerable: whether questions may have no answer, as in SQuAD 2.0.
+    """
+
+    unanswerable: bool = False
 
     def read(self, data_dir):
         """Returns the `SquadExamples` of the file, see `read`.
@@ -143,41 +158,43 @@ class SquadFile(DataFile):
         Args:
           data_dir: folder of the task.
         """
-        return read(os.path.join(data_dir, self.file))
+        return read(os.path.join(data_dir, self.file), self.unanswerable)
 
 
-def read(path):
+def read(path, unanswerable=False):
     """Returns the `SquadExamples` of a JSON file.
 
     Args:
       path: of the file.
+      unanswerable: whether questions may have no answer, as in SQuAD 2.0.
 
     Raises:
-      ValueError: if the file is missing, is not JSON or lacks the form of SQuAD v1.1.
+      ValueError: if the file is missing, is not JSON or lacks the form of SQuAD.
     """
     files.check_regular(path, "data file")
     origin = f"The data file {os.fspath(path)!r}"
     with open(path, "rb") as file:  # Data sets may be larger than what `json_file.read` takes.
         data = json_file.parse(file.read(), json_file.Object, origin)
-    json_file.check(data, _File, f"{origin} must have the form of SQuAD v1.1, {_FORM}")
-    examples = SquadExamples([_article(article) for article in data["data"]])
+    json_file.check(data, _File, f"{origin} must have the form of SQuAD, {_FORM}")
+    examples = SquadExamples([_article(article, unanswerable) for article in data["data"]])
     _check(origin, examples)
     return examples
 
 
-def _article(data):
+def _article(data, unanswerable):
     paragraphs = [
-        {"context": p["context"], "qas": [_question(qa) for qa in p["qas"]]}
+        {"context": p["context"], "qas": [_question(qa, unanswerable) for qa in p["qas"]]}
         for p in data["paragraphs"]
     ]
     return {"title": data.get("title") or "", "paragraphs": paragraphs}
 
 
-def _question(data):
+def _question(data, unanswerable):
     answers = [
         {"text": a["text"], "answer_start": int(a["answer_start"])} for a in data.get("answers", ())
     ]
-    return {"id": data["id"], "question": data["question"], "answers": answers}
+    found = {"id": data["id"], "question": data["question"], "answers": answers}
+    return {**found, "is_impossible": data.get("is_impossible", False)} if unanswerable else found
 
 
 def _id(question):
@@ -193,10 +210,16 @@ def _check(origin, examples):
         if name in seen:
             raise ValueError(f"{origin} must have each id once, received {name!r} twice.")
         seen.add(name)
-        if is_labelled and not question["answers"]:
+        if "is_impossible" in question and is_labelled:
+            if question["is_impossible"] == bool(question["answers"]):
+                raise ValueError(
+                    f"{origin} must have answers to questions without `is_impossible` and to no "
+                    f"others, received {len(question['answers'])} for {name!r}."
+                )
+        elif is_labelled and not question["answers"]:
             raise ValueError(
                 f"{origin} must have an answer to each question, as SQuAD v1.1 has, received none "
-                f"for {name!r}; questions without an answer are those of SQuAD 2.0."
+                f"for {name!r}; questions without an answer are those of SQuAD 2.0, task squad2."
             )
         for answer in question["answers"]:
             start, text = answer["answer_start"], answer["text"]

@@ -7,7 +7,8 @@ spans back into text. What it leaves open is decided here:
 - It takes exactly one answer in training, so each question keeps its first.
 - Answers that it cannot find in the words (a span of spaces that it does not
   know) make no training example; such questions are predicted all the same.
-- Windows without the answer are trained on `[CLS]`, position 0.
+- Windows without the answer are trained on `[CLS]`, position 0; so are all windows of a question
+  of SQuAD 2.0 that has none.
 - No padding: batches are padded to their own width, and windows of padding, which
   it would add to a short last batch, are not needed.
 
@@ -165,6 +166,32 @@ def answers(encoded, logits, n_best_size, max_answer_length):
     Raises:
       ValueError: if the shape does not fit or a logit is not a finite number.
     """
+    best, n_best, _ = _postprocessed(encoded, logits, n_best_size, max_answer_length)
+    return best, n_best
+
+
+def possible_answers(encoded, logits, n_best_size, max_answer_length):
+    """Returns the best answer to each question that may have none, the best ones, and differences.
+
+    Args:
+      encoded: see `answers`.
+      logits: see `answers`.
+      n_best_size: see `answers`.
+      max_answer_length: see `answers`.
+
+    Returns:
+      Three dicts by the question's id: a text, empty only where no text is possible; a list as of
+      `answers`, where an empty text is no answer; and a float, the score of no answer less that of
+      the text.
+
+    Raises:
+      ValueError: as `answers`.
+    """
+    settings = {"version_2_with_negative": True, "null_score_diff_threshold": np.inf}
+    return _postprocessed(encoded, logits, n_best_size, max_answer_length, **settings)
+
+
+def _postprocessed(encoded, logits, n_best_size, max_answer_length, **settings):
     if logits.shape[:2] != (len(encoded), 2) or logits.shape[2] < encoded.lengths.max():
         raise ValueError(
             f"Argument `logits` must have the shape ({len(encoded)}, 2, T) with T at least "
@@ -176,15 +203,15 @@ def answers(encoded, logits, n_best_size, max_answer_length):
         for feature, window in zip(encoded.features, logits, strict=True)
     ]
     with _quiet():
-        best, n_best, _ = squad_lib.postprocess_output(
+        return squad_lib.postprocess_output(
             all_examples=encoded.questions,
             all_features=encoded.features,
             all_results=results,
             n_best_size=n_best_size,
             max_answer_length=max_answer_length,
             do_lower_case=encoded.do_lower_case,
+            **settings,
         )
-    return best, n_best
 
 
 class _WordPieces:
@@ -210,10 +237,10 @@ class _WordPieces:
 
 
 def _kept_questions(examples, training):
-    """Returns the questions of tf-models; for training only the ones with an answer in words."""
-    questions = _questions(examples)
+    """Returns the questions of tf-models; for training none whose answer is in no words."""
+    questions, placed = _questions(examples)
     if training:
-        questions = [question for question in questions if not question.is_impossible]
+        questions = [question for question in questions if question.qas_id in placed]
     if len(questions) < len(examples):
         logging.warning(
             "Left out %d of %d questions, whose answers are in no words of their paragraphs.",
@@ -224,16 +251,21 @@ def _kept_questions(examples, training):
 
 
 def _questions(examples):
-    """Returns tf-models' `SquadExample` of every question, impossible where it finds no answer."""
+    """Returns tf-models' `SquadExample` of every question, and the ids of those that it can place.
+
+    The others are impossible, as those of SQuAD 2.0 that have no answer.
+    """
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = os.path.join(folder, "squad.json")  # It reads files alone.
         examples.with_first_answers().write(path)
         questions = squad_lib.read_squad_examples(path, False, False)
-        placed = squad_lib.read_squad_examples(path, True, False) if examples.is_labelled else []
+        placed = []
+        if examples.is_labelled:
+            placed = squad_lib.read_squad_examples(path, True, examples.may_be_impossible)
     placed = {question.qas_id: question for question in placed}
     for question in questions:
-        question.is_impossible = question.qas_id not in placed
-    return [placed.get(question.qas_id, question) for question in questions]
+        question.is_impossible = True
+    return [placed.get(question.qas_id, question) for question in questions], placed.keys()
 
 
 def _ragged(rows):

@@ -26,12 +26,16 @@ class Task(Splits, abc.ABC):
     primary_metric: str
     arguments: tuple = ()
 
-    #: Names of the classes in the order of the logits; None of a task without.
+    #: Names of the classes, labels or numbers in the order of the logits; None of a task without.
     labels = None
+    #: Least probability of each label that holds, C floats; empty of a task without such labels.
+    least_probabilities = ()
     #: Names of the texts that a request to a server holds.
     text_names = ("text",)
     #: Longest input in WordPieces where no length is given.
     default_seq_length = 128
+    #: Whether the label of an example is one class or one number, as of tasks that share a model.
+    has_single_answer = False
     #: How many tasks share the model, each perhaps with a mask of its own; 0 of a single one.
     num_tasks = 0
 
@@ -194,6 +198,65 @@ class Task(Splits, abc.ABC):
           logits: of every example of `encoded`, in its order.
           encoded: what `encode` returned.
         """
+
+    def tuned(self, logits, encoded):
+        """Returns the task with what is chosen by a model's answers, such as thresholds.
+
+        Args:
+          logits: of every example of `encoded`, in its order.
+          encoded: what `encode` returned for the labelled split that decides.
+        """
+        return self
+
+    def tuned_as(self, info):
+        """Returns the task with what `tuned` chose for a model.
+
+        Args:
+          info: `info.json` of the model, a dict.
+        """
+        return self
+
+    def decided(self, logits):
+        """Returns the class of each answer, an array of ints or truth values; None without classes.
+
+        Args:
+          logits: of N requests, `[N, ...]`.
+        """
+        return None if self.labels is None else logits.argmax(axis=-1)
+
+    def by_label(self, logits, labels):
+        """Returns the scores of each label, plain data, see `metrics.by_class`; [] without labels.
+
+        Args:
+          logits: of N examples.
+          labels: `[N, ...]`, of the same.
+        """
+        return []
+
+    def compared(self, examples, logits, other, other_logits):
+        """Returns how two models answer examples, or None where that is not shown.
+
+        Args:
+          examples: N of them, with labels, as `read` returns them.
+          logits: of the first model.
+          other: the task as `tuned_as` for the second model; this one is for the first.
+          other_logits: of the second model.
+
+        Returns:
+          `(differing, difference, shown)`: bool `[N]`, which answers are different ones, or that
+          all are shown; float `[N]`, how far they are apart; and for label, first and second model
+          N texts or numbers that people read.
+        """
+        return None
+
+    def answers(self, outputs, vocab):
+        """Returns outputs of a server together with what people read of them.
+
+        Args:
+          outputs: dict of tensors, of `Head.outputs`.
+          vocab: list of the tokens.
+        """
+        return self.head_class.answers(outputs, self.labels, vocab)
 
     @abc.abstractmethod
     def write_predictions(self, split, examples, encoded, logits, directory):

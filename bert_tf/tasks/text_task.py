@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from absl import logging
+from scipy import special
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
@@ -18,6 +19,8 @@ CLASSIFICATION_METRICS = (
     "matthews_corrcoef",
 )
 REGRESSION_METRICS = ("pearson", "spearmanr", "mse")
+#: What the label of a regression without a range is.
+NUMBER = "a finite number such as 1.5"
 
 # The largest score, since they are float32.
 _MOST = float(np.finfo(np.float32).max)
@@ -48,6 +51,8 @@ class TextTask(Task):
     score_range: tuple | None = None
     label_names: tuple = ()
     class_names: tuple = ()
+
+    has_single_answer = True
 
     @property
     def is_regression(self):
@@ -120,8 +125,8 @@ class TextTask(Task):
         texts, labels, ids, line_numbers = table.read(data_dir)
         if labels is not None:
             labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
-            if split == "train" and not self.is_regression:
-                class_counts.report(f"{data_dir}/{table.file}", self.labels, labels)
+            if split == "train":
+                self._report(f"{data_dir}/{table.file}", labels)
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
 
     @property
@@ -142,32 +147,77 @@ class TextTask(Task):
         scores = metrics.score(self, logits, encoded.labels)
         return {"eval_loss": metrics.loss(self, logits, encoded.labels), **scores}
 
+    def by_label(self, logits, labels):
+        """Returns the scores of each class, see `Task`."""
+        return [] if self.is_regression else metrics.by_class(self, self.decided(logits), labels)
+
+    def compared(self, examples, logits, other, other_logits):
+        """Returns which classes differ, or how far all scores are apart, see `Task`.
+
+        Of classes the distance is half the sum of the absolute differences of the probabilities.
+        """
+        if self.is_regression:
+            scores = examples.labels, logits[:, 0], other_logits[:, 0]
+            return np.ones(len(examples), bool), np.abs(scores[1] - scores[2]), scores
+        classes = examples.labels, self.decided(logits), other.decided(other_logits)
+        both = (logits, other_logits)
+        first, second = (special.softmax(x.astype(np.float64), axis=1) for x in both)
+        names = self.class_names or self.labels
+        shown = [[names[number] for number in numbers] for numbers in classes]
+        return classes[1] != classes[2], np.abs(first - second).sum(axis=1) / 2, shown
+
+    def texts_of(self, logits):
+        """Returns the text of each answer, as in files of predictions.
+
+        Args:
+          logits: `[N, num_outputs]`.
+        """
+        if self.is_regression:
+            scores = logits[:, 0]
+            scores = scores if self.score_range is None else np.clip(scores, *self.score_range)
+            return [f"{score:.3f}" for score in scores]
+        return [self.labels[number] for number in self.decided(logits)]
+
     def write_predictions(self, split, examples, encoded, logits, directory):
         """Writes what GLUE wants, see `bert_tf.tasks.predictions.write`."""
         predictions.write(self, split, examples.ids, logits, directory)
+
+    @property
+    def _listing(self):
+        """The labels, as an error names them."""
+        more = len(self.labels) - _LISTED
+        return f"{list(self.labels[:_LISTED])}" + (f" and {more} others" if more > 0 else "")
+
+    def _report(self, path, labels):
+        """Logs what a training file says of its labels."""
+        if not self.is_regression:
+            class_counts.report(path, self.labels, labels)
 
     def _parse(self, labels, line_numbers, path):
         """Turns label texts into int32 classes or float32 scores."""
         if self.is_regression:
             expected = (
-                "a finite number such as 1.5"
+                NUMBER
                 if self.score_range is None
                 else "a number from {} to {}".format(*self.score_range)
             )
             values = [self._score(text) for text in labels]
         else:
-            expected = f"one of {list(self.labels[:_LISTED])}"
-            expected += f" and {len(self.labels) - _LISTED} others" * (len(self.labels) > _LISTED)
+            expected = f"one of {self._listing}"
             classes = {label: i for i, label in enumerate(self.labels)}
             classes.update((text, classes[label]) for text, label in self.label_names)
             values = [classes.get(text.strip()) for text in labels]
-        if None in values:
-            row = values.index(None)
-            raise ValueError(
-                f"The data file {path!r} needs {expected} as a label, received "
-                f"{labels[row][:80]!r} in line {line_numbers[row]}."
-            )
+        for text, value, number in zip(labels, values, line_numbers, strict=True):
+            if value is None:
+                raise self._refused(path, expected, text, number)
         return np.array(values, np.float32 if self.is_regression else np.int32)
+
+    @staticmethod
+    def _refused(path, expected, text, number):
+        return ValueError(
+            f"The data file {path!r} needs {expected} as a label, received {text[:80]!r} in line "
+            f"{number}."
+        )
 
     def _score(self, text):
         """Returns the number in `text`, or None where it is not one that is expected."""

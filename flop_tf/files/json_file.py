@@ -57,7 +57,7 @@ def read(path, shape, kind, advice=""):
     return parse(data, shape, subject, advice)
 
 
-def parse(text, shape, subject, advice=""):
+def parse(text, shape, subject, advice="", unique_keys=False):
     """Returns the plain data of a JSON text.
 
     Args:
@@ -65,6 +65,7 @@ def parse(text, shape, subject, advice=""):
       shape: see `read`.
       subject: with which an error begins: "The latency table 'x'".
       advice: see `read`.
+      unique_keys: whether an object with a key twice is refused; by default the last one counts.
 
     Raises:
       ValueError: if it is no JSON or of another shape; a number that is not finite is no JSON.
@@ -72,7 +73,10 @@ def parse(text, shape, subject, advice=""):
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        data = json.loads(text, parse_constant=_refused, parse_float=_finite)
+        hook = _unique if unique_keys else None
+        data = json.loads(
+            text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=hook
+        )
         if _HALF_PAIR.search(text):  # Rarely: whole pairs look alike.
             _check_characters(data)
     except RecursionError as error:
@@ -125,6 +129,15 @@ def _refused(text):
 def _finite(text):
     value = float(text)
     return value if math.isfinite(value) else _refused(text)
+
+
+def _unique(pairs):
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} occurs twice in an object")
+        found[key] = value
+    return found
 
 
 def _check_characters(data):

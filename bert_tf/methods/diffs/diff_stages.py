@@ -172,6 +172,7 @@ def _scorer(options, source, diff):
 
     def score(one, path):
         model = base_model.build(source, one, path)
-        return evaluation.score(model, task, data.splits, options.eval_batch_size, data.widths)
+        batch_size = options.eval_batch_size
+        return evaluation.score(model, task, data.splits, batch_size, data.widths)[0]
 
     return score

@@ -37,9 +37,9 @@ class DiffStore:
         variables = surgery.named_variables(model)
         self._names = [path for path in variables if path in self._base]
 
-    def save(self, model, step, loss, scores):
+    def save(self, model, step, loss, scores, task):
         """Writes the difference and `info.json`, see `ModelStore.save`."""
-        options, task, given = self._inputs.options, self._inputs.task, self._given
+        options, given = self._inputs.options, self._given
         found_by = {"method": options.method, "structured": options.structured}
         if given is not None:  # Whatever the options of this stage are.
             found_by = {key: given.info.get(key) for key in (*found_by, "target_density")}

@@ -32,16 +32,17 @@ def train(options, data):
         data.text.total_steps = steps = options.head_steps
         checkpoints = RunCheckpoints(folder, options.keep_checkpoints)
         Trainer(model, checkpoints, steps, max(1, steps // 4)).run(data.text.train_batches)
-        splits, size = data.text.splits, options.eval_batch_size
+        size = options.eval_batch_size
+        scores, task = evaluation.score(model, data.task, data.text.splits, size)
         model_dir.save(
             folder,
             model,
             data.tokenizer,
-            task=data.task.to_dict(),
+            task=task.to_dict(),
             data_dir=os.path.abspath(options.data_dir),
             max_seq_length=options.max_seq_length,
             step=steps,
-            scores=evaluation.score(model, data.task, splits, size),
+            scores=scores,
             **model_dir.family_of(data.source.info),
         )
     return read_source(folder)

@@ -9,7 +9,6 @@ from sklearn import dummy
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.tasks import metrics, model_task
-from bert_tf.tasks.text_task import TextTask
 
 
 def majority_baseline(task, labels, seed=0):
@@ -26,7 +25,7 @@ def majority_baseline(task, labels, seed=0):
     Raises:
       ValueError: if the task is of another kind or there are no labels.
     """
-    if not isinstance(task, TextTask):
+    if not task.has_single_answer:
         raise ValueError(
             f"Argument `task` must have a class or a number as a label, received {task.name!r}."
         )
@@ -56,7 +55,9 @@ def of_models(folders):
         try:
             info = model_dir.load_info(folder)
             task, data_dir = model_task.find_task(info) if "task" in info else (None, "")
-            if isinstance(task, TextTask) and task.name not in found and os.path.isdir(data_dir):
+            if task is None or not task.has_single_answer or task.name in found:
+                continue
+            if os.path.isdir(data_dir):
                 labels = task.read(data_dir, task.dev_splits[0]).labels
                 found[task.name] = majority_baseline(task, labels)[task.primary_metric]
         except (OSError, ValueError) as error:

@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
+import tensorflow as tf
 
+from bert_tf.checkpoints import hugging_face_folder as writing
 from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import FactorizeOptions
 from bert_tf.models.weight_paths import POOLER, in_encoder
@@ -90,8 +93,7 @@ def test_relative_positions(shared):
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice"),
         ({"architectures": ["BertModel"]}, "BertModel"),
-        ({"problem_type": "multi_label_classification"}, "problem_type 'multi_label_cl"),
-        ({"problem_type": "regression"}, "problem_type 'regression' and 2 outputs"),
+        ({"problem_type": "ranking"}, "problem_type 'ranking' and 2 outputs"),
     ],
 )
 def test_a_head_that_is_lacking_is_left_out(hugging_face_folder, tmp_path, log, about, name):
@@ -126,12 +128,39 @@ def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
     assert read_source(without_config).missing_head == "a classifier that reads no pooler"
 
 
-@pytest.mark.parametrize("name", ["head_tokens_with_pooler", "head_multi_label"])
-def test_heads_as_they_were_found(shared, tmp_path, name):
-    with pytest.raises(ValueError, match="BertForTokenClassification|multi_label_classification"):
-        stages.factorize(
-            FactorizeOptions(str(shared / "faults" / name), str(tmp_path), finetuned=True)
-        )
+def test_heads_as_they_were_found(shared, tmp_path):
+    folder = str(shared / "faults" / "head_tokens_with_pooler")
+    with pytest.raises(ValueError, match="BertForTokenClassification"):
+        stages.factorize(FactorizeOptions(folder, str(tmp_path), finetuned=True))
+
+
+@pytest.mark.parametrize(
+    ("problem", "head"),
+    [
+        ("multi_label_classification", "labels"),
+        ("regression", "numbers"),
+        ("single_label_classification", "classifier"),
+    ],
+)
+def test_heads_of_one_layer(hugging_face_folder, shared, tmp_path, problem, head):
+    source = read_source(hugging_face_folder(problem_type=problem))
+    assert (source.config.head, source.missing_head) == (head, "") and source.has_head
+    assert source.model().head.layer_path == "classifier"
+    writing.write(source, tmp_path, "again")
+    again = read_source(tmp_path)
+    assert again.config == source.config
+    np.testing.assert_array_equal(
+        again.weights["classifier.kernel"], source.weights["classifier.kernel"]
+    )
+
+
+def test_several_labels_as_they_were_found(shared):
+    folder = shared / "faults" / "head_multi_label"
+    source, expected = read_source(folder), np.load(folder / "ref.npz")
+    assert (source.config.head, len(source.labels)) == ("labels", 5)
+    arrays = (tf.constant(expected[name], tf.int32) for name in ("ids", "mask", "types"))
+    features = dict(zip(INPUT_NAMES, arrays, strict=True))
+    np.testing.assert_allclose(source.model()(features), expected["ref"], atol=1e-5)
 
 
 # Names of labels

@@ -86,6 +86,8 @@ def test_line_breaks_are_reported(tmp_path, caplog):
         ("a\nb\rc\n", "received a lone CR in line 2"),
         (b"a\n\xe9\n", "must be UTF-8, received the byte 0xE9 in line 2"),
         ('"a\n\0"\n', "received a NUL byte in line 2"),
+        ("a\tb\n".encode("utf-16"), "must be UTF-8, received UTF-16; save it as UTF-8"),
+        ("a\tb\n".encode("utf-16-le"), "received a NUL byte in line 1"),
     ],
 )
 def test_what_is_no_table(tmp_path, content, message):

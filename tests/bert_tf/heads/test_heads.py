@@ -43,7 +43,8 @@ def test_weights_are_in_a_layer_of_its_name(model):
     shapes = {path: array.shape for path, array in surgery.named_weights(model).items()}
     assert shapes == expected_shapes(model.config)
     head = head_of(model.config)
-    assert head.weights == {p: s for p, s in shapes.items() if p.startswith(f"{head.name}.")}
+    owned = {p: s for p, s in shapes.items() if p.startswith(f"{head.layer_path}.")}
+    assert head.weights == owned and getattr(model, head.layer_path).name == head.layer_path
     assert set(head.output_paths) <= head.weights.keys()
     assert all(head.weights[path][-1] == model.config.num_labels for path in head.output_paths)
 

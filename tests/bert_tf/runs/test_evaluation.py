@@ -43,7 +43,7 @@ def test_logits_come_in_the_order_of_the_data(encoded, batch_size):
 def test_scores_of_several_splits(encoded):
     task = registry.get("sst-2")
     splits = {"a": encoded, "b": encoded.take(range(3))}
-    scores = evaluation.score(BertModel(CONFIG), task, splits, 2)
+    scores, tuned = evaluation.score(BertModel(CONFIG), task, splits, 2)
     assert list(scores) == ["a", "b"]
     assert set(scores["a"]) == {"eval_loss", *task.metrics}
     # As many digits as float32 has: later ones may differ after a resume.

@@ -163,7 +163,7 @@ def test_the_loss_is_that_of_the_slice():
         ({"names": "RTE,rte"}, r"`tasks` must name each task once, received \['RTE', 'RTE'\]"),
         (
             {"names": "RTE,squad"},
-            "`tasks` takes classifications and regressions, received 'SQuAD'; train it alone by",
+            "`tasks` takes .* with one label an example, received 'SQuAD'; train it alone by",
         ),
         ({"names": "RTE,STS"}, "Unknown task 'STS', did you mean 'STS-B'?"),
         ({"names": "RTE,tsv"}, "Task 'tsv' needs `text_columns`"),

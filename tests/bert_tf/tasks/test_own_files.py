@@ -141,9 +141,18 @@ def test_json_lines(tmp_path):
     for content, sentence in (
         (lines + "[1]\n", "Line 4 of the data file .* of another kind"),
         (lines + '{"text": [1], "n": 1, "label": 1}\n', "Line 4 of the data file .* another kind"),
+        (
+            lines + '{"text": ["a"], "n": 1, "label": 1}\n',
+            "column 'text', received a list in line 4",
+        ),
+        (
+            lines + '{"text": "a", "n": 1, "n": 2, "label": 1}\n',
+            "Line 4 .* must be JSON: the key 'n' occurs twice in an object",
+        ),
         (lines + '{"text": \n', "Line 4 of the data file .* must be JSON"),
         (lines + "[" * 100_000, "Line 4 of the data file .* nested too deeply"),
         (lines + '{"text": "c", "n": 1}\n', r"Line 4 .* received none of \['label'\]"),
+        (lines.split("\n")[0][:0] + "\n\n", "is empty"),
         ("{}\n" + lines[1:], "Line 1 .* must have the keys of all others, received none"),
     ):
         with pytest.raises(ValueError, match=sentence):

@@ -333,7 +333,7 @@ def test_missing_files_and_splits(tmp_path):
         (
             "tsv",
             {"text_columns": "a", "label_column": "d", "label_type": "int"},
-            "`label_type` must be 'class' or 'number', received 'int'",
+            "`label_type` must be 'class', 'number' or 'labels', received 'int'",
         ),
     ],
 )

@@ -137,7 +137,7 @@ QAS = (0, "paragraphs", 0, "qas")
     [
         (
             change((0, "paragraphs"), None),
-            "must have the form of SQuAD v1.1, .* the key 'paragraphs' at '.data",
+            "must have the form of SQuAD, .* the key 'paragraphs' at '.data",
         ),
         (change((*QAS, 0, "question"), None), "expected the key 'question' at"),
         (change((*QAS, 0, "question"), 3), "expected 'str', received 'int' at '.*question'"),

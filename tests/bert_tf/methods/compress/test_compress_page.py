@@ -194,7 +194,7 @@ def test_a_task_without_an_answer_for_a_text(report):
     for one in report["answers"].values():
         one |= {"classes": [], "different": None}
     text = text_of(compress_page.page(report))
-    assert "Only tasks with a class or a score for a text have examples here." in text
+    assert "Only tasks with labels or numbers of a text have examples here." in text
 
 
 def test_models_that_nothing_timed(report):
