@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.encoders.config import HEAD_SIZES, UNIT_PROJECTIONS
-from bert_tf.heads import losses
 from bert_tf.latency.terms import ALIGNMENT
 from bert_tf.methods.compress.unit_energy import output_projection
 from bert_tf.surgery import narrow_heads, units
@@ -205,7 +204,7 @@ class _Measured:
         """
         with _changed(changes):
             found = [
-                float(losses.distillation_loss(before, self._logits(features), 1.0))
+                float(self.model.head.distance(before, self._logits(features), 1.0))
                 for before, features in zip(self._whole, self._batches, strict=True)
             ]
         return float(np.mean(found))
