@@ -6,6 +6,8 @@
 | `config.json` | its keys, with the names of the classes |
 | `vocab.txt` or `tokenizer.json`, `tokenizer_config.json` | the tokenizer |
 | `README.md` | the model card |
+
+One with the head of embeddings is a folder of sentence-transformers too, see that module.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ import jinja2
 import numpy as np
 import safetensors.numpy
 
+from bert_tf.checkpoints import sentence_transformers
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.families.family import DEFAULT_FAMILY, FAMILIES
 from bert_tf.families.names import per_block
@@ -30,7 +33,10 @@ _USUAL_LABELS = 2
 _CARD = jinja2.Template(
     """\
 ---
-library_name: transformers
+library_name: {{ library }}
+{%- if library == "sentence-transformers" %}
+pipeline_tag: sentence-similarity
+{%- endif %}
 ---
 # {{ title }}
 
@@ -74,6 +80,9 @@ def write(source, folder, title):
     family = FAMILIES[name]
     config, weights = uniform(source.config, source.weights)
     head = head_of(config) if source.has_head else None
+    # A head without weights is a module of its own there, after a model without a head.
+    is_embedding = head is not None and not head.weights
+    head = None if is_embedding else head
     architecture = family.architecture(name, head and head.layer_path)
     labels = source.labels or [f"LABEL_{number}" for number in range(config.num_labels)]
     named = source.labels is not None or config.num_labels != _USUAL_LABELS
@@ -96,6 +105,7 @@ def write(source, folder, title):
     files.write_json(os.path.join(folder, "tokenizer_config.json"), settings)
     card = {
         "title": title,
+        "library": "sentence-transformers" if is_embedding else "transformers",
         "family": name,
         "stored": model_info.num_parameters(source.config),
         "dense": model_info.num_parameters(source.config.dense),
@@ -107,11 +117,14 @@ def write(source, folder, title):
         "scores": source.info.get("scores", {}),
     }
     files.write_text(os.path.join(folder, "README.md"), _CARD.render(card))
+    if is_embedding:
+        longest = source.info.get("max_seq_length", config.num_positions)
+        sentence_transformers.write(folder, config, min(longest, config.num_positions))
 
 
 def _check_family(family, name, about, config):
     """Raises ValueError where the keys of a family do not say all of a config."""
-    own = {"head": config.head, "num_labels": config.num_labels}
+    own = {name: getattr(config, name) for name in head_of(config).fields}
     again = EncoderConfig.from_dict({**family.fields(about), **own})
     fields = [one.name for one in dataclasses.fields(config)]
     if differing := [one for one in fields if getattr(again, one) != getattr(config, one)]:

@@ -5,10 +5,9 @@ import os
 import tensorflow as tf
 from absl import logging
 
-from bert_tf.checkpoints import live_encoder, tokenizer_files
+from bert_tf.checkpoints import live_encoder, sentence_transformers, tokenizer_files
 from bert_tf.checkpoints.folder import find
 from bert_tf.checkpoints.formats import Files, format_of
-from bert_tf.checkpoints.sentence_transformers import transformer_folder
 from bert_tf.checkpoints.source import Source
 from bert_tf.checkpoints.variables import (
     SAFETENSORS_FILE,
@@ -25,7 +24,8 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     """Reads a BERT of Google, Hugging Face, tf-models or our own.
 
     Args:
-      path: a folder, the prefix of a TensorFlow checkpoint, or a file of either.
+      path: a folder, also of sentence-transformers, the prefix of a TensorFlow checkpoint, or a
+        file of either.
       config_file: the BERT config; None takes `bert_config.json` or `config.json`
         next to the weights.
       vocab_file: the vocabulary; None takes `tokenizer.json` or `vocab.txt` next to the weights, if
@@ -39,9 +39,10 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     Raises:
       ValueError: if nothing is there, it is damaged or its parts do not fit each other.
     """
-    variables, folder = _open(transformer_folder(os.fspath(path)))
+    path = os.fspath(path)
+    variables, folder = _open(sentence_transformers.transformer_folder(path))
     files = Files(variables, folder, config_file, vocab_file, pretraining_head)
-    source = format_of(variables).read(files)
+    source = sentence_transformers.with_pooling(path, format_of(variables).read(files))
     if source.vocab_file is not None:
         _check_vocab(source)
     return source

@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_tf.checkpoints import cases, tokenizer_files
 from bert_tf.encoders.config import EncoderConfig
-from bert_tf.heads.head import head_of
+from bert_tf.heads.head import head_of, with_changes
 from bert_tf.models import weight_paths
 from bert_tf.models.bert import BertModel
 from bert_tf.models.weight_paths import POOLER, expected_shapes, in_encoder
@@ -58,7 +58,7 @@ class Source:
           **changes: other values of `EncoderConfig`. A task head of another kind or size, and
             a head, a pooler or gates that are not among the weights, start anew.
         """
-        config = dataclasses.replace(self.config, **changes)
+        config = with_changes(self.config, **changes)
         model = BertModel(config)
         shapes = expected_shapes(config)
         kept = {

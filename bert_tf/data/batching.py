@@ -26,6 +26,8 @@ class EncodedExamples:
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
         has it as the feature `bert_tf.encoders.encoder.TASK`. None: there is one task.
       extra: dict of arrays `[N, ...]`, further features of each example by name.
+      unit: how many examples that follow each other stay in one batch of training: 2 of pairs of
+        texts that are encoded one by one. Defaults to 1.
     """
 
     ids: tf.RaggedTensor
@@ -35,6 +37,7 @@ class EncodedExamples:
     pad_id: int = 0
     groups: np.ndarray | None = None
     extra: dict = dataclasses.field(default_factory=dict)
+    unit: int = 1
 
     def __len__(self):
         return len(self.lengths)
@@ -51,10 +54,20 @@ class EncodedExamples:
         Args:
           batch_size: B, at least 1.
         """
-        return batch_plan.num_batches(len(self), batch_size, self.groups)
+        return batch_plan.num_batches(len(self), self.whole(batch_size), self.groups)
+
+    def whole(self, batch_size):
+        """Returns how many examples a batch has: whole units, at least one, and at most N.
+
+        Args:
+          batch_size: B, at least 1.
+        """
+        # A larger batch would only be filled up with nothing.
+        size = min(batch_size, len(self))
+        return max(size // self.unit, min(size, 1)) * self.unit
 
     def take(self, indices):
-        """Returns the examples at `indices`, in that order.
+        """Returns the examples at `indices`, in that order, each of which is a unit.
 
         Args:
           indices: sequence of ints.
@@ -67,6 +80,7 @@ class EncodedExamples:
             labels=None if self.labels is None else self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
             extra={name: values[indices] for name, values in self.extra.items()},
+            unit=1,
         )
 
 
@@ -181,7 +195,7 @@ def replica_dataset(
     """
     plan = _training_plan(encoded, batch_size, seed, first_step, num_steps, widths)
     indices, *of_batches = plan
-    filled = batch_plan.fill(indices, context.num_replicas_in_sync * multiple)
+    filled = batch_plan.fill(indices, context.num_replicas_in_sync * multiple * encoded.unit)
     real = filled >= 0
     weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
     indices, weights = (batch_plan.part(values, context) for values in (filled, weights))
@@ -205,7 +219,7 @@ def evaluation_dataset(encoded, batch_size, widths=None, context=None):
     Raises:
       ValueError: if there are no examples or a width does not fit.
     """
-    size = _size(batch_size, encoded)
+    size = encoded.whole(batch_size)
     indices, chosen = batch_plan.evaluation_plan(
         encoded.lengths, size, encoded.max_seq_length, widths, encoded.groups
     )
@@ -219,17 +233,14 @@ def evaluation_dataset(encoded, batch_size, widths=None, context=None):
 
 def _training_plan(encoded, batch_size, seed, first_step, num_steps, widths):
     """Returns the indices of batches, their widths and, as a feature, their groups."""
-    longest, groups = encoded.max_seq_length, encoded.groups
-    size = _size(batch_size, encoded)
-    indices, chosen = batch_plan.training_plan(
-        encoded.lengths, size, longest, seed, first_step, num_steps, widths, groups
+    longest, groups, unit = encoded.max_seq_length, encoded.groups, encoded.unit
+    lengths, size = encoded.lengths.reshape(-1, unit), encoded.whole(batch_size) // unit
+    units, chosen = batch_plan.training_plan(
+        lengths.max(axis=1), size, longest, seed, first_step, num_steps, widths, groups
     )
+    members = units[..., np.newaxis] * unit + np.arange(unit, dtype=np.int32)
+    indices = np.where(units[..., np.newaxis] < 0, -1, members).reshape(len(units), -1)
     return indices, chosen, _groups(encoded, indices)
-
-
-def _size(batch_size, encoded):
-    """Returns B, at most N: a larger batch would only be filled up with nothing."""
-    return min(batch_size, len(encoded))
 
 
 def _groups(encoded, indices):

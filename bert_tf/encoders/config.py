@@ -14,6 +14,9 @@ from flop_tf.layers.projection import ProjectionSpec
 #: Functions between the first token's hidden state and the task head.
 POOLER_ACTIVATIONS = ("tanh", "gelu", "gelu_tanh", "relu")
 
+#: What an embedding is of its tokens: their mean, the first one, or the largest of each dimension.
+POOLINGS = ("mean", "cls", "max")
+
 #: The projections of a block, in the order of the computation.
 PROJECTIONS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
@@ -72,7 +75,10 @@ _SIZES = (
     "num_labels",
 )
 # Fields that appear in files only where they differ from BERT.
-_LEFT_OUT = ("gates", "embedding_size", "position_offset", "pooler_act", "word_embedding_rank")
+_LEFT_OUT = (
+    *("gates", "embedding_size", "position_offset", "pooler_act", "word_embedding_rank"),
+    *("pooling", "normalized"),
+)
 _SHARES = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -223,6 +229,8 @@ class EncoderConfig:
       pooler_act: activation of the dense layer on the first token that a head may read, one of
         `POOLER_ACTIVATIONS`; None is without such a layer.
       word_embedding_rank: R of the two factors of the word embedding; None is one matrix.
+      pooling: what an embedding is of its tokens, one of `POOLINGS`; other heads do not look at it.
+      normalized: whether an embedding has the length 1; other heads do not look at it.
 
     Raises:
       ValueError: if a number is out of range or `layers` does not fit `num_hidden_layers`.
@@ -248,6 +256,8 @@ class EncoderConfig:
     position_offset: int = 0
     pooler_act: str | None = "tanh"
     word_embedding_rank: int | None = None
+    pooling: str = "mean"
+    normalized: bool = False
 
     def __post_init__(self):
         _check(self)
@@ -435,6 +445,7 @@ def _check(config):
     for name, choices in (
         ("hidden_act", tuple(sorted(ACTIVATIONS))),
         ("pooler_act", (*POOLER_ACTIVATIONS, None)),
+        ("pooling", POOLINGS),
     ):
         if (value := getattr(config, name)) not in choices:
             raise ValueError(

@@ -12,7 +12,7 @@ from bert_tf.models.weight_paths import POOLER
 # Fields that no foreign config has: ours, and those in which other families differ.
 _OURS = {
     *("layers", "gates", "embedding_size", "position_offset", "pooler_act"),
-    "word_embedding_rank",
+    *("word_embedding_rank", "pooling", "normalized"),
 }
 
 

@@ -1,6 +1,7 @@
 """What a task head is, and the registry in which each one is found by its name."""
 
 import abc
+import dataclasses
 
 from bert_tf.encoders.encoder import initializer
 from bert_tf.heads import losses
@@ -56,6 +57,8 @@ class Head(abc.ABC):
     is_tied = False
     #: Names, as in `shapes`, of the weights whose last axis is the outputs.
     output_weights = ()
+    #: Names of the fields of an `EncoderConfig` that describe the head.
+    fields = ("head", "num_labels")
 
     def __init__(self, config):
         self.config = config
@@ -79,6 +82,11 @@ class Head(abc.ABC):
     def output_paths(self):
         """Paths in the model of the weights whose last axis is the outputs."""
         return tuple(f"{self.layer_path}.{part}" for part in self.output_weights)
+
+    @property
+    def num_logits(self):
+        """Length of the second axis of all logits, an int."""
+        return self.config.num_labels
 
     @abc.abstractmethod
     def shapes(self):
@@ -108,19 +116,36 @@ class Head(abc.ABC):
           num_outputs: C.
         """
 
-    @staticmethod
-    def distillation_loss(teacher_logits, logits, temperature, weights=None):
-        """Returns the distance of a student's logits to its teacher's, a mean over examples.
-
-        By default that of `losses.distillation_loss`.
+    @classmethod
+    def importance_loss(cls, num_outputs):
+        """Returns the Keras loss whose gradients say what weights are worth to the logits.
 
         Args:
-          teacher_logits: `[B, ...]`.
-          logits: `[B, ...]` of the student.
-          temperature: T > 0.
+          num_outputs: C.
+        """
+        return cls.loss(num_outputs)
+
+    @staticmethod
+    def distance(others, logits, temperature, weights=None):
+        """Returns how far logits are from other ones, such as a teacher's, a scalar.
+
+        Args:
+          others: of the teacher, or of a model before a change.
+          logits: of the same examples.
+          temperature: T > 0, see `losses.distillation_loss`.
           weights: of the examples, `[B]`; None weighs all of them 1.
         """
-        return losses.distillation_loss(teacher_logits, logits, temperature, weights)
+        return losses.distillation_loss(others, logits, temperature, weights)
+
+    @staticmethod
+    def angles(logits, others):
+        """Returns `1 - cos` of each example's logits to other ones; None where it says nothing.
+
+        Args:
+          logits: NumPy array of a batch.
+          others: of the same shape.
+        """
+        return None
 
     @abc.abstractmethod
     def multiplications(self, length):
@@ -241,6 +266,19 @@ def head_of(config):
             f"received {config.num_labels}."
         )
     return head
+
+
+def with_changes(config, **changes):
+    """Returns an `EncoderConfig` with other values; fields that only its old head had are reset.
+
+    Args:
+      config: an `EncoderConfig`.
+      **changes: values by the names of its fields.
+    """
+    kept = HEADS[changes.get("head", config.head)].fields
+    own = set(HEADS[config.head].fields) - set(kept)
+    reset = {one.name: one.default for one in dataclasses.fields(config) if one.name in own}
+    return dataclasses.replace(config, **{**reset, **changes})
 
 
 class DenseHead(Head):

@@ -26,12 +26,12 @@ class Labels(Classifier):
         return keras.losses.BinaryCrossentropy(from_logits=True)
 
     @staticmethod
-    def distillation_loss(teacher_logits, logits, temperature, weights=None):
+    def distance(others, logits, temperature, weights=None):
         """Returns `T^2` times the mean over labels of the divergence of two Bernoulli trials.
 
         See `losses.label_divergence`.
         """
-        distance = losses.label_divergence(teacher_logits, logits, temperature)
+        distance = losses.label_divergence(others, logits, temperature)
         return losses.weighted_mean(distance, weights)
 
     @staticmethod

@@ -26,9 +26,9 @@ class Numbers(Classifier):
         return keras.losses.MeanSquaredError()
 
     @staticmethod
-    def distillation_loss(teacher_logits, logits, temperature, weights=None):
+    def distance(others, logits, temperature, weights=None):
         """Returns the mean squared difference; numbers have no temperature."""
-        distance = keras.losses.mean_squared_error(teacher_logits, logits)
+        distance = keras.losses.mean_squared_error(others, logits)
         return losses.weighted_mean(distance, weights)
 
     @staticmethod

@@ -14,7 +14,7 @@ class Distillation:
 
     Args:
       alpha: a, a float in [0, 1].
-      temperature: T of the head's `distillation_loss`, a float above 0. Defaults to 1.
+      temperature: T of `bert_tf.heads.head.Head.distance`, a float above 0. Defaults to 1.
       loss: function that it is mixed into, as `flop_tf.training.batch_gradients.task_loss`, which
         is the default.
 
@@ -45,9 +45,8 @@ class Distillation:
           logits: `[B, ...]` of the student.
           sample_weight: `[B]`, or None.
         """
-        teacher = model.head.distillation_loss(
-            x[losses.TEACHER_LOGITS], logits, self.temperature, sample_weight
-        )
+        taught = x[losses.TEACHER_LOGITS]
+        teacher = model.head.distance(taught, logits, self.temperature, sample_weight)
         # As Keras does with the task's loss: optimizers add up what the replicas give them.
         return self.alpha * teacher / tf.distribute.get_strategy().num_replicas_in_sync
 

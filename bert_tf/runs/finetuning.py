@@ -25,6 +25,8 @@ def task_training(inputs, model):
       The `ModelStore`.
     """
     options, total_steps = inputs.options, inputs.data.total_steps
+    if options.do_train:
+        inputs.task.check_training(inputs.data.train, bool(options.teacher))
     objective = task_objectives.make(options, model, total_steps)
     optimization.compile_model(options, model, inputs.task.loss(), total_steps, objective)
     return ModelStore(inputs)

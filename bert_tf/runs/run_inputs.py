@@ -42,7 +42,7 @@ class RunInputs:
             found = task_masks.load(options.task_masks, self.task, source.config)
             source = task_masks.with_masks(source, found)
         self.source = source
-        length = options.max_seq_length or self.task.default_seq_length
+        length = options.max_seq_length or self.task.seq_length(source.info)
         self.options = options = dataclasses.replace(options, max_seq_length=length)
         self.changes = _config_changes(options, source, self.task)
         self.data = RunData(options, self.task, self.tokenizer)
@@ -52,7 +52,7 @@ def _with_head(source, task, options):
     owner = f"the checkpoint {options.init_checkpoint!r}"
     if options.do_train:
         return task.start(source, owner)
-    if not (source.has_head or source.missing_head):
+    if not task.has_head(source):
         raise ValueError(
             f"Argument `do_train=false` scores the model at hand, but {owner} has no task head; "
             "take one that was trained on this task."

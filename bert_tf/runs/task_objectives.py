@@ -84,6 +84,6 @@ def with_ordered_gates(inputs):
     model = source.model(**inputs.changes)
     sparsity = budget_of(model, options)
     batches = inputs.data.small_batches(options.gate_order_examples)
-    importance = group_importance(model, sparsity.steered, batches, inputs.task.loss())
+    importance = group_importance(model, sparsity.steered, batches, inputs.task.importance_loss())
     order_gates(sparsity, importance, options.target_sparsity, options.initial_log_alpha)
     return dataclasses.replace(source, config=model.config, weights=surgery.named_weights(model))

@@ -6,6 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
+from bert_tf.heads.head import head_of
 from bert_tf.runs import evaluation
 from flop_tf import files
 from flop_tf.backend import keras
@@ -26,12 +27,12 @@ def logits(source, folder, encoded, batch_size):
       batch_size: examples a batch.
 
     Returns:
-      float32 `[N, C]` of C classes, or `[N, 2, T]` of a span.
+      float32 `[N, C]` of C classes, `[N, 2, T]` of a span, or `[N, H]` of an embedding.
     """
     path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
     if os.path.lexists(path):
         try:
-            return _read(path, len(encoded), source.config.num_labels)
+            return _read(path, len(encoded), head_of(source.config).num_logits)
         except ValueError as error:
             logging.warning("The teacher's logits in %s are made anew: %s", path, error)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))

@@ -76,19 +76,22 @@ class Comparison:
 
         Returns:
           Dict of `largest_difference`, `percentile_99` and `median_difference` of the logits, None
-          where one is no finite number; `flips`, the share of labels that are other ones, None of a
-          task without classes and of random tokens; `scores`, and `lost_points` of the primary
-          metric, {} and None without labels.
+          where one is no finite number; `largest_angle`, see `Head.angles`, None where it says
+          nothing; `flips`, the share of labels that are other ones, None of a task without classes
+          and of random tokens; `scores`, and `lost_points` of the primary metric, {} and None
+          without labels.
         """
         given = [self._service.logits(answer) for answer in outputs]
         if not all(np.isfinite(logits).all() for logits in given):
-            return {**dict.fromkeys(_DIFFERENCES), "flips": None, "scores": {}, "lost_points": None}
+            nothing = dict.fromkeys((*_DIFFERENCES, "largest_angle", "flips", "lost_points"))
+            return {**nothing, "scores": {}}
         source = [self._service.logits(answer) for answer in self.source[: len(given)]]
         scores, lost = self.scores(outputs), None
         if scores:
             lost = 100 * (self.scores(self.source)[self.metric] - scores[self.metric])
         return {
             **_differences(*(np.concatenate([x.ravel() for x in y]) for y in (source, given))),
+            "largest_angle": self._largest_angle(source, given),
             "flips": self._flips(source, given),
             "scores": scores,
             "lost_points": lost,
@@ -148,6 +151,13 @@ class Comparison:
     @property
     def _num_texts(self):
         return min(NUM_TEXTS, self._most)
+
+    def _largest_angle(self, source, given):
+        """Returns the largest of `Head.angles` of all examples, a float or None."""
+        found = [self._head.angles(*pair) for pair in zip(source, given, strict=True)]
+        if any(angles is None for angles in found):
+            return None
+        return float(np.concatenate(found).max())
 
     def _flips(self, source, given):
         """Returns the share of the labels of the task's examples that are other ones, or None."""

@@ -40,8 +40,7 @@ def export(folder, version, served):
         with files.replacing_folder(version.path) as aside:
             hugging_face_folder.write(source, aside, title)
             again = read_source(aside, pretraining_head=model.head.is_tied)
-            head = {"head": model.config.head, "num_labels": model.config.num_labels}
-            again = again.model(**head)
+            again = again.model(**{name: getattr(model.config, name) for name in model.head.fields})
             config = model.config
             (batch,) = model_task.random_features(config, config.num_positions, 1, _BATCH)
             difference = largest_difference(model, again, [(batch,)])

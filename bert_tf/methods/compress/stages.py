@@ -62,8 +62,8 @@ def compress(options):
     """
     ENGINES[options.engine].check()
     keras.utils.set_random_seed(options.seed)
-    source, cost = _checked(options)
-    compression = _Compression(options, _dense(options, source), cost)
+    source, task, cost = _checked(options)
+    compression = _Compression(options, _dense(options, source, task), cost)
     rows, folder = compression.other_rows(), compression.start
     for target in options.parsed_targets:
         row, folder = compression.reach(target, folder)
@@ -234,7 +234,7 @@ class _Compression:
 
 
 def _checked(options):
-    """Returns the checkpoint and the `EngineCost`; bad input shows before anything is trained."""
+    """Returns checkpoint, task and `EngineCost`; bad input shows before anything is trained."""
     task = registry.of_options(_training(options, options.init_checkpoint, options.output_dir))
     if (options.epochs or options.gate_epochs) and task.head_class.is_tied:
         raise ValueError(
@@ -243,6 +243,8 @@ def _checked(options):
             f"{options.train!r} and {options.gate_epochs}."
         )
     source = read_source(options.init_checkpoint, options.bert_config_file, options.vocab_file)
+    if not task.needs_finetuning:
+        task.with_head(source, f"the checkpoint {options.init_checkpoint!r}")
     config = dataclasses.replace(source.config, **task.head)
     if config.has_gates or any(spec.rank is not None for *_, spec, _ in config.projections()):
         raise ValueError(
@@ -257,16 +259,18 @@ def _checked(options):
     task.source(options.data_dir, "train")
     cost = EngineCost(options, config)
     cost.check_targets(smallest)
-    return source, cost
+    return source, task, cost
 
 
-def _dense(options, source):
+def _dense(options, source, task):
     """Returns the folder of the dense model; fine-tunes a checkpoint that is not of the task."""
     if "task" in source.info and source.has_head:
         return options.init_checkpoint
     folder = os.path.join(options.output_dir, "dense")
     if not os.path.isfile(os.path.join(folder, _SCORES)):
-        finetuning.finetune(_training(options, options.init_checkpoint, folder))
+        # Others are scored as they are.
+        changes = {} if task.needs_finetuning else {"do_train": False, "do_eval": True}
+        finetuning.finetune(_training(options, options.init_checkpoint, folder, **changes))
     return folder
 
 

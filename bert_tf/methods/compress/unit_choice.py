@@ -204,7 +204,7 @@ class _Measured:
         """
         with _changed(changes):
             found = [
-                float(self.model.head.distillation_loss(before, self._logits(features), 1.0))
+                float(self.model.head.distance(before, self._logits(features), 1.0))
                 for before, features in zip(self._whole, self._batches, strict=True)
             ]
         return float(np.mean(found))

@@ -44,7 +44,8 @@ class DiffTraining:
           ValueError: if the given difference or an option does not fit the model.
         """
         options = inputs.options
-        if inputs.task.head_class.is_tied:  # Its head would change with the word embedding.
+        # One that is tied would change with the word embedding.
+        if not inputs.task.head_class.output_weights:
             raise ValueError(
                 "Argument `task_name` must be of classes, a score or spans, received "
                 f"{options.task_name!r}."

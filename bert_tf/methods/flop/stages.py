@@ -204,7 +204,8 @@ def _statistics(options, source, task, examples):
     model = source.model()
     if options.init_name == "whitened":
         return projection_statistics.second_moments(model, batches(_CALIBRATION_BATCH))
-    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), task.loss())
+    loss = task.importance_loss()
+    return projection_statistics.squared_gradients(model, batches(SMALL_BATCH), loss)
 
 
 def _summary(origin):

@@ -27,7 +27,7 @@ class MeasuredBert:
         self._model = source.model(layers=gated.layers)
         self._task, self._batch_size = task, batch_size
         self._gates = dict(self._model.encoder.unit_gates())
-        self._importance = UnitImportance(self._model, task.loss())
+        self._importance = UnitImportance(self._model, task.importance_loss())
 
     def measure(self, encoded, mask=None, accumulate=False):
         """Returns `(scores, importance)`.

@@ -19,12 +19,14 @@ class Limits:
     Args:
       largest_difference: of the logits, see `bert_tf.serving.comparison.Comparison.figures`.
       percentile_99: of their differences.
+      largest_angle: `1 - cos` of a vector that is the answer, in [0, 2].
       flips: share of the examples that get another label, in [0, 1].
       lost_points: of the task's primary metric, 100 a unit.
     """
 
     largest_difference: float = math.inf
     percentile_99: float = math.inf
+    largest_angle: float = math.inf
     flips: float = math.inf
     lost_points: float = math.inf
 
@@ -47,6 +49,9 @@ class Limits:
                 f"1 % of the logits differ by {figures['percentile_99']:.2e} of the largest one or "
                 f"more, above {self.percentile_99:g}"
             )
+        angle = figures["largest_angle"]
+        if angle is not None and angle > self.largest_angle:
+            return f"a vector has turned by {angle:.2e} in 1 - cos, above {self.largest_angle:g}"
         slack = max(1, _FEWEST_EXAMPLES / num_examples)
         flips, lost = figures["flips"], figures["lost_points"]
         if flips is not None and flips > slack * self.flips:

@@ -9,9 +9,9 @@ from bert_tf.serving.formats.single_file import SingleFile
 
 _LIMITS = {
     "float32": Limits(largest_difference=1e-4),
-    "float16": Limits(percentile_99=0.01, flips=0.01, lost_points=0.5),
+    "float16": Limits(percentile_99=0.01, largest_angle=0.001, flips=0.01, lost_points=0.5),
     # The 99th percentile of working files is .002 to .07; 1 % of other labels is 1 point at most.
-    "int8": Limits(percentile_99=0.25, flips=0.01, lost_points=1),
+    "int8": Limits(percentile_99=0.25, largest_angle=0.1, flips=0.01, lost_points=1),
 }
 # Bytes of a number, and in addition of an output channel: a float32 scale, an int64 zero point.
 _BYTES = {"float32": (4, 0), "float16": (2, 0), "int8": (1, 12)}

@@ -13,7 +13,7 @@ class OnnxInt8(Onnx):
     """
 
     file = "model_int8.onnx"
-    limits = Limits(percentile_99=0.5, flips=0.01, lost_points=0.5)
+    limits = Limits(percentile_99=0.5, largest_angle=0.1, flips=0.01, lost_points=0.5)
     weight_bytes, channel_bytes = 1, 5
 
     def __init__(self, float_layers=()):

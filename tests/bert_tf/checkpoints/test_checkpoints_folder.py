@@ -141,21 +141,14 @@ def test_a_folder_of_tf_hub(tmp_path):
 # sentence-transformers
 
 
-@pytest.mark.parametrize("listed", [True, False])
-def test_the_bert_of_sentence_transformers(hugging_face_folder, tmp_path, caplog, listed):
+def test_the_bert_of_sentence_transformers(hugging_face_folder, tmp_path, caplog):
     caplog.set_level("INFO", logger="absl")
     root = tmp_path / "sentence"
     root.mkdir()
     hugging_face_folder(architectures=["BertModel"]).rename(root / "0_Transformer")
-    if listed:
-        modules = [
-            {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
-            {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-        ]
-        (root / "modules.json").write_text(json.dumps(modules))
     source = read_source(root)
     assert source.vocab_file == str(root / "0_Transformer" / "vocab.txt")
-    assert "is read alone, without the pooling" in caplog.text
+    assert "is read alone: it has no list of modules" in caplog.text
 
 
 @pytest.mark.parametrize(

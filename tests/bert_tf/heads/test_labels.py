@@ -19,9 +19,9 @@ def test_the_divergence_of_independent_labels(temperature):
     by_label = scipy.special.rel_entr(teacher, student)
     by_label += scipy.special.rel_entr(1 - teacher, 1 - student)
     by_example = temperature**2 * by_label.mean(axis=1)
-    found = Labels.distillation_loss(tf.constant(TEACHER), tf.constant(STUDENT), temperature)
+    found = Labels.distance(tf.constant(TEACHER), tf.constant(STUDENT), temperature)
     assert float(found) == pytest.approx(by_example.mean(), rel=1e-5)
-    weighted = Labels.distillation_loss(
+    weighted = Labels.distance(
         tf.constant(TEACHER), tf.constant(STUDENT), temperature, tf.constant(WEIGHTS)
     )
     assert float(weighted) == pytest.approx((by_example * WEIGHTS).mean(), rel=1e-5)
@@ -30,7 +30,7 @@ def test_the_divergence_of_independent_labels(temperature):
 def test_large_logits_have_finite_gradients():
     logits = tf.Variable([[80.0, -80.0]])
     with tf.GradientTape() as tape:
-        loss = Labels.distillation_loss(tf.constant([[-90.0, 90.0]]), logits, 1.0)
+        loss = Labels.distance(tf.constant([[-90.0, 90.0]]), logits, 1.0)
     # Both labels are as wrong as can be: the gradient of each is that of its cross-entropy.
     assert float(loss) == pytest.approx(80.0)
     np.testing.assert_allclose(tape.gradient(loss, logits), [[0.5, -0.5]], atol=1e-6)
@@ -45,9 +45,9 @@ def test_the_loss_is_the_mean_over_labels():
 def test_several_numbers():
     assert float(Numbers.loss(2)([[1.0, 2.0]], [[2.0, 5.0]])) == 5.0
     teacher, student = tf.constant([[1.0, 2.0], [0.0, 0.0]]), tf.constant([[2.0, 5.0], [0.0, 2.0]])
-    assert float(Numbers.distillation_loss(teacher, student, 3.0)) == 3.5
+    assert float(Numbers.distance(teacher, student, 3.0)) == 3.5
     weights = tf.constant([1.0, 0.5])
-    assert float(Numbers.distillation_loss(teacher, student, 3.0, weights)) == 3.0
+    assert float(Numbers.distance(teacher, student, 3.0, weights)) == 3.0
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def features(lengths=(6, 3), width=7):
 def test_every_head_has_its_class():
     assert {"classifier", "mlm", "span"} <= set(HEADS)
     for name, head in HEADS.items():
-        labels = 1 if name == "mlm" else CONFIG.num_labels
+        labels = head.num_outputs or CONFIG.num_labels
         config = dataclasses.replace(CONFIG, head=name, num_labels=labels)
         assert type(BertModel(config).head) is head
 

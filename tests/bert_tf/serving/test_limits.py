@@ -9,11 +9,14 @@ GOOD = {
     "largest_difference": 0.9,
     "percentile_99": 0.1,
     "median_difference": 0.01,
+    "largest_angle": None,
     "flips": None,
     "scores": {},
     "lost_points": None,
 }
-LIMITS = Limits(largest_difference=0.9, percentile_99=0.2, flips=0.01, lost_points=0.5)
+LIMITS = Limits(
+    largest_difference=0.9, percentile_99=0.2, largest_angle=0.1, flips=0.01, lost_points=0.5
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,8 @@ LIMITS = Limits(largest_difference=0.9, percentile_99=0.2, flips=0.01, lost_poin
             "1 % of the logits differ by 2.10e-01 of the largest one or more, above 0.2",
         ),
         ({"largest_difference": None, "percentile_99": None}, 1, "a logit is no finite number"),
+        ({"largest_angle": 0.1}, 1000, ""),
+        ({"largest_angle": 0.11}, 100, "a vector has turned by 1.10e-01 in 1 - cos, above 0.1"),
         ({"flips": 0.01, "lost_points": 0.5}, 1000, ""),
         ({"flips": 0.011}, 1000, "1.10 % of the labels are other ones, above 1 %"),
         ({"lost_points": 0.51}, 400, "0.51 points of the score are lost, above 0.5"),
@@ -51,6 +56,7 @@ def test_fewer_bits_are_not_judged_by_their_largest_difference():
         "largest_difference": 0.851,
         "percentile_99": 0.069,
         "median_difference": 0.0017,
+        "largest_angle": None,
         "flips": 0.005,
         "lost_points": 0.5,
     }
