@@ -71,7 +71,7 @@ def find_task(info, task_name="", data_dir="", tfds="", **settings):
     known, folder = copy.deepcopy(info.get("task", {})), data_dir or info.get("data_dir", "")
     if folder and not data_dir:
         logging.info("The data of the model's task are in %s, as its info.json says.", folder)
-    given = {key: value for key, value in {"tfds": tfds, **settings}.items() if value}
+    given = {k: v for k, v in {"tfds": tfds, **settings}.items() if v not in (None, "")}
     if not known or task_name.lower() not in ("", known["name"].lower()):
         return registry.get(task_name, data_dir=folder, **given), folder
     registry.check_dict(known)

@@ -51,7 +51,7 @@ def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
     """Returns the task called `name`, however its case and hyphens are written.
 
     Args:
-      name: a GLUE task, "xnli", "squad", "mlm" for masked words of plain text, "tsv" for
+      name: a GLUE task, "xnli", "squad", "squad2", "mlm" for masked words of plain text, "tsv" for
         `train.tsv`, `dev.tsv` and `test.tsv`, or `train.csv` or `train.jsonl`, ..., or another
         registered task; may be empty next to `tfds`.
       data_dir: folder of the task, for a task that collects its labels there.

@@ -90,7 +90,8 @@ class SquadTask(Task, SquadOptions):
         """
         questions, contexts = (tokenizer.tokenize(texts[name]) for name in self.text_names)
         questions = questions[:, : self.max_query_length]
-        tokens = [questions, first_tokens(contexts, max_seq_length - 3 - questions.row_lengths())]
+        room = max_seq_length - squad_windows.special_tokens(tokenizer)
+        tokens = [questions, first_tokens(contexts, room - questions.row_lengths())]
         return tokenizer.pack(tokens, max_seq_length)
 
     def check_length(self, max_seq_length):

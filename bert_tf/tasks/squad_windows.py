@@ -28,15 +28,18 @@ from absl import logging
 from official.nlp.data import squad_lib
 
 from bert_tf.data.batching import EncodedExamples
-from bert_tf.tasks import metrics
+from bert_tf.tasks import metrics, squad_tokens
 
 #: What tf-models reads of a model's outputs for one window.
 _Result = collections.namedtuple("_Result", "unique_id start_logits end_logits")
 
+# Special tokens of a window of BERT, which tf-models counts with.
+_SPECIAL = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class EncodedWindows(EncodedExamples):
-    """N windows `[CLS] question [SEP] part of the paragraph [SEP]`.
+    """N windows `[CLS] question [SEP] part of the paragraph [SEP]`, or as the tokenizer has them.
 
     Args:
       ids: as in `EncodedExamples`, so the rest; labels are `[N, 2]`, the first and the last
@@ -44,13 +47,15 @@ class EncodedWindows(EncodedExamples):
       features: for each window tf-models' `InputFeatures`, without the padded lists.
       questions: tf-models' `SquadExample` of every question.
       articles: what the official evaluation reads, see `SquadExamples`.
-      do_lower_case: of the tokenizer.
+      do_lower_case: of the tokenizer of WordPieces.
+      texts: of another tokenizer `(context, offsets)` by the question's id, see `squad_tokens`.
     """
 
     features: list = ()
     questions: list = ()
     articles: list = ()
     do_lower_case: bool = True
+    texts: dict = dataclasses.field(default_factory=dict)
 
     def take(self, indices):
         """Returns the windows at `indices`; the others have no answer.
@@ -67,7 +72,7 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
 
     Args:
       examples: `SquadExamples`.
-      tokenizer: `bert_tf.tokenizers.tokenization.Tokenizer`.
+      tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
       max_seq_length: the most tokens of a window.
       doc_stride: tokens between the starts of two windows, at least 1; where a window
         holds fewer tokens of the paragraph, they follow each other without a gap.
@@ -80,18 +85,14 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
       questions have no answers.
 
     Raises:
-      ValueError: if `max_seq_length` is too small, no window is left, or the tokens are no
-        WordPieces.
+      ValueError: if `max_seq_length` is too small, or no window is left.
     """
-    check_length(max_seq_length, max_query_length)
-    if not tokenizer.in_graph:
-        raise ValueError(
-            "Questions and paragraphs need a vocabulary of WordPieces, received the tokenizer "
-            f"{str(tokenizer.vocab_file)!r} of another kind."
-        )
+    num_special = special_tokens(tokenizer)
+    check_length(max_seq_length, max_query_length, num_special)
     ids, segments, labels, features = [], [], [], []
 
     def collect(feature):
+        pieces.frame(feature)
         length = len(feature.tokens)
         ids.append(np.array(feature.input_ids[:length], np.int32))
         segments.append(np.array(feature.segment_ids[:length], np.int32))
@@ -101,12 +102,17 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
             feature.input_mask = feature.paragraph_mask = None
             features.append(feature)
 
-    questions = _kept_questions(examples, training)
+    if tokenizer.in_graph:
+        questions = _kept(*_questions(examples), training)
+        pieces, texts = _WordPieces(tokenizer, questions), {}
+    else:
+        *found, texts = squad_tokens.questions(examples, tokenizer)
+        questions, pieces = _kept(*found, training), squad_tokens.Words(tokenizer)
     with _quiet():
         squad_lib.convert_examples_to_features(
             examples=questions,
-            tokenizer=_WordPieces(tokenizer, questions),
-            max_seq_length=max_seq_length,
+            tokenizer=pieces,
+            max_seq_length=max_seq_length - num_special + _SPECIAL,
             doc_stride=doc_stride,
             max_query_length=max_query_length,
             is_training=True,
@@ -131,20 +137,32 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
         features=features,
         questions=questions,
         articles=examples.articles,
-        do_lower_case=tokenizer.do_lower_case,
+        do_lower_case=tokenizer.in_graph and tokenizer.do_lower_case,
+        texts=texts,
     )
 
 
-def check_length(max_seq_length, max_query_length):
+def special_tokens(tokenizer):
+    """Returns the number of special tokens around a question and a part of its paragraph.
+
+    Args:
+      tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
+    """
+    return sum(len(ids) for ids, _ in tokenizer.template[1] if ids is not None)
+
+
+def check_length(max_seq_length, max_query_length, num_special=_SPECIAL):
     """Raises ValueError if a window does not hold a question and a token of the paragraph.
 
     Args:
       max_seq_length: tokens of a window.
       max_query_length: the most tokens of a question.
+      num_special: special tokens of a window; default those of BERT.
     """
-    if max_seq_length < max_query_length + 4:
+    least = max_query_length + num_special + 1
+    if max_seq_length < least:
         raise ValueError(
-            f"Argument `max_seq_length` must be at least {max_query_length + 4}, to hold questions "
+            f"Argument `max_seq_length` must be at least {least}, to hold questions "
             f"of `max_query_length` {max_query_length} and a token of the paragraph next to the "
             f"special ones, received {max_seq_length}."
         )
@@ -203,7 +221,7 @@ def _postprocessed(encoded, logits, n_best_size, max_answer_length, **settings):
         for feature, window in zip(encoded.features, logits, strict=True)
     ]
     with _quiet():
-        return squad_lib.postprocess_output(
+        best, n_best, differences = squad_lib.postprocess_output(
             all_examples=encoded.questions,
             all_features=encoded.features,
             all_results=results,
@@ -212,6 +230,11 @@ def _postprocessed(encoded, logits, n_best_size, max_answer_length, **settings):
             do_lower_case=encoded.do_lower_case,
             **settings,
         )
+    for name, text in encoded.texts.items():
+        best[name] = squad_tokens.spelled(best[name], *text)
+        for one in n_best[name]:
+            one["text"] = squad_tokens.spelled(one["text"], *text)
+    return best, n_best, differences
 
 
 class _WordPieces:
@@ -235,19 +258,22 @@ class _WordPieces:
     def convert_tokens_to_ids(self, tokens):
         return [self._ids[token] for token in tokens]
 
+    def frame(self, feature):
+        """Leaves the special tokens as they are, see `squad_tokens.Words`."""
 
-def _kept_questions(examples, training):
+
+def _kept(questions, placed, training):
     """Returns the questions of tf-models; for training none whose answer is in no words."""
-    questions, placed = _questions(examples)
-    if training:
-        questions = [question for question in questions if question.qas_id in placed]
-    if len(questions) < len(examples):
+    if not training:
+        return questions
+    kept = [question for question in questions if question.qas_id in placed]
+    if len(kept) < len(questions):
         logging.warning(
             "Left out %d of %d questions, whose answers are in no words of their paragraphs.",
-            len(examples) - len(questions),
-            len(examples),
+            len(questions) - len(kept),
+            len(questions),
         )
-    return questions
+    return kept
 
 
 def _questions(examples):

@@ -111,6 +111,21 @@ class LibraryTokenizer(TextTokenizer):
         flat = np.fromiter((i for row in rows for i in row), np.int32)
         return tf.RaggedTensor.from_row_lengths(flat, np.array(list(map(len, rows)), np.int64))
 
+    def with_offsets(self, texts):
+        """Returns the ids of each text, and the characters that each of its tokens stands for.
+
+        Args:
+          texts: list of N strings.
+
+        Returns:
+          List of N `(ids, offsets)`; an offset is `(start, end)`, without blanks at either end.
+        """
+        found = self._library.encode_batch(texts, add_special_tokens=False)
+        return [
+            (one.ids, [_without_blanks(text, *offset) for offset in one.offsets])
+            for text, one in zip(texts, found, strict=True)
+        ]
+
     def _template(self, *texts):
         """Returns the `template` of some texts."""
         found, parts = self._library.encode(*texts), []
@@ -137,3 +152,9 @@ class LibraryTokenizer(TextTokenizer):
         if token is not None and number is None:
             raise ValueError(f"{self._subject} must have the token {token!r}, received none.")
         return number
+
+
+def _without_blanks(text, start, end):
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return start, max(start, start + len(part.strip()))

@@ -15,7 +15,7 @@ from bert_tf.methods.flop.stage_options import EvaluateOptions
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import finetuning
 from bert_tf.runs.options import FinetuneOptions
-from bert_tf.tasks import registry, squad_examples
+from bert_tf.tasks import model_task, registry, squad_examples
 from bert_tf.tasks.squad2 import best_threshold
 from bert_tf.tasks.squad_examples import SquadExamples
 from bert_tf.tokenizers.tokenization import Tokenizer
@@ -106,6 +106,8 @@ def test_the_threshold_is_tuned(answered):
     assert scores["null_score_diff_threshold"] == 4.0
     assert registry.from_dict(tuned.to_dict()) == tuned
     assert task.tuned_as({"task": tuned.to_dict()}) == tuned and task.tuned_as({}) == task
+    found, _ = model_task.find_task({"task": tuned.to_dict()}, null_score_diff_threshold=0.0)
+    assert found.null_score_diff_threshold == 0.0
     fixed = registry.get("squad2", null_score_diff_threshold=-1)
     assert fixed.tuned(logits, encoded) is fixed
 

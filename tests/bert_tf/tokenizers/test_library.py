@@ -10,7 +10,6 @@ from bert_tf.checkpoints import model_dir, read_source, tokenizer_files
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.models.bert import BertModel
 from bert_tf.surgery import vocabulary
-from bert_tf.tasks import squad_windows
 from bert_tf.tokenizers.library import LibraryTokenizer
 from bert_tf.tokenizers.tokenizer import Encoded
 
@@ -142,8 +141,16 @@ def test_what_needs_words_says_so(folder):
     tokenizer = LibraryTokenizer(folder / "tokenizer.json")
     with pytest.raises(ValueError, match="`cut_vocabulary` needs a vocabulary of WordPieces, rec"):
         vocabulary.needed(tokenizer)
-    with pytest.raises(ValueError, match="Questions and paragraphs need a vocabulary of WordP"):
-        squad_windows.encode(None, tokenizer, 64, doc_stride=16, max_query_length=8)
+
+
+def test_the_characters_of_tokens(folder):
+    tokenizer, text = LibraryTokenizer(folder / "tokenizer.json"), " ab  é🙂 "
+    ((ids, offsets),) = tokenizer.with_offsets([text])
+    assert ids == tokenizer.tokenize([text]).to_list()[0]
+    parts = [text[start:end] for start, end in offsets]
+    assert "".join(dict.fromkeys("".join(parts))) == "abé🙂" and parts == list(
+        map(str.strip, parts)
+    )
 
 
 def test_files_that_are_none(tmp_path):
