@@ -55,7 +55,7 @@ class Model:
 
     Raises:
       OSError: if a file cannot be read.
-      ValueError: if a file is damaged, or its model gives no classes and no score.
+      ValueError: if a file is damaged, or its model gives no classes, score or embedding.
     """
 
     def __init__(self, path, threads=0):
@@ -85,10 +85,10 @@ class Model:
         with open(path, "rb"):  # What it says of a missing file is longer.
             self.session = _made(onnxruntime.InferenceSession, path, options)
         self.output_names = [output.name for output in self.session.get_outputs()]
-        if {"probabilities", "score", "scores"}.isdisjoint(self.output_names):
+        if {"probabilities", "score", "scores", "embedding"}.isdisjoint(self.output_names):
             raise ValueError(
-                f"the model {path!r} must give probabilities or scores, received one that gives "
-                f"{', '.join(self.output_names)}"
+                f"the model {path!r} must give probabilities, scores or an embedding, received one "
+                f"that gives {', '.join(self.output_names)}"
             )
 
     def encode(self, texts):

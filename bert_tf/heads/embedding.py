@@ -38,9 +38,8 @@ class Pooling(keras.layers.Layer):
           hidden: float tensor `[B, T, H]`.
           mask: int32 `[B, T]`, 1 for tokens and 0 for padding.
         """
-        pooled = _POOLINGS[self.kind](
-            tf.cast(hidden, tf.float32), tf.cast(mask, tf.float32)[..., tf.newaxis]
-        )
+        mask = tf.expand_dims(tf.cast(mask, tf.float32), -1)
+        pooled = _POOLINGS[self.kind](tf.cast(hidden, tf.float32), mask)
         return tf.math.l2_normalize(pooled, axis=-1) if self.normalized else pooled
 
     def get_config(self):
@@ -49,7 +48,8 @@ class Pooling(keras.layers.Layer):
 
 
 def _mean(hidden, mask):
-    return tf.math.divide_no_nan(tf.reduce_sum(hidden * mask, axis=1), tf.reduce_sum(mask, axis=1))
+    # Of no tokens it is 0; LiteRT has no `divide_no_nan`.
+    return tf.reduce_sum(hidden * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
 
 
 def _first(hidden, mask):

@@ -1,6 +1,7 @@
 """What models cost on the engine that serves them, by a table and measured."""
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 
@@ -126,7 +127,7 @@ class EngineCost:
           dense_path: of the dense model's file, which the same engine reads.
         """
         paths = [row["path"], dense_path]
-        found = self._turns(paths)
+        found = self._turns(paths, row["vocab_size"])
         ratio = timing.ratio(*found)
         if ratio >= row["ratio"]:
             return row
@@ -163,12 +164,15 @@ class EngineCost:
         """Returns the latency of the last plan over a target; a folder has the models."""
         places = latency_measurement.write(plans, [self._form], folder)
         paths = [self._form.path(place) for place in (places[-1], places[0])]
-        return self._of_ratio(timing.ratio(*self._turns(paths)), target)
+        found = self._turns(paths, plans[-1].config.vocab_size)
+        return self._of_ratio(timing.ratio(*found), target)
 
-    def _turns(self, paths):
+    def _turns(self, paths, vocab_size):
         """Returns the seconds of two files by turns; the second one is of the dense model."""
         engine, shape = self._options.engine, self._options.shape
-        found = latency_measurement.turns(engine, paths, self._dense, shape, _ROUNDS)
+        # The smaller model may lack words of the dense one.
+        known = dataclasses.replace(self._dense, vocab_size=min(vocab_size, self._dense.vocab_size))
+        found = latency_measurement.turns(engine, paths, known, shape, _ROUNDS)
         slower = np.median(np.concatenate(found[1])) / self.table.predict(self._dense)
         if slower > _BUSY:
             logging.warning(

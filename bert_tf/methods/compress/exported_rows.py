@@ -14,7 +14,7 @@ from bert_tf.serving.versions import REPORT_FILE, Version
 from flop_tf.files import json_file
 
 # What a row says of its export as the report of the export does.
-_EXPORTED = ("engine", "format", "file_bytes", "flips", "float_layers")
+_EXPORTED = ("engine", "format", "file_bytes", "flips", "largest_angle", "float_layers")
 
 
 class ExportedRows:

@@ -14,7 +14,7 @@ from flop_tf.backend import keras
 
 def test_share_of_the_teacher():
     model = keras.Sequential([keras.layers.Dense(3)])
-    model.head = Classifier
+    model.head = Classifier(None)
     model.compile("sgd", loss=losses.task_loss(False))
     logits, labels = tf.constant([[1.0, 2.0, 0.5]]), tf.constant([1])
     taught = {losses.TEACHER_LOGITS: tf.constant([[0.0, 1.0, 3.0]])}

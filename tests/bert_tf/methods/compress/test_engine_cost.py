@@ -87,12 +87,13 @@ def test_the_lower_one_of_two_times_counts(engine_cost, config, monkeypatch, cap
     costs, paths = engine_cost("latency", "1"), []
     turns = [[np.array([0.004, 0.006])] * 3, [np.array([0.010])] * 3]
 
-    def by_turns(engine, given, *_):
+    def by_turns(engine, given, known, *_):
+        assert known.vocab_size == 9  # The request has words of both models alone.
         paths.append((engine, *given))
         return turns
 
     monkeypatch.setattr(engine_cost_module.latency_measurement, "turns", by_turns)
-    row = {"path": "small", "ratio": 0.6, "p50_ms": 9.0, "dense_p50_ms": 15.0}
+    row = {"path": "small", "vocab_size": 9, "ratio": 0.6, "p50_ms": 9.0, "dense_p50_ms": 15.0}
     found = costs.timed_again(row, "large")
     assert found == {**row, "ratio": 0.5, "p50_ms": 5.0, "dense_p50_ms": 10.0}
     assert costs.timed_again({**row, "ratio": 0.4}, "large") == {**row, "ratio": 0.4}
