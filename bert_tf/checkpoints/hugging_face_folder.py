@@ -43,6 +43,9 @@ pipeline_tag: sentence-similarity
 {{ family }} with {{ "{:,}".format(stored) }} parameters of {{ "{:,}".format(dense) }}.
 {% if task %}
 Task: {{ task }}{% if labels %}, classes {{ labels | join(", ") }}{% endif %}.
+{% if thresholds -%}
+Of several labels those hold whose probabilities are at least {{ thresholds | join(", ") }}.
+{% endif %}
 {% endif %}
 | block | heads | width of query and key, value | neurons | ranks |
 |---|---|---|---|---|
@@ -113,6 +116,7 @@ def write(source, folder, title):
         "layers": source.config.layers,
         "head_size": source.config.head_size,
         "task": source.info.get("task", {}).get("name"),
+        "thresholds": source.info.get("task", {}).get("label_thresholds"),
         "labels": source.labels,
         "scores": source.info.get("scores", {}),
     }

@@ -85,8 +85,11 @@ def _text(value):
 def _unquoted(path):
     separator = delimiter(path)
     for number, line in enumerate(iterate_lines(path, "data file"), 1):
+        line = line.removesuffix("\n").removesuffix("\r")
+        if number == 1 and "\r" in line:  # Later ones are characters of texts.
+            raise ValueError(_reason(path, 1, 1, "new-line character"))
         if line.strip():
-            yield number, line.removesuffix("\n").removesuffix("\r").split(separator)
+            yield number, line.split(separator)
 
 
 def _quoted(path):

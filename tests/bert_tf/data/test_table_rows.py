@@ -95,6 +95,12 @@ def test_what_is_no_table(tmp_path, content, message):
         rows(tmp_path, content)
 
 
+def test_old_line_ends_without_quoting(tmp_path):
+    with pytest.raises(ValueError, match="received a lone CR in line 1"):
+        rows(tmp_path, "a\tb\rc\td\r", "none")
+    assert rows(tmp_path, "a\nb\rc\n", "none") == [(1, ["a"]), (2, ["b\rc"])]
+
+
 @pytest.mark.parametrize("name, line", [("RTE", 25), ("STS-B", 700)])
 def test_published_files_are_not_quoted(shared, name, line):
     path = shared / "data" / "glue" / name / "dev.tsv"

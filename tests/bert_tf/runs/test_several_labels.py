@@ -14,7 +14,7 @@ from bert_tf.methods.compress.dev_answers import DevAnswers
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import EvaluateOptions
 from bert_tf.runs import evaluation, finetuning
-from bert_tf.serving import hugging_face_export, versions
+from bert_tf.serving import hugging_face_export, services, versions
 from bert_tf.serving.servable import ServedTask
 from bert_tf.tasks import registry
 
@@ -105,11 +105,13 @@ def test_from_training_to_a_server(train, data_dir, tmp_path, export):
     report = hugging_face_export.export(folder, version, ServedTask(data_dir=data_dir))
     about = json.loads((tmp_path / "hub" / "1" / "config.json").read_text())
     assert about["problem_type"] == "multi_label_classification"
+    card = (tmp_path / "hub" / "1" / "README.md").read_text()
+    assert "those hold whose probabilities are at least 0." in card
     source = read_source(str(tmp_path / "hub" / "1"))
     assert task.with_head(source, "it").labels == task.labels
 
 
-def test_several_numbers(train, tmp_path, export):
+def test_several_numbers(train, tmp_path):
     folder = tmp_path / "numbers"
     folder.mkdir()
     for split, size in (("train", 100), ("dev", 33)):
@@ -125,11 +127,14 @@ def test_several_numbers(train, tmp_path, export):
     mean = (scores["dev"]["good/pearson"] + scores["dev"]["bad/pearson"]) / 2
     assert scores["dev"]["pearson"] == pytest.approx(mean, abs=1e-6)
     assert model_dir.load(output_dir).config.head == "numbers"
-    exported = export(output_dir, str(tmp_path / "served"), format_names=["saved_model"])
-    assert exported["formats"]["saved_model"]["flips"] is None
-    served = tf.saved_model.load(str(tmp_path / "served" / "1"))
-    given = served.signatures["text"](text=tf.constant(["good good", "bad"]))
+    source = model_dir.read(output_dir)
+    task = registry.from_dict(source.info["task"])
+    assert task.labels == ("good", "bad")
+    service = services.get(task, source.tokenizer(), 11)
+    logits = source.model()(service.features({"text": tf.constant(["good good", "bad"])}))
+    given = service.answers(service.outputs(logits))
     assert set(given) == {"scores"} and given["scores"].shape == (2, 2)
+    assert given["scores"][0, 0] > given["scores"][1, 0]
 
 
 def test_held_out_examples_choose_the_thresholds(train, data_dir):
