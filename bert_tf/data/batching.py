@@ -54,7 +54,7 @@ class EncodedExamples:
         Args:
           batch_size: B, at least 1.
         """
-        return batch_plan.num_batches(len(self), self.whole(batch_size), self.groups)
+        return batch_plan.num_batches(len(self), max(1, self.whole(batch_size)), self.groups)
 
     def whole(self, batch_size):
         """Returns how many examples a batch has: whole units, at least one, and at most N.
@@ -239,7 +239,7 @@ def _training_plan(encoded, batch_size, seed, first_step, num_steps, widths):
         lengths.max(axis=1), size, longest, seed, first_step, num_steps, widths, groups
     )
     members = units[..., np.newaxis] * unit + np.arange(unit, dtype=np.int32)
-    indices = np.where(units[..., np.newaxis] < 0, -1, members).reshape(len(units), -1)
+    indices = np.where(units[..., np.newaxis] < 0, -1, members).reshape(len(units), size * unit)
     return indices, chosen, _groups(encoded, indices)
 
 
