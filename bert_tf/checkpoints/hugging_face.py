@@ -16,6 +16,11 @@ class HuggingFace(ForeignFormat):
     special_tokens = True
     is_general = True
 
+    def names(self, about):
+        """See `ForeignFormat`; of heads with the same names, the one of the config's class."""
+        names = super().names(about)
+        return names.for_head(about.family.architectures.get(_architecture(about)))
+
     @staticmethod
     def recognises(variables):
         """Returns whether they are safetensors."""
@@ -42,7 +47,7 @@ class HuggingFace(ForeignFormat):
         names = self.names(about)
         table, shapes = names.of_task_heads(), _renamed(variables, names.prefix).shapes
         known = about.family.architectures
-        (architecture, *_) = about.data.get("architectures") or (None,)
+        architecture = _architecture(about)
         present = {path: row.name for path, row in table.items() if row.name in shapes}
         heads = {
             name
@@ -61,6 +66,11 @@ class HuggingFace(ForeignFormat):
             if not HEADS[name].solves(problem, outputs):
                 return f"a {name} with the problem_type {problem!r} and {outputs} outputs"
         return ""
+
+
+def _architecture(about):
+    """Returns the class of `transformers` that a config names first, or None."""
+    return next(iter(about.data.get("architectures") or ()), None)
 
 
 def _of_a_head(table):

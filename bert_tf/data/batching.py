@@ -19,12 +19,15 @@ class EncodedExamples:
     Args:
       ids: int32 `RaggedTensor [N, (T)]`.
       segments: int32 `RaggedTensor [N, (T)]`.
-      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or None.
+      labels: `[N]`, int32 or float32, int32 `[N, 2]` of spans or `[N, max_seq_length]` of tokens,
+        or None.
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
         has it as the feature `bert_tf.encoders.encoder.TASK`. None: there is one task.
       extra: dict of arrays `[N, ...]`, further features of each example by name.
+      sizes: `[N]`, numbers of at least 0, for how much an example counts in the mean over a batch,
+        such as its labelled tokens. None: all count the same.
     """
 
     ids: tf.RaggedTensor
@@ -34,6 +37,7 @@ class EncodedExamples:
     pad_id: int = 0
     groups: np.ndarray | None = None
     extra: dict = dataclasses.field(default_factory=dict)
+    sizes: np.ndarray | None = None
 
     def __len__(self):
         return len(self.lengths)
@@ -66,6 +70,7 @@ class EncodedExamples:
             labels=None if self.labels is None else self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
             extra={name: values[indices] for name, values in self.extra.items()},
+            sizes=None if self.sizes is None else self.sizes[indices],
         )
 
 
@@ -158,8 +163,8 @@ def replica_dataset(
 
     A step's batch is split evenly between the replicas; rows that fill it up have
     weight 0, and the others more than 1, so that `sum(weight * loss) / rows`,
-    averaged over replicas, is the mean over the examples of the step. All batches
-    have the same number of rows.
+    averaged over replicas, is the mean over the examples of the step; of examples with
+    `sizes` it is weighted by these. All batches have the same number of rows.
 
     Args:
       encoded: see `training_dataset`; so the next five.
@@ -182,7 +187,10 @@ def replica_dataset(
     indices, *of_batches = plan
     filled = batch_plan.fill(indices, context.num_replicas_in_sync * multiple)
     real = filled >= 0
-    weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
+    sizes = real if encoded.sizes is None else real * np.float32(encoded.sizes[filled])
+    # Where no example counts, as of texts without a label, all weights are 0.
+    total = np.maximum(sizes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    weights = sizes * np.float32(filled.shape[1] / total)
     indices, weights = (batch_plan.part(values, context) for values in (filled, weights))
     return _dataset(encoded, indices, *_repeated(of_batches, context), True, weights)
 

@@ -53,6 +53,8 @@ class Head(abc.ABC):
     is_tied = False
     #: Names, as in `shapes`, of the weights whose last axis is the outputs.
     output_weights = ()
+    #: Axis of the logits that is the outputs.
+    output_axis = 1
 
     def __init__(self, config):
         self.config = config
@@ -135,6 +137,27 @@ class Head(abc.ABC):
           features: inputs of the model, a dict.
         """
         return self.pad_to_max_length(logits)
+
+    def counted(self, features):
+        """Returns which tokens of a batch have an answer that training and scores look at.
+
+        Args:
+          features: inputs of the model, a dict.
+
+        Returns:
+          `[B, S]` of 0 and 1, with S at least T; None where an answer is of a whole text.
+        """
+        return None
+
+    @classmethod
+    def of_outputs(cls, logits, outputs):
+        """Returns the logits of some outputs.
+
+        Args:
+          logits: of a batch.
+          outputs: a slice or a list of ints.
+        """
+        return logits[(slice(None),) * cls.output_axis + (outputs,)]
 
     @staticmethod
     def solves(problem_type, num_outputs):

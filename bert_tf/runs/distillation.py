@@ -34,18 +34,23 @@ class Distillation:
         loss, logits = self.loss(model, x, y, sample_weight)
         if losses.TEACHER_LOGITS not in x:
             return loss, logits
-        return (1 - self.alpha) * loss + self.of_logits(x, logits, sample_weight), logits
+        return (1 - self.alpha) * loss + self.of_logits(model, x, logits, sample_weight), logits
 
-    def of_logits(self, x, logits, sample_weight):
+    def of_logits(self, model, x, logits, sample_weight):
         """Returns the share of the distance to the teacher's logits, a scalar.
 
         Args:
+          model: the student, a `BertModel`.
           x: inputs of a batch, with `losses.TEACHER_LOGITS`.
           logits: `[B, ...]` of the student.
           sample_weight: `[B]`, or None.
         """
         teacher = losses.distillation_loss(
-            x[losses.TEACHER_LOGITS], logits, self.temperature, sample_weight
+            x[losses.TEACHER_LOGITS],
+            logits,
+            self.temperature,
+            sample_weight,
+            model.head.counted(x),
         )
         # As Keras does with the task's loss: optimizers add up what the replicas give them.
         return self.alpha * teacher / tf.distribute.get_strategy().num_replicas_in_sync
@@ -85,7 +90,7 @@ class LayerDistillation(Distillation):
         encoded = model.encoder(x, training=True)
         logits = model.logits(encoded, x, training=True)
         loss = (1 - self.alpha - self.hidden) * model.compute_loss(x, y, logits, sample_weight)
-        loss += self.of_logits(x, logits, sample_weight)
+        loss += self.of_logits(model, x, logits, sample_weight)
         taught = self.teacher.encoder({name: x[name] for name in INPUT_NAMES}, training=False)
         ours, theirs = encoded["encoder_outputs"], taught["encoder_outputs"]
 

@@ -6,6 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
+from bert_tf.heads.head import head_of
 from bert_tf.runs import evaluation
 from flop_tf import files
 from flop_tf.backend import keras
@@ -26,12 +27,12 @@ def logits(source, folder, encoded, batch_size):
       batch_size: examples a batch.
 
     Returns:
-      float32 `[N, C]` of C classes, or `[N, 2, T]` of a span.
+      float32 `[N, C]` of C classes, `[N, 2, T]` of a span, or `[N, T, C]` of tokens.
     """
     path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
     if os.path.lexists(path):
         try:
-            return _read(path, len(encoded), source.config.num_labels)
+            return _read(path, len(encoded), source.config)
         except ValueError as error:
             logging.warning("The teacher's logits in %s are made anew: %s", path, error)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
@@ -44,14 +45,16 @@ def logits(source, folder, encoded, batch_size):
     return computed
 
 
-def _read(path, num_examples, num_outputs):
+def _read(path, num_examples, config):
     """Returns the logits of a file; raises ValueError where it is damaged or of other data."""
     found = array_file.mapped(path, "file of logits")
-    expected = (num_examples, num_outputs)
-    if found.dtype != np.float32 or found.shape[:2] != expected or not np.isfinite(found).all():
+    expected = (num_examples, config.num_labels)
+    axes = (0, head_of(config).output_axis)
+    sizes = tuple(found.shape[axis] for axis in axes if axis < found.ndim)
+    if found.dtype != np.float32 or sizes != expected or not np.isfinite(found).all():
         raise ValueError(
-            f"expected finite float32 numbers of the shape {expected}, received {found.dtype} "
-            f"{found.shape}"
+            f"expected finite float32 numbers of {expected} examples and outputs, received "
+            f"{found.dtype} {found.shape}"
         )
     return np.array(found)
 

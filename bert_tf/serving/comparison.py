@@ -89,7 +89,7 @@ class Comparison:
             lost = 100 * (self.scores(self.source)[self.metric] - scores[self.metric])
         return {
             **_differences(*(np.concatenate([x.ravel() for x in y]) for y in (source, given))),
-            "flips": self._flips(source, given),
+            "flips": self._flips(outputs),
             "scores": scores,
             "lost_points": lost,
         }
@@ -112,7 +112,7 @@ class Comparison:
           with_texts: whether answers hold texts next to numbers.
         """
         wrong = set()
-        for (signature, _), features, numbers, given in zip(
+        for (signature, request), features, numbers, given in zip(
             self.requests, self._features, self.source, outputs, strict=False
         ):
             if missing := numbers.keys() - given.keys():
@@ -122,7 +122,8 @@ class Comparison:
             if with_texts:
                 expected = self._service.answers(expected)
                 if signature == "text":
-                    expected = self._service.text_answers(expected, features[INPUT_NAMES[0]])
+                    ids = features[INPUT_NAMES[0]]
+                    expected = self._service.text_answers(expected, _tensors(request), ids)
             expected = _arrays(expected)
             wrong |= expected.keys() ^ given.keys()
             common = expected.keys() & given.keys()
@@ -137,25 +138,29 @@ class Comparison:
         """
         if self._encoded is None or self._encoded.labels is None:
             return {}
-        parts = []
-        for features, given in zip(self._scored, outputs, strict=False):
-            logits = self._head.restrict(tf.constant(self._service.logits(given)), features)
-            parts.append(self._head.predictions(logits, features).numpy())
-        order = np.concatenate(self._order)
-        logits = np.concatenate(parts)[np.argsort(order)]
-        return self._service.task.score(logits, self._encoded)
+        return self._service.task.score(self._predictions(outputs), self._encoded)
 
     @property
     def _num_texts(self):
         return min(NUM_TEXTS, self._most)
 
-    def _flips(self, source, given):
-        """Returns the share of the task's examples with another label, or None."""
+    def _predictions(self, outputs):
+        """Returns what the task scores of answers to the requests of ids, in its order."""
+        parts = []
+        for features, given in zip(self._scored, outputs, strict=False):
+            logits = self._head.restrict(tf.constant(self._service.logits(given)), features)
+            parts.append(self._head.predictions(logits, features).numpy())
+        return np.concatenate(parts)[np.argsort(np.concatenate(self._order))]
+
+    def _flips(self, outputs):
+        """Returns the share of the task's answers with another class, or None."""
         if self._encoded is None or self._service.labels is None:
             return None
-        pairs = list(zip(source, given, strict=True))[: len(self._order)]
-        flipped = [one.argmax(axis=-1) != other.argmax(axis=-1) for one, other in pairs]
-        return float(np.concatenate(flipped).mean())
+        source, given = (
+            self._service.task.classes(self._predictions(answers), self._encoded)
+            for answers in (self.source, outputs)
+        )
+        return float(np.mean(source != given)) if len(source) else 0.0
 
     def _real(self, data_dir, num_examples):
         task, service = self._service.task, self._service

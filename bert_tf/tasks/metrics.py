@@ -38,23 +38,21 @@ def score(task, logits, labels):
     return _classification(logits.argmax(axis=1), labels, len(task.labels))
 
 
-def by_class(task, logits, labels):
+def by_class(names, predictions, labels):
     """Returns the scores of each class, undefined ones as 0.
 
     Args:
-      task: `bert_tf.tasks.text_task.TextTask` with classes.
-      logits: `[N, num_outputs]`, floats.
+      names: of the classes.
+      predictions: `[N]`, classes as int.
       labels: `[N]`, classes as int.
 
     Returns:
-      For each class, in the order of the logits, a dict of its name as `label`, its `examples` and
+      For each class, in the order of the names, a dict of its name as `label`, its `examples` and
       its `precision`, `recall` and `f1_score`.
     """
-    classes = np.arange(len(task.labels))
     found = metrics.precision_recall_fscore_support(
-        labels, logits.argmax(axis=1), labels=classes, zero_division=0.0
+        labels, predictions, labels=np.arange(len(names)), zero_division=0.0
     )
-    names = task.class_names or task.labels
     return [
         {
             "label": name,

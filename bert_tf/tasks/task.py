@@ -6,6 +6,9 @@ import dataclasses
 from bert_tf.heads.head import HEADS
 from bert_tf.tasks.splits import Splits
 
+#: The most examples of `Task.differences`.
+MOST_DIFFERENT = 20
+
 
 @dataclasses.dataclass(frozen=True)
 class Task(Splits, abc.ABC):
@@ -162,6 +165,17 @@ class Task(Splits, abc.ABC):
         tokens = [tokenizer.tokenize(texts[name]) for name in self.text_names]
         return tokenizer.pack(tokens, max_seq_length)
 
+    def text_answers(self, answers, texts, word_ids, tokenizer):
+        """Returns the answers of a server with further ones for texts; it works inside a graph.
+
+        Args:
+          answers: dict of tensors, see `bert_tf.heads.head.Head.answers`.
+          texts: string tensors `[B]` by each of `text_names`.
+          word_ids: int32 `[B, T]`, the tokens of the texts.
+          tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
+        """
+        return self.head_class.text_answers(answers, word_ids, tokenizer.vocab)
+
     def check_length(self, max_seq_length):
         """Raises ValueError where requests of so many tokens are too short for the task.
 
@@ -194,6 +208,39 @@ class Task(Splits, abc.ABC):
           logits: of every example of `encoded`, in its order.
           encoded: what `encode` returned.
         """
+
+    def classes(self, logits, encoded):
+        """Returns the class of each answer, int `[answers]`; None of a task without classes.
+
+        Args:
+          logits: see `score`; so `encoded`.
+          encoded: see above.
+        """
+        return None
+
+    def by_class(self, logits, encoded):
+        """Returns the scores of each class, a list of dicts of `label`, `examples` and scores.
+
+        Args:
+          logits: see `score`; so `encoded`.
+          encoded: see above.
+        """
+        return []
+
+    def differences(self, examples, dense, model):
+        """Returns where two models answer differently; None of a task that cannot show it.
+
+        Args:
+          examples: what `read` returned.
+          dense: `(logits, encoded)` of the dense model, see `score`.
+          model: the same of the other one; tokenizers may differ.
+
+        Returns:
+          Dict of `number` and `examples`: how many examples have another answer, and up to
+          `MOST_DIFFERENT` of them with the largest `difference` first, each a dict of `texts`,
+          `label`, `dense`, `model` and `difference`. A regression compares all examples.
+        """
+        return None
 
     @abc.abstractmethod
     def write_predictions(self, split, examples, encoded, logits, directory):

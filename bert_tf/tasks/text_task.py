@@ -3,12 +3,12 @@
 import dataclasses
 
 import numpy as np
-from absl import logging
+from scipy import special
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
-from bert_tf.tasks import class_counts, label_order, metrics, predictions
-from bert_tf.tasks.task import Task
+from bert_tf.tasks import class_counts, metrics, predictions, task
+from bert_tf.tasks.labelled_task import LabelledTask
 
 CLASSIFICATION_METRICS = (
     "eval_accuracy",
@@ -26,7 +26,7 @@ _LISTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class TextTask(Task):
+class TextTask(LabelledTask):
     """A class or a score for a text or a pair of texts.
 
     Args:
@@ -75,27 +75,6 @@ class TextTask(Task):
         """Names that `bert_tf.tasks.metrics.score` returns."""
         return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
 
-    def with_head(self, source, owner):
-        """Returns a `Source` whose outputs are in the order of the labels, see `Task`."""
-        source = super().with_head(source, owner)
-        if self.is_regression or not source.has_head:
-            return source
-        return label_order.in_order(source, self.outputs_of(source.labels, owner), self.labels)
-
-    def outputs_of(self, names, owner):
-        """Returns the outputs in the order of the labels, see `Task`."""
-        return label_order.outputs_of(names, self, owner)
-
-    def start(self, source, owner):
-        """Returns a `Source` to train from; a head of these labels goes on, see `Task`."""
-        if not source.has_head:
-            return source
-        try:
-            return self.with_head(source, owner)
-        except ValueError as error:
-            logging.info("The task head starts anew. %s", error)
-            return label_order.without_head(source)
-
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again, without looking at files."""
         labels = None if self.is_regression else list(self.labels)
@@ -142,9 +121,57 @@ class TextTask(Task):
         scores = metrics.score(self, logits, encoded.labels)
         return {"eval_loss": metrics.loss(self, logits, encoded.labels), **scores}
 
+    def classes(self, logits, encoded):
+        """Returns the likeliest class of each example, None of a regression."""
+        return None if self.is_regression else logits.argmax(axis=1)
+
+    def by_class(self, logits, encoded):
+        """Returns the scores of each class, see `bert_tf.tasks.metrics.by_class`."""
+        if self.is_regression:
+            return []
+        return metrics.by_class(self._names, self.classes(logits, encoded), encoded.labels)
+
+    def differences(self, examples, dense, model):
+        """Returns the examples with other answers, see `Task`.
+
+        The `difference` is half the sum of the absolute differences of the probabilities; of a
+        regression, where all examples count, the absolute difference of the scores.
+        """
+        (dense, _), (model, _), texts = dense, model, self.texts(examples)
+        if self.is_regression:
+            answers = [examples.labels, dense[:, 0], model[:, 0]]
+            difference = np.abs(answers[1] - answers[2])
+            rows = np.arange(len(difference))
+        else:
+            answers = [examples.labels, dense.argmax(axis=1), model.argmax(axis=1)]
+            difference = np.abs(_probabilities(dense) - _probabilities(model)).sum(axis=1) / 2
+            rows = np.flatnonzero(answers[1] != answers[2])
+        most = rows[np.argsort(-difference[rows], kind="stable")][: task.MOST_DIFFERENT]
+        found = [
+            {
+                "texts": [texts[name][row] for name in self.text_names],
+                **{
+                    who: self._answer(given[row])
+                    for who, given in zip(("label", "dense", "model"), answers, strict=True)
+                },
+                "difference": float(f"{difference[row]:.7g}"),
+            }
+            for row in most
+        ]
+        return {"number": len(rows), "examples": found}
+
     def write_predictions(self, split, examples, encoded, logits, directory):
         """Writes what GLUE wants, see `bert_tf.tasks.predictions.write`."""
         predictions.write(self, split, examples.ids, logits, directory)
+
+    @property
+    def _names(self):
+        """The names of the classes for people."""
+        return self.class_names or self.labels
+
+    def _answer(self, value):
+        """Returns a score, or the name of a class, as people read it."""
+        return float(f"{value:.7g}") if self.is_regression else self._names[value]
 
     def _parse(self, labels, line_numbers, path):
         """Turns label texts into int32 classes or float32 scores."""
@@ -179,3 +206,7 @@ class TextTask(Task):
             return None
         low, high = self.score_range or (-_MOST, _MOST)
         return value if low <= value <= high else None  # NaN is not.
+
+
+def _probabilities(logits):
+    return special.softmax(logits.astype(np.float64), axis=1)

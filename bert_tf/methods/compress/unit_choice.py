@@ -205,10 +205,14 @@ class _Measured:
         """
         with _changed(changes):
             found = [
-                float(losses.distillation_loss(before, self._logits(features), 1.0))
+                float(self._divergence(before, features))
                 for before, features in zip(self._whole, self._batches, strict=True)
             ]
         return float(np.mean(found))
+
+    def _divergence(self, before, features):
+        counted = self.model.head.counted(features)
+        return losses.distillation_loss(before, self._logits(features), 1.0, counted=counted)
 
     def without_units(self, path, kept, mean):
         """Returns `distance` where some units alone are left, their mean outputs paid back.
