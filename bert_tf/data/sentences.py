@@ -97,7 +97,9 @@ class SentenceFile(DataFile):
                     f"one, received {len(fields)} in line {number}; take tabs between the columns "
                     "if a word holds a blank."
                 )
-        columns = self._numbers(path, size or 1)
+        if not size:
+            return [], None, []
+        columns = self._numbers(path, size)
         words, tags, lines = [[]], [[]], [[]]
         for number, fields in rows:
             if not fields or fields[columns[0]] == _DOCUMENT:

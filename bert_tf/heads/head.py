@@ -154,8 +154,8 @@ class Head(abc.ABC):
         """Returns the logits of some outputs.
 
         Args:
-          logits: of a batch.
-          outputs: a slice or a list of ints.
+          logits: of a batch, a NumPy array or a tensor.
+          outputs: a slice, or of an array a list of ints.
         """
         return logits[(slice(None),) * cls.output_axis + (outputs,)]
 

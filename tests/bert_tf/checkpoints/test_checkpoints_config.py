@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
+import tensorflow as tf
 
 from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.encoders.encoder import INPUT_NAMES
 from bert_tf.methods.flop import stages
 from bert_tf.methods.flop.stage_options import FactorizeOptions
 from bert_tf.models.weight_paths import POOLER, in_encoder
@@ -87,7 +89,6 @@ def test_relative_positions(shared):
 @pytest.mark.parametrize(
     ("about", "name"),
     [
-        ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice"),
         ({"architectures": ["BertModel"]}, "BertModel"),
         ({"problem_type": "multi_label_classification"}, "problem_type 'multi_label_cl"),
@@ -107,11 +108,11 @@ def test_a_head_that_is_lacking_is_left_out(hugging_face_folder, tmp_path, log, 
 
 
 def test_other_weights_of_a_head_that_is_lacking(hugging_face_folder):
-    folder = hugging_face_folder(architectures=["BertForTokenClassification"])
+    folder = hugging_face_folder(architectures=["BertForMultipleChoice"])
     tensors = safetensors.numpy.load_file(folder / "model.safetensors")
     tensors["crf.transitions"] = np.zeros([2, 2], np.float32)
     safetensors.numpy.save_file(tensors, folder / "model.safetensors")
-    assert read_source(folder).missing_head == "BertForTokenClassification"
+    assert read_source(folder).missing_head == "BertForMultipleChoice"
 
 
 def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
@@ -126,12 +127,34 @@ def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
     assert read_source(without_config).missing_head == "a classifier that reads no pooler"
 
 
-@pytest.mark.parametrize("name", ["head_tokens_with_pooler", "head_multi_label"])
-def test_heads_as_they_were_found(shared, tmp_path, name):
-    with pytest.raises(ValueError, match="BertForTokenClassification|multi_label_classification"):
-        stages.factorize(
-            FactorizeOptions(str(shared / "faults" / name), str(tmp_path), finetuned=True)
-        )
+def test_the_class_says_which_head_has_the_weights(hugging_face_folder):
+    """A classifier and the head of tokens have their weights under the same names."""
+    kinds = {"BertForTokenClassification": "tokens", "BertForSequenceClassification": "classifier"}
+    kinds |= {None: "classifier"}
+    for architecture, head in kinds.items():
+        folder = hugging_face_folder(architectures=architecture and [architecture], **NAMES)
+        source = read_source(folder)
+        assert source.config.head == head and source.has_head and not source.missing_head
+        assert source.labels == ("positive", "negative")
+        kernel = safetensors.numpy.load_file(folder / "model.safetensors")["classifier.weight"].T
+        np.testing.assert_array_equal(source.weights[f"{head}.kernel"], kernel)
+    without = hugging_face_folder(without=POOLER, architectures=["BertForTokenClassification"])
+    assert read_source(without).has_head
+
+
+def test_a_head_of_tokens_as_it_was_found(shared):
+    folder = shared / "faults" / "head_tokens_with_pooler"
+    found = np.load(folder / "ref.npz")
+    arrays = (tf.constant(found[name], tf.int32) for name in ("ids", "mask", "types"))
+    logits = read_source(folder).model()(dict(zip(INPUT_NAMES, arrays, strict=True)))
+    real = found["mask"] != 0
+    np.testing.assert_allclose(logits.numpy()[real], found["ref"][real], atol=1e-5)
+
+
+def test_a_head_of_several_labels_as_it_was_found(shared, tmp_path):
+    folder = shared / "faults" / "head_multi_label"
+    with pytest.raises(ValueError, match="multi_label_classification"):
+        stages.factorize(FactorizeOptions(str(folder), str(tmp_path), finetuned=True))
 
 
 # Names of labels

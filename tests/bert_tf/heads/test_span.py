@@ -139,8 +139,8 @@ def test_old_configs_are_classifiers():
     ("changes", "sentence"),
     [
         (
-            {"head": "tokens"},
-            r"`head` must be one of \['classifier', 'mlm', 'span'\], received 'tokens'",
+            {"head": "spans"},
+            r"`head` must be one of \['classifier', 'mlm', 'span', 'tokens'\], received 'spans'",
         ),
         ({"num_labels": 3}, "`num_labels` must be 2 with the head 'span', received 3"),
     ],

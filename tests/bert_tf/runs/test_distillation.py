@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bert_tf.checkpoints import read_source
 from bert_tf.heads import losses
+from bert_tf.heads.classifier import Classifier
 from bert_tf.runs import finetuning, layer_match
 from bert_tf.runs.distillation import Distillation, LayerDistillation, hidden_distance
 from flop_tf.backend import keras
@@ -13,6 +14,7 @@ from flop_tf.backend import keras
 
 def test_share_of_the_teacher():
     model = keras.Sequential([keras.layers.Dense(3)])
+    model.head = Classifier(None)
     model.compile("sgd", loss=losses.task_loss(False))
     logits, labels = tf.constant([[1.0, 2.0, 0.5]]), tf.constant([1])
     taught = {losses.TEACHER_LOGITS: tf.constant([[0.0, 1.0, 3.0]])}

@@ -8,11 +8,11 @@ import pytest
 
 from bert_tf.checkpoints import model_dir
 from bert_tf.encoders.config import EncoderConfig
-from bert_tf.methods.compress import dev_answers
 from bert_tf.methods.compress.dev_answers import DevAnswers
 from bert_tf.models.bert import BertModel
 from bert_tf.runs import evaluation
 from bert_tf.tasks import registry
+from bert_tf.tasks import task as task_module
 from bert_tf.tokenizers.tokenization import Tokenizer
 from flop_tf.backend import keras
 
@@ -47,7 +47,7 @@ def found(vocab_file, tmp_path):
 
 
 def test_classes(sst_dir, found, monkeypatch):
-    monkeypatch.setattr(dev_answers, "MOST_EXAMPLES", 5)
+    monkeypatch.setattr(task_module, "MOST_DIFFERENT", 5)
     task = registry.get("sst-2")
     answers, folders, examples, (dense, smaller) = found(task, sst_dir)
     report, labels = answers.of(folders[1]), examples.labels
