@@ -205,7 +205,7 @@ def toy_dir(tmp_path_factory):
 def test_the_chain(toy_dir, options, export, tmp_path):
     dense, factorized, compact, exported = (str(tmp_path / one) for one in "dfce")
     settings = {"task_name": "tokens", "data_dir": toy_dir, "max_seq_length": 10}
-    settings |= {"length_buckets": "", "gradient_accumulation_steps": 2}
+    settings["length_buckets"] = "10"  # Each width costs seconds.
     scores = finetuning.finetune(
         options(output_dir=dense, num_train_epochs=8, do_predict=True, **settings)
     )
@@ -238,7 +238,7 @@ def test_the_chain(toy_dir, options, export, tmp_path):
     assert found["dev"]["f1"] == pytest.approx(
         model_dir.load_info(gated.output_dir)["scores"]["dev"]["f1"]
     )
-    report = export(compact, exported, format_names=["saved_model", "onnx", "onnx_int8"])
+    report = export(compact, exported, format_names=["saved_model", "onnx"])
     assert report["scores"]["f1"] == pytest.approx(found["dev"]["f1"])
     formats = report["formats"]
     assert all("left_out" not in formats[name] for name in ("saved_model", "onnx"))
