@@ -26,7 +26,7 @@ class EncodedExamples:
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
         has it as the feature `bert_tf.encoders.encoder.TASK`. None: there is one task.
       extra: dict of arrays `[N, ...]`, further features of each example by name.
-      sizes: `[N]`, numbers of at least 0, for how much an example counts in the mean over a batch,
+      sizes: `[N]`, whole numbers of at least 0, for how much an example counts in the mean over a batch,
         such as its labelled tokens. None: all count the same.
     """
 
@@ -189,7 +189,7 @@ def replica_dataset(
     real = filled >= 0
     sizes = real if encoded.sizes is None else real * np.float32(encoded.sizes[filled])
     # Where no example counts, as of texts without a label, all weights are 0.
-    total = np.maximum(sizes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    total = np.maximum(sizes.sum(axis=1, keepdims=True), 1)
     weights = sizes * np.float32(filled.shape[1] / total)
     indices, weights = (batch_plan.part(values, context) for values in (filled, weights))
     return _dataset(encoded, indices, *_repeated(of_batches, context), True, weights)
