@@ -60,6 +60,8 @@ setuptools.setup(
         "safetensors>=0.5,<1",
         # From these releases on NumPy 2 is supported, which TensorFlow 2.20 brings along.
         "scikit-learn>=1.5,<2",
+        # Scores of entities as CoNLL counts them.
+        "seqeval>=1.2.2,<2",
         "scipy>=1.13,<2",
         "matplotlib>=3.9,<4",
         # The tables of a report; tabulate is what pandas writes Markdown with.

@@ -17,6 +17,11 @@ class HuggingFace(ForeignFormat):
     special_tokens = True
     is_general = True
 
+    def names(self, about):
+        """See `ForeignFormat`; of heads with the same names, the one of the config's class."""
+        names = super().names(about)
+        return names.for_head(about.family.architectures.get(_architecture(about)))
+
     @staticmethod
     def recognises(variables):
         """Returns whether they are safetensors."""
@@ -44,7 +49,7 @@ class HuggingFace(ForeignFormat):
         """
         table, present = self.names(about).of_task_heads(), self._shapes(variables, about)
         known, heads = about.family.architectures, self._heads(variables, about)
-        (architecture, *_) = about.data.get("architectures") or (None,)
+        architecture = _architecture(about)
         layers = {head.layer_path: outputs for head, outputs in heads}
         if architecture is not None and (
             architecture not in known or layers.keys() - {known[architecture]}
@@ -81,6 +86,11 @@ def _solving(heads, about):
     """Returns those of some `(head, number of outputs)` that solve a config's problem."""
     problem = about.data.get("problem_type")
     return [head for head, outputs in heads if head.solves(problem, outputs)]
+
+
+def _architecture(about):
+    """Returns the class of `transformers` that a config names first, or None."""
+    return next(iter(about.data.get("architectures") or ()), None)
 
 
 def _of_a_head(table):

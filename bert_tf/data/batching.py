@@ -19,8 +19,8 @@ class EncodedExamples:
     Args:
       ids: int32 `RaggedTensor [N, (T)]`.
       segments: int32 `RaggedTensor [N, (T)]`.
-      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans, or float32 `[N, C]` of several
-        labels or numbers, or None.
+      labels: `[N]`, int32 or float32, or int32 `[N, 2]` of spans or `[N, max_seq_length]` of
+        tokens, or float32 `[N, C]` of several labels or numbers, or None.
       max_seq_length: the most tokens of an example.
       pad_id: the token of padding.
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
@@ -28,6 +28,8 @@ class EncodedExamples:
       extra: dict of arrays `[N, ...]`, further features of each example by name.
       unit: how many examples that follow each other stay in one batch of training: 2 of pairs of
         texts that are encoded one by one. Defaults to 1.
+      sizes: `[N]`, whole numbers of at least 0, for how much an example counts in the mean over a batch,
+        such as its labelled tokens. None: all count the same.
     """
 
     ids: tf.RaggedTensor
@@ -38,6 +40,7 @@ class EncodedExamples:
     groups: np.ndarray | None = None
     extra: dict = dataclasses.field(default_factory=dict)
     unit: int = 1
+    sizes: np.ndarray | None = None
 
     def __len__(self):
         return len(self.lengths)
@@ -81,6 +84,7 @@ class EncodedExamples:
             groups=None if self.groups is None else self.groups[indices],
             extra={name: values[indices] for name, values in self.extra.items()},
             unit=1,
+            sizes=None if self.sizes is None else self.sizes[indices],
         )
 
 
@@ -173,8 +177,8 @@ def replica_dataset(
 
     A step's batch is split evenly between the replicas; rows that fill it up have
     weight 0, and the others more than 1, so that `sum(weight * loss) / rows`,
-    averaged over replicas, is the mean over the examples of the step. All batches
-    have the same number of rows.
+    averaged over replicas, is the mean over the examples of the step; of examples with
+    `sizes` it is weighted by these. All batches have the same number of rows.
 
     Args:
       encoded: see `training_dataset`; so the next five.
@@ -197,7 +201,10 @@ def replica_dataset(
     indices, *of_batches = plan
     filled = batch_plan.fill(indices, context.num_replicas_in_sync * multiple * encoded.unit)
     real = filled >= 0
-    weights = real * np.float32(filled.shape[1] / real.sum(axis=1, keepdims=True))
+    sizes = real if encoded.sizes is None else real * np.float32(encoded.sizes[filled])
+    # Where no example counts, as of texts without a label, all weights are 0.
+    total = np.maximum(sizes.sum(axis=1, keepdims=True), 1)
+    weights = sizes * np.float32(filled.shape[1] / total)
     indices, weights = (batch_plan.part(values, context) for values in (filled, weights))
     return _dataset(encoded, indices, *_repeated(of_batches, context), True, weights)
 

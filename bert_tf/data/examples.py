@@ -131,12 +131,7 @@ class Table:
             list in place of a text.
         """
         path = os.path.join(data_dir, self.file)
-        for other in self.excludes:
-            if os.path.lexists(os.path.join(data_dir, other)):
-                raise ValueError(
-                    f"The folder {str(data_dir)!r} must have one of {self.file} and {other}, "
-                    "received both; remove the one that is not meant."
-                )
+        check_alone(data_dir, self.file, self.excludes)
         rows = table_rows.read(path, self.quoting)
         header, rows = self._header(path, rows)
         if not header:
@@ -239,6 +234,22 @@ class Table:
             pairs = {tuple(fields) for _, fields in rows}
             return lambda fields: (tuple(fields[i] for i in places) in pairs) == self.in_pairs
         return lambda fields: True
+
+
+def check_alone(data_dir, file, others):
+    """Raises ValueError where a file lies next to others that could be meant as well.
+
+    Args:
+      data_dir: the folder.
+      file: name of the file in it.
+      others: names of the others.
+    """
+    for other in others:
+        if os.path.lexists(os.path.join(data_dir, other)):
+            raise ValueError(
+                f"The folder {str(data_dir)!r} must have one of {file} and {other}, "
+                "received both; remove the one that is not meant."
+            )
 
 
 def _check_columns(path, columns, header):

@@ -72,7 +72,7 @@ def _google_tf1():
 
 
 def _hugging_face():
-    dense = _DENSE | {"classifier": "classifier", "span": "qa_outputs"}
+    dense = _DENSE | {"classifier": "classifier", "span": "qa_outputs", "tokens": "classifier"}
     return {
         **{path: From(f"{name}.weight") for path, name in _TABLES.items()},
         **layers(dense, LINEAR),
@@ -142,6 +142,7 @@ class Bert(Family):
         "BertForMaskedLM": "mlm",
         "BertForSequenceClassification": "classifier",
         "BertForQuestionAnswering": "span",
+        "BertForTokenClassification": "tokens",
     }
     known = frozenset({field.name for field in dataclasses.fields(EncoderConfig)} - _OURS)
     #: Names of the embeddings' width, which must be `hidden_size`.

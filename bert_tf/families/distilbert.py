@@ -15,6 +15,7 @@ _DENSE = {
     "encoder.pooler": "pre_classifier",
     "classifier": "classifier",
     "span": "qa_outputs",
+    "tokens": "classifier",
     "mlm.dense": "vocab_transform",
 }
 _NORMS = {
@@ -65,6 +66,7 @@ class DistilBert(Bert):
         "DistilBertForMaskedLM": "mlm",
         "DistilBertForSequenceClassification": "classifier",
         "DistilBertForQuestionAnswering": "span",
+        "DistilBertForTokenClassification": "tokens",
     }
     widths = ()
     known = frozenset(_FIELDS) | {"vocab_size", "max_position_embeddings", "initializer_range"}

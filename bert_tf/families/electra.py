@@ -43,6 +43,7 @@ class Electra(Bert):
         "ElectraForPreTraining": None,
         "ElectraForSequenceClassification": "classifier",
         "ElectraForQuestionAnswering": "span",
+        "ElectraForTokenClassification": "tokens",
     }
     widths = ()
     known = Bert.known | {"embedding_size"}

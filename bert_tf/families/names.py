@@ -52,6 +52,21 @@ class Names:
         tied = tuple(f"{name}." for name, head in HEADS.items() if head.is_tied)
         return without(self.table, *tied)
 
+    def for_head(self, head):
+        """Returns the same with one row for each name of the source.
+
+        Heads may have their weights under the same names, as a classifier and the head of tokens
+        of BERT.
+
+        Args:
+          head: name of ours whose rows stay; None, or where it has no such row, the first ones.
+        """
+        owners = {row.name: path for path, row in reversed(self.table.items())}
+        own = (path for path in self.table if path.startswith(f"{head}."))
+        owners |= {self.table[path].name: path for path in own}
+        table = {path: row for path, row in self.table.items() if owners[row.name] == path}
+        return dataclasses.replace(self, table=table)
+
 
 def without(table, *starts):
     """Returns a table without the rows of some of our paths.

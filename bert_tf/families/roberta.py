@@ -51,6 +51,7 @@ class Roberta(Bert):
             "ForMaskedLM": "mlm",
             "ForSequenceClassification": "classifier",
             "ForQuestionAnswering": "span",
+            "ForTokenClassification": "tokens",
         }.items()
     }
     known = Bert.known | {"pad_token_id"}

@@ -25,10 +25,10 @@ class DropoutDense(keras.layers.Dense):
         self.dropout = StepDropout(rate, seed=_SEED)
 
     def call(self, inputs, training=None):
-        """Returns the outputs `[B, units]` of inputs `[B, I]`.
+        """Returns the outputs `[..., units]` of inputs `[..., I]`.
 
         Args:
-          inputs: float tensor `[B, I]`.
+          inputs: float tensor `[..., I]`.
           training: bool or None, whether this is a training step; None takes Keras' learning phase.
         """
         return super().call(self.dropout(inputs, training=training))

@@ -106,7 +106,7 @@ class Embedding(Head):
         return RandomDirections()
 
     @staticmethod
-    def distance(others, logits, temperature, weights=None):
+    def distance(others, logits, temperature, weights=None, counted=None):
         """Returns the mean of `1 - cos`, and of the squared differences of all cosines of a batch.
 
         The second term keeps what is near in the batch near, whatever direction it has.
@@ -116,6 +116,7 @@ class Embedding(Head):
           logits: `[B, H]`, of the same texts.
           temperature: not used.
           weights: of the texts, `[B]`; None weighs all of them 1.
+          counted: not used.
         """
         ours, theirs = (tf.math.l2_normalize(one, axis=-1) for one in (logits, others))
         turned = 1 - tf.reduce_sum(ours * theirs, axis=-1)

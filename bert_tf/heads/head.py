@@ -59,6 +59,8 @@ class Head(abc.ABC):
     output_weights = ()
     #: Names of the fields of an `EncoderConfig` that describe the head.
     fields = ("head", "num_labels")
+    #: Axis of the logits that is the outputs.
+    output_axis = 1
 
     def __init__(self, config):
         self.config = config
@@ -85,7 +87,7 @@ class Head(abc.ABC):
 
     @property
     def num_logits(self):
-        """Length of the second axis of all logits, an int."""
+        """Length of the logits' `output_axis`, an int."""
         return self.config.num_labels
 
     @abc.abstractmethod
@@ -126,7 +128,7 @@ class Head(abc.ABC):
         return cls.loss(num_outputs)
 
     @staticmethod
-    def distance(others, logits, temperature, weights=None):
+    def distance(others, logits, temperature, weights=None, counted=None):
         """Returns how far logits are from other ones, such as a teacher's, a scalar.
 
         Args:
@@ -134,8 +136,9 @@ class Head(abc.ABC):
           logits: of the same examples.
           temperature: T > 0, see `losses.distillation_loss`.
           weights: of the examples, `[B]`; None weighs all of them 1.
+          counted: see `counted`; None counts all.
         """
-        return losses.distillation_loss(others, logits, temperature, weights)
+        return losses.distillation_loss(others, logits, temperature, weights, counted)
 
     @staticmethod
     def angles(logits, others):
@@ -182,6 +185,27 @@ class Head(abc.ABC):
           features: inputs of the model, a dict.
         """
         return self.pad_to_max_length(logits)
+
+    def counted(self, features):
+        """Returns which tokens of a batch have an answer that training and scores look at.
+
+        Args:
+          features: inputs of the model, a dict.
+
+        Returns:
+          `[B, S]` of 0 and 1, with S at least T; None where an answer is of a whole text.
+        """
+        return None
+
+    @classmethod
+    def of_outputs(cls, logits, outputs):
+        """Returns the logits of some outputs.
+
+        Args:
+          logits: of a batch, a NumPy array or a tensor.
+          outputs: a slice, or of an array a list of ints.
+        """
+        return logits[(slice(None),) * cls.output_axis + (outputs,)]
 
     @staticmethod
     def solves(problem_type, num_outputs):

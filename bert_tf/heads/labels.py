@@ -26,7 +26,7 @@ class Labels(Classifier):
         return keras.losses.BinaryCrossentropy(from_logits=True)
 
     @staticmethod
-    def distance(others, logits, temperature, weights=None):
+    def distance(others, logits, temperature, weights=None, counted=None):
         """Returns `T^2` times the mean over labels of the divergence of two Bernoulli trials.
 
         See `losses.label_divergence`.

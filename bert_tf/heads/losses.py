@@ -67,19 +67,22 @@ class SlicedLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("bert_tf")
 class MaskedTokenLoss(keras.losses.Loss):
-    """Mean cross-entropy of the words at the masked places of a text.
+    """Mean cross-entropy at the labelled places of a text: masked words, or first tokens of words.
 
-    Labels are ids `[B, P]`, below 0 where a text has fewer places than others, logits `[B, P, V]`.
-    It is the mean over texts of the mean over their places.
+    Labels are classes `[B, S]`, below 0 where a place has none, logits `[B, P, V]` with P of at
+    most S; labels after the last logit are of padding. It is the mean over texts of the mean over
+    their labelled places, 0 for a text without any. With the weights of
+    `bert_tf.data.batching.EncodedExamples` it is the mean over all places of a batch.
     """
 
     def call(self, y_true, y_pred):
         """Returns the loss `[B]`.
 
         Args:
-          y_true: int32 `[B, P]`.
+          y_true: int32 `[B, S]`.
           y_pred: float32 `[B, P, V]`.
         """
+        y_true = y_true[:, : tf.shape(y_pred)[1]]
         real = tf.cast(y_true >= 0, y_pred.dtype)
         labels = tf.maximum(tf.cast(y_true, tf.int32), 0)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)
@@ -88,7 +91,7 @@ class MaskedTokenLoss(keras.losses.Loss):
         )
 
 
-def distillation_loss(teacher_logits, logits, temperature, weights=None):
+def distillation_loss(teacher_logits, logits, temperature, weights=None, counted=None):
     """Returns the distance of a student's logits to its teacher's, a mean over examples, a scalar.
 
     For classes `T^2 KL(softmax(teacher / T) || softmax(student / T))`, where the
@@ -96,10 +99,12 @@ def distillation_loss(teacher_logits, logits, temperature, weights=None):
     squared difference.
 
     Args:
-      teacher_logits: `[..., C]`; of a span's tokens, padding beyond the student's is left out.
+      teacher_logits: `[..., C]`; of tokens, padding beyond the student's is left out.
       logits: `[..., C]` of the student.
       temperature: T > 0.
       weights: of the examples, `[B]`; None weighs all of them 1.
+      counted: `[B, S]` of 0 and 1, see `bert_tf.heads.head.Head.counted`: of an example with a
+        class for each token it is the mean over these; None is over all.
 
     Reference:
       Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
@@ -107,11 +112,16 @@ def distillation_loss(teacher_logits, logits, temperature, weights=None):
     if logits.shape[-1] == 1:
         distance = tf.square(teacher_logits - logits)[..., 0]
     else:
-        teacher_logits = teacher_logits[..., : tf.shape(logits)[-1]]
+        teacher_logits = tf.slice(teacher_logits, tf.zeros_like(tf.shape(logits)), tf.shape(logits))
         teacher = tf.nn.log_softmax(teacher_logits / temperature)
         student = tf.nn.log_softmax(logits / temperature)
         divergence = tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
         distance = temperature**2 * divergence
+    if counted is not None:
+        counted = tf.cast(counted[:, : tf.shape(distance)[1]], distance.dtype)
+        distance = tf.math.divide_no_nan(
+            tf.reduce_sum(distance * counted, axis=1), tf.reduce_sum(counted, axis=1)
+        )
     return weighted_mean(distance, weights)
 
 

@@ -26,7 +26,7 @@ class Numbers(Classifier):
         return keras.losses.MeanSquaredError()
 
     @staticmethod
-    def distance(others, logits, temperature, weights=None):
+    def distance(others, logits, temperature, weights=None, counted=None):
         """Returns the mean squared difference; numbers have no temperature."""
         distance = keras.losses.mean_squared_error(others, logits)
         return losses.weighted_mean(distance, weights)

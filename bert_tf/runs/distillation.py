@@ -45,8 +45,13 @@ class Distillation:
           logits: `[B, ...]` of the student.
           sample_weight: `[B]`, or None.
         """
-        taught = x[losses.TEACHER_LOGITS]
-        teacher = model.head.distance(taught, logits, self.temperature, sample_weight)
+        teacher = model.head.distance(
+            x[losses.TEACHER_LOGITS],
+            logits,
+            self.temperature,
+            sample_weight,
+            model.head.counted(x),
+        )
         # As Keras does with the task's loss: optimizers add up what the replicas give them.
         return self.alpha * teacher / tf.distribute.get_strategy().num_replicas_in_sync
 

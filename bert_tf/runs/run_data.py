@@ -186,7 +186,8 @@ class RunData:
             )
         self._task.check_head(source.config, f"the teacher {folder!r}")
         logits = teacher.logits(source, folder, self.train, self._options.eval_batch_size)
-        return logits[:, self._task.outputs_of(source.labels, f"the teacher {folder!r}")]
+        outputs = self._task.outputs_of(source.labels, f"the teacher {folder!r}")
+        return self._task.head_class.of_outputs(logits, outputs)
 
     @property
     def widths(self):

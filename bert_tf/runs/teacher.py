@@ -27,12 +27,13 @@ def logits(source, folder, encoded, batch_size):
       batch_size: examples a batch.
 
     Returns:
-      float32 `[N, C]` of C classes, `[N, 2, T]` of a span, or `[N, H]` of an embedding.
+      float32 `[N, C]` of C classes, `[N, 2, T]` of a span, `[N, T, C]` of tokens, or `[N, H]` of
+      an embedding.
     """
     path = os.path.join(folder, f"logits-{_fingerprint(folder, encoded)}.npy")
     if os.path.lexists(path):
         try:
-            return _read(path, len(encoded), head_of(source.config).num_logits)
+            return _read(path, len(encoded), head_of(source.config))
         except ValueError as error:
             logging.warning("The teacher's logits in %s are made anew: %s", path, error)
     logging.info("Computing the logits of the teacher %s for %d examples.", folder, len(encoded))
@@ -45,14 +46,15 @@ def logits(source, folder, encoded, batch_size):
     return computed
 
 
-def _read(path, num_examples, num_outputs):
+def _read(path, num_examples, head):
     """Returns the logits of a file; raises ValueError where it is damaged or of other data."""
     found = array_file.mapped(path, "file of logits")
-    expected = (num_examples, num_outputs)
-    if found.dtype != np.float32 or found.shape[:2] != expected or not np.isfinite(found).all():
+    expected, axes = (num_examples, head.num_logits), (0, head.output_axis)
+    sizes = tuple(found.shape[axis] for axis in axes if axis < found.ndim)
+    if found.dtype != np.float32 or sizes != expected or not np.isfinite(found).all():
         raise ValueError(
-            f"expected finite float32 numbers of the shape {expected}, received {found.dtype} "
-            f"{found.shape}"
+            f"expected finite float32 numbers of {expected} examples and outputs, received "
+            f"{found.dtype} {found.shape}"
         )
     return np.array(found)
 

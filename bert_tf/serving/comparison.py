@@ -92,7 +92,7 @@ class Comparison:
         return {
             **_differences(*(np.concatenate([x.ravel() for x in y]) for y in (source, given))),
             "largest_angle": self._largest_angle(source, given),
-            "flips": self._flips(source, given),
+            "flips": self._flips(outputs),
             "scores": scores,
             "lost_points": lost,
         }
@@ -115,7 +115,7 @@ class Comparison:
           with_texts: whether answers hold texts next to numbers.
         """
         wrong = set()
-        for (signature, _), features, numbers, given in zip(
+        for (signature, request), features, numbers, given in zip(
             self.requests, self._features, self.source, outputs, strict=False
         ):
             if missing := numbers.keys() - given.keys():
@@ -125,7 +125,8 @@ class Comparison:
             if with_texts:
                 expected = self._service.answers(expected)
                 if signature == "text":
-                    expected = self._service.text_answers(expected, features[INPUT_NAMES[0]])
+                    ids = features[INPUT_NAMES[0]]
+                    expected = self._service.text_answers(expected, _tensors(request), ids)
             expected = _arrays(expected)
             wrong |= expected.keys() ^ given.keys()
             common = expected.keys() & given.keys()
@@ -140,13 +141,7 @@ class Comparison:
         """
         if self._encoded is None or self._encoded.labels is None:
             return {}
-        parts = []
-        for features, given in zip(self._scored, outputs, strict=False):
-            logits = self._head.restrict(tf.constant(self._service.logits(given)), features)
-            parts.append(self._head.predictions(logits, features).numpy())
-        order = np.concatenate(self._order)
-        logits = np.concatenate(parts)[np.argsort(order)]
-        return self._service.task.score(logits, self._encoded)
+        return self._service.task.score(self._predictions(outputs), self._encoded)
 
     @property
     def _num_texts(self):
@@ -159,14 +154,23 @@ class Comparison:
             return None
         return float(np.concatenate(found).max())
 
-    def _flips(self, source, given):
-        """Returns the share of the labels of the task's examples that are other ones, or None."""
-        if self._encoded is None:
+    def _predictions(self, outputs):
+        """Returns what the task scores of answers to the requests of ids, in its order."""
+        parts = []
+        for features, given in zip(self._scored, outputs, strict=False):
+            logits = self._head.restrict(tf.constant(self._service.logits(given)), features)
+            parts.append(self._head.predictions(logits, features).numpy())
+        return np.concatenate(parts)[np.argsort(np.concatenate(self._order))]
+
+    def _flips(self, outputs):
+        """Returns the share of the task's answers that are other ones, or None."""
+        if self._encoded is None or self._service.labels is None:
             return None
-        number, decided = len(self._order), self._service.task.decided
-        pairs = [map(decided, pair) for pair in zip(source, given, strict=True)][:number]
-        flipped = [None if one is None else one != other for one, other in pairs]
-        return None if flipped[0] is None else float(np.concatenate(flipped).mean())
+        source, given = (
+            self._service.task.decided(self._predictions(answers), self._encoded)
+            for answers in (self.source, outputs)
+        )
+        return float(np.mean(source != given)) if len(source) else 0.0
 
     def _real(self, data_dir, num_examples):
         task, service = self._service.task, self._service
@@ -222,6 +226,8 @@ def _same(expected, given):
         return given.dtype == expected.dtype and np.allclose(
             expected, given, 0, _ROUNDING, equal_nan=True
         )
+    if expected.dtype.kind == "i":
+        return given.dtype == expected.dtype and np.array_equal(expected, given)
     return np.array_equal(expected.astype(np.bytes_), given)
 
 

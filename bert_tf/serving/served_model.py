@@ -79,7 +79,7 @@ class ServedModel(tf.Module):
             texts = {name: tf.ensure_shape(value, [None]) for name, value in texts.items()}
             features = service.features(texts)
             answers = serving_default(*(features[name] for name in INPUT_NAMES))
-            return service.text_answers(answers, features[INPUT_NAMES[0]])
+            return service.text_answers(answers, texts, features[INPUT_NAMES[0]])
 
         self.numbers, self.portable_numbers = numbers, portable_numbers
         self.serving_default, self.text = serving_default, text

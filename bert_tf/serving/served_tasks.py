@@ -47,7 +47,8 @@ class ServedTasks(tf.Module):
             logits = self._logits(rows, weights)
             starts = tf.constant([shared.outputs[name].start for name in self.names])
             ends = tf.constant([shared.outputs[name].stop for name in self.names])
-            return {"logits": logits[:, starts[index] : ends[index]]}
+            outputs = slice(starts[index], ends[index])
+            return {"logits": shared.model.head.of_outputs(logits, outputs)}
 
         self.serving_default = serving_default
 
@@ -78,9 +79,10 @@ class ServedTasks(tf.Module):
         texts = {key: tf.ensure_shape(value, [None]) for key, value in texts.items()}
         features = service.features(texts)
         rows = [features[key] for key in INPUT_NAMES]
-        logits = self._logits(rows, self._theta(name))[:, self._shared.outputs[name]]
+        shared, logits = self._shared, self._logits(rows, self._theta(name))
+        logits = shared.model.head.of_outputs(logits, shared.outputs[name])
         answers = service.answers(service.outputs(logits))
-        return service.text_answers(answers, rows[0])
+        return service.text_answers(answers, texts, rows[0])
 
     def _index(self, task):
         """Returns the position of a request's task among all."""

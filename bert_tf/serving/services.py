@@ -82,14 +82,15 @@ class Service:
         """
         return self.task.answers(outputs, self.tokenizer.vocab)
 
-    def text_answers(self, answers, word_ids):
+    def text_answers(self, answers, texts, word_ids):
         """Returns answers together with what a client that sent texts needs in addition.
 
         Args:
           answers: dict of tensors, see `answers`.
+          texts: dict of string tensors `[B]` by name.
           word_ids: int32 `[B, T]`, of the texts.
         """
-        return self._head.text_answers(answers, word_ids, self.tokenizer.vocab)
+        return self.task.text_answers(answers, texts, word_ids, self.tokenizer)
 
     def features(self, texts):
         """Returns the model's inputs for texts.

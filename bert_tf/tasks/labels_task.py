@@ -76,7 +76,7 @@ class LabelsTask(TextTask):
         found = tuple(known.get(label, _MIDDLE) for label in self.labels)
         return dataclasses.replace(self, thresholds=found)
 
-    def decided(self, logits):
+    def decided(self, logits, encoded=None):
         """Returns which labels hold, bool `[N, C]`."""
         return _probabilities(logits) >= self.least_probabilities
 
@@ -101,15 +101,16 @@ class LabelsTask(TextTask):
         scores["subset_accuracy"] = float(sklearn_metrics.accuracy_score(labels, given))
         return scores
 
-    def by_label(self, logits, labels):
+    def by_label(self, logits, encoded):
         """Returns the scores of each label, see `Task`."""
-        return metrics.by_class(self, self.decided(logits), labels)
+        return metrics.by_class(self.labels, self.decided(logits), encoded.labels)
 
-    def compared(self, examples, logits, other, other_logits):
+    def compared(self, examples, answers, other, other_answers):
         """Returns which sets of labels differ, see `Task`.
 
         The distance is the mean over labels of the absolute difference of the probabilities.
         """
+        (logits, _), (other_logits, _) = answers, other_answers
         sets = examples.labels > 0, self.decided(logits), other.decided(other_logits)
         difference = np.abs(_probabilities(logits) - _probabilities(other_logits)).mean(axis=1)
         shown = [self._joined(one, JOINED) for one in sets]

@@ -53,23 +53,21 @@ def checked(task, logits, labels):
     return logits
 
 
-def by_class(task, decided, labels):
+def by_class(names, decided, labels):
     """Returns the scores of each class, undefined ones as 0.
 
     Args:
-      task: `bert_tf.tasks.text_task.TextTask` with classes.
+      names: of the classes.
       decided: `[N]`, classes as int, or `[N, C]`, whether each label holds.
       labels: the same of the examples.
 
     Returns:
-      For each class, in the order of the logits, a dict of its name as `label`, its `examples` and
+      For each class, in the order of the names, a dict of its name as `label`, its `examples` and
       its `precision`, `recall` and `f1_score`.
     """
-    classes = np.arange(len(task.labels))
     found = metrics.precision_recall_fscore_support(
-        labels, decided, labels=classes, zero_division=0.0
+        labels, decided, labels=np.arange(len(names)), zero_division=0.0
     )
-    names = task.class_names or task.labels
     return [
         {
             "label": name,

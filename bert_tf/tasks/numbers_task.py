@@ -27,7 +27,7 @@ class NumbersTask(TextTask):
         own = (f"{name}/{metric}" for name in self.labels for metric in REGRESSION_METRICS)
         return (*REGRESSION_METRICS, *own)
 
-    def decided(self, logits):
+    def decided(self, logits, encoded=None):
         """Returns None: numbers are no classes."""
         return None
 
@@ -44,12 +44,13 @@ class NumbersTask(TextTask):
         }
         return {"eval_loss": means["mse"], **means, **own}
 
-    def by_label(self, logits, labels):
+    def by_label(self, logits, encoded):
         """Returns []: the metrics of each number are among the scores."""
         return []
 
-    def compared(self, examples, logits, other, other_logits):
+    def compared(self, examples, answers, other, other_answers):
         """Returns how far all numbers are apart, see `Task`; the distance is the mean over them."""
+        (logits, _), (other_logits, _) = answers, other_answers
         all_numbers = examples.labels, logits, other_logits
         shown = [[", ".join(f"{n:.4g}" for n in row) for row in one] for one in all_numbers]
         return np.ones(len(examples), bool), np.abs(logits - other_logits).mean(axis=1), shown

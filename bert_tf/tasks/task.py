@@ -184,6 +184,17 @@ class Task(Splits, abc.ABC):
         """
         return self.default_seq_length
 
+    def text_answers(self, answers, texts, word_ids, tokenizer):
+        """Returns the answers of a server with further ones for texts; it works inside a graph.
+
+        Args:
+          answers: dict of tensors, see `bert_tf.heads.head.Head.answers`.
+          texts: string tensors `[B]` by each of `text_names`.
+          word_ids: int32 `[B, T]`, the tokens of the texts.
+          tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
+        """
+        return self.head_class.text_answers(answers, word_ids, tokenizer.vocab)
+
     def check_length(self, max_seq_length):
         """Raises ValueError where requests of so many tokens are too short for the task.
 
@@ -247,31 +258,32 @@ class Task(Splits, abc.ABC):
         """
         return self
 
-    def decided(self, logits):
+    def decided(self, logits, encoded=None):
         """Returns the class of each answer, an array of ints or truth values; None without classes.
 
         Args:
-          logits: of N requests, `[N, ...]`.
+          logits: see `score`; so `encoded`.
+          encoded: see above; only tasks whose examples have several answers need it.
         """
         return None if self.labels is None else logits.argmax(axis=-1)
 
-    def by_label(self, logits, labels):
+    def by_label(self, logits, encoded):
         """Returns the scores of each label, plain data, see `metrics.by_class`; [] without labels.
 
         Args:
-          logits: of N examples.
-          labels: `[N, ...]`, of the same.
+          logits: see `score`; so `encoded`.
+          encoded: see above.
         """
         return []
 
-    def compared(self, examples, logits, other, other_logits):
+    def compared(self, examples, answers, other, other_answers):
         """Returns how two models answer examples, or None where that is not shown.
 
         Args:
           examples: N of them, with labels, as `read` returns them.
-          logits: of the first model.
+          answers: `(logits, encoded)` of the first model, see `score`.
           other: the task as `tuned_as` for the second model; this one is for the first.
-          other_logits: of the second model.
+          other_answers: the same of the second model, whose tokenizer may be another one.
 
         Returns:
           `(differing, difference, shown)`: bool `[N]`, which answers are different ones, or that

@@ -8,8 +8,8 @@ from scipy import special
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
-from bert_tf.tasks import class_counts, label_order, metrics, predictions
-from bert_tf.tasks.task import Task
+from bert_tf.tasks import class_counts, metrics, predictions, task
+from bert_tf.tasks.labelled_task import LabelledTask
 
 CLASSIFICATION_METRICS = (
     "eval_accuracy",
@@ -29,7 +29,7 @@ _LISTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class TextTask(Task):
+class TextTask(LabelledTask):
     """A class or a score for a text or a pair of texts.
 
     Args:
@@ -80,27 +80,6 @@ class TextTask(Task):
         """Names that `bert_tf.tasks.metrics.score` returns."""
         return REGRESSION_METRICS if self.is_regression else CLASSIFICATION_METRICS
 
-    def with_head(self, source, owner):
-        """Returns a `Source` whose outputs are in the order of the labels, see `Task`."""
-        source = super().with_head(source, owner)
-        if self.is_regression or not source.has_head:
-            return source
-        return label_order.in_order(source, self.outputs_of(source.labels, owner), self.labels)
-
-    def outputs_of(self, names, owner):
-        """Returns the outputs in the order of the labels, see `Task`."""
-        return label_order.outputs_of(names, self, owner)
-
-    def start(self, source, owner):
-        """Returns a `Source` to train from; a head of these labels goes on, see `Task`."""
-        if not source.has_head:
-            return source
-        try:
-            return self.with_head(source, owner)
-        except ValueError as error:
-            logging.info("The task head starts anew. %s", error)
-            return label_order.without_head(source)
-
     def to_dict(self):
         """Returns plain data; `get(**data)` gives this task again, without looking at files."""
         labels = None if self.is_regression else list(self.labels)
@@ -147,23 +126,25 @@ class TextTask(Task):
         scores = metrics.score(self, logits, encoded.labels)
         return {"eval_loss": metrics.loss(self, logits, encoded.labels), **scores}
 
-    def by_label(self, logits, labels):
+    def by_label(self, logits, encoded):
         """Returns the scores of each class, see `Task`."""
-        return [] if self.is_regression else metrics.by_class(self, self.decided(logits), labels)
+        if self.is_regression:
+            return []
+        return metrics.by_class(self._names, self.decided(logits), encoded.labels)
 
-    def compared(self, examples, logits, other, other_logits):
+    def compared(self, examples, answers, other, other_answers):
         """Returns which classes differ, or how far all scores are apart, see `Task`.
 
         Of classes the distance is half the sum of the absolute differences of the probabilities.
         """
+        (logits, _), (other_logits, _) = answers, other_answers
         if self.is_regression:
             scores = examples.labels, logits[:, 0], other_logits[:, 0]
             return np.ones(len(examples), bool), np.abs(scores[1] - scores[2]), scores
         classes = examples.labels, self.decided(logits), other.decided(other_logits)
         both = (logits, other_logits)
         first, second = (special.softmax(x.astype(np.float64), axis=1) for x in both)
-        names = self.class_names or self.labels
-        shown = [[names[number] for number in numbers] for numbers in classes]
+        shown = [[self._names[number] for number in numbers] for numbers in classes]
         return classes[1] != classes[2], np.abs(first - second).sum(axis=1) / 2, shown
 
     def texts_of(self, logits):
@@ -181,6 +162,11 @@ class TextTask(Task):
     def write_predictions(self, split, examples, encoded, logits, directory):
         """Writes what GLUE wants, see `bert_tf.tasks.predictions.write`."""
         predictions.write(self, split, examples.ids, logits, directory)
+
+    @property
+    def _names(self):
+        """The names of the classes for people."""
+        return self.class_names or self.labels
 
     @property
     def _listing(self):
@@ -229,3 +215,7 @@ class TextTask(Task):
             return None
         low, high = self.score_range or (-_MOST, _MOST)
         return value if low <= value <= high else None  # NaN is not.
+
+
+def _probabilities(logits):
+    return special.softmax(logits.astype(np.float64), axis=1)

@@ -126,6 +126,23 @@ class LibraryTokenizer(TextTokenizer):
             for text, one in zip(texts, found, strict=True)
         ]
 
+    def tokenize_words(self, sentences):
+        """See `TextTokenizer`: a token is of the word that its last character is of."""
+        texts = [" ".join(words) for words in sentences]
+        flat, counts = [], []
+        for words, found in zip(
+            sentences, self._library.encode_batch(texts, add_special_tokens=False), strict=True
+        ):
+            ends = np.cumsum([len(word) + 1 for word in words]) - 1
+            last = np.array([max(end - 1, start) for start, end in found.offsets], np.int64)
+            # A blank is of the word after it; nothing is after the last word.
+            owners = np.minimum(np.searchsorted(ends, last, side="right"), len(words) - 1)
+            owners = np.maximum.accumulate(owners)
+            counts.append(np.bincount(owners, minlength=len(words))[: len(words)])
+            flat += found.ids
+        lengths = np.concatenate([*counts, np.zeros(0, np.int64)]).astype(np.int64)
+        return tf.RaggedTensor.from_row_lengths(np.array(flat, np.int32), lengths)
+
     def _template(self, *texts):
         """Returns the `template` of some texts."""
         found, parts = self._library.encode(*texts), []

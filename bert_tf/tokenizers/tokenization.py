@@ -21,7 +21,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from bert_tf.tokenizers import portable, tokenizer_json
-from bert_tf.tokenizers.tokenizer import TextTokenizer
+from bert_tf.tokenizers.tokenizer import TEXTS_PER_CALL, TextTokenizer
 from flop_tf.files.text_files import read_lines
 
 #: Name of the file with one WordPiece a line.
@@ -118,6 +118,9 @@ class Tokenizer(TextTokenizer):
         ]
         word_of_its_own = f"[{_PUNCTUATION}{_CJK if tokenize_chinese_chars else ''}]"
         self._word_delimiters = (f"{_SPACE}|{word_of_its_own}", word_of_its_own)
+        # Of a text as it is, where tokens that are looked up whole still stand.
+        kept = "|".join([*map(re.escape, sorted(whole, key=len, reverse=True)), word_of_its_own])
+        self._text_delimiters = (f"{kept}|{_SPACE}", kept)
         self._wordpiece = _wordpiece(
             [*self.vocab, *self._places.values()], tokenize_chinese_chars, vocab_file
         )
@@ -176,6 +179,35 @@ class Tokenizer(TextTokenizer):
         if not self.tokenize_chinese_chars:
             ids = ids.merge_dims(1, 2)
         return ids.with_flat_values(tf.gather(self._ids, ids.flat_values)) if self._places else ids
+
+    def tokenize_words(self, sentences):
+        """See `TextTokenizer`: a word has the same tokens in every sentence."""
+        words = [word for sentence in sentences for word in sentence]
+        parts = [words[i : i + TEXTS_PER_CALL] for i in range(0, len(words), TEXTS_PER_CALL)]
+        return tf.concat([self.tokenize(part) for part in parts or [[]]], axis=0)
+
+    def split(self, texts):
+        """Splits texts into words, between blanks and around punctuation; it works in graphs.
+
+        The tokens of a text are those of its words, one after the other. A word is a part of the
+        text as it stands there.
+
+        Args:
+          texts: string tensor `[B]`.
+
+        Returns:
+          `(words, starts, ends)`: a string and two int32 `RaggedTensor [B, (W)]`, where a word
+          begins and ends in characters of Unicode, as Python counts them.
+        """
+        words, starts, ends = tf_text.regex_split_with_offsets(texts, *self._text_delimiters)
+        rows = tf.gather(texts, words.value_rowids())
+
+        def characters(offsets):
+            lengths = tf.cast(offsets.flat_values, tf.int32)
+            before = tf.strings.substr(rows, tf.zeros_like(lengths), lengths)
+            return offsets.with_flat_values(tf.strings.length(before, "UTF8_CHAR"))
+
+        return words, characters(starts), characters(ends)
 
     def _normalize(self, texts):
         """Removes control characters of texts `[N]`, and lower-cases as the vocabulary is."""

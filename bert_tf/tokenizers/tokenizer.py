@@ -87,6 +87,17 @@ class TextTokenizer(abc.ABC):
           An int32 `RaggedTensor [N, (T)]`.
         """
 
+    @abc.abstractmethod
+    def tokenize_words(self, sentences):
+        """Splits words into the ids that they have in their sentence, blanks between words.
+
+        Args:
+          sentences: list of lists of strings, W words together.
+
+        Returns:
+          An int32 `RaggedTensor [W, (T)]`; a word may have no token.
+        """
+
     def encode(self, texts_a, texts_b=None, max_seq_length=128):
         """Tokenizes N texts or pairs and adds the special tokens.
 

@@ -62,8 +62,8 @@ class DevAnswers:
         return {
             # Logits are float32: later digits mean nothing, see `evaluation.score`.
             "scores": {key: float(f"{value:.7g}") for key, value in found.items()},
-            "classes": task.by_label(logits, encoded.labels),
-            "different": self._different(task, logits),
+            "classes": task.by_label(logits, encoded),
+            "different": self._different(task, (logits, encoded)),
         }
 
     def _answered(self, folder):
@@ -77,9 +77,9 @@ class DevAnswers:
         logits = evaluation.predict(source.model(), encoded, self._batch_size)
         return self._task.tuned_as(source.info), logits, encoded
 
-    def _different(self, task, logits):
-        first, answers, _ = self._dense
-        compared = first.compared(self._examples, answers, task, logits)
+    def _different(self, task, answers):
+        first, *own = self._dense
+        compared = first.compared(self._examples, own, task, answers)
         if compared is None:
             return None
         differing, difference, shown = compared

@@ -204,10 +204,15 @@ class _Measured:
         """
         with _changed(changes):
             found = [
-                float(self.model.head.distance(before, self._logits(features), 1.0))
+                self._moved(before, features)
                 for before, features in zip(self._whole, self._batches, strict=True)
             ]
         return float(np.mean(found))
+
+    def _moved(self, before, features):
+        head = self.model.head
+        counted = head.counted(features)
+        return float(head.distance(before, self._logits(features), 1.0, counted=counted))
 
     def without_units(self, path, kept, mean):
         """Returns `distance` where some units alone are left, their mean outputs paid back.

@@ -98,7 +98,7 @@ class TaskModels:
     def __init__(self, base, paths):
         shared = load(base, paths)
         self.names = tuple(shared.diffs)
-        self._outputs = shared.outputs
+        self._outputs, self._head = shared.outputs, shared.model.head
         variables = surgery.named_variables(shared.model)
         self._switched = SwitchedDiffs(variables, shared.diffs)
         signature = {name: tf.TensorSpec([None, None], tf.int32) for name in INPUT_NAMES}
@@ -107,7 +107,7 @@ class TaskModels:
         )
 
     def logits(self, task, features):
-        """Returns the logits of a batch: `[B, C]` of C classes, or `[B, 2, T]` of a span.
+        """Returns the logits of a batch: `[B, C]`, `[B, 2, T]` of a span, `[B, T, C]` of tokens.
 
         Args:
           task: its name.
@@ -118,7 +118,7 @@ class TaskModels:
         """
         self._switched.switch(task)
         features = {name: features[name] for name in INPUT_NAMES}
-        return self._logits(features)[:, self._outputs[task]]
+        return self._head.of_outputs(self._logits(features), self._outputs[task])
 
 
 def _head(diffs, config):

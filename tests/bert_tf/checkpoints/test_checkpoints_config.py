@@ -90,7 +90,6 @@ def test_relative_positions(shared):
 @pytest.mark.parametrize(
     ("about", "name"),
     [
-        ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice"),
         ({"architectures": ["BertModel"]}, "BertModel"),
         ({"problem_type": "ranking"}, "problem_type 'ranking' and 2 outputs"),
@@ -109,11 +108,11 @@ def test_a_head_that_is_lacking_is_left_out(hugging_face_folder, tmp_path, log, 
 
 
 def test_other_weights_of_a_head_that_is_lacking(hugging_face_folder):
-    folder = hugging_face_folder(architectures=["BertForTokenClassification"])
+    folder = hugging_face_folder(architectures=["BertForMultipleChoice"])
     tensors = safetensors.numpy.load_file(folder / "model.safetensors")
     tensors["crf.transitions"] = np.zeros([2, 2], np.float32)
     safetensors.numpy.save_file(tensors, folder / "model.safetensors")
-    assert read_source(folder).missing_head == "BertForTokenClassification"
+    assert read_source(folder).missing_head == "BertForMultipleChoice"
 
 
 def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
@@ -126,12 +125,6 @@ def test_a_missing_pooler_starts_anew(hugging_face_folder, log):
     source.model()
     without_config = hugging_face_folder(without=POOLER, architectures=None)
     assert read_source(without_config).missing_head == "a classifier that reads no pooler"
-
-
-def test_heads_as_they_were_found(shared, tmp_path):
-    folder = str(shared / "faults" / "head_tokens_with_pooler")
-    with pytest.raises(ValueError, match="BertForTokenClassification"):
-        stages.factorize(FactorizeOptions(folder, str(tmp_path), finetuned=True))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +154,30 @@ def test_several_labels_as_they_were_found(shared):
     arrays = (tf.constant(expected[name], tf.int32) for name in ("ids", "mask", "types"))
     features = dict(zip(INPUT_NAMES, arrays, strict=True))
     np.testing.assert_allclose(source.model()(features), expected["ref"], atol=1e-5)
+
+
+def test_the_class_says_which_head_has_the_weights(hugging_face_folder):
+    """A classifier and the head of tokens have their weights under the same names."""
+    kinds = {"BertForTokenClassification": "tokens", "BertForSequenceClassification": "classifier"}
+    kinds |= {None: "classifier"}
+    for architecture, head in kinds.items():
+        folder = hugging_face_folder(architectures=architecture and [architecture], **NAMES)
+        source = read_source(folder)
+        assert source.config.head == head and source.has_head and not source.missing_head
+        assert source.labels == ("positive", "negative")
+        kernel = safetensors.numpy.load_file(folder / "model.safetensors")["classifier.weight"].T
+        np.testing.assert_array_equal(source.weights[f"{head}.kernel"], kernel)
+    without = hugging_face_folder(without=POOLER, architectures=["BertForTokenClassification"])
+    assert read_source(without).has_head
+
+
+def test_a_head_of_tokens_as_it_was_found(shared):
+    folder = shared / "faults" / "head_tokens_with_pooler"
+    found = np.load(folder / "ref.npz")
+    arrays = (tf.constant(found[name], tf.int32) for name in ("ids", "mask", "types"))
+    logits = read_source(folder).model()(dict(zip(INPUT_NAMES, arrays, strict=True)))
+    real = found["mask"] != 0
+    np.testing.assert_allclose(logits.numpy()[real], found["ref"][real], atol=1e-5)
 
 
 # Names of labels

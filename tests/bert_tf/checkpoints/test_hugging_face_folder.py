@@ -20,7 +20,7 @@ from flop_tf import surgery
 from flop_tf.layers.projection import ProjectionSpec
 
 FOLDERS = (
-    *("bert_classes", "bert_regression", "bert_span"),
+    *("bert_classes", "bert_regression", "bert_span", "bert_tokens"),
     *("distilbert_classes", "electra_small", "roberta_classes", "xlm_roberta_classes"),
 )
 

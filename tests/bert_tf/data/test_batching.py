@@ -281,3 +281,23 @@ def test_a_batch_of_more_than_all_examples_takes_no_more_memory(grouped, of_grou
 def test_a_run_whose_plan_does_not_fit_into_the_memory(lengths, num_steps):
     with pytest.raises(ValueError, match="A run must take at most 67108864 examples, received 1e"):
         batching.training_dataset(encoded_of(lengths), 8, seed=0, num_steps=num_steps)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_sizes_weigh_the_examples_of_a_step(lengths, replicas):
+    """So that a mean over examples of means over their tokens is the mean over all tokens."""
+    sizes = np.arange(len(lengths)) % 4
+    encoded = dataclasses.replace(encoded_of(lengths), sizes=sizes)
+    assert encoded.take([6, 3]).sizes.tolist() == [2, 3]
+    context = tf.distribute.InputContext(num_replicas_in_sync=replicas)
+    dataset = batching.replica_dataset(encoded, 7, 0, 0, 9, None, context, multiple=2)
+    parts = [(weights.numpy(), index.numpy()) for *_, weights, index in dataset]
+    for step in range(9):
+        own = parts[step * replicas : (step + 1) * replicas]
+        weights, index = (np.concatenate(one) for one in zip(*own, strict=True))
+        assert weights.dtype == np.float32
+        counted = np.where(index < 0, 0, sizes[index])
+        np.testing.assert_allclose(weights, counted * len(index) / counted.sum(), rtol=1e-6)
+    none = dataclasses.replace(encoded, sizes=0 * sizes)
+    (batch,) = batching.replica_dataset(none, 7, 0, 0, 1, None, tf.distribute.InputContext())
+    assert batch[2].numpy().tolist() == [0] * 7

@@ -155,14 +155,18 @@ def write(folder, family, head, architecture):
     [
         ("distilbert", "classifier", "DistilBertForSequenceClassification"),
         ("distilbert", "span", "DistilBertForQuestionAnswering"),
+        ("distilbert", "tokens", "DistilBertForTokenClassification"),
         ("electra", "classifier", "ElectraForSequenceClassification"),
         ("electra", "span", "ElectraForQuestionAnswering"),
+        ("electra", "tokens", "ElectraForTokenClassification"),
         ("roberta", "classifier", "RobertaForSequenceClassification"),
         ("roberta", "span", "RobertaForQuestionAnswering"),
+        ("roberta", "tokens", "RobertaForTokenClassification"),
     ],
 )
 def test_heads_and_keys_of_configs(family, head, architecture, tmp_path):
     model = write(tmp_path, family, head, architecture)
+    assert FAMILIES[family].architecture(family, head) == architecture
     source = read_source(tmp_path)
     assert source.has_head and source.config == model.config
     found = source.model()

@@ -56,7 +56,7 @@ class Plain(Service):
     def answers(self, outputs):
         return outputs
 
-    def text_answers(self, answers, word_ids):
+    def text_answers(self, answers, texts, word_ids):
         return answers
 
 

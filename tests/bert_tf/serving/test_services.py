@@ -37,7 +37,7 @@ def test_a_class(tokenizer):
     answers = service.answers(outputs)
     assert answers["label"].numpy().tolist() == [b"1", b"0"]
     np.testing.assert_array_equal(service.logits(outputs), LOGITS)
-    assert service.text_answers(answers, None) is answers
+    assert service.text_answers(answers, {}, None) is answers
 
 
 def test_the_class_has_the_name_of_the_task(tokenizer):
@@ -80,7 +80,7 @@ def test_a_span(tokenizer):
     np.testing.assert_array_equal(
         service.logits({k: v.numpy() for k, v in outputs.items()}), logits
     )
-    answers = service.text_answers(service.answers(outputs), tf.constant([[2, 4, 3]]))
+    answers = service.text_answers(service.answers(outputs), {}, tf.constant([[2, 4, 3]]))
     assert answers["tokens"].numpy().tolist() == [[b"[CLS]", b"good", b"[SEP]"]]
 
 

@@ -93,6 +93,6 @@ def test_a_start_with_other_labels_has_a_new_head(source, caplog):
 
 
 def test_a_head_that_is_lacking(source):
-    lacking = dataclasses.replace(source, missing_head="BertForTokenClassification")
-    with pytest.raises(ValueError, match="has the head of BertForTokenClassification, which this"):
+    lacking = dataclasses.replace(source, missing_head="BertForMultipleChoice")
+    with pytest.raises(ValueError, match="has the head of BertForMultipleChoice, which this"):
         COLORS.with_head(lacking, "x")

@@ -145,7 +145,7 @@ def test_scores():
     entropy = -np.log(np.where(LABELS, SHARES, 1 - SHARES)).mean()
     assert found["eval_loss"] == pytest.approx(entropy)
     assert set(found) == {"eval_loss", *task().metrics}
-    first, second, _ = task().by_label(logits, LABELS)
+    first, second, _ = task().by_label(logits, types.SimpleNamespace(labels=LABELS))
     assert first == {
         "label": "a", "examples": 2, "precision": 1.0, "recall": 1.0, "f1_score": 1.0
     }  # fmt: skip
