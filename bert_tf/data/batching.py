@@ -28,8 +28,8 @@ class EncodedExamples:
       extra: dict of arrays `[N, ...]`, further features of each example by name.
       unit: how many examples that follow each other stay in one batch of training: 2 of pairs of
         texts that are encoded one by one. Defaults to 1.
-      sizes: `[N]`, whole numbers of at least 0, for how much an example counts in the mean over a batch,
-        such as its labelled tokens. None: all count the same.
+      sizes: `[N]`, whole numbers of at least 0, for how much an example counts in the mean over a
+        batch, such as its labelled tokens. None: all count the same.
     """
 
     ids: tf.RaggedTensor

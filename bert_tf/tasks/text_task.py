@@ -3,12 +3,11 @@
 import dataclasses
 
 import numpy as np
-from absl import logging
 from scipy import special
 
 from bert_tf.data import batching
 from bert_tf.data.examples import Examples
-from bert_tf.tasks import class_counts, metrics, predictions, task
+from bert_tf.tasks import class_counts, metrics, predictions
 from bert_tf.tasks.labelled_task import LabelledTask
 
 CLASSIFICATION_METRICS = (
