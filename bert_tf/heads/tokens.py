@@ -30,7 +30,8 @@ class Tokens(DenseHead):
     def logits(self, layer, encoded, features, training=None):
         """Returns float32 `[B, T, C]`."""
         logits = layer(encoded["sequence_output"], training=training)
-        return tf.where(tf.cast(features["input_mask"], tf.bool)[..., tf.newaxis], logits, MASKED)
+        is_real = tf.expand_dims(tf.cast(features["input_mask"], tf.bool), axis=-1)
+        return tf.where(is_real, logits, MASKED)
 
     @staticmethod
     def loss(num_outputs):

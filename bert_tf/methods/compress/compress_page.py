@@ -153,7 +153,12 @@ def _axes(report):
 
 def _chart(report, models, engines, title, field, label, unit):
     """Returns the data of a chart of scores by cost, without points where nothing has both."""
-    pairs = [(model, row) for model in models for row in model["rows"] if field in row]
+    pairs = [
+        (model, row)
+        for model in models
+        for row in model["rows"]
+        if field in row and "exported_score" in row  # A row that was left out has none.
+    ]
     if not pairs:
         return {"points": []}
     costs = [row[field] * unit for _, row in pairs]
