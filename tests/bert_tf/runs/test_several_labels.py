@@ -1,7 +1,9 @@
 """Several labels an example, from training to the answers of a server."""
 
+import importlib.util
 import json
 import os
+import pathlib
 import random
 
 import numpy as np
@@ -154,3 +156,17 @@ def test_held_out_examples_choose_the_thresholds(train, data_dir):
     assert os.path.isfile(os.path.join(folder, "eval_results.txt")) and scores.keys() == {
         "holdout", "dev"
     }  # fmt: skip
+
+
+def test_the_server_without_tensorflow_names_the_labels():
+    path = pathlib.Path(__file__).parents[3] / "examples" / "onnx_serving.py"
+    spec = importlib.util.spec_from_file_location("onnx_serving", path)
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    model = object.__new__(program.Model)
+    model.labels, model.thresholds = ["a", "b", "c"], ["0.5", "0.2", "0.9"]
+    answer = {"logits": [0.0, 0.0, 0.0], "probabilities": [0.5, 0.3, 0.8]}
+    assert model._named(answer) == {"labels": "a, b"}
+    model.thresholds = None
+    assert model._named({"logits": [0.0, 2.0, 1.0]}) == {"label": "b"}
+    assert model._named({"scores": [0.0, 2.0, 1.0]}) == {}
