@@ -40,11 +40,16 @@ FOLDERS = {
     "roberta, camembert": "roberta_classes",
     "xlm-roberta": "xlm_roberta_classes",
 }
+_COLUMNS = {"name": "tsv", "text_columns": ["a"]}
 #: A task of each head.
 TASKS = {
     "classifier": {"name": "SST-2", "labels": ["0", "1"]},
+    "embedding": {"name": "embedding", "pooling": "mean", "l2_normalize": True},
+    "labels": {**_COLUMNS, "label_column": "b", "label_type": "labels", "labels": ["x", "y", "z"]},
     "mlm": {"name": "mlm"},
+    "numbers": {**_COLUMNS, "label_column": "b,c", "label_type": "number"},
     "span": {"name": "SQuAD", "max_query_length": 8},
+    "tokens": {"name": "tokens", "labels": ["O", "B-x", "I-x"]},
 }
 _LEFT_OUT = "-"
 _SHAPE = (8, 16)
