@@ -52,6 +52,7 @@ TASKS = {
     "tokens": {"name": "tokens", "labels": ["O", "B-x", "I-x"]},
 }
 _LEFT_OUT = "-"
+_HEADER = re.compile(r"(?=^\| family \| head \|)", re.MULTILINE)
 _SHAPE = (8, 16)
 
 
@@ -64,7 +65,7 @@ def table(families):
     names = [*formats.FORMATS, hugging_face_export.NAME]
     lines = [f"| family | head | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
     for family, folder in FOLDERS.items():
-        for head in HEADS:
+        for head in sorted(HEADS):
             with tempfile.TemporaryDirectory() as scratch:
                 found = _cells(families / folder, head, pathlib.Path(scratch))
             lines.append(f"| {family} | {head} | {' | '.join(map(found.get, names))} |")
@@ -72,9 +73,25 @@ def table(families):
     return lines
 
 
-def rows(lines):
-    """Returns the pairs of family and head in the lines of a text with the table."""
-    return [tuple(line.split(" | ")[:2]) for line in lines if re.match(r"\| [a-z].*\|.*e-\d", line)]
+def rows(text):
+    """Returns the pairs of family and head in the table of a text.
+
+    Args:
+      text: of the guide.
+    """
+    lines = _HEADER.split(text)[1].split("\n\n")[0].splitlines()[2:]
+    return [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in lines]
+
+
+def replaced(text, lines):
+    """Returns a text with other lines in place of its table.
+
+    Args:
+      text: of the guide.
+      lines: of `table`.
+    """
+    before, after = _HEADER.split(text)
+    return "\n".join([before.rstrip("\n"), "", *lines, "", *after.split("\n\n", 1)[1:]])
 
 
 def _cells(folder, head, scratch):
@@ -111,4 +128,5 @@ def _cells(folder, head, scratch):
 
 
 if __name__ == "__main__":
-    table(ROOT.parent / "shared" / "data" / "families")
+    found = table(ROOT.parent / "shared" / "data" / "families")
+    GUIDE.write_text(replaced(GUIDE.read_text(), found))

@@ -2,7 +2,7 @@
 
 Usage:
   .venv/bin/python tests/hugging_face_check.py write OUT     # each family, uneven, with logits
-  python3 -m venv HF && HF/bin/pip install torch transformers
+  python3 -m venv HF && HF/bin/pip install torch transformers sentence-transformers
   HF/bin/python tests/hugging_face_check.py check OUT
 
 `write` needs ../shared; `check` needs nothing of this project, and prints the largest difference of
@@ -22,16 +22,25 @@ PAIRS = ["Is it good?", "No.", "y"]
 def write(out):
     """Writes a folder a family, with ids and logits next to it."""
     sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
+    import tensorflow as tf
+
     from bert_tf.checkpoints import hugging_face_folder, read_source
+    from bert_tf.encoders.encoder import INPUT_NAMES
     from tests.bert_tf.checkpoints import test_hugging_face_folder as cases
 
     shared = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "families"
-    for name in cases.FOLDERS:
+    for name in (*cases.FOLDERS, "sentence_bert"):
         small = cases.uneven(read_source(shared / name))
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         hugging_face_folder.write(small, folder, name)
-        batch, tokenizer = cases.batch_of(small), small.tokenizer()
+        tokenizer = small.tokenizer()
+        batch = cases.batch_of(small)
+        if small.config.head == "embedding":  # The library there tokenizes texts itself.
+            ids = tokenizer.encode(TEXTS).ids
+            arrays = (ids.to_tensor(tokenizer.pad_id), tf.ones_like(ids).to_tensor(0))
+            arrays = (*arrays, tf.zeros_like(arrays[0]))
+            batch = dict(zip(INPUT_NAMES, arrays, strict=True))
         logits = small.model()(batch).numpy()
         arrays = {key: value.numpy() for key, value in batch.items()}
         np.savez(folder / "expected.npz", logits=logits, **arrays)
@@ -41,6 +50,7 @@ def write(out):
 
 def check(out):
     """Loads each folder and compares; ends with an error where one differs."""
+    import sentence_transformers
     import torch
     import transformers
 
@@ -55,13 +65,18 @@ def check(out):
         }
         with torch.no_grad():
             outputs = model(**inputs)
-        if hasattr(outputs, "logits"):
+        # Ours are very low at padding, theirs any.
+        real = found["input_mask"].astype(bool)
+        if (folder / "modules.json").exists():
+            name = "SentenceTransformer"
+            logits = sentence_transformers.SentenceTransformer(str(folder)).encode(TEXTS)
+        elif hasattr(outputs, "logits"):
             logits = outputs.logits.numpy()
+            if logits.ndim == 3:
+                logits, found["logits"] = (x * real[..., None] for x in (logits, found["logits"]))
         else:
             logits = torch.stack([outputs.start_logits, outputs.end_logits], 1).numpy()
-            # Ours are very low at padding, theirs any.
-            real = found["input_mask"].astype(bool)[:, np.newaxis]
-            logits, found["logits"] = (one * real for one in (logits, found["logits"]))
+            logits, found["logits"] = (x * real[:, None] for x in (logits, found["logits"]))
         difference = np.abs(logits - found["logits"]).max()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         ids = [tokenizer(TEXTS)["input_ids"], tokenizer(TEXTS, PAIRS)["input_ids"]]
