@@ -26,8 +26,8 @@ class EncodedExamples:
       groups: int32 `[N]`, which of several tasks an example is of; each batch is of one and
         has it as the feature `bert_tf.encoders.encoder.TASK`. None: there is one task.
       extra: dict of arrays `[N, ...]`, further features of each example by name.
-      sizes: `[N]`, whole numbers of at least 0, for how much an example counts in the mean over a batch,
-        such as its labelled tokens. None: all count the same.
+      sizes: `[N]`, whole numbers of at least 0, for how much an example counts in the mean over
+        a batch, such as its labelled tokens. None: all count the same.
     """
 
     ids: tf.RaggedTensor
