@@ -5,9 +5,12 @@ and S-, for the last word and for an entity of one word, it is BIOES. IOB1, wher
 entity too, is converted.
 """
 
+import tensorflow as tf
+
 #: The tag of a word that is in no entity.
 OUTSIDE = "O"
 
+_OF_ENTITY = r"^[BIES]-([^\n]+)$"
 _BEGINS = {"I": "B", "E": "S"}
 _PREFIXES = "BIES"
 
@@ -79,3 +82,29 @@ def with_begins(tags):
         found.append(tag)
         before = tag
     return found
+
+
+def entities(tags):
+    """Returns the entities that tags of words make, as seqeval does; it works inside a graph.
+
+    An I- without a B- before it begins an entity.
+
+    >>> types, first, last = entities(tf.constant([["B-place", "I-place", "O", "I-person"]]))
+    >>> types.to_list(), first.numpy().tolist(), last.numpy().tolist()
+    ([[b'place', b'person']], [[True, False, False, True]], [[False, True, False, True]])
+
+    Args:
+      tags: string tensor `[B, W]`, "" where a text has fewer words than others.
+
+    Returns:
+      `(types, first, last)`: a string `RaggedTensor [B, (E)]`, and bool `[B, W]`, which words are
+      the first and the last ones of entities.
+    """
+    inside = tf.strings.regex_full_match(tags, _OF_ENTITY)
+    types = tf.strings.regex_replace(tags, _OF_ENTITY, r"\1")
+    is_open = tf.strings.regex_full_match(tags, "[BI]-.*")
+    goes_on = tf.strings.regex_full_match(tags, "[IE]-.*")[:, 1:]
+    goes_on &= inside[:, 1:] & is_open[:, :-1] & (types[:, 1:] == types[:, :-1])
+    first = inside & ~tf.pad(goes_on, [[0, 0], [1, 0]])[:, : tf.shape(tags)[1]]
+    last = inside & ~tf.pad(goes_on, [[0, 0], [0, 1]])[:, : tf.shape(tags)[1]]
+    return tf.ragged.boolean_mask(types, first), first, last

@@ -100,6 +100,8 @@ class TokensTask(LabelledTask):
 
         `starts` and `ends` are int32 in characters of Unicode, so that `text[start:end]` is a word
         in Python; rows are filled up with "" and -1. Words that the length cuts off are left out.
+        Where tags are of entities, `entities`, `entity_types`, `entity_starts` and `entity_ends`,
+        `[B, E]`, are the runs of words that make one, see `tag_schemes.entities`.
 
         Args:
           answers: see `Task`; so the others.
@@ -121,13 +123,13 @@ class TokensTask(LabelledTask):
         labels = tf.gather(answers["labels"], first, batch_dims=1)
         has_tokens = counts.to_tensor(0)[:, :width] > 0
         labels = tf.where(has_tokens, labels, self.labels[self._otherwise])
-        return {
-            **answers,
+        found = {
             "words": first_tokens(words, kept).to_tensor(""),
             "word_labels": tf.where(is_kept[:, :width], labels, ""),
             "starts": first_tokens(starts, kept).to_tensor(-1),
             "ends": first_tokens(ends, kept).to_tensor(-1),
         }
+        return {**answers, **found, **self._entities(texts["text"], found)}
 
     def score(self, logits, encoded):
         """Returns `eval_loss` and the scores of `bert_tf.tasks.tag_scores`, a dict of floats.
@@ -183,6 +185,23 @@ class TokensTask(LabelledTask):
                 table.write(f"{' '.join(word.split())}\t{self.labels[next(tags)]}\n")
             table.write("\n")
         files.write_text(os.path.join(directory, name), table.getvalue())
+
+    def _entities(self, texts, found):
+        """Returns the entities of texts by their words, nothing where tags are plain."""
+        if not tag_schemes.types(self.labels):
+            return {}
+        types, first, last = tag_schemes.entities(found["word_labels"])
+        starts = tf.ragged.boolean_mask(found["starts"], first)
+        ends = tf.ragged.boolean_mask(found["ends"], last)
+        owners = tf.gather(texts, starts.value_rowids())
+        sizes = ends.values - starts.values
+        parts = tf.strings.substr(owners, starts.values, sizes, unit="UTF8_CHAR")
+        return {
+            "entities": starts.with_values(parts).to_tensor(""),
+            "entity_types": types.to_tensor(""),
+            "entity_starts": starts.to_tensor(-1),
+            "entity_ends": ends.to_tensor(-1),
+        }
 
     @property
     def _otherwise(self):

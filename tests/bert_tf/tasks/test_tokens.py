@@ -1,5 +1,6 @@
 """The task of tags of words: labels, errors, predictions, answers of texts, and the whole chain."""
 
+import dataclasses
 import json
 import os
 
@@ -137,6 +138,29 @@ def test_scores_predictions_and_differences(task, vocab_file, tmp_path):
         assert text == (
             "a\tO\ngood\tB-good\nfilm\tO\n\n\u200b\tO\n\ncold\tB-bad\nend of\tI-bad\n\n"
         )
+
+
+def test_entities_of_texts(task, vocab_file):
+    service = services.get(task, Tokenizer(vocab_file), 16)
+    text = "Ünd 🙂 good film the cold film bad"
+    tags = ["O", "O", "B-good", "I-good", "I-good", "B-bad", "I-good", "I-bad"]
+    labels = tf.constant([["O", *tags, "O"], ["O"] * 10])
+    texts = tf.constant([text, "the"])
+    ids = service.features({"text": texts})["input_word_ids"]
+    found = service.text_answers({"labels": labels}, {"text": texts}, ids)
+    names = ("entities", "entity_types", "entity_starts", "entity_ends")
+    rows = list(zip(*(found[name][0].numpy().tolist() for name in names), strict=True))
+    assert rows == [
+        (b"good film the", b"good", 6, 19),
+        (b"cold", b"bad", 20, 24),
+        (b"film", b"good", 25, 29),
+        (b"bad", b"bad", 30, 33),
+    ]
+    assert text[6:19] == "good film the"
+    assert found["entities"][1].numpy().tolist() == [b""] * 4
+    plain = dataclasses.replace(task, labels=("A", "N"))
+    answers = plain.text_answers({"labels": labels}, {"text": texts}, ids, service.tokenizer)
+    assert "entities" not in answers and "words" in answers
 
 
 def test_answers_of_texts_have_offsets_in_characters(task, vocab_file):
