@@ -170,6 +170,7 @@ def _of_library(place, vocab_file, subject):
     """Returns the path and the rules of a tokenizer that the library reads."""
     settings = _settings(place, "special_tokens_map.json") | _settings(place, CONFIG_FILE)
     config_keys.check_keys(settings, subject, _READ_OF_LIBRARY, _ONLY_OF_LIBRARY, _HARMLESS)
+    _check_lowered_before(place, {})
     data = tokenizer_json.read_whole(vocab_file)
     first = (data.get("pre_tokenizer") or {}).get("add_prefix_space")
     if first is not None and settings.get("add_prefix_space", first) != first:

@@ -16,7 +16,7 @@ TAG_KEYS = ("tags", "ner_tags", "labels")
 # Where documents begin in the files of CoNLL-2003.
 _DOCUMENT = "-DOCSTART-"
 # A comment of CoNLL-U that says something, and the ids of its rows that are no words.
-_NOTE = re.compile(r"#\s*\S.*=")
+_NOTE = re.compile(r"#\s*(\S.*=|newdoc|newpar)")
 _NO_WORD = re.compile(r"\d+[-.]\d+")
 
 
@@ -52,8 +52,8 @@ class Sentences:
 class SentenceFile(DataFile):
     """A split as a file of words: an object a line in `.jsonl`, else a word a line in columns.
 
-    Columns stand between tabs, or where a file has none between blanks. A blank line ends a
-    sentence. Comments of CoNLL-U and `-DOCSTART-` are left out.
+    Columns stand between tabs, or in lines without any between blanks. A blank line ends a
+    sentence; a list without words is one. Comments of CoNLL-U and `-DOCSTART-` are left out.
 
     Args:
       file: path inside the data folder.
@@ -102,7 +102,7 @@ class SentenceFile(DataFile):
         columns = self._numbers(path, size)
         words, tags, lines = [[]], [[]], [[]]
         for number, fields in rows:
-            if not fields or fields[columns[0]] == _DOCUMENT:
+            if not fields:
                 for parts in (words, tags, lines):
                     parts.append([])
             elif not (columns[0] and _NO_WORD.fullmatch(fields[0])):
@@ -159,18 +159,21 @@ class SentenceFile(DataFile):
 
 
 def _rows(path):
-    """Yields `(line number, fields)` of each row without comments; of a blank line no fields."""
+    """Yields `(line number, fields)` of each row without comments.
+
+    A blank line and the beginning of a document have no fields.
+    """
     rows = [
         (number, _fields(line), line)
         for number, line in enumerate(iterate_lines(path, "data file"), 1)
     ]
     sizes = collections.Counter(len(found) for _, found, line in rows if found and line[0] != "#")
-    size = max(sizes, key=sizes.get, default=1)
+    size, has_tabs = max(sizes, key=sizes.get, default=1), any("\t" in line for *_, line in rows)
     for number, found, line in rows:
         # A word may begin like a comment: #hashtag.
         is_word = "\t" in line or not line.startswith("#")
-        if is_word or (len(found) == size and not _NOTE.match(line)):
-            yield number, found
+        if is_word or not (has_tabs or len(found) != size or _NOTE.match(line)):
+            yield number, [] if found[:1] == [_DOCUMENT] else found
 
 
 def _fields(line):

@@ -150,7 +150,8 @@ class Embedding(Head):
 class PairLoss(keras.losses.Loss):
     """`(cos - score)^2` of the two texts of a pair, the loss of both of them.
 
-    A label is `[2]`: the number of the pair, and its score in [0, 1]. Texts without a score have
+    They follow each other, the first one in an even row. A label is `[2]`: the number of the pair,
+    and its score in [0, 1]. Texts without a score have
     the number -1 and the loss 0, and so has one whose other text is not in the batch.
     """
 
@@ -166,6 +167,9 @@ class PairLoss(keras.losses.Loss):
         found = tf.matmul(vectors, vectors, transpose_b=True)
         of_pair = (number[:, tf.newaxis] == number) & (number >= 0)
         of_pair = tf.linalg.set_diag(of_pair, tf.zeros_like(number, tf.bool))
+        # Rows that only fill a batch up repeat a text, and must not be its other one.
+        place = tf.range(tf.size(number)) // 2
+        of_pair &= place[:, tf.newaxis] == place
         error = tf.math.squared_difference(found, score)
         return tf.reduce_sum(error * tf.cast(of_pair, error.dtype), axis=1)
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from bert_tf.checkpoints import model_dir, read_source
+from bert_tf.heads.head import head_of
 from bert_tf.runs.run_data import RunData, check_length
 from bert_tf.surgery import compression, masks, task_masks, units
 from bert_tf.tasks import registry
@@ -73,6 +74,8 @@ def _config_changes(options, source, task):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     check_length(options.max_seq_length, config)
+    if options.teacher:
+        _check_logits(options.teacher, dataclasses.replace(config, **task.head))
     if options.distill_layers:
         _check_blocks(options.teacher, config)
     if options.factorized and config.has_gates:
@@ -101,6 +104,17 @@ def _gated(config, options):
         config = compression.with_gates(config, name, **arguments)
     # Those over ranks are made first: a config of gates over units counts as gated.
     return units.with_gates(config, of_units, name, **arguments)
+
+
+def _check_logits(teacher, config):
+    """Raises ValueError where a teacher with the student's head gives vectors of another width."""
+    theirs = model_dir.read(teacher).config
+    wanted, found = head_of(config).num_logits, head_of(theirs).num_logits
+    if (config.head, config.num_labels) == (theirs.head, theirs.num_labels) and wanted != found:
+        raise ValueError(
+            f"Argument `teacher` must give vectors of the student's width {wanted}, but "
+            f"{teacher!r} gives some of {found}."
+        )
 
 
 def _check_blocks(teacher, config):

@@ -77,9 +77,9 @@ class Comparison:
         Returns:
           Dict of `largest_difference`, `percentile_99` and `median_difference` of the logits, None
           where one is no finite number; `largest_angle`, see `Head.angles`, None where it says
-          nothing; `flips`, the share of labels that are other ones, None of a task without classes
-          and of random tokens; `scores`, and `lost_points` of the primary metric, {} and None
-          without labels.
+          nothing; `flips`, the share of examples, of tags the share of words, with another label,
+          None of a task without classes and of random tokens; `scores`, and `lost_points` of the
+          primary metric, {} and None without labels.
         """
         given = [self._service.logits(answer) for answer in outputs]
         if not all(np.isfinite(logits).all() for logits in given):
@@ -170,7 +170,10 @@ class Comparison:
             self._service.task.decided(self._predictions(answers), self._encoded)
             for answers in (self.source, outputs)
         )
-        return float(np.mean(source != given)) if len(source) else 0.0
+        if source is None:
+            return None
+        flipped = source != given
+        return float(flipped.reshape(len(flipped), -1).any(axis=1).mean()) if len(flipped) else 0.0
 
     def _real(self, data_dir, num_examples):
         task, service = self._service.task, self._service

@@ -22,7 +22,7 @@ class Service:
     """
 
     def __init__(self, task, tokenizer, max_seq_length):
-        task.check_length(max_seq_length)
+        task.check_length(max_seq_length, tokenizer)
         self.task, self.tokenizer, self.max_seq_length = task, tokenizer, max_seq_length
         self._head = task.head_class
 

@@ -179,8 +179,14 @@ class EmbeddingTask(Task):
         return info.get("max_seq_length", self.default_seq_length)
 
     def read(self, data_dir, split):
-        """Reads the `bert_tf.data.examples.Examples` of a split: sentences, or pairs of texts."""
-        return self._table.read(data_dir, split)
+        """Reads the `bert_tf.data.examples.Examples` of a split: sentences, or pairs of texts.
+
+        Scores are brought to [0, 1] by the lowest and the highest of the file.
+        """
+        found = self._table.read(data_dir, split)
+        if found.labels is None:
+            return found
+        return dataclasses.replace(found, labels=_share_of_range(found.labels))
 
     def holdout(self, examples, num_examples, seed):
         """Splits examples at random; sentences have no scores to hold out."""
@@ -196,13 +202,13 @@ class EmbeddingTask(Task):
         return {"text": text_pairs.flat(examples)}
 
     def encode(self, examples, tokenizer, max_seq_length, training=False):
-        """Returns `bert_tf.tasks.text_pairs.EncodedTexts`; scores are brought to [0, 1].
+        """Returns `bert_tf.tasks.text_pairs.EncodedTexts`.
 
         Texts without a score have labels too where they are trained on, with the number -1.
         """
         scores, in_pairs = None, False
         if examples.labels is not None:
-            scores, in_pairs = _share_of_range(examples.labels), training
+            scores, in_pairs = examples.labels, training
         elif not (training or self.is_scored):
             scores = np.ones(len(examples))
         encoded = text_pairs.encode(examples, tokenizer, max_seq_length, scores, in_pairs)

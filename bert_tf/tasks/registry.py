@@ -51,9 +51,9 @@ def get(name, *, data_dir=None, labels=None, tfds="", tasks=None, **settings):
     """Returns the task called `name`, however its case and hyphens are written.
 
     Args:
-      name: a GLUE task, "xnli", "squad", "squad2", "mlm" for masked words of plain text, "tsv" for
-        `train.tsv`, `dev.tsv` and `test.tsv`, or `train.csv` or `train.jsonl`, ..., or another
-        registered task; may be empty next to `tfds`.
+      name: a GLUE task, "xnli", "squad", "squad2", "tokens" for tags of words, "embedding", "mlm"
+        for masked words of plain text, "tsv" for `train.tsv`, `dev.tsv` and `test.tsv`, or
+        `train.csv` or `train.jsonl`, ..., or another registered task; may be empty next to `tfds`.
       data_dir: folder of the task, for a task that collects its labels there.
       labels: the labels that a model was trained with, in the order of its
         logits. Decides the labels of "tsv"; other tasks must have the same.

@@ -77,8 +77,8 @@ def encode(examples, tokenizer, max_seq_length):
       ValueError: if `max_seq_length` is too small.
     """
     first = len(tokenizer.template[0][0][0])  # Special tokens before a text.
-    special = sum(len(ids) for ids, _ in tokenizer.template[0] if ids is not None)
-    room = max(1, max_seq_length - special)  # Too few are refused where windows are packed.
+    # Too few are refused where windows are packed.
+    room = max(1, max_seq_length - tokenizer.num_special(1))
     tokens = tokenizer.tokenize_words(examples.words)
     counts = np.minimum(tokens.row_lengths().numpy(), room)
     starts, flat = tokens.row_starts().numpy(), tokens.flat_values.numpy()

@@ -90,13 +90,14 @@ class SquadTask(Task, SquadOptions):
         """
         questions, contexts = (tokenizer.tokenize(texts[name]) for name in self.text_names)
         questions = questions[:, : self.max_query_length]
-        room = max_seq_length - squad_windows.special_tokens(tokenizer)
+        room = max_seq_length - tokenizer.num_special(2)
         tokens = [questions, first_tokens(contexts, room - questions.row_lengths())]
         return tokenizer.pack(tokens, max_seq_length)
 
-    def check_length(self, max_seq_length):
+    def check_length(self, max_seq_length, tokenizer):
         """Raises ValueError where windows of so many tokens do not hold a question."""
-        squad_windows.check_length(max_seq_length, self.max_query_length)
+        num_special = tokenizer.num_special(2)
+        squad_windows.check_length(max_seq_length, self.max_query_length, num_special)
 
     def encode(self, examples, tokenizer, max_seq_length, training=False):
         """Returns the windows over the paragraphs, see `bert_tf.tasks.squad_windows.encode`."""

@@ -87,7 +87,7 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
     Raises:
       ValueError: if `max_seq_length` is too small, or no window is left.
     """
-    num_special = special_tokens(tokenizer)
+    num_special = tokenizer.num_special(2)
     check_length(max_seq_length, max_query_length, num_special)
     ids, segments, labels, features = [], [], [], []
 
@@ -142,22 +142,13 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
     )
 
 
-def special_tokens(tokenizer):
-    """Returns the number of special tokens around a question and a part of its paragraph.
-
-    Args:
-      tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
-    """
-    return sum(len(ids) for ids, _ in tokenizer.template[1] if ids is not None)
-
-
-def check_length(max_seq_length, max_query_length, num_special=_SPECIAL):
+def check_length(max_seq_length, max_query_length, num_special):
     """Raises ValueError if a window does not hold a question and a token of the paragraph.
 
     Args:
       max_seq_length: tokens of a window.
       max_query_length: the most tokens of a question.
-      num_special: special tokens of a window; default those of BERT.
+      num_special: special tokens of a window.
     """
     least = max_query_length + num_special + 1
     if max_seq_length < least:

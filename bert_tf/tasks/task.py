@@ -195,11 +195,12 @@ class Task(Splits, abc.ABC):
         """
         return self.head_class.text_answers(answers, word_ids, tokenizer.vocab)
 
-    def check_length(self, max_seq_length):
+    def check_length(self, max_seq_length, tokenizer):
         """Raises ValueError where requests of so many tokens are too short for the task.
 
         Args:
           max_seq_length: int, the most tokens.
+          tokenizer: `bert_tf.tokenizers.tokenizer.TextTokenizer`.
         """
         return None
 

@@ -214,7 +214,3 @@ class TextTask(LabelledTask):
             return None
         low, high = self.score_range or (-_MOST, _MOST)
         return value if low <= value <= high else None  # NaN is not.
-
-
-def _probabilities(logits):
-    return special.softmax(logits.astype(np.float64), axis=1)

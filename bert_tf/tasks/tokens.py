@@ -111,11 +111,10 @@ class TokensTask(LabelledTask):
         """
         words, starts, ends = tokenizer.split(texts["text"])
         parts = tokenizer.template[0]
-        special = sum(len(ids) for ids, _ in parts if ids is not None)
         counts = words.with_values(tokenizer.tokenize(words.values).row_lengths())
         places = tf.cumsum(counts.to_tensor(0), axis=1, exclusive=True)
         # A text of more tokens than the longest row has was cut to as many.
-        room = tf.shape(word_ids, tf.int64)[1] - special
+        room = tf.shape(word_ids, tf.int64)[1] - tokenizer.num_special(1)
         is_kept = (places < room) & tf.sequence_mask(words.row_lengths(), tf.shape(places)[1])
         kept = tf.reduce_sum(tf.cast(is_kept, tf.int64), axis=1)
         width = tf.reduce_max(tf.concat([kept, [0]], axis=0))
@@ -161,7 +160,7 @@ class TokensTask(LabelledTask):
         found = (self.decided(*answers), other.decided(*other_answers))
         first, second = (np.split(classes, ends) for classes in found)
         places = [np.flatnonzero(x != y) for x, y in zip(first, second, strict=True)]
-        sizes = [len(words) for words in examples.words]
+        sizes = [max(1, len(words)) for words in examples.words]
         difference = np.array([len(one) / size for one, size in zip(places, sizes, strict=True)])
         shown = [
             [

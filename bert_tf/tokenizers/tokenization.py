@@ -46,6 +46,8 @@ _CJK = (
 )
 _PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"
 _SPACE = r"[\s\p{Z}]+"
+# The same of a text in which what is removed still stands.
+_KEPT_SPACE = r"[\t\n\r\p{Z}]+"
 
 # The private-use area of the first plane, and a character for what a text has of any of them.
 _PLACES = range(0xE000, 0xF900)
@@ -119,8 +121,12 @@ class Tokenizer(TextTokenizer):
         word_of_its_own = f"[{_PUNCTUATION}{_CJK if tokenize_chinese_chars else ''}]"
         self._word_delimiters = (f"{_SPACE}|{word_of_its_own}", word_of_its_own)
         # Of a text as it is, where tokens that are looked up whole still stand.
-        kept = "|".join([*map(re.escape, sorted(whole, key=len, reverse=True)), word_of_its_own])
-        self._text_delimiters = (f"{kept}|{_SPACE}", kept)
+        any_case = "(?i:{})" if do_lower_case else "{}"
+        tokens = {token: re.escape(token) for token in self.special_tokens}
+        tokens |= {token: any_case.format(re.escape(token)) for token in self.added_tokens}
+        longest_first = [tokens[token] for token in sorted(tokens, key=len, reverse=True)]
+        kept = "|".join([*longest_first, word_of_its_own])
+        self._text_delimiters = (f"{kept}|{_KEPT_SPACE}", kept)
         self._wordpiece = _wordpiece(
             [*self.vocab, *self._places.values()], tokenize_chinese_chars, vocab_file
         )

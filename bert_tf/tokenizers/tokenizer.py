@@ -98,6 +98,14 @@ class TextTokenizer(abc.ABC):
           An int32 `RaggedTensor [W, (T)]`; a word may have no token.
         """
 
+    def num_special(self, num_texts):
+        """Returns the number of special tokens around one text, or around the two of a pair.
+
+        Args:
+          num_texts: 1 or 2.
+        """
+        return sum(len(ids) for ids, _ in self.template[num_texts - 1] if ids is not None)
+
     def encode(self, texts_a, texts_b=None, max_seq_length=128):
         """Tokenizes N texts or pairs and adds the special tokens.
 
@@ -143,8 +151,7 @@ class TextTokenizer(abc.ABC):
         Raises:
           ValueError: if `max_seq_length` is too small.
         """
-        parts = self.template[len(tokens) - 1]
-        special = sum(len(ids) for ids, _ in parts if ids is not None)
+        parts, special = self.template[len(tokens) - 1], self.num_special(len(tokens))
         least = special + len(tokens)
         if max_seq_length < least:
             raise ValueError(

@@ -44,10 +44,10 @@ class DiffTraining:
           ValueError: if the given difference or an option does not fit the model.
         """
         options = inputs.options
-        # One that is tied would change with the word embedding.
+        # One that is tied would change with the word embedding; an embedding has no weights.
         if not inputs.task.head_class.output_weights:
             raise ValueError(
-                "Argument `task_name` must be of classes, a score or spans, received "
+                "Argument `task_name` must be of a head with weights of its own, received "
                 f"{options.task_name!r}."
             )
         base = base_model.base_weights(inputs.source)

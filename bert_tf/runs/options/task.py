@@ -14,7 +14,8 @@ class TaskOptions(*registry.option_groups()):
     """One task and the folder of its data, with the options of every registered task."""
 
     task_name: str = option(
-        "", "GLUE task, xnli, squad, squad2, mlm, or tsv for files of your own."
+        "",
+        "GLUE task, xnli, squad, squad2, mlm, tokens, embedding, or tsv for files of your own.",
     )
     data_dir: str = option("", "Folder of the task in its published layout.")
     tfds: str = option("", "Data set of TFDS instead, such as glue/sst2; glue for all of tasks.")

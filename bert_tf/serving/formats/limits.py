@@ -20,7 +20,7 @@ class Limits:
       largest_difference: of the logits, see `bert_tf.serving.comparison.Comparison.figures`.
       percentile_99: of their differences.
       largest_angle: `1 - cos` of a vector that is the answer, in [0, 2].
-      flips: share of the examples that get another label, in [0, 1].
+      flips: share of the examples, or of tagged words, that get another label, in [0, 1].
       lost_points: of the task's primary metric, 100 a unit.
     """
 

@@ -24,6 +24,8 @@ def read(tmp_path, text, file="dev.conll", **settings):
         "\ufeffNew  NNP   B-a \r\nYork NNP I-a\r\n#1 CD O\r\n \r\nx X O\r\n\r\n",
         "-DOCSTART- -X- O\n\nNew NNP B-a\nYork NNP I-a\n#1 CD O\n-DOCSTART- -X- O\nx X O\n",
         "# id = 1\n# text = New York\nNew B-a\nYork I-a\n#1 O\n\n# newpar id = 2\nx O\n",
+        "-DOCSTART-\n\n# newdoc\nNew\tB-a\nYork\tI-a\n#1\tO\n\n# of\n#newpar\nx\tO\n",
+        "# newdoc\nNew B-a\nYork I-a\n#1 O\n\n# newpar\nx O\n",
     ],
 )
 def test_columns(tmp_path, text):

@@ -129,3 +129,18 @@ def test_labels_that_flip_are_counted(vocab_file, sst_dir):
     assert figures["scores"] == after
     lost = 100 * (before["eval_accuracy"] - after["eval_accuracy"])
     assert figures["lost_points"] == pytest.approx(lost) and lost != 0
+
+
+def test_flips_of_several_labels_are_of_examples_and_numbers_have_none(vocab_file, tmp_path):
+    rows = "text\ta\tb\n" + "good film\t1\t0\nbad film\t0\t1\n" * 4
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.tsv").write_text(rows)
+    columns = {"data_dir": str(tmp_path), "text_columns": "text", "label_column": "a,b"}
+    for kind, wanted in (("labels", 1 / 8), ("number", None)):
+        task = registry.get("tsv", label_type=kind, **columns)
+        model = BertModel(EncoderConfig(**{**CONFIG, **task.head}))
+        found = Comparison(model, services.get(task, Tokenizer(vocab_file), 11), str(tmp_path), 0)
+        answers = [{key: value.copy() for key, value in one.items()} for one in found.source]
+        name = "logits" if kind == "labels" else "scores"
+        answers[0][name][0] = -answers[0][name][0]  # Both labels of one example.
+        assert found.figures(answers)["flips"] == wanted

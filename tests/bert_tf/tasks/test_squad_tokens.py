@@ -58,7 +58,7 @@ def test_windows_hold_the_answers_of_real_questions(source, shared):
     assert squad_evaluate_v1_1.evaluate(examples.articles, best)["exact_match"] == 1.0
     training = squad_windows.encode(examples, tokenizer, 128, **settings, training=True)
     np.testing.assert_array_equal(training.labels, encoded.labels)
-    assert squad_windows.special_tokens(tokenizer) == 4
+    assert tokenizer.num_special(2) == 4
     with pytest.raises(ValueError, match="must be at least 17, to hold questions of"):
         squad_windows.encode(examples, source.tokenizer(), 16, **SETTINGS)
 

@@ -117,8 +117,8 @@ def encoded_logits(task, examples, tokenizer, predictions):
 
 def test_scores_predictions_and_differences(task, vocab_file, tmp_path):
     tokenizer = Tokenizer(vocab_file)
-    words = [["a", "good", "film"], ["\u200b"], ["cold", "end\tof"]]
-    examples = Sentences(words, [[0, 1, 2], [0], [3, 4]], [[1] * len(one) for one in words])
+    words = [["a", "good", "film"], ["\u200b"], [], ["cold", "end\tof"]]
+    examples = Sentences(words, [[0, 1, 2], [0], [], [3, 4]], [[1] * len(one) for one in words])
     dense = encoded_logits(task, examples, tokenizer, [0, 1, 2, 3, 3, 4])
     # The wrong class of the word without tokens is none that a model could give.
     assert task.decided(*dense).tolist() == [0, 1, 2, 0, 3, 4]
@@ -129,14 +129,14 @@ def test_scores_predictions_and_differences(task, vocab_file, tmp_path):
     assert task.score(*model)["f1"] == 0.5
     assert [row["recall"] for row in task.by_label(*model)] == [1.0, 0.0]  # Of bad and good.
     differing, difference, shown = task.compared(examples, dense, task, model)
-    assert differing.tolist() == [True, False, False]
-    assert difference.tolist() == pytest.approx([1 / 3, 0, 0])
+    assert differing.tolist() == [True, False, False, False]
+    assert difference.tolist() == pytest.approx([1 / 3, 0, 0, 0])
     assert [one[0] for one in shown] == ["film I-good", "film I-good", "film O"]
     for split, name in (("test", "predictions.conll"), ("dev", "tokens.dev.conll")):
         task.write_predictions(split, examples, model[1], model[0], str(tmp_path))
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert text == (
-            "a\tO\ngood\tB-good\nfilm\tO\n\n\u200b\tO\n\ncold\tB-bad\nend of\tI-bad\n\n"
+            "a\tO\ngood\tB-good\nfilm\tO\n\n\u200b\tO\n\n\ncold\tB-bad\nend of\tI-bad\n\n"
         )
 
 

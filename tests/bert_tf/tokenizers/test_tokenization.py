@@ -177,3 +177,16 @@ def test_special_tokens_of_a_text(vocab_file):
 def test_tokens_that_the_vocabulary_lacks(vocab_file):
     with pytest.raises(ValueError, match="an entry for each added token, received none for xx, yy"):
         Tokenizer(vocab_file, added_tokens=["a", "xx", "yy"])
+
+
+def test_words_of_a_text_have_the_tokens_of_the_text(tmp_path):
+    words = ["[UNK]", "[CLS]", "[SEP]", "[ent]", "a", "b", "ab", "[", "]", "ent"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    tokenizer = Tokenizer(str(tmp_path / "vocab.txt"), added_tokens=["[ent]"])
+    # A form feed is removed, a tab is a blank; added tokens are looked up after lower-casing.
+    text = "a\x0cb [ENT] a\tb x[Ent]b"
+    parts, starts, ends = (one.to_list()[0] for one in tokenizer.split([text]))
+    assert [part.decode() for part in parts] == ["a\x0cb", "[ENT]", "a", "b", "x", "[Ent]", "b"]
+    assert [text[a:b].encode() for a, b in zip(starts, ends, strict=True)] == parts
+    alone = [one for row in tokenizer.tokenize(parts).to_list() for one in row]
+    assert alone == tokenizer.tokenize([text]).to_list()[0]

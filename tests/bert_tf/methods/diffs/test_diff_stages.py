@@ -268,7 +268,9 @@ def test_a_head_that_reads_the_word_embedding_is_refused(make, bert_dir, tmp_pat
     vocab = tmp_path / "vocab.txt"
     vocab.write_text("\n".join([*words, "[MASK]"]))
     options = make("bad", task_name="MLM", data_dir=str(tmp_path), vocab_file=str(vocab))
-    with pytest.raises(ValueError, match="must be of classes, a score or spans, received 'MLM'."):
+    with pytest.raises(
+        ValueError, match="must be of a head with weights of its own, received 'MLM'."
+    ):
         diff_stages.run("learn", options, options.output_dir)
 
 
