@@ -105,6 +105,15 @@ def encode(examples, tokenizer, max_seq_length):
     )
 
 
+def ragged(rows):
+    """Returns rows of ids as one tensor, int32 `RaggedTensor [N, (T)]`.
+
+    Args:
+      rows: list of N sequences of ints, at least one.
+    """
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(row) for row in rows])
+
+
 def holdout(examples, num_examples, seed):
     """Splits examples at random, each part in its old order.
 

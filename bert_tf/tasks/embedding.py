@@ -7,7 +7,7 @@ import os
 import numpy as np
 from absl import logging
 
-from bert_tf.data.examples import DataFile, Table
+from bert_tf.data.examples import DataFile, Table, check_alone
 from bert_tf.data.text_blocks import TextFile
 from bert_tf.encoders.config import POOLINGS
 from bert_tf.heads.head import with_changes
@@ -46,7 +46,7 @@ class PairOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sentences(DataFile):
+class SentenceLines(DataFile):
     """Files with a sentence a line; blank lines are none.
 
     Args:
@@ -77,12 +77,7 @@ class Sentences(DataFile):
         Raises:
           ValueError: if a file is empty or not UTF-8, or there is a table next to them.
         """
-        for other in self.excludes:
-            if os.path.lexists(os.path.join(data_dir, other)):
-                raise ValueError(
-                    f"The folder {str(data_dir)!r} must have one of {self.file} and {other}, "
-                    "received both; remove the one that is not meant."
-                )
+        check_alone(data_dir, self.file, self.excludes)
         found = [TextFile(name).read(data_dir).lines for name in self._names(data_dir)]
         sentences = [line.strip() for lines in found for line in lines]
         numbers = list(range(1, len(sentences) + 1))
@@ -293,7 +288,7 @@ def _sources(split, first, second, score=None):
         )
         for number, name in enumerate(names, start=1)
     )
-    return (Sentences(SENTENCES, tuple(names)), *tables) if split == "train" else tables
+    return (SentenceLines(SENTENCES, tuple(names)), *tables) if split == "train" else tables
 
 
 def _share_of_range(scores):

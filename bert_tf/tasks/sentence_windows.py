@@ -8,15 +8,15 @@ N windows, T tokens, W words, C classes.
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
+from bert_tf.data import batching
 from bert_tf.data.batching import EncodedExamples
 from bert_tf.heads.tokens import WORD_STARTS
 from bert_tf.tasks import metrics
 
 
 @dataclasses.dataclass(frozen=True)
-class EncodedWindows(EncodedExamples):
+class SentenceWindows(EncodedExamples):
     """N windows over sentences, and the place of each word in them.
 
     Args:
@@ -71,7 +71,7 @@ def encode(examples, tokenizer, max_seq_length):
       max_seq_length: the most tokens of a window, special ones included.
 
     Returns:
-      `EncodedWindows`; each sentence has at least one window.
+      `SentenceWindows`; each sentence has at least one window.
 
     Raises:
       ValueError: if `max_seq_length` is too small.
@@ -94,7 +94,7 @@ def encode(examples, tokenizer, max_seq_length):
         places += np.where(place < 0, -1, place + first).tolist()
         sentences += [number] * len(words)
         ids += [np.concatenate([np.zeros(0, np.int32), *pieces[a:b]]) for a, b in spans]
-    packed = tokenizer.pack([_ragged(ids)], max_seq_length)
+    packed = tokenizer.pack([batching.ragged(ids)], max_seq_length)
     windows, places = np.array(windows, np.int64), np.array(places, np.int64)
     is_read = places >= 0
     here = windows[is_read], places[is_read]
@@ -105,7 +105,7 @@ def encode(examples, tokenizer, max_seq_length):
         classes = np.array([tag for tags in examples.tags for tag in tags], np.int32)
         labels = np.full(word_starts.shape, -1, np.int32)
         labels[here] = classes[is_read]
-    return EncodedWindows(
+    return SentenceWindows(
         ids=packed.ids,
         segments=packed.segments,
         labels=labels,
@@ -124,7 +124,7 @@ def word_logits(encoded, logits):
     """Returns the logits of the words that have tokens, `[words, C]`.
 
     Args:
-      encoded: `EncodedWindows`.
+      encoded: `SentenceWindows`.
       logits: `[N, S, C]`, S at least the longest window.
 
     Raises:
@@ -185,7 +185,3 @@ def _read_in(counts, spans):
         for values, new in ((window, number), (places, left), (best, context)):
             values[own] = np.where(better, new, values[own])
     return window, np.where(counts > 0, places, -1)
-
-
-def _ragged(rows):
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(row) for row in rows])

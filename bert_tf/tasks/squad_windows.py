@@ -23,10 +23,10 @@ import os
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 from official.nlp.data import squad_lib
 
+from bert_tf.data import batching
 from bert_tf.data.batching import EncodedExamples
 from bert_tf.tasks import metrics, squad_tokens
 
@@ -124,8 +124,8 @@ def encode(examples, tokenizer, max_seq_length, *, doc_stride, max_query_length,
             "and answers among them for training."
         )
     encoded = EncodedExamples(
-        ids=_ragged(ids),
-        segments=_ragged(segments),
+        ids=batching.ragged(ids),
+        segments=batching.ragged(segments),
         labels=np.array(labels, np.int32) if examples.is_labelled else None,
         max_seq_length=max_seq_length,
         pad_id=tokenizer.pad_id,
@@ -283,10 +283,6 @@ def _questions(examples):
     for question in questions:
         question.is_impossible = True
     return [placed.get(question.qas_id, question) for question in questions], placed.keys()
-
-
-def _ragged(rows):
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(row) for row in rows])
 
 
 @contextlib.contextmanager

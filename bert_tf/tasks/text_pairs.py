@@ -4,10 +4,8 @@ N texts, P pairs, H hidden. The texts of a pair follow each other.
 """
 
 import dataclasses
-import warnings
 
 import numpy as np
-from scipy import stats
 
 from bert_tf.data.batching import EncodedExamples
 from bert_tf.heads.embedding import cosines, directions
@@ -121,17 +119,8 @@ def correlations(found, scores):
       found: `[P]`, cosines.
       scores: `[P]`.
     """
-    if len(scores) < 2:
-        return {"spearmanr": 0.0, "pearson": 0.0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        values = (stats.spearmanr(found, scores), stats.pearsonr(found, scores))
-    names = ("spearmanr", "pearson")
-    return {
-        name: float(np.nan_to_num(value.statistic))
-        for name, value in zip(names, values, strict=True)
-    }
+    values = metrics.regression(found, scores)
+    return {name: values[name] for name in ("spearmanr", "pearson")}
 
 
 def recalls(embeddings, encoded):
