@@ -10,6 +10,8 @@ folder of Hugging Face. Needs ../shared, and ten minutes on two cores.
 
 import dataclasses
 import functools
+import itertools
+import multiprocessing
 import os
 import pathlib
 import re
@@ -64,12 +66,13 @@ def table(families):
     """
     names = [*formats.FORMATS, hugging_face_export.NAME]
     lines = [f"| family | head | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
-    for family, folder in FOLDERS.items():
-        for head in sorted(HEADS):
-            with tempfile.TemporaryDirectory() as scratch:
-                found = _cells(families / folder, head, pathlib.Path(scratch))
-            lines.append(f"| {family} | {head} | {' | '.join(map(found.get, names))} |")
-            print(lines[-1], flush=True)
+    pairs = list(itertools.product(FOLDERS, sorted(HEADS)))
+    places = [families / FOLDERS[family] for family, _ in pairs]
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        heads = [head for _, head in pairs]
+        found = pool.starmap(_cells, zip(places, heads, strict=True), chunksize=1)
+    for (family, head), cells in zip(pairs, found, strict=True):
+        lines.append(f"| {family} | {head} | {' | '.join(map(cells.get, names))} |")
     return lines
 
 
@@ -94,8 +97,13 @@ def replaced(text, lines):
     return "\n".join([before.rstrip("\n"), "", *lines, "", *after.split("\n\n", 1)[1:]])
 
 
-def _cells(folder, head, scratch):
+def _cells(folder, head):
     """Returns the largest difference of each format to one model, relative above 1, as texts."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return _written(pathlib.Path(scratch), folder, head)
+
+
+def _written(scratch, folder, head):
     source, task = read_source(folder), registry.from_dict(TASKS[head])
     model = source.model(**task.head)
     whole = dataclasses.replace(source, config=model.config, weights=surgery.named_weights(model))

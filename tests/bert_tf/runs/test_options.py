@@ -71,7 +71,7 @@ def test_what_is_needed(name):
         ("gate_schedule", ["cosine"], "one of constant, noam"),
         ("sparsity_base", ["all"], "one of dense, factorized"),
         ("mixed_precision", ["float64"], "one of none, float16, bfloat16"),
-        ("label_type", ["text"], "one of class, number"),
+        ("label_type", ["text"], "one of class, number, labels"),
     ],
 )
 def test_range(name, values, expected):

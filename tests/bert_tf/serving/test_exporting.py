@@ -378,7 +378,8 @@ def test_a_span_without_data(export, save, tmp_path):
     answers = ask(question=tf.constant(["the a the a the"]), context=tf.constant(["good " * 9]))
     tokens = "[CLS] the a the a [SEP] good good good good [SEP]".split()
     assert [token.decode() for token in answers["tokens"][0].numpy()] == tokens
-    service = services.get(squad.SquadTask(max_query_length=4), None, 11)
+    task = squad.SquadTask(max_query_length=4)
+    service = services.get(task, model_dir.load_tokenizer(folder), 11)
     empty = ask(question=tf.constant([], tf.string), context=tf.constant([], tf.string))
     assert {name: len(array) for name, array in empty.items()} == dict.fromkeys(answers, 0)
     logits = service.logits({key: value.numpy() for key, value in answers.items()})

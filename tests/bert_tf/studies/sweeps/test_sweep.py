@@ -72,10 +72,10 @@ def test_one_model():
     assert last(other, "optimize_for", "latency_table") == ["1x64", None]
     assert "dense_export" not in other.needs
     assert compressed.done_file == "compressed/compress.json"
-    flags = ("--num_train_epochs=1", "--mixed_precision=bfloat16")
+    flags = ("--predict_batch_size=1", "--mixed_precision=bfloat16")
     compressed = sweep.single(RTE, dataclasses.replace(settings, finetune=flags), ".7")[-1]
     # Of a flag of trainings that flop-compress lacks it would end.
-    assert last(compressed, "mixed_precision", "num_train_epochs") == ["bfloat16", None]
+    assert last(compressed, "mixed_precision", "predict_batch_size") == ["bfloat16", None]
     settings = dataclasses.replace(settings, benchmark=None)
     *_, alone = sweep.single(RTE, settings, ".7")
     assert last(alone, "latency_table") == [None] and alone.needs == ("dense", "final")
