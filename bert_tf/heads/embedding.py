@@ -151,8 +151,8 @@ class PairLoss(keras.losses.Loss):
     """`(cos - score)^2` of the two texts of a pair, the loss of both of them.
 
     They follow each other, the first one in an even row. A label is `[2]`: the number of the pair,
-    and its score in [0, 1]. Texts without a score have
-    the number -1 and the loss 0, and so has one whose other text is not in the batch.
+    and its score in [0, 1]. Texts without a score have the number -1 and the loss 0, and so has
+    one whose other text is not in the next row.
     """
 
     def call(self, y_true, y_pred):
@@ -163,15 +163,14 @@ class PairLoss(keras.losses.Loss):
           y_pred: float32 `[B, H]`.
         """
         number, score = y_true[:, 0], y_true[:, 1]
+        row = tf.range(tf.size(number))
+        # Only the next row: rows that fill a batch up repeat a text, and are not its other one.
+        other = tf.minimum(tf.bitwise.bitwise_xor(row, 1), tf.size(number) - 1)
+        of_pair = (number >= 0) & (number == tf.gather(number, other)) & (row != other)
         vectors = tf.math.l2_normalize(y_pred, axis=-1)
-        found = tf.matmul(vectors, vectors, transpose_b=True)
-        of_pair = (number[:, tf.newaxis] == number) & (number >= 0)
-        of_pair = tf.linalg.set_diag(of_pair, tf.zeros_like(number, tf.bool))
-        # Rows that only fill a batch up repeat a text, and must not be its other one.
-        place = tf.range(tf.size(number)) // 2
-        of_pair &= place[:, tf.newaxis] == place
+        found = tf.reduce_sum(vectors * tf.gather(vectors, other), axis=-1)
         error = tf.math.squared_difference(found, score)
-        return tf.reduce_sum(error * tf.cast(of_pair, error.dtype), axis=1)
+        return error * tf.cast(of_pair, error.dtype)
 
 
 @keras.saving.register_keras_serializable("bert_tf")
@@ -179,8 +178,8 @@ class RandomDirections(keras.losses.Loss):
     """The embedding, its length 1, times a random vector: no loss to be trained with.
 
     Each text of each batch has its own vector, which follows from the embeddings. The mean square
-    of the gradient is that of the whole embedding's, so that it says of each weight how much the
-    embedding depends on it.
+    of the gradient is that of the whole embedding's, and so measures how much the embedding
+    depends on each weight.
     """
 
     def call(self, y_true, y_pred):

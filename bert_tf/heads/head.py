@@ -44,7 +44,7 @@ class Head(abc.ABC):
       config: the `EncoderConfig` of the model.
     """
 
-    #: Name of the layer, None where it is that of the head. Heads that share it have the same
+    #: Name of the layer; None is the name of the head. Heads that share a layer have the same
     #: weights, in every format, and differ in what their logits mean.
     layer_name = None
     #: Number of outputs, None where `num_labels` of the config decides.
@@ -229,22 +229,24 @@ class Head(abc.ABC):
     # Answers of a server.
 
     @staticmethod
-    @abc.abstractmethod
     def outputs(logits):
         """Returns float32 tensors by name, from which `logits_of` restores the logits.
+
+        By default `logits`.
 
         Args:
           logits: float32, of a batch.
         """
+        return {"logits": logits}
 
     @staticmethod
-    @abc.abstractmethod
     def logits_of(outputs):
         """Returns the logits, a NumPy array, of `outputs` as NumPy arrays.
 
         Args:
           outputs: dict of arrays.
         """
+        return outputs["logits"]
 
     @staticmethod
     def answers(outputs, labels, vocab):
@@ -324,6 +326,10 @@ class DenseHead(Head):
         """
         settings |= {"kernel_initializer": initializer(self.config), "name": self.layer_path}
         return kind(self.config.num_labels, dtype="float32", **settings)
+
+    def multiplications(self, length):
+        """Returns the multiplications of a head that reads all tokens."""
+        return length * self.config.hidden_size * self.config.num_labels
 
     @staticmethod
     def loss(num_outputs):

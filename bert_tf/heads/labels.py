@@ -50,11 +50,6 @@ class Labels(Classifier):
         return {"logits": logits, "probabilities": tf.sigmoid(logits)}
 
     @staticmethod
-    def logits_of(outputs):
-        """Returns `[B, C]`."""
-        return outputs["logits"]
-
-    @staticmethod
     def answers(outputs, labels, vocab):
         """Returns the outputs; which labels hold depends on the thresholds of the task."""
         return outputs

@@ -119,16 +119,6 @@ class Mlm(Head):
         return scores(logits, features[MASKED_IDS]) if MASKED_IDS in features else logits
 
     @staticmethod
-    def outputs(logits):
-        """Returns `logits [B, T, V]`."""
-        return {"logits": logits}
-
-    @staticmethod
-    def logits_of(outputs):
-        """Returns `[B, T, V]`."""
-        return outputs["logits"]
-
-    @staticmethod
     def answers(outputs, labels, vocab):
         """Adds the likeliest word at each place, `words [B, T]`."""
         # The embedding may have more rows than there are words.

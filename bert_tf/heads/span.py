@@ -27,10 +27,6 @@ class Span(DenseHead):
         logits = tf.transpose(layer(encoded["sequence_output"]), [0, 2, 1])
         return tf.where(tf.cast(features["input_mask"], tf.bool)[:, tf.newaxis], logits, MASKED)
 
-    def multiplications(self, length):
-        """Returns the multiplications of the head, which reads all tokens."""
-        return length * self.config.hidden_size * self.config.num_labels
-
     def pad_to_max_length(self, logits):
         """Returns logits `[B, 2, positions of the model]`."""
         missing = self.config.num_positions - tf.shape(logits)[-1]

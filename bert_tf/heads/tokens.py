@@ -38,10 +38,6 @@ class Tokens(DenseHead):
         """Returns the mean cross-entropy of the labelled tokens of each text."""
         return MaskedTokenLoss()
 
-    def multiplications(self, length):
-        """Returns the multiplications of the head, which reads all tokens."""
-        return length * self.config.hidden_size * self.config.num_labels
-
     def pad_to_max_length(self, logits):
         """Returns logits `[B, positions of the model, C]`."""
         missing = self.config.num_positions - tf.shape(logits)[1]
@@ -50,16 +46,6 @@ class Tokens(DenseHead):
     def counted(self, features):
         """Returns `[B, S]`: the first tokens of words, or all tokens where these are not named."""
         return features.get(WORD_STARTS, features["input_mask"])
-
-    @staticmethod
-    def outputs(logits):
-        """Returns `logits [B, T, C]`."""
-        return {"logits": logits}
-
-    @staticmethod
-    def logits_of(outputs):
-        """Returns `[B, T, C]`."""
-        return outputs["logits"]
 
     @staticmethod
     def answers(outputs, labels, vocab):

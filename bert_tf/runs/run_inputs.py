@@ -75,9 +75,10 @@ def _config_changes(options, source, task):
             changes[name] = getattr(options, name)
     check_length(options.max_seq_length, config)
     if options.teacher:
-        _check_logits(options.teacher, dataclasses.replace(config, **task.head))
-    if options.distill_layers:
-        _check_blocks(options.teacher, config)
+        theirs = model_dir.read(options.teacher).config
+        _check_logits(options.teacher, theirs, dataclasses.replace(config, **task.head))
+        if options.distill_layers:
+            _check_blocks(options.teacher, theirs, config)
     if options.factorized and config.has_gates:
         raise ValueError(
             "Argument `factorized` trains factors without gates, but the checkpoint "
@@ -106,9 +107,8 @@ def _gated(config, options):
     return units.with_gates(config, of_units, name, **arguments)
 
 
-def _check_logits(teacher, config):
+def _check_logits(teacher, theirs, config):
     """Raises ValueError where a teacher with the student's head gives vectors of another width."""
-    theirs = model_dir.read(teacher).config
     wanted, found = head_of(config).num_logits, head_of(theirs).num_logits
     if (config.head, config.num_labels) == (theirs.head, theirs.num_labels) and wanted != found:
         raise ValueError(
@@ -117,9 +117,8 @@ def _check_logits(teacher, config):
         )
 
 
-def _check_blocks(teacher, config):
+def _check_blocks(teacher, theirs, config):
     """Raises ValueError where a teacher's hidden states are not those of a student."""
-    theirs = model_dir.read(teacher).config
     wanted, found = (
         f"{one.num_hidden_layers} blocks of width {one.hidden_size}" for one in (config, theirs)
     )

@@ -1,5 +1,7 @@
 """How far an exported model is from its source: outputs and scores on sentences of the dev set."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -86,13 +88,16 @@ class Comparison:
             nothing = dict.fromkeys((*_DIFFERENCES, "largest_angle", "flips", "lost_points"))
             return {**nothing, "scores": {}}
         source = [self._service.logits(answer) for answer in self.source[: len(given)]]
-        scores, lost = self.scores(outputs), None
-        if scores:
-            lost = 100 * (self.scores(self.source)[self.metric] - scores[self.metric])
+        scores, flips, lost = {}, None, None
+        if self._encoded is not None:
+            before, after = self._source_predictions, self._predictions(outputs)
+            scores, flips = self._scored_as(after), self._flips(before, after)
+            if scores:
+                lost = 100 * (self._scored_as(before)[self.metric] - scores[self.metric])
         return {
             **_differences(*(np.concatenate([x.ravel() for x in y]) for y in (source, given))),
             "largest_angle": self._largest_angle(source, given),
-            "flips": self._flips(outputs),
+            "flips": flips,
             "scores": scores,
             "lost_points": lost,
         }
@@ -139,9 +144,7 @@ class Comparison:
         Args:
           outputs: as in `figures`.
         """
-        if self._encoded is None or self._encoded.labels is None:
-            return {}
-        return self._service.task.score(self._predictions(outputs), self._encoded)
+        return {} if self._encoded is None else self._scored_as(self._predictions(outputs))
 
     @property
     def _num_texts(self):
@@ -162,13 +165,23 @@ class Comparison:
             parts.append(self._head.predictions(logits, features).numpy())
         return np.concatenate(parts)[np.argsort(np.concatenate(self._order))]
 
-    def _flips(self, outputs):
+    @functools.cached_property
+    def _source_predictions(self):
+        return self._predictions(self.source)
+
+    def _scored_as(self, predictions):
+        """Returns the task's scores, or {} without labels."""
+        if self._encoded.labels is None:
+            return {}
+        return self._service.task.score(predictions, self._encoded)
+
+    def _flips(self, source, given):
         """Returns the share of the task's answers that are other ones, or None."""
-        if self._encoded is None or self._service.labels is None:
+        if self._service.labels is None:
             return None
         source, given = (
-            self._service.task.decided(self._predictions(answers), self._encoded)
-            for answers in (self.source, outputs)
+            self._service.task.decided(predictions, self._encoded)
+            for predictions in (source, given)
         )
         if source is None:
             return None

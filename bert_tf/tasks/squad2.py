@@ -112,8 +112,8 @@ def best_threshold(differences, gains):
     It lies halfway between two differences, and is 0 where that is as good.
 
     Args:
-      differences: `[N]`, the score of no answer less that of the best answer.
-      gains: `[N]`, the score that the best answer gets less the score that no answer gets.
+      differences: `[N]`, the score of no answer minus that of the best answer.
+      gains: `[N]`, the score that the best answer gets minus the score that no answer gets.
     """
     differences, inverse = np.unique(differences, return_inverse=True)
     # Where none is answered, the lowest one, ..., all of them.

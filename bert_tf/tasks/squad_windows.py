@@ -190,7 +190,7 @@ def possible_answers(encoded, logits, n_best_size, max_answer_length):
 
     Returns:
       Three dicts by the question's id: a text, empty only where no text is possible; a list as of
-      `answers`, where an empty text is no answer; and a float, the score of no answer less that of
+      `answers`, where an empty text is no answer; and a float, the score of no answer minus that of
       the text.
 
     Raises:

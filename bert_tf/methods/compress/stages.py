@@ -269,7 +269,7 @@ def _dense(options, source, task):
     folder = os.path.join(options.output_dir, "dense")
     if not os.path.isfile(os.path.join(folder, _SCORES)):
         # Others are scored as they are.
-        changes = {} if task.needs_finetuning else {"do_train": False, "do_eval": True}
+        changes = {} if task.needs_finetuning else {"do_train": False}
         finetuning.finetune(_training(options, options.init_checkpoint, folder, **changes))
     return folder
 
