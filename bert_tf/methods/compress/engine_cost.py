@@ -101,18 +101,20 @@ class EngineCost:
                     f"{self._options.cost} of the dense model, received {target}."
                 )
 
-    def exported(self, row, target):
+    def exported(self, row, config, target):
         """Returns what an exported model costs over its target.
 
         Args:
           row: of `exported_rows.ExportedRows.of`.
+          config: the `EncoderConfig` of the model.
           target: a `Target`.
 
         Returns:
           A float; 1 where the row has no measurement of it.
         """
         if self._options.cost == "latency" and "ratio" in row:
-            return self._of_ratio(row["ratio"], target)
+            ratio = 1.0 if self._is_dense(self._plan(config)) else row["ratio"]
+            return self._of_ratio(ratio, target)
         if self._options.cost == "bytes" and target.unit:  # Shares are of the weights alone.
             return row.get("file_bytes", self.allowed(target)) / self.allowed(target)
         return 1.0
@@ -152,13 +154,21 @@ class EngineCost:
             plans = [self._plan(self._dense)]
 
             def measure(config):
-                plans.append(self._plan(config))
+                plan = self._plan(config)
+                if self._is_dense(plan):
+                    return self._of_ratio(1.0, target)
+                plans.append(plan)
                 return self._measured(plans, scratch, target)
 
             yield measure
 
     def _plan(self, config):
         return execution_plan.choose(config, self.table)[0]
+
+    def _is_dense(self, plan):
+        """Returns whether a plan computes as the dense model, whose times differ by chance alone."""
+        one, other = plan.config, self._plan(self._dense).config
+        return (one.layers, one.word_embedding_rank) == (other.layers, other.word_embedding_rank)
 
     def _measured(self, plans, folder, target):
         """Returns the latency of the last plan over a target; a folder has the models."""

@@ -138,11 +138,12 @@ class _Compression:
         for number in range(1, _MOST_TRIES + 1):
             row, parent = self._make(wanted, parent, folder)
             row = {**row, "target": str(target), "model": str(target)}
-            above = self.cost.exported(row, target)
+            config = model_dir.read(parent).config
+            above = self.cost.exported(row, config, target)
             is_timed = self.options.cost == "latency" and "ratio" in row and self.dense_path
             if above > 1 + MOST_ABOVE and is_timed:
                 row = self.cost.timed_again(row, self.dense_path)
-                above = self.cost.exported(row, target)
+                above = self.cost.exported(row, config, target)
             if above <= 1 + MOST_ABOVE:
                 break
             logging.warning("The export of target %s costs %.3f times as much.", target, above)

@@ -1,5 +1,7 @@
 """Costs of models over their targets: allowed, lowest, measured and exported."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -54,11 +56,18 @@ def test_amounts_allow_what_shares_do(engine_cost, config, cost, unit, size):
     assert costs.allowed(lowest[0]) == pytest.approx(costs.allowed(lowest[1]))
 
 
+def without_neurons(config):
+    """Returns the `EncoderConfig` without the first block's feed-forward sublayer."""
+    first, *others = config.layers
+    first = dataclasses.replace(first, intermediate_size=0)
+    return dataclasses.replace(config, layers=(first, *others))
+
+
 def test_exports_are_held_to_what_was_asked(engine_cost, config):
     row = {"ratio": 0.6, "p50_ms": 12.0, "file_bytes": 3e6}
     dense_ms = 1e3 * engine_cost("latency", "1").cost.of_model(config)
     found = [
-        engine_cost(cost, str(target)).exported(row, target)
+        engine_cost(cost, str(target)).exported(row, without_neurons(config), target)
         for cost, target in [
             ("latency", Target(0.5)),
             ("latency", Target(0.5 * dense_ms, "ms")),
@@ -69,18 +78,30 @@ def test_exports_are_held_to_what_was_asked(engine_cost, config):
     ]
     assert found == pytest.approx([1.2, 1.2, 1.5, 1.0, 1.0])
     for cost, target in (("latency", Target(0.5)), ("bytes", Target(2.0, "MB"))):
-        assert engine_cost(cost, str(target)).exported({"left_out": "Too far."}, target) == 1.0
+        costs = engine_cost(cost, str(target))
+        assert costs.exported({"left_out": "Too far."}, config, target) == 1.0
 
 
 def test_what_is_measured_is_over_the_target(engine_cost, config):
-    with engine_cost("latency", "1").measuring(Target(1.0)) as measure:
-        assert 0.3 < measure(config) < 3  # The same model twice.
-    costs = engine_cost("latency", "1")
+    costs, smaller = engine_cost("latency", "1"), without_neurons(config)
+    with costs.measuring(Target(1.0)) as measure:
+        assert 0.2 < measure(smaller) < 2
     target = Target(2e3 * costs.cost.of_model(config), "ms")
     with costs.measuring(target) as measure:
-        assert 0.15 < measure(config) < 1.5
+        assert 0.1 < measure(smaller) < 1
     with engine_cost("bytes", "1").measuring(Target(1.0)) as measure:
         assert measure is None
+
+
+def test_chance_does_not_prune_a_model_that_lost_nothing(engine_cost, config, monkeypatch):
+    """Two times of one model differ; the second one is not above a target of 1."""
+    costs = engine_cost("latency", "1")
+    monkeypatch.setattr(engine_cost_module.latency_measurement, "turns", None)
+    fewer_words = dataclasses.replace(config, vocab_size=9)
+    for target, expected in ((Target(1.0), 1.0), (Target(0.8), 1.25)):
+        with costs.measuring(target) as measure:
+            assert measure(config) == measure(fewer_words) == pytest.approx(expected)
+        assert costs.exported({"ratio": 1.06}, config, target) == pytest.approx(expected)
 
 
 def test_the_lower_one_of_two_times_counts(engine_cost, config, monkeypatch, caplog):
