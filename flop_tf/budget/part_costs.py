@@ -106,29 +106,46 @@ class PartCost(abc.ABC):
 
 
 class ProjectionCost(PartCost):
-    """Kernel parameters of a projection: `R (I + O)` in factors, `I O` in a kernel.
+    """What a projection costs: `a R (I + O) + b` in factors, `c I O` in a kernel.
 
-    Of a kernel under a mask they are the weights that the mask keeps.
+    Removal stores a kernel above the break-even rank, else the cheaper one. With a = c = 1 and
+    b = 0 these are kernel parameters; of a kernel under a mask they are the weights that the mask
+    keeps. b falls away with the last rank, input or output.
 
     >>> layer = FactorizedDense(6, rank=4, gate="hard_concrete")
     >>> layer.build([None, 6])
     >>> cost = ProjectionCost(layer)
     >>> cost.full, float(cost.stored()), cost.stored_among({layer.gate: 2})
     (48, 36.0, 24)
+    >>> ProjectionCost(layer, pair=3).stored_among({layer.gate: 2})
+    27
 
     Args:
       layer: a built `FactorizedDense`, `GatedDense` or `keras.layers.Dense`.
       inputs: the `Units` that are its inputs, or None where no gate switches them.
       outputs: the same for its outputs.
       parent: see `PartCost`.
+      factor_number: a, the cost of a number of the factors.
+      pair: b, the cost of two products more than one.
+      kernel_number: c, the cost of a number of the kernel.
 
     Attributes:
       layer: the projection.
       shape: `(I, O, R)` with all gates open, ints; R is None for a dense kernel.
     """
 
-    def __init__(self, layer, inputs=None, outputs=None, parent=None):
+    def __init__(
+        self,
+        layer,
+        inputs=None,
+        outputs=None,
+        parent=None,
+        factor_number=1,
+        pair=0,
+        kernel_number=1,
+    ):
         self.layer, self.shape = layer, shape(layer)
+        self._prices = factor_number, pair, kernel_number
         own = Units(layer.gate) if getattr(layer, "gate", None) is not None else None
         has_mask = isinstance(layer, GatedDense)
         sizes = (inputs, outputs, None if has_mask else own)
@@ -153,37 +170,34 @@ class ProjectionCost(PartCost):
 
     @property
     def full(self):
-        """The parameters as they stand, all gates open, an int."""
-        return costs.kernel_parameters(*self.shape)
+        """The cost as it stands, all gates open, a number."""
+        return self._standing(*self.shape)
 
     @property
     def most(self):
-        """The parameters of the kernel, an int: no factors that are stored have more."""
-        return costs.dense_parameters(*self.shape[:2])
+        """The cost of the kernel: no factors that are stored have more."""
+        return self._standing(*self.shape[:2])
 
     def expected_of_units(self):
         """See `PartCost`."""
         if self._weights:
             return self._weights.expected()
-        return costs.kernel_parameters(*self._each(Units.expected))
+        return self._standing(*self._each(Units.expected))
 
     def stored_of_units(self):
-        """Returns what removal stores, `min(I O, R (I + O))`; see `PartCost`."""
+        """Returns what removal stores, the cheaper one of factors and kernel; see `PartCost`."""
         if self._weights:
             return self._weights.kept()
         if not any(isinstance(size, Units) for size in self._sizes):
-            return costs.stored_parameters(*self.shape)
-        inputs, outputs, rank = self._each(Units.kept)
-        full = tf.cast(costs.dense_parameters(inputs, outputs), tf.float32)
-        if rank is None:
-            return full
-        return tf.minimum(costs.factorized_parameters(inputs, outputs, rank), full)
+            return self._stored(*self.shape)
+        found = (tf.cast(size, tf.float32) for size in self._each(Units.kept) if size is not None)
+        return self._stored(*found)
 
     def among_units(self, counts):
         """See `PartCost`."""
         if self._weights:
             return self._weights.among(counts)
-        return costs.stored_parameters(*self._each(lambda units: units.among(counts)))
+        return self._stored(*self._each(lambda units: units.among(counts)))
 
     def full_without_units(self, gate):
         """See `PartCost`."""
@@ -193,10 +207,29 @@ class ProjectionCost(PartCost):
             0 if isinstance(own, Units) and own.gate is gate else size
             for own, size in zip(self._sizes, self.shape, strict=True)
         ]
-        return costs.kernel_parameters(*sizes)
+        return self._standing(*sizes)
 
     def _each(self, of_units):
         return [of_units(one) if isinstance(one, Units) else one for one in self._sizes]
+
+    def _standing(self, inputs, outputs, rank=None):
+        """Returns the cost of factors, or of a kernel where the rank is None."""
+        factor_number, pair, kernel_number = self._prices
+        if rank is None:
+            return kernel_number * costs.dense_parameters(inputs, outputs)
+        cost = factor_number * costs.factorized_parameters(inputs, outputs, rank)
+        return cost + pair * _up_to_one(inputs * outputs * rank) if pair else cost
+
+    def _stored(self, inputs, outputs, rank=None):
+        """Returns the cost of the cheaper one of factors and kernel."""
+        kernel = self._standing(inputs, outputs)
+        if rank is None:
+            return kernel
+        factors = self._standing(inputs, outputs, rank)
+        densely = costs.stored_densely(inputs, outputs, rank)
+        if tf.is_tensor(factors):
+            return tf.where(densely, kernel, tf.minimum(factors, kernel))
+        return kernel if densely else min(factors, kernel)
 
 
 class CurveCost(PartCost):
@@ -265,3 +298,8 @@ def shape(layer):
     if isinstance(layer, FactorizedDense):
         return layer.inputs, layer.units, layer.rank
     return (*layer.kernel.shape.as_list(), None)
+
+
+def _up_to_one(number):
+    """Returns a number or scalar tensor of at least 0, at most 1."""
+    return tf.clip_by_value(number, 0.0, 1.0) if tf.is_tensor(number) else min(1, number)

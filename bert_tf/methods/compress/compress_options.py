@@ -185,8 +185,3 @@ class CompressOptions(
     def check_rules(self):
         """Raises ValueError where a needed option is empty."""
         check_needed(self, "init_checkpoint", "output_dir")
-        if self.gate_epochs and self.cost != "latency":
-            raise ValueError(
-                f"Argument `gate_epochs` needs cost='latency', received {self.cost!r}; leave it "
-                "out, and units are chosen by their output energy."
-            )

@@ -11,6 +11,7 @@ from absl import logging
 from bert_tf import timing
 from bert_tf.latency import latency_table
 from bert_tf.methods.compress import unit_choice, unit_costs
+from bert_tf.models import model_info
 from bert_tf.option_fields import items
 from bert_tf.serving import execution_plan, formats, latency_measurement
 from bert_tf.serving.engines import ENGINES
@@ -59,13 +60,23 @@ class EngineCost:
         """
         return target.amount(self.cost.of_model(self._dense))
 
-    def share(self, target):
-        """Returns what a target allows over the cost of the dense model, a float.
+    def of_gates(self, target):
+        """Returns what steers gates to a target, a dict of `FinetuneOptions`.
+
+        Gates are steered by the seconds of the table, or by kernel parameters; other costs fall
+        nearly in proportion, and the cut afterwards corrects what is missing.
 
         Args:
           target: a `Target`.
         """
-        return self.allowed(target) / self.cost.of_model(self._dense)
+        dense = self.cost.of_model(self._dense)
+        removed = dense - self.allowed(target)
+        if self._options.cost == "latency":
+            return {"target_sparsity": removed / dense, "latency_table": self.table_file}
+        bare = unit_choice.smallest(self._dense, items(self._options, "groups"))
+        full, least = map(model_info.num_kernel_parameters, (self._dense, bare))
+        share = removed / (dense - self.cost.of_model(bare))
+        return {"target_sparsity": share * (full - least) / full}
 
     def lowest(self, config, target):
         """Returns the least that the groups of the options may leave, in the unit of a target.
@@ -166,7 +177,7 @@ class EngineCost:
         return execution_plan.choose(config, self.table)[0]
 
     def _is_dense(self, plan):
-        """Returns whether a plan computes as the dense model, whose times differ by chance alone."""
+        """Returns whether a plan computes as the dense model: two times differ by chance alone."""
         one, other = plan.config, self._plan(self._dense).config
         return (one.layers, one.word_embedding_rank) == (other.layers, other.word_embedding_rank)
 

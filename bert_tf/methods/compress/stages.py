@@ -156,8 +156,8 @@ class _Compression:
         """Returns the folder of what gates leave of a larger model for a target."""
         chosen, config = os.path.join(folder, "chosen"), model_dir.read(parent).config
         groups = [kind for kind in items(self.options, "groups") if units.has_units(config, kind)]
-        sparsity = 1 - self.cost.share(target)
-        if not groups or sparsity <= 0:
+        steering = self.cost.of_gates(target)
+        if not groups or steering["target_sparsity"] <= 0:
             return parent
         if not os.path.isfile(os.path.join(chosen, model_dir.INFO_FILE)):
             training = self._recovery(
@@ -165,8 +165,7 @@ class _Compression:
                 os.path.join(folder, "gated"),
                 num_train_epochs=self.options.gate_epochs,
                 groups=",".join(groups),
-                target_sparsity=sparsity,
-                latency_table=self.cost.table_file,
+                **steering,
             )
             dataset = block_repair.batches(self.examples)
             gated_choice.write(str(target), training, dataset, chosen, self.options.repair)

@@ -134,10 +134,10 @@ class PruningOptions:
                 "Argument `sparsity_base=factorized` counts parameters, received a `latency_table` "
                 "next to it; leave one out."
             )
-        if "ranks" in self.kinds or self.gate_name not in gates.CALIBRATED:
+        if self.gate_name not in gates.CALIBRATED:
             raise ValueError(
-                "Argument `latency_table` needs `target_sparsity` and `groups` of sublayers, heads "
-                f"and neurons alone, received groups={self.groups!r}, gate={self.gate!r} and "
+                "Argument `latency_table` needs `target_sparsity` and gates that reach it, such as "
+                f"hard_concrete, received gate={self.gate!r} and "
                 f"target_sparsity={self.target_sparsity}."
             )
 

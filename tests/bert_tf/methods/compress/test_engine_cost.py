@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from bert_tf.checkpoints import read_source
+from bert_tf.latency import LatencyTable
 from bert_tf.methods.compress import engine_cost as engine_cost_module
 from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.methods.compress.engine_cost import EngineCost
 from bert_tf.methods.compress.targets import Target
+from bert_tf.models.bert import BertModel
+from bert_tf.models.latency_budget import latency_budget
+from bert_tf.surgery import compression, units
 
 
 @pytest.fixture
@@ -102,6 +106,24 @@ def test_chance_does_not_prune_a_model_that_lost_nothing(engine_cost, config, mo
         with costs.measuring(target) as measure:
             assert measure(config) == measure(fewer_words) == pytest.approx(expected)
         assert costs.exported({"ratio": 1.06}, config, target) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("cost", ["latency", "parameters", "multiplications", "bytes"])
+def test_what_steers_gates(engine_cost, config, cost):
+    """Gates that are calibrated to it leave a model that costs nearly what the target allows."""
+    costs, target = engine_cost(cost, "1"), Target(0.8)
+    gated = BertModel(units.with_gates(config, ["heads", "neurons"], "hard_concrete"))
+    for seed, gate in enumerate(gated.gates):
+        gate.log_alpha.assign(np.random.default_rng(seed).normal(size=gate.log_alpha.shape))
+    steering = costs.of_gates(target)
+    assert ("latency_table" in steering) == (cost == "latency")
+    table = steering.get("latency_table")
+    budget = latency_budget(gated, LatencyTable.load(table)) if table else gated.budget()
+    budget.calibrate(steering["target_sparsity"])
+    found = costs.cost.of_model(compression.remove_masks(gated).config)
+    unit = max(group.unit_cost for group in budget.groups) / budget.dense_cost
+    share = found / costs.cost.of_model(config)
+    assert 0.8 - unit - 0.02 < share < 0.8 + 0.02
 
 
 def test_the_lower_one_of_two_times_counts(engine_cost, config, monkeypatch, caplog):

@@ -174,11 +174,10 @@ def test_an_export_above_an_amount_is_pruned_on(settings, options, tmp_path, mon
         ({"train": "some"}, "`train` must be a number, received 'some'"),
         ({"calibration_examples": 8}, "`calibration_examples` must be at least 64, received 8"),
         ({"init_checkpoint": ""}, "`init_checkpoint` is needed"),
-        ({"gate_epochs": 1.0}, "`gate_epochs` needs cost='latency', received 'parameters'"),
         ({"groups": ","}, "`groups` must name some of sublayers, .*, ranks once each"),
         ({"groups": "head_dimension"}, "received 'head_dimension', did you mean 'head_dimensions'"),
         (
-            {"gate_epochs": 1.0, "groups": "heads,ranks", "cost": "latency"},
+            {"gate_epochs": 1.0, "groups": "heads,ranks"},
             "`gate_epochs` needs `groups` of sublayers, heads and neurons alone, .*'heads,ranks'",
         ),
         ({"baselines": "runs/flop/,runs/flop"}, "must name each model once, .* 'runs/flop' again"),
