@@ -275,7 +275,8 @@ def _held(folder, path):
                 file.flush()
                 yield
             finally:
-                os.remove(path)
+                with contextlib.suppress(FileNotFoundError):  # Somebody tidied up.
+                    os.remove(path)
             return
 
 

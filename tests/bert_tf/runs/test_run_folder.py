@@ -283,6 +283,11 @@ def test_one_process_at_a_time(folder):
     assert run(folder)
 
 
+def test_a_lock_that_somebody_removed_fails_no_finished_run(folder):
+    with run_folder.locked(folder):
+        (folder.parent / ".out.lock").unlink()
+
+
 def test_a_lock_that_was_left_behind_holds_nobody_up(folder):
     (folder.parent / ".out.lock").write_text("process 1 on elsewhere")
     assert run(folder)
