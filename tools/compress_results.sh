@@ -74,6 +74,7 @@ ablate() {
     "--latency_table=$run/8x128/latency_table.json")
   flop compress "${more[@]}" --norepair "--train=$epochs" "--output_dir=$run/no_repair"
   flop compress "${more[@]}" --norepair --train=none "--output_dir=$run/untrained_no_repair"
+  flop compress "${more[@]}" --unit_importance=fisher --train=none "--output_dir=$run/untrained_fisher"
   flop compress "${more[@]}" --distill_layers=0 --distill_alpha=.9 "--train=$epochs" \
     "--output_dir=$run/no_layer_distillation"
   flop compress "${more[@]}" --recovery_dropout=.1 "--train=$epochs" "--output_dir=$run/dropout"

@@ -39,7 +39,7 @@ def rank_importance(model, projections, dataset, loss):
         raise ValueError(
             "Argument `projections` must have at least one FactorizedDense layer, received none."
         )
-    return _importance(model, [(layer.factor_out, 1) for layer in projections], dataset, loss)
+    return row_importance(model, [(layer.factor_out, 1) for layer in projections], dataset, loss)
 
 
 def group_importance(model, groups, dataset, loss):
@@ -60,11 +60,24 @@ def group_importance(model, groups, dataset, loss):
     Raises:
       ValueError: if the dataset has no batch.
     """
-    return _importance(model, [(group.rows, group.width) for group in groups], dataset, loss)
+    return row_importance(model, [(group.rows, group.width) for group in groups], dataset, loss)
 
 
-def _importance(model, matrices, dataset, loss):
-    """Returns the importance of units that have so many rows of matrices each, by matrix."""
+def row_importance(model, matrices, dataset, loss):
+    """Returns how much the loss depends on rows of matrices, see `group_importance`.
+
+    Args:
+      model: a Keras model; it runs in inference mode.
+      matrices: list of `(variable, width)`, as many rows a unit.
+      dataset: see `rank_importance`.
+      loss: see `rank_importance`.
+
+    Returns:
+      A float64 array `[U]` for each matrix.
+
+    Raises:
+      ValueError: if the dataset has no batch.
+    """
     factors = [factor for factor, _ in matrices]
     total = [
         tf.Variable(tf.zeros([factor.shape[0] // width], tf.float64)) for factor, width in matrices

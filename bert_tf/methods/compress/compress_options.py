@@ -107,6 +107,12 @@ class RecoveryOptions:
         "Training examples whose hidden states repair the projections.",
         allowed=Range(LEAST_EXAMPLES),
     )
+    unit_importance: str = option(
+        "energy",
+        "Which units of a sublayer stay: those that write most, or, by labels, those that the loss "
+        "depends on most.",
+        ("energy", "fisher"),
+    )
     repair: bool = option(True, "Fits what stays by least squares to the model before the cut.")
     train: str = option("1", "Epochs of recovery, or none.")
     gate_epochs: float = option(

@@ -24,6 +24,7 @@ from bert_tf.methods.compress import (
     embeddings,
     exported_rows,
     gated_choice,
+    unit_energy,
 )
 from bert_tf.methods.compress.dev_answers import DevAnswers
 from bert_tf.methods.compress.engine_cost import EngineCost
@@ -95,7 +96,7 @@ class _Compression:
         self.start = embeddings.with_factors(options, self.teacher, inputs)
         self.config = model_dir.read(self.start).config
         cost.check_targets(self.config)
-        self.task = inputs.task
+        self.task, self.data = inputs.task, inputs.data
         self.metric, length = self.task.primary_metric, inputs.options.max_seq_length
         self.answers = DevAnswers(
             self.task, options.data_dir, length, options.eval_batch_size, dense
@@ -201,12 +202,18 @@ class _Compression:
     def _cut(self, target, parent, folder):
         """Writes the model of a target before its recovery: cut, and repaired."""
         source = self.task.with_head(model_dir.read(parent), f"the model in {parent!r}")
-        cuts = UnitCuts(source, self.examples, items(self.options, "groups"))
+        ordered_by = self._by_fisher if self.options.unit_importance == "fisher" else None
+        cuts = UnitCuts(source, self.examples, items(self.options, "groups"), ordered_by)
         with self.cost.measuring(target) as measure:
             chosen = cuts.choose(self.cost.cost, self.cost.allowed(target), measure)
         smaller, report = cuts.smaller(chosen, self.options.repair)
         known = {"target": str(target), "repair": report, **source.inherited}
         model_dir.save(folder, smaller.model(), source.tokenizer(), **known)
+
+    def _by_fisher(self, energies, model):
+        """See `UnitCuts`."""
+        batches = self.data.small_batches(self.options.calibration_examples)
+        return unit_energy.with_fisher(energies, model, batches, self.task.importance_loss())
 
     def about(self, rows):
         """Returns what a table leaves out: the task, the dense architecture, all answers on dev.

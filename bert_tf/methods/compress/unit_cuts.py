@@ -26,13 +26,17 @@ class UnitCuts:
         projections are merged, so that they are chosen anew.
       encoded: `EncodedExamples` of training, at least 64; labels are not looked at.
       groups: names of `unit_choice.GROUPS` that may go; default sublayers, heads and neurons.
+      ordered_by: function of energies and model that returns energies to go by, such as
+        `unit_energy.with_fisher`; default None, their own.
     """
 
-    def __init__(self, source, encoded, groups=unit_choice.GROUPS[:3]):
+    def __init__(self, source, encoded, groups=unit_choice.GROUPS[:3], ordered_by=None):
         config, weights = compression.merged(source.config, source.weights)
         self.source = dataclasses.replace(source, config=config, weights=weights)
         self.model, self.dataset = self.source.model(), block_repair.batches(encoded)
         energies = unit_energy.unit_energies(self.model, self.dataset)
+        if ordered_by is not None:
+            energies = ordered_by(energies, self.model)
         some = self.dataset.shard(max(1, len(self.dataset) // _COMPARED_BATCHES), 0)
         self._moments = moments = None
         if "head_dimensions" in groups:

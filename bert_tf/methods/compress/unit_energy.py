@@ -1,6 +1,6 @@
-"""How much of the residual stream each head and neuron of a BERT writes.
+"""How much each head and neuron of a BERT matters: what it writes, or what the loss says of it.
 
-M tokens, N heads, D head size, F feed-forward.
+M tokens, N heads, D head size, F feed-forward, U units, W their width.
 """
 
 import typing
@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from bert_tf.surgery.token_sums import token_sums
 from flop_tf.importance.energy import output_energy
+from flop_tf.importance.rank_importance import row_importance
 
 
 class UnitEnergy(typing.NamedTuple):
     """What the units of a sublayer write.
 
     Args:
-      energy: float64 `[U]`, see `flop_tf.importance.energy.output_energy`.
+      energy: float64 `[U]`, see `flop_tf.importance.energy.output_energy`, or Fisher information.
       mean: float64 `[U W]`, the mean inputs of the output projection, units one after the other.
     """
 
@@ -64,6 +65,31 @@ def unit_energies(model, dataset):
         kernel = output_projection(model, path).kernel.numpy()
         found[path] = UnitEnergy(output_energy(second / tokens - outer, kernel), mean.ravel())
     return found
+
+
+def with_fisher(energies, model, dataset, loss):
+    """Returns what units write, with the Fisher information of a gate on each as their energy.
+
+    `I_u = mean over batches of (z_u dL/dz_u)^2`, see `rank_importance`; it needs labels.
+
+    Args:
+      energies: of `unit_energies`.
+      model: the same `BertModel`.
+      dataset: `tf.data.Dataset` of small batches `(features, labels, ...)`.
+      loss: function of labels and logits that returns a scalar.
+
+    Returns:
+      Dict of `UnitEnergy` by path.
+    """
+    matrices = [
+        (output_projection(model, path).kernel, len(found.mean) // len(found.energy))
+        for path, found in energies.items()
+    ]
+    fisher = row_importance(model, matrices, dataset, loss)
+    return {
+        path: found._replace(energy=values)
+        for (path, found), values in zip(energies.items(), fisher, strict=True)
+    }
 
 
 def output_projection(model, path):

@@ -80,6 +80,34 @@ def test_energy_of_units(source, dataset):
     np.testing.assert_allclose(found["blocks.1.heads"].mean, context.mean(axis=0), atol=1e-4)
 
 
+def test_fisher_information_of_units(source, sst_dir, encoded, dataset):
+    """Of a gate on each unit: with one batch the square of its gradient."""
+    task, model = registry.get("sst-2"), source.model()
+    energies, loss = unit_energy.unit_energies(model, dataset), task.importance_loss()
+    batch = batching.training_dataset(encoded, 8, seed=3, num_steps=1)
+    found = unit_energy.with_fisher(energies, model, batch, loss)
+    config = units.with_gates(source.config, ["heads", "neurons"], "fixed")
+    gated = source.model(layers=config.layers)
+    gates = dict(gated.encoder.unit_gates())
+    ((features, labels, *_),) = batch
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        values = {path: gate.values for path, gate in gates.items()}
+        tape.watch(list(values.values()))
+        value = loss(labels, gated(features, training=False))
+    for path, gradient in tape.gradient(value, values).items():
+        np.testing.assert_allclose(found[path].energy, np.square(gradient), rtol=1e-3, atol=1e-12)
+        assert found[path].mean is energies[path].mean
+
+
+def test_units_go_by_the_order_that_is_given(source, encoded):
+    def backwards(energies, _):
+        return {path: one._replace(energy=1 / one.energy) for path, one in energies.items()}
+
+    usual, other = UnitCuts(source, encoded), UnitCuts(source, encoded, ordered_by=backwards)
+    for one, two in zip(usual.sublayers, other.sublayers, strict=True):
+        np.testing.assert_array_equal(one.order, two.order[::-1])
+
+
 def test_repair_of_what_needs_none_changes_no_output(source, dataset):
     teacher, student = source.model(), source.model()
     report = block_repair.repair(student, teacher, source.model(), dataset)
