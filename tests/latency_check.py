@@ -19,7 +19,8 @@ import flop_tools  # noqa: F401  It sets TensorFlow's log level.
 
 import numpy as np
 
-from bert_tf.encoders.config import EncoderConfig, LayerConfig
+from bert_tf.checkpoints import read_architecture
+from bert_tf.encoders.config import LayerConfig
 from bert_tf.encoders.execution import Execution
 from bert_tf.serving import formats, latency_measurement, latency_probes
 from bert_tf.serving.engines import ENGINES
@@ -70,7 +71,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--write", action="store_true")
     flags = parser.parse_args()
-    config = EncoderConfig.from_json_file(flags.config)
+    config = read_architecture(flags.config)
     for engine in flags.engines.split(","):
         name = ENGINES[engine].formats[0]
         form = formats.get(name)

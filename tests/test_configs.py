@@ -11,7 +11,8 @@ import pytest
 from absl import flags
 
 from bert_tf import flag_files
-from bert_tf.encoders.config import EncoderConfig
+from bert_tf.checkpoints import read_architecture
+from bert_tf.families.family import FAMILIES
 from bert_tf.methods.compress.compress_options import CompressOptions
 from bert_tf.methods.diffs.diff_options import DiffOptions
 from bert_tf.models.weight_paths import expected_shapes
@@ -106,16 +107,22 @@ def count(shapes, keep=lambda path: True):
 
 @pytest.mark.parametrize("path", **MODELS)
 def test_model_is_read_and_written_unchanged(path):
-    data = json.loads(path.read_text(encoding="utf-8"))
-    config = EncoderConfig.from_json_file(str(path))
-    assert data.items() <= config.to_dict().items()
+    data, config = json.loads(path.read_text(encoding="utf-8")), read_architecture(str(path))
+    written = config.to_dict()
+    if name := data.get("model_type"):
+        written = {"model_type": name, **FAMILIES[name].foreign(config)}
+    assert data.items() <= written.items()
 
 
 @pytest.mark.parametrize("path", **MODELS)
 def test_model_is_listed_with_its_parameters(path):
-    shapes = expected_shapes(EncoderConfig.from_json_file(str(path)))
+    shapes = expected_shapes(read_architecture(str(path)))
     kernels = count(shapes, lambda name: ".blocks." in name and name.endswith(".kernel"))
-    rows = [line for line in (CONFIGS / "README.md").read_text().splitlines() if path.name in line]
+    rows = [
+        line
+        for line in (CONFIGS / "README.md").read_text().splitlines()
+        if f"`{path.name}`" in line
+    ]
     assert len(rows) == 1 and rows[0].endswith(f"| {kernels:,} | {count(shapes):,} |")
 
 
@@ -125,10 +132,14 @@ def test_model_is_listed_with_its_parameters(path):
         ("bert_base", 84_934_656, 109_483_778),
         ("bert_large", 301_989_888, 335_143_938),
         ("minilm_l6_h384", 10_616_832, 22_713_986),
+        ("distilbert_base", 42_467_328, 66_955_010),
+        ("electra_small", 9_437_184, 13_549_314),
+        ("roberta_base", 84_934_656, 124_647_170),
+        ("xlm_roberta_base", 84_934_656, 278_045_186),
     ],
 )
 def test_published_sizes(name, kernels, parameters):
-    shapes = expected_shapes(EncoderConfig.from_json_file(str(CONFIGS / f"models/{name}.json")))
+    shapes = expected_shapes(read_architecture(str(CONFIGS / f"models/{name}.json")))
     assert count(shapes) == parameters
     assert count(shapes, lambda path: ".blocks." in path and "kernel" in path) == kernels
 

@@ -22,7 +22,7 @@ from flop_tools import flag_types, program
 from absl import flags, logging
 
 from bert_tf import timing
-from bert_tf.checkpoints import read_source
+from bert_tf.checkpoints import read_architecture, read_source
 from bert_tf.encoders.config import EncoderConfig
 from bert_tf.presentation import plots
 from bert_tf.ranges import ABOVE_0, FROM_0, FROM_1, Range
@@ -73,7 +73,11 @@ def define_flags():
         "densities", [], "Of random models, to compare with tf-models' own.", ABOVE_0, float
     )
     flags.DEFINE_bool("training", False, "Whether to measure training steps, not model_dirs.")
-    flags.DEFINE_string("bert_config_file", "", "Architecture, without model_dirs.")
+    flags.DEFINE_string(
+        "bert_config_file",
+        "",
+        "Architecture, without model_dirs: a file of configs/models, or of Hugging Face.",
+    )
     variants = list(benchmark_steps.VARIANTS)
     flag_types.define_names("variants", variants, "Training steps to measure.", choices=variants)
     flags.DEFINE_bool("memory", True, "Whether to measure memory, on Linux.")
@@ -128,7 +132,7 @@ def _table(folder):
     if FLAGS.model_dirs:
         config = read_source(FLAGS.model_dirs[0]).config
     elif FLAGS.bert_config_file:
-        config = EncoderConfig.from_json_file(FLAGS.bert_config_file)
+        config = read_architecture(FLAGS.bert_config_file)
     else:
         raise ValueError("Flag `--table` needs `--model_dirs` or `--bert_config_file`.")
     (batch_size,), (length,) = grid["batch_sizes"], grid["lengths"]
@@ -180,7 +184,7 @@ def _config(name):
     """Returns the dense architecture that the flag called `name` needs."""
     if not FLAGS.bert_config_file:
         raise ValueError(f"Flag `--{name}` needs `--bert_config_file`, such as a file of configs/.")
-    config = EncoderConfig.from_json_file(FLAGS.bert_config_file).dense
+    config = read_architecture(FLAGS.bert_config_file).dense
     return dataclasses.replace(config, head=EncoderConfig.head)
 
 

@@ -5,7 +5,12 @@ import os
 import tensorflow as tf
 from absl import logging
 
-from bert_tf.checkpoints import live_encoder, sentence_transformers, tokenizer_files
+from bert_tf.checkpoints import (
+    foreign_config,
+    live_encoder,
+    sentence_transformers,
+    tokenizer_files,
+)
 from bert_tf.checkpoints.folder import find
 from bert_tf.checkpoints.formats import Files, format_of
 from bert_tf.checkpoints.source import Source
@@ -15,6 +20,8 @@ from bert_tf.checkpoints.variables import (
     open_checkpoint,
     open_safetensors,
 )
+from bert_tf.encoders.config import EncoderConfig
+from flop_tf.files import json_file
 
 # Word embeddings are rounded up to a multiple of it; more rows that no token has are worth a word.
 _VOCABULARY_MULTIPLE = 128
@@ -46,6 +53,21 @@ def read_source(path, config_file=None, vocab_file=None, pretraining_head=False)
     if source.vocab_file is not None:
         _check_vocab(source)
     return source
+
+
+def read_architecture(path):
+    """Returns the `EncoderConfig` in a JSON file of ours, or of Hugging Face for any family.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      ValueError: if it is damaged, of no known family, or has a key that would not be heard.
+    """
+    data = json_file.read(path, json_file.Object, "BERT config")
+    if "model_type" in data:
+        return foreign_config.read_config(path).config
+    return EncoderConfig.from_json_file(path)
 
 
 def read_live_encoder(encoder):
