@@ -3,6 +3,7 @@
 import os
 
 from bert_tf.checkpoints import model_dir
+from bert_tf.runs.task_objectives import budget_of
 
 
 class ModelStore:
@@ -31,7 +32,9 @@ class ModelStore:
           scores: dict of dicts by split.
           task: as tuned for the model.
         """
-        options = self._options
+        options, latency = self._options, {}
+        if options.latency_table:  # What the target is of; sparsity is of kernel parameters.
+            latency["stored_latency"] = 1 - float(budget_of(model, options).stored_sparsity())
         model_dir.save(
             options.output_dir,
             model,
@@ -44,6 +47,7 @@ class ModelStore:
             loss=loss,
             stored_sparsity=float(model.budget().stored_sparsity()),
             scores=scores,
+            **latency,
             **model_dir.family_of(self._origin),
         )
 

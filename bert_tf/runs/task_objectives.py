@@ -29,6 +29,9 @@ def make(options, model, total_steps):
     fix_step = max(1, round(options.gate_freeze_fraction * total_steps))
     settings = optimization.task_settings(options)
     if target is not None and sparsity.gates:
+        if options.latency_table:
+            table = LatencyTable.load(options.latency_table)
+            logging.info("The target is of the latency of %s at %dx%d.", table.engine, *table.shape)
         with sparsity.calibrated(target):
             pass  # Raises now rather than in the middle of the run if it is out of reach.
         training = optimization.gate_training(options, model, sparsity, fix_step)
@@ -62,9 +65,7 @@ def budget_of(model, options):
     """
     if not options.latency_table:
         return model.budget()
-    table = LatencyTable.load(options.latency_table)
-    logging.info("The target is of the latency of %s at %dx%d.", table.engine, *table.shape)
-    return latency_budget(model, table)
+    return latency_budget(model, LatencyTable.load(options.latency_table))
 
 
 def with_ordered_gates(inputs):

@@ -6,6 +6,7 @@ import latency_tables
 import numpy as np
 import pytest
 
+import bert_tf
 from bert_tf.checkpoints import model_dir
 from bert_tf.latency import LatencyTable, terms
 from bert_tf.methods.flop import stages
@@ -94,6 +95,9 @@ def test_seconds_of_a_table(settings, dense, factorized, groups, tmp_path):
     assert budget.dense_cost == pytest.approx(table.predict(model.config.dense))
     largest = max(group.unit_cost for group in budget.groups) / budget.dense_cost
     assert target <= float(budget.stored_sparsity()) + 1e-6 < target + largest
+    info, stored = bert_tf.load_info(gated), 1 - float(budget.stored_sparsity())
+    assert info["stored_latency"] == pytest.approx(stored, rel=1e-5)
+    assert info["stored_sparsity"] == float(model.budget().stored_sparsity())
     kept = units.kept(model)
     for index, layer in enumerate(config.layers):
         for kind in ("heads", "neurons"):
