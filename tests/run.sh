@@ -10,4 +10,5 @@ setup_env
   echo "ruff: error: some files are not formatted, run .venv/bin/ruff format." >&2
   exit 1
 }
-exec .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder "$@"
+# The slowest tests are named, for the whole must stay quick.
+exec .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 "$@"
