@@ -1,6 +1,8 @@
 """ONNX, for ONNX Runtime and other programs that read it."""
 
+import gc
 import logging
+import os
 import re
 import weakref
 
@@ -53,11 +55,15 @@ class Onnx(SingleFile):
 
         # It logs operations that it cannot convert and continues; the check below finds them.
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+        # It would copy graph and weights before each optimization, to go back to where one fails:
+        # 7 GB for a model of 90 MB.
+        os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
         model, _ = tf2onnx.convert.from_function(
             served.portable_numbers,
             input_signature=served.portable_numbers.input_signature,
             opset=self.OPSET,
         )
+        gc.collect()  # Its graphs refer to themselves.
         spelling.respell(model.graph)
         onnx.checker.check_model(model)
         return model
