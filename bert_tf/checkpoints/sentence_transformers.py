@@ -105,7 +105,8 @@ def with_pooling(path, source):
             f"Transformer and at most a Normalize after it, received {listed}; name the file of "
             "the weights to read the Transformer alone."
         )
-    length = _longest(os.path.join(path, _place(path, first)))
+    most = source.config.num_positions
+    length = min(most, _longest(os.path.join(path, _place(path, first))) or most)
     fields = {"pooling": _pooling(path, modules[0], source.config), "normalized": len(kinds) > 1}
     _check_prompts(path)
     return dataclasses.replace(
@@ -114,7 +115,7 @@ def with_pooling(path, source):
         weights={name: one for name, one in source.weights.items() if in_encoder(name)},
         labels=None,
         missing_head="",
-        info={**source.info, **({"max_seq_length": length} if length else {})},
+        info={**source.info, "max_seq_length": length},
     )
 
 

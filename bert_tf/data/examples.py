@@ -127,8 +127,8 @@ class Table:
 
         Raises:
           ValueError: if the file is missing, empty, not UTF-8, lacks a column or has it twice,
-            has no rows, has a row with too few fields or, where it is rectangular, too many, or a
-            list in place of a text.
+            has no rows, has a row with too few fields or, where it is rectangular, too many, or in
+            place of a text something else.
         """
         path = os.path.join(data_dir, self.file)
         check_alone(data_dir, self.file, self.excludes)
@@ -154,20 +154,26 @@ class Table:
             raise ValueError(f"The data file {path!r} has no examples for this task.")
         numbers, *values = map(list, zip(*found, strict=True))
         table = dict(zip(columns, values, strict=True))
-        self._check_lists(path, table, numbers)
+        self._check_texts(path, table, numbers)
         ids = table.get(self.id) or [str(i) for i in range(len(numbers))]
         return [table[name] for name in self.texts], self._labels(table), ids, numbers
 
-    def _check_lists(self, path, table, numbers):
+    def _check_texts(self, path, table, numbers):
+        """Raises ValueError where JSON has something else than a text in a column."""
         for name, values in table.items():
-            if name == self.label and self.label_may_be_list:
-                continue
+            may_be_list = name == self.label and self.label_may_be_list
             for number, value in zip(numbers, values, strict=True):
-                if isinstance(value, tuple):
-                    raise ValueError(
-                        f"The data file {path!r} must have a text in the column {name!r}, received "
-                        f"a list in line {number}."
-                    )
+                if isinstance(value, str):
+                    continue
+                is_list = isinstance(value, tuple)
+                if may_be_list and is_list and all(isinstance(one, str) for one in value):
+                    continue
+                received = "a list" if is_list else "nothing" if value is None else "an object"
+                wanted = "a text or a list of texts" if may_be_list else "a text"
+                raise ValueError(
+                    f"The data file {path!r} must have {wanted} in the column {name!r}, received "
+                    f"{received} in line {number}."
+                )
 
     def _labels(self, table):
         if isinstance(self.label, tuple) and table.keys() >= set(self.label):

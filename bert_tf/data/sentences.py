@@ -163,15 +163,19 @@ def _rows(path):
 
     A blank line and the beginning of a document have no fields.
     """
-    rows = [
-        (number, _fields(line), line)
-        for number, line in enumerate(iterate_lines(path, "data file"), 1)
-    ]
+    rows = []
+    for number, line in enumerate(iterate_lines(path, "data file"), 1):
+        if "\r" in line.rstrip("\r\n"):
+            raise ValueError(
+                f"The data file {path!r} must end its lines by LF or CRLF, received a lone CR in "
+                f"line {number}; save it with line ends of Unix."
+            )
+        rows.append((number, _fields(line), line))
     sizes = collections.Counter(len(found) for _, found, line in rows if found and line[0] != "#")
     size, has_tabs = max(sizes, key=sizes.get, default=1), any("\t" in line for *_, line in rows)
     for number, found, line in rows:
-        # A word may begin like a comment: #hashtag.
-        is_word = "\t" in line or not line.startswith("#")
+        # A word may begin like a comment: #hashtag. With tabs one stands right after it.
+        is_word = not line.startswith("#") or ("\t" in line and not line.startswith("# "))
         if is_word or not (has_tabs or len(found) != size or _NOTE.match(line)):
             yield number, [] if found[:1] == [_DOCUMENT] else found
 

@@ -16,9 +16,6 @@ from flop_tf.files.text_files import iterate_lines
 #: How a file quotes its fields: as spreadsheets and pandas do where a field needs it, or never.
 QUOTINGS = ("minimal", "none")
 
-# What a line of JSON holds; a list is several labels.
-_Row = dict[str, str | int | float | bool | None | list[str]]
-
 
 def delimiter(path):
     """Returns the character between the fields of a file: a comma in `.csv` files, else a tab.
@@ -36,15 +33,15 @@ def read(path, quoting):
     then hold the delimiter and line breaks. With "none" a quote is a character as any other.
 
     Of a `.jsonl` file, an object a line, the keys of the first one are the first row; numbers and
-    truth values become texts, null an empty one, and lists of texts tuples.
+    truth values become texts, null an empty one and lists tuples; objects stay. A key that a later
+    line lacks is None.
 
     Args:
       path: the file.
       quoting: one of `QUOTINGS`, not of JSON lines.
 
     Raises:
-      ValueError: if the file cannot be read as text, its quotes do not fit, or a line is no object
-        of the first one's keys.
+      ValueError: if the file cannot be read as text, its quotes do not fit, or a line is no object.
     """
     if str(path).endswith(".jsonl"):
         yield from _objects(path)
@@ -60,26 +57,22 @@ def _objects(path):
         if not line.strip():
             continue
         subject = f"Line {number} of the data file {str(path)!r}"
-        found = json_file.parse(line, _Row, subject, unique_keys=True)
+        found = json_file.parse(line, json_file.Object, subject, unique_keys=True)
         if keys is None:
             keys = list(found)
             if not keys:
                 raise ValueError(f"{subject} must have the keys of all others, received none.")
             yield number, keys
-        if missing := [key for key in keys if key not in found]:
-            raise ValueError(
-                f"{subject} must have the keys of the first one, received none of {missing}."
-            )
-        yield number, [_text(found[key]) for key in keys]
+        yield number, [_text(found[key]) if key in found else None for key in keys]
 
 
 def _text(value):
-    """Returns a value as a text, that of none is empty, or a list as a tuple."""
+    """Returns a value as a text, that of none is empty, or a list as a tuple, or an object."""
     if value is None:
         return ""
     if isinstance(value, list):
         return tuple(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str | dict) else json.dumps(value)
 
 
 def _unquoted(path):

@@ -280,7 +280,8 @@ def _sources(split, first, second, score=None):
             name,
             (first, second),
             score,
-            label_is_optional=split == "test",
+            # What is trained on without scores are texts.
+            label_is_optional=split != "dev",
             # As in STS-B; CSV files are those of spreadsheets.
             quoting="minimal" if name.endswith(".csv") else "none",
             is_rectangular=True,

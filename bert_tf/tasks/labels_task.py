@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from scipy import special
 from sklearn import metrics as sklearn_metrics
 
@@ -19,8 +20,8 @@ JOINED = ", "
 
 # Of a label without a threshold of its own.
 _MIDDLE = 0.5
-# What a column of one label holds; truth values are those of JSON.
-_VALUES = {"0": 0, "1": 1, "false": 0, "true": 1}
+# What a column of one label holds in lower case, as JSON, pandas and spreadsheets write it.
+_VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +132,11 @@ class LabelsTask(TextTask):
         """Returns the names of the labels in each row of bool `[N, C]`, N texts."""
         return [separator.join(np.array(self.labels, object)[row]) for row in sets]
 
-    def _report(self, path, labels):
-        class_counts.report_labels(path, self.labels, labels)
+    def _report(self, path, labels, split):
+        if split == "train":
+            class_counts.report_labels(path, self.labels, labels)
+        elif not labels.any():
+            logging.warning("%s: no example has a label; all scores of labels are 0.", path)
 
     def _parse(self, labels, line_numbers, path):
         """Turns cells, or tuples of them, into float32 `[N, C]` of 0 and 1."""
@@ -146,10 +150,10 @@ class LabelsTask(TextTask):
 
     def _of_columns(self, cells, number, path):
         for cell in cells:
-            if cell.strip() not in _VALUES:
+            if cell.strip().lower() not in _VALUES:
                 expected = f"0 or 1 in each of the columns {self._listing}"
                 raise self._refused(path, expected, cell, number)
-        return [_VALUES[cell.strip()] for cell in cells]
+        return [_VALUES[cell.strip().lower()] for cell in cells]
 
     def _of_cell(self, cell, number, path):
         names = split(cell, self.separator)

@@ -195,12 +195,36 @@ def _classes(data_dir, splits, column):
 def _labels_of_cells(data_dir, splits, column, separator):
     """Returns the sorted labels of the training file, several in a cell."""
     origin, cells = _cells(data_dir, splits, column)
-    lines = {
-        label: line
-        for cell, line in reversed(cells)
-        for label in labels_task.split(cell, separator)
-    }
+    lines = {}
+    for cell, line in reversed(cells):
+        for label in labels_task.split(cell, separator):
+            _check_label(origin, label, cell, line, separator)
+            lines[label] = line
+    if set(lines) <= {"0", "1"}:
+        raise ValueError(
+            f"{origin} must have the names of labels, received {sorted(lines)}; of columns of 0 "
+            "and 1 name at least two, or pass label_type=class."
+        )
     return _checked(origin, lines)
+
+
+def _check_label(origin, label, cell, line, separator):
+    """Raises ValueError where a label of a cell cannot be written as it was read."""
+    if isinstance(cell, str) and cell.strip().startswith("[") and cell.strip().endswith("]"):
+        raise ValueError(
+            f"{origin} must have labels with {separator!r} between them, received the list "
+            f"{cell[:40]!r} in line {line}; write lists as JSON lines."
+        )
+    if not label:
+        raise ValueError(
+            f"{origin} must have labels with one {separator!r} between two, received "
+            f"{cell[:40]!r} in line {line}."
+        )
+    if separator in label:
+        raise ValueError(
+            f"{origin} must have labels without the separator {separator!r}, received "
+            f"{label[:40]!r} in line {line}; choose another `label_separator`."
+        )
 
 
 def _cells(data_dir, splits, column):

@@ -204,7 +204,7 @@ def _id(question):
 def _check(origin, examples):
     if not len(examples):
         raise ValueError(f"{origin} has no questions.")
-    is_labelled, seen = examples.is_labelled, set()
+    is_labelled, seen, displaced, total = examples.is_labelled, set(), [], 0
     for context, question in examples.questions():
         name = question["id"]
         if name in seen:
@@ -228,3 +228,13 @@ def _check(origin, examples):
                     f"{origin} must have answers inside their context, received {text!r} at "
                     f"{start} of {len(context)} characters for {name!r}."
                 )
+            total += 1
+            if context[start : start + len(text)].split() != text.split():
+                displaced.append((name, start, text))
+    if len(displaced) > total / 2:  # A few are in files that people made.
+        name, start, text = displaced[0]
+        raise ValueError(
+            f"{origin} must have answers where they stand in their contexts, received "
+            f"{len(displaced)} of {total} elsewhere, such as {text[:40]!r} at {start} for "
+            f"{name!r}; `answer_start` counts characters from 0."
+        )

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from absl import logging
 from scipy import special
 
 from bert_tf.data import batching
@@ -100,11 +101,14 @@ class TextTask(LabelledTask):
             content is empty, not UTF-8, too short or has an unknown label.
         """
         table = self.source(data_dir, split)
+        path = f"{data_dir}/{table.file}"
         texts, labels, ids, line_numbers = table.read(data_dir)
+        if labels is not None and split == "test" and self._are_placeholders(labels, path):
+            logging.info("%s: its labels are all %r, so it counts as without.", path, labels[0])
+            labels = None
         if labels is not None:
-            labels = self._parse(labels, line_numbers, f"{data_dir}/{table.file}")
-            if split == "train":
-                self._report(f"{data_dir}/{table.file}", labels)
+            labels = self._parse(labels, line_numbers, path)
+            self._report(path, labels, split)
         return Examples(texts[0], texts[1] if len(texts) > 1 else None, labels, ids)
 
     @property
@@ -153,9 +157,9 @@ class TextTask(LabelledTask):
           logits: `[N, num_outputs]`.
         """
         if self.is_regression:
-            scores = logits[:, 0]
-            scores = scores if self.score_range is None else np.clip(scores, *self.score_range)
-            return [f"{score:.3f}" for score in scores]
+            if self.score_range is None:
+                return [f"{score:.6g}" for score in logits[:, 0]]
+            return [f"{score:.3f}" for score in np.clip(logits[:, 0], *self.score_range)]
         return [self.labels[number] for number in self.decided(logits)]
 
     def write_predictions(self, split, examples, encoded, logits, directory):
@@ -173,9 +177,20 @@ class TextTask(LabelledTask):
         more = len(self.labels) - _LISTED
         return f"{list(self.labels[:_LISTED])}" + (f" and {more} others" if more > 0 else "")
 
-    def _report(self, path, labels):
+    def _are_placeholders(self, labels, path):
+        """Returns whether all labels of a test file are the same and none, as -1 or empty cells."""
+        cells = {"".join(one).strip() for one in labels}
+        if len(cells) > 1:
+            return False
+        try:
+            self._parse(labels[:1], [1], path)
+        except ValueError:
+            return True
+        return cells == {""}
+
+    def _report(self, path, labels, split):
         """Logs what a training file says of its labels."""
-        if not self.is_regression:
+        if not self.is_regression and split == "train":
             class_counts.report(path, self.labels, labels)
 
     def _parse(self, labels, line_numbers, path):

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import itertools
 import os
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,8 @@ _SPLITS = ("train", "dev", "test")
 _ENDINGS = ("conll", "txt", "tsv", "jsonl")
 
 # Labels that an error or a line of the log names.
+# What ends a field or a row, and a line for programs that know those of Unicode.
+_BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 _LISTED = 20
 
 
@@ -72,6 +75,10 @@ class TokensTask(LabelledTask):
         path, found = os.path.join(data_dir, source.file), source.read(data_dir)
         if found.tags is None:
             return found
+        only = set(_chained(found.tags))
+        if split == "test" and len(only) == 1 and not only & set(self.labels):
+            logging.info("%s: its tags are all %r, so it counts as without.", path, *only)
+            return dataclasses.replace(found, tags=None)
         tags = _with_begins(found, path)
         if split == "train":
             _report(path, tags)
@@ -181,7 +188,7 @@ class TokensTask(LabelledTask):
         for words in examples.words:
             for word in words:
                 # In JSON lines a word may hold a tab or a line break.
-                table.write(f"{' '.join(word.split())}\t{self.labels[next(tags)]}\n")
+                table.write(f"{_BREAKS.sub(' ', word)}\t{self.labels[next(tags)]}\n")
             table.write("\n")
         files.write_text(os.path.join(directory, name), table.getvalue())
 
@@ -257,7 +264,9 @@ def _collect_labels(data_dir, found):
     ):
         for tag, line in zip(tags, numbers, strict=True):
             lines.setdefault(tag, line)
-    origin = f"The data file {os.path.join(data_dir, source.file)!r}"
+    path = os.path.join(data_dir, source.file)
+    origin, first = f"The data file {path!r}", next(_chained(sentences.tags))
+    is_once = list(_chained(sentences.tags)).count(first) == 1
     for tag, line in lines.items():
         if not tag or len(tag.split()) != 1:
             raise ValueError(
@@ -266,7 +275,14 @@ def _collect_labels(data_dir, found):
     try:
         tags = tag_schemes.all_tags(lines)
     except ValueError as error:
-        raise ValueError(f"{origin} must have {error}.") from error
+        hint = f"; its first row has the tag {first!r}, is it a header?" if is_once else "."
+        raise ValueError(f"{origin} must have {error}{hint}") from error
+    if is_once:
+        logging.warning(
+            "%s: no other row has the tag %r of the first one; remove the row if it is a header.",
+            path,
+            first,
+        )
     if len(tags) < 2:
         raise ValueError(f"{origin} must have at least two tags, received {list(tags)}.")
     return tags

@@ -41,14 +41,23 @@ def some_examples(encoded, options):
     Raises:
       ValueError: if there are too few.
     """
-    if len(encoded) < LEAST_EXAMPLES:
-        raise ValueError(
-            f"The training set must have at least {LEAST_EXAMPLES} examples for the choice and "
-            f"the repair of units, received {len(encoded)}."
-        )
+    check_number(len(encoded))
     number = min(options.calibration_examples, len(encoded))
     chosen = np.random.default_rng(options.seed).choice(len(encoded), number, replace=False)
     return encoded.take(np.sort(chosen))
+
+
+def check_number(number):
+    """Raises ValueError where a training set has too few examples to repair a model by.
+
+    Args:
+      number: of them.
+    """
+    if number < LEAST_EXAMPLES:
+        raise ValueError(
+            f"The training set must have at least {LEAST_EXAMPLES} examples for the choice and "
+            f"the repair of units, received {number}."
+        )
 
 
 def batches(encoded):

@@ -263,7 +263,7 @@ def _checked(options):
     if options.cut_vocabulary:
         vocabulary.needed(source.tokenizer(options.do_lower_case))
     smallest = embeddings.smallest(options, config)
-    task.source(options.data_dir, "train")
+    block_repair.check_number(len(task.read(options.data_dir, "train")))
     cost = EngineCost(options, config)
     cost.check_targets(smallest)
     return source, task, cost

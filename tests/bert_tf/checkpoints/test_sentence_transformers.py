@@ -102,7 +102,7 @@ def test_a_model_of_another_task_from_it(shared):
 def test_keys_of_old_and_new_versions(sentence_folder, pooling):
     source = read_source(sentence_folder("Pooling", pooling=pooling))
     assert (source.config.pooling, source.config.normalized) == ("cls", False)
-    assert "max_seq_length" not in source.info
+    assert source.info["max_seq_length"] == source.config.num_positions  # None is named.
 
 
 def test_the_transformer_alone(sentence_folder):

@@ -50,6 +50,18 @@ def test_odd_words(tmp_path):
     assert read(tmp_path, "\tO\n").words == [[""]]
 
 
+def test_a_comment_with_a_tab(tmp_path):
+    found = read(tmp_path, "# id 52\tdomain=en\nthe _ _ O\nEU _ _ B-x\n")
+    assert found.words == [["the", "EU"]] and found.tags == [["O", "B-x"]]
+    assert read(tmp_path, "#\tO\nx\tN\n").words == [["#", "x"]]
+
+
+def test_a_lone_carriage_return(tmp_path):
+    with pytest.raises(ValueError, match="by LF or CRLF, received a lone CR in line 1; save it"):
+        read(tmp_path, "a\tB-X\rb\tO\r\n")
+    assert read(tmp_path, "a\tN\r\nb\tN\r\n").words == [["a", "b"]]
+
+
 def test_test_files_may_lack_tags(tmp_path):
     found = read(tmp_path, "#x\ny\n\nz\n", tags_are_optional=True)
     assert found.words == [["#x", "y"], ["z"]] and found.tags is None

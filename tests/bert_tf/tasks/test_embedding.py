@@ -101,7 +101,7 @@ def test_predictions_of_a_split_without_scores(tmp_path, data_dir, encode):
     examples = task.read(str(data_dir), "test")
     task.write_predictions("test", examples, encoded, vectors, str(tmp_path / "out"))
     found = (tmp_path / "out" / "embedding.test.tsv").read_text()
-    assert found == "index\tprediction\n0\t1.000\n1\t0.600\n"
+    assert found == "index\tprediction\n0\t1\n1\t0.6\n"
     with pytest.raises(ValueError, match="Task 'embedding' scores pairs of texts, received none"):
         task.score(vectors, encoded)
 
@@ -180,6 +180,14 @@ def test_a_folder_without_files(tmp_path):
     sentence = r"reads its split 'train' from train\*.txt or train.tsv or .*, but the folder"
     with pytest.raises(ValueError, match=sentence):
         registry.get("embedding").read(str(tmp_path), "train")
+
+
+def test_pairs_without_scores_are_texts_to_learn(data_dir, encode):
+    for path in data_dir.glob("train*.txt"):
+        path.unlink()
+    (data_dir / "train.tsv").write_text("sentence1\tsentence2\ngood film\tthe end\na\tbad plot\n")
+    encoded = encode("train", training=True)
+    assert len(encoded) == 4 and (encoded.labels[:, 0] == -1).all()
 
 
 def test_what_teaches_nothing(data_dir, encode):

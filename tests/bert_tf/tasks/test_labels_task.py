@@ -57,8 +57,10 @@ def test_a_column_for_each_label(tmp_path, caplog):
 
 def test_lists_of_json_lines(tmp_path):
     lines = '{"text": "one", "tags": ["b, too", "a"]}\n{"text": "two", "tags": []}\n'
-    found = read(tmp_path, lines, file="train.jsonl")
+    found = read(tmp_path, lines, file="train.jsonl", label_separator="|")
     assert found == (("a", "b, too"), [[1, 1], [0, 0]])
+    with pytest.raises(ValueError, match="labels without the separator ',', received 'b, too' in"):
+        read(tmp_path, lines, file="train.jsonl")
     with pytest.raises(ValueError, match="must have a text in the column 'tags', .* in line 1"):
         read(tmp_path, lines, file="train.jsonl", label_type="class")
 
@@ -74,11 +76,35 @@ def test_a_test_file_may_lack_the_labels(tmp_path):
         found.read(tmp_path, "test")
 
 
+def test_values_as_pandas_writes_them(tmp_path):
+    rows = "text\ta\tb\none\t0.0\tTrue\ntwo\t1.0\tFALSE\n"
+    found = read(tmp_path, rows, label_column="a,b")
+    assert found == (("a", "b"), [[0, 1], [1, 0]])
+
+
+def test_a_test_file_may_have_empty_cells(tmp_path):
+    (tmp_path / "test.tsv").write_text("text\ttags\none\t\ntwo\t \n")
+    (tmp_path / "train.tsv").write_text(ROWS)
+    columns = {"text_columns": "text", "label_column": "tags", "label_type": "labels"}
+    assert registry.get("tsv", data_dir=tmp_path, **columns).read(tmp_path, "test").labels is None
+
+
+def test_a_dev_file_without_any_label_is_said(tmp_path, caplog):
+    (tmp_path / "dev.tsv").write_text("text\ttags\none\t\n")
+    (tmp_path / "train.tsv").write_text(ROWS)
+    columns = {"text_columns": "text", "label_column": "tags", "label_type": "labels"}
+    assert not registry.get("tsv", data_dir=tmp_path, **columns).read(tmp_path, "dev").labels.any()
+    assert "dev.tsv: no example has a label" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "sentence"),
     [
         (ROWS + "four\ta,a\n", {}, "each once with ',' between them, .* received 'a,a' in line 5"),
-        (ROWS + "four\ta,,b\n", {}, "must have a label in each line, received none in line 5"),
+        (ROWS + "four\ta,,b\n", {}, "labels with one ',' between two, received 'a,,b' in line 5"),
+        (ROWS + "four\ta,\n", {}, "labels with one ',' between two, received 'a,' in line 5"),
+        (ROWS + "four\t['a']\n", {}, r"between them, received the list \"\['a'\]\" in line 5"),
+        ("text\ttags\none\t1\ntwo\t0\n", {}, "the names of labels, .* columns of 0 and 1 name"),
         ("text\ttags\none\ta\ntwo\t\n", {}, r"at least two labels, received \['a'\]"),
         ('text\ttags\none\t"a\tb,c"\n', {}, "with a tab or a line break in line 2"),
         (
@@ -201,7 +227,7 @@ def test_several_numbers(tmp_path):
     assert scores["pearson"] == pytest.approx((1 + y_alone) / 2, abs=1e-3)
     assert scores["mse"] == scores["eval_loss"] == pytest.approx((1.5**2 + 1 + 4) / 6, abs=1e-3)
     assert set(scores) == {"eval_loss", *found.metrics} and found.decided(logits) is None
-    assert found.texts_of(logits) == ["1.000,-1.000", "0.000,1.000", "3.000,2.000"]
+    assert found.texts_of(logits) == ["1,-1", "0,1", "3,2"]
     sentence = r"needs a finite number such as 1.5 in each of \['x', 'y'\] .* 'nan' in line 4"
     with pytest.raises(ValueError, match=sentence):
         read(tmp_path, content.replace("\t4", "\tnan"), **columns)

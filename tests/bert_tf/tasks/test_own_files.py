@@ -1,5 +1,6 @@
 """Tests of bert_tf.tasks.own_files: the task "tsv"."""
 
+import numpy as np
 import pytest
 
 from bert_tf.tasks import registry
@@ -102,6 +103,23 @@ def test_what_is_no_number(tmp_path, score):
         read(tmp_path, HEADER + f"a\t1\nb\t{score}\n", label_type="number")
 
 
+@pytest.mark.parametrize(("cell", "label_type"), [("-1", "class"), ("", "class"), ("", "number")])
+def test_a_test_file_of_placeholders_has_no_labels(tmp_path, cell, label_type):
+    (tmp_path / "train.tsv").write_text(HEADER + "a\t0\nb\t1\n")
+    (tmp_path / "test.tsv").write_text(HEADER + f"a\t{cell}\nb\t{cell}\n")
+    task = registry.get("tsv", data_dir=tmp_path, **COLUMNS, label_type=label_type)
+    assert task.read(tmp_path, "test").labels is None
+    (tmp_path / "test.tsv").write_text(HEADER + "a\t1\nb\tx\n")
+    with pytest.raises(ValueError, match="as a label, received 'x' in line 3"):
+        task.read(tmp_path, "test")
+
+
+def test_small_numbers_are_written(tmp_path):
+    (tmp_path / "train.tsv").write_text(HEADER + "a\t0\n")
+    task = registry.get("tsv", data_dir=tmp_path, **COLUMNS, label_type="number")
+    assert task.texts_of(np.array([[0.00012345678], [1234.5]])) == ["0.000123457", "1234.5"]
+
+
 def test_numbers(tmp_path):
     content = HEADER + "a\t1\nb\t -2.5\nc\t1e-3\nd\t+.5\n"
     labels, _, scores = read(tmp_path, content, label_type="number")
@@ -140,7 +158,8 @@ def test_json_lines(tmp_path):
     assert found == (None, ["a", "b"], [1.5, -2.0])
     for content, sentence in (
         (lines + "[1]\n", "Line 4 of the data file .* of another kind"),
-        (lines + '{"text": [1], "n": 1, "label": 1}\n', "Line 4 of the data file .* another kind"),
+        (lines + '{"text": [1], "n": 1, "label": 1}\n', "column 'text', received a list in line 4"),
+        (lines + '{"text": {}, "n": 1, "label": 1}\n', "'text', received an object in line 4"),
         (
             lines + '{"text": ["a"], "n": 1, "label": 1}\n',
             "column 'text', received a list in line 4",
@@ -151,7 +170,7 @@ def test_json_lines(tmp_path):
         ),
         (lines + '{"text": \n', "Line 4 of the data file .* must be JSON"),
         (lines + "[" * 100_000, "Line 4 of the data file .* nested too deeply"),
-        (lines + '{"text": "c", "n": 1}\n', r"Line 4 .* received none of \['label'\]"),
+        (lines + '{"text": "c", "n": 1}\n', "a text in the column 'label', received nothing in"),
         (lines.split("\n")[0][:0] + "\n\n", "is empty"),
         ("{}\n" + lines[1:], "Line 1 .* must have the keys of all others, received none"),
     ):

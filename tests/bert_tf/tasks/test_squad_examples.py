@@ -95,6 +95,22 @@ def test_first_answers():
     ]
 
 
+def test_answers_that_are_displaced(tmp_path):
+    """A few are left out when they are read as words; of most the file must be wrong."""
+    paragraph = {"context": "the cat sat on it", "qas": []}
+    for number, start in enumerate([4, 5, 6]):
+        answer = {"text": "cat", "answer_start": start}
+        paragraph["qas"].append({"id": str(number), "question": "?", "answers": [answer]})
+    articles = [{"title": "One", "paragraphs": [paragraph]}]
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"version": "1.1", "data": articles}))
+    with pytest.raises(ValueError, match="2 of 3 elsewhere, such as 'cat' at 5 for '1'; `answer_s"):
+        squad_examples.read(path)
+    paragraph["qas"][1]["answers"][0]["answer_start"] = 4
+    path.write_text(json.dumps({"version": "1.1", "data": articles}))
+    assert len(squad_examples.read(path)) == 3
+
+
 @pytest.mark.parametrize("num_examples", range(4))
 def test_no_article_is_on_both_sides(num_examples):
     examples = squad_examples.SquadExamples(ARTICLES)

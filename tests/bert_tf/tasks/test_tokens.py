@@ -71,6 +71,7 @@ def test_plain_tags(tmp_path):
     [
         ("a O\n", r"train.conll' must have at least two tags, received \['O'\]"),
         ("a B-x\nb N\n", "train.conll' must have tags that are O or begin with .* 'B-x' and 'N'"),
+        ("word\ttag\na\tB-x\n", "and 'tag'; its first row has the tag 'tag', is it a header"),
         ("a\tX Y\nb\tN\n", "must have tags without blanks, received 'X Y' in line 1"),
         ("a\t\nb\tN\n", "must have tags without blanks, received '' in line 1"),
     ],
@@ -79,6 +80,18 @@ def test_training_files_that_are_refused(tmp_path, text, sentence):
     write(tmp_path, "train.conll", text)
     with pytest.raises(ValueError, match=sentence):
         registry.get("tokens", data_dir=tmp_path)
+
+
+def test_a_header_of_plain_tags_is_said(tmp_path, log):
+    write(tmp_path, "train.tsv", "word\tpos\nthe\tDET\na\tDET\n")
+    registry.get("tokens", data_dir=tmp_path)
+    assert "no other row has the tag 'pos' of the first one; remove the row if" in log.text
+
+
+def test_a_test_file_of_placeholders_has_no_tags(folder, log):
+    write(folder, "test.conll", "a _\nb _\n")
+    assert registry.get("tokens", data_dir=folder).read(folder, "test").tags is None
+    assert "its tags are all '_'" in log.text
 
 
 def test_errors(folder):
@@ -117,7 +130,7 @@ def encoded_logits(task, examples, tokenizer, predictions):
 
 def test_scores_predictions_and_differences(task, vocab_file, tmp_path):
     tokenizer = Tokenizer(vocab_file)
-    words = [["a", "good", "film"], ["\u200b"], [], ["cold", "end\tof"]]
+    words = [["a", "good", "film"], ["\u200b"], [], ["cold", "end\t\u2028of\u00a01"]]
     examples = Sentences(words, [[0, 1, 2], [0], [], [3, 4]], [[1] * len(one) for one in words])
     dense = encoded_logits(task, examples, tokenizer, [0, 1, 2, 3, 3, 4])
     # The wrong class of the word without tokens is none that a model could give.
@@ -136,7 +149,7 @@ def test_scores_predictions_and_differences(task, vocab_file, tmp_path):
         task.write_predictions(split, examples, model[1], model[0], str(tmp_path))
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert text == (
-            "a\tO\ngood\tB-good\nfilm\tO\n\n\u200b\tO\n\n\ncold\tB-bad\nend of\tI-bad\n\n"
+            "a\tO\ngood\tB-good\nfilm\tO\n\n\u200b\tO\n\n\ncold\tB-bad\nend of\u00a01\tI-bad\n\n"
         )
 
 

@@ -236,6 +236,17 @@ def test_bad_input_is_found_before_anything_is_trained(settings, bert_dir, tmp_p
         assert not (tmp_path / "out").exists()
 
 
+def test_a_training_file_of_too_few_examples(settings, tmp_path):
+    """It shows before a table is measured."""
+    for split in ("train", "dev"):
+        rows = [f"good {number}\t{number % 2}\n" for number in range(63)]
+        (tmp_path / f"{split}.tsv").write_text("sentence\tlabel\n" + "".join(rows))
+    few = {**settings, "data_dir": str(tmp_path), "latency_table": ""}
+    with pytest.raises(ValueError, match="training set must have at least 64 .* received 63"):
+        stages.compress(CompressOptions(**few, output_dir=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_examples(settings, tmp_path):
     few = {**settings, "train_examples": 63, "num_train_epochs": 0.1}
     with pytest.raises(ValueError, match="training set must have at least 64 .* received 63"):
