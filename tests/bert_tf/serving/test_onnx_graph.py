@@ -98,6 +98,20 @@ def optimized(path, tmp_path):
     return collections.Counter(node.op_type for node in graph.node)
 
 
+def test_the_graph_is_not_copied_again_and_again(monkeypatch, vocab_file):
+    """A copy for each optimization would take dozens of times the memory of the weights."""
+    from tf2onnx import graph, optimizer
+
+    copied, copy = [], optimizer.copy.deepcopy
+    monkeypatch.setattr(
+        optimizer.copy,
+        "deepcopy",
+        lambda what, *memo: copied.append(type(what)) or copy(what, *memo),
+    )
+    formats.get("onnx").convert(served.__wrapped__("rank 0", vocab_file))
+    assert copied and graph.Graph not in copied
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_answers_and_operations(name, vocab_file, tmp_path):
     model, form = served(name, vocab_file), formats.FORMATS["onnx"]
