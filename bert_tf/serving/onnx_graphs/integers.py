@@ -8,9 +8,13 @@ I inputs, O outputs, V words, H hidden.
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from bert_tf.serving.onnx_graphs import cpu
 from bert_tf.serving.onnx_graphs.unused import remove_unused
 
-_LARGEST = 127
+_BYTE = 127
+#: The largest integer of a kernel. A processor without instructions for products of bytes adds two
+#: of uint8 and int8 in 16 bits, which saturate from 64 on: 255 * 2 * 64 fit.
+LARGEST = _BYTE if cpu.multiplies_bytes() else 64
 # Kernels of fewer inputs stay in float: they save nothing.
 _FEWEST_INPUTS = 8
 
@@ -38,6 +42,7 @@ def quantize(graph, float_layers=()):
         for node, weight in _weighted(graph)
         if _layer(node) not in float_layers
     }
+    multiplied = {w.name for node, w in _weighted(graph) if node.op_type == "MatMul"}
     nodes, integers, inputs = [], {}, set()
     for node in graph.node:
         weight = weights.get(node.output[0])
@@ -45,7 +50,8 @@ def quantize(graph, float_layers=()):
             nodes.append(node)
             continue
         if weight.name not in integers:
-            integers[weight.name] = _add_integers(graph, weight)
+            largest = LARGEST if weight.name in multiplied else _BYTE
+            integers[weight.name] = _add_integers(graph, weight, largest)
         if node.op_type == "Gather":
             nodes += _lookup(node, *integers[weight.name])
             continue
@@ -81,10 +87,10 @@ def _parts(x):
     return [f"{x}/{part}" for part in ("integers", "scale", "zero")]
 
 
-def _add_integers(graph, weight):
+def _add_integers(graph, weight, largest):
     """Adds the integers of a weight, their scales and zero points; returns the three names."""
     values = numpy_helper.to_array(weight)
-    scales = np.abs(values).max(axis=0) / _LARGEST
+    scales = np.abs(values).max(axis=0) / largest
     scales = np.where(scales > 0, scales, 1).astype(np.float32)
     integers = np.rint(values / scales).astype(np.int8)
     names = _parts(weight.name)

@@ -21,6 +21,8 @@ from bert_tf.serving import (
 )
 from bert_tf.serving.engines.engine import ENGINES
 from bert_tf.serving.execution_plan import Plan
+from bert_tf.serving.onnx_graphs import cpu
+from bert_tf.serving.onnx_graphs.integers import LARGEST
 from bert_tf.serving.served_model import ServedModel
 from bert_tf.tasks import registry
 from bert_tf.tasks.squad import SquadTask
@@ -164,7 +166,7 @@ def test_products_in_integers(name, vocab_file, tmp_path):
         if node.op_type == "MatMulInteger":
             integers, zeros = arrays[node.input[1]], arrays[node.input[3]]
             assert integers.dtype == np.int8 and zeros.shape == integers.shape[1:]
-            assert not zeros.any() and (np.abs(integers).max(axis=0) == 127).all()
+            assert not zeros.any() and (np.abs(integers).max(axis=0) == LARGEST).all()
     inputs = [node.input[0] for node in graph.node if node.op_type == "DynamicQuantizeLinear"]
     assert len(inputs) == len(set(inputs)) > 0 and kinds["DequantizeLinear"] == 1
     floats = [one for one in arrays.values() if one.dtype == np.float32 and one.ndim == 2]
@@ -175,7 +177,27 @@ def test_products_in_integers(name, vocab_file, tmp_path):
         expected = model.numbers(*(tf.constant(asked[one]) for one in INPUT_NAMES))
         given = answer("serving_default", asked)
         for key, value in expected.items():
-            np.testing.assert_allclose(given[key], value, atol=0.3, err_msg=f"{key} {shape}")
+            np.testing.assert_allclose(
+                given[key], value, atol=0.3 * 127 / LARGEST, err_msg=f"{key} {shape}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("machine", "text", "expected"),
+    [
+        ("x86_64", "flags : avx2 fma\n", False),
+        ("x86_64", "flags : avx2 avx_vnni\n", True),
+        ("x86_64", "flags : avx512_vnni\n", True),
+        ("aarch64", "", True),
+        ("x86_64", None, True),
+    ],
+)
+def test_processors_that_multiply_bytes(machine, text, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(cpu.platform, "machine", lambda: machine)
+    monkeypatch.setattr(cpu, "_FILE", str(tmp_path / "cpuinfo"))
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert cpu.multiplies_bytes() == expected
 
 
 def test_layers_stay_in_float(vocab_file, tmp_path):
