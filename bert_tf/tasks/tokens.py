@@ -22,9 +22,9 @@ from flop_tf import files
 _SPLITS = ("train", "dev", "test")
 _ENDINGS = ("conll", "txt", "tsv", "jsonl")
 
-# Labels that an error or a line of the log names.
 # What ends a field or a row, and a line for programs that know those of Unicode.
 _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+# Labels that an error or a line of the log names.
 _LISTED = 20
 
 

@@ -37,12 +37,11 @@ def quantize(graph, float_layers=()):
       graph: an `onnx.GraphProto` of float32, changed in place.
       float_layers: names in `layers` of the layers that stay as they are; default none.
     """
+    weighted = _weighted(graph)
     weights = {
-        node.output[0]: weight
-        for node, weight in _weighted(graph)
-        if _layer(node) not in float_layers
+        node.output[0]: weight for node, weight in weighted if _layer(node) not in float_layers
     }
-    multiplied = {w.name for node, w in _weighted(graph) if node.op_type == "MatMul"}
+    multiplied = {weight.name for node, weight in weighted if node.op_type == "MatMul"}
     nodes, integers, inputs = [], {}, set()
     for node in graph.node:
         weight = weights.get(node.output[0])
